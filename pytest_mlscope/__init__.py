@@ -1,0 +1,72 @@
+"""Evaluate machine-learning models with pytest: accuracy, parity and latency across frameworks and hardware.
+
+Names are imported on first use, because pytest imports this package in every run.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pytest_mlscope.components.datasets.base import DataSource, Dataset
+    from pytest_mlscope.components.framework import FrameworkFolder
+    from pytest_mlscope.components.hardware import HardwareTarget
+    from pytest_mlscope.components.metrics.base import Metric, MetricValue, per_sample_metric
+    from pytest_mlscope.components.postprocessing.base import PostprocessingStep
+    from pytest_mlscope.components.preprocessing.base import PreprocessingStep
+    from pytest_mlscope.components.profilers.base import MeasuredWindow, Profiler, Reading
+    from pytest_mlscope.components.report_writer import ReportWriter
+    from pytest_mlscope.evaluation.api import evaluate
+    from pytest_mlscope.evaluation.results import Evaluation
+    from pytest_mlscope.items.marks import mlscope_cases
+
+_HOMES = {
+    "DataSource": "components.datasets.base",
+    "Dataset": "components.datasets.base",
+    "FrameworkFolder": "components.framework",
+    "HardwareTarget": "components.hardware",
+    "Metric": "components.metrics.base",
+    "MetricValue": "components.metrics.base",
+    "per_sample_metric": "components.metrics.base",
+    "PostprocessingStep": "components.postprocessing.base",
+    "PreprocessingStep": "components.preprocessing.base",
+    "MeasuredWindow": "components.profilers.base",
+    "Profiler": "components.profilers.base",
+    "Reading": "components.profilers.base",
+    "ReportWriter": "components.report_writer",
+    "evaluate": "evaluation.api",
+    "Evaluation": "evaluation.results",
+    "mlscope_cases": "items.marks",
+}
+
+__all__ = [
+    "DataSource",
+    "Dataset",
+    "Evaluation",
+    "FrameworkFolder",
+    "HardwareTarget",
+    "MeasuredWindow",
+    "Metric",
+    "MetricValue",
+    "PostprocessingStep",
+    "PreprocessingStep",
+    "Profiler",
+    "Reading",
+    "ReportWriter",
+    "evaluate",
+    "mlscope_cases",
+    "per_sample_metric",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

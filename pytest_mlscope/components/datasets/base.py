@@ -1,0 +1,73 @@
+"""What a dataset is: something a manifest names, which opens as a source of rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_mlscope.components.parameters import Component
+
+Column = NDArray[Any] | Sequence[Any]
+"""Values of some rows: an array with a leading row dimension, or one object (bytes, str, array) per row."""
+
+
+class DataSource(ABC):
+    """An opened dataset. Rows are read in ascending order and never all at once."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[str, ...]:
+        """The names by which a manifest's ``inputs`` and ``label`` refer to columns."""
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the classes, in index order, where the source knows them (folder names, target names)."""
+        return None
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of rows."""
+
+    @abstractmethod
+    def take(self, rows: NDArray[np.int64], columns: Sequence[str]) -> Mapping[str, Column]:
+        """Read the given rows of the given columns.
+
+        :param rows: ascending row numbers; from call to call they only go up, until :meth:`rewind`.
+        :raises DatasetError: when a row cannot be read; the message names the file and the row.
+        """
+
+    def rewind(self) -> None:
+        """Start again from the first row; sources that read forward only override this."""
+
+    def close(self) -> None:
+        """Release files."""
+
+
+class Dataset(Component):
+    """A kind of dataset: ``dataset: {source: NAME, …fields}`` in a manifest."""
+
+    @abstractmethod
+    def open(self, base: Path, inputs: Sequence[InputDescription]) -> DataSource:
+        """Open it.
+
+        :param base: the manifest's folder, against which relative paths are meant.
+        :param inputs: the model's declared inputs, for datasets that generate data.
+        :raises DatasetError: when a file is missing or malformed.
+        :raises CannotRun: when an optional library is missing.
+        """
+
+
+class InputDescription:
+    """Name, dtype and per-sample shape (named dynamic dimensions as ``None``) of one model input."""
+
+    __slots__ = ("dtype", "name", "shape")
+
+    def __init__(self, name: str, dtype: str, shape: tuple[int | None, ...]) -> None:
+        self.name = name
+        self.dtype = dtype
+        self.shape = shape

@@ -1,0 +1,93 @@
+"""What a metric is: fed batch by batch, it ends in one value with its denominator."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import create_model
+
+from pytest_mlscope.components.parameters import Component
+
+
+@dataclass(frozen=True)
+class MetricValue:
+    """A metric's value over ``n`` samples.
+
+    ``interval`` is the 95 % confidence interval where the metric has one, ``None`` elsewhere.
+    """
+
+    value: float
+    n: int
+    interval: tuple[float, float] | None = None
+
+
+class MetricState:
+    """What one metric accumulates over one evaluation."""
+
+    @abstractmethod
+    def update(self, outputs: NDArray[Any], labels: NDArray[Any]) -> None:
+        """Take in one batch: the post-processed output ``(batch, …)`` and the labels ``(batch, …)``."""
+
+    @abstractmethod
+    def count_errors(self, rows: int) -> None:
+        """Take in rows for which there is no prediction: they count as wrong where a metric knows wrong."""
+
+    @abstractmethod
+    def result(self) -> MetricValue:
+        """The value over everything taken in."""
+
+
+class Metric(Component):
+    """A kind of metric: ``metrics: [NAME, {metric: NAME, output: OUTPUT, …fields}]`` in a manifest."""
+
+    higher_is_better: ClassVar[bool] = True
+
+    @abstractmethod
+    def start(self) -> MetricState:
+        """A fresh accumulator."""
+
+
+class _MeanState(MetricState):
+    def __init__(self, score: Callable[[NDArray[Any], NDArray[Any]], Any]) -> None:
+        self._score = score
+        self._total = 0.0
+        self._n = 0
+
+    def update(self, outputs: NDArray[Any], labels: NDArray[Any]) -> None:
+        scores = np.asarray(self._score(outputs, labels), dtype=np.float64)
+        if scores.shape != (len(labels),):
+            raise ValueError(f"a per-sample metric must return shape ({len(labels)},), not {scores.shape}")
+        self._total += float(scores.sum())
+        self._n += len(labels)
+
+    def count_errors(self, rows: int) -> None:
+        self._n += rows
+
+    def result(self) -> MetricValue:
+        return MetricValue(self._total / self._n if self._n else float("nan"), self._n)
+
+
+def per_sample_metric(
+    name: str,
+    score: Callable[[NDArray[Any], NDArray[Any]], Sequence[float] | NDArray[Any]],
+    *,
+    higher_is_better: bool = True,
+) -> type[Metric]:
+    """A metric that is the mean of ``score(outputs, labels)``, which returns one number a sample.
+
+    Rows without a prediction score 0.
+    """
+
+    def start(self: Metric) -> MetricState:
+        return _MeanState(score)
+
+    metric = create_model(name, __base__=Metric)
+    metric.name = name
+    metric.higher_is_better = higher_is_better
+    metric.start = start  # type: ignore[method-assign]  # the class is made here, so is its method
+    return metric

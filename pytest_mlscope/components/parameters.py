@@ -1,0 +1,18 @@
+"""The base of everything a manifest parametrizes: a pydantic model with a ``name`` by which manifests call it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Component(BaseModel):
+    """A named thing with validated, immutable parameters (the fields), as written in a manifest.
+
+    Subclasses set ``name``. Unknown keys and wrong types are errors, reported at their place in the manifest.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: ClassVar[str]

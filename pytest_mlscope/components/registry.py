@@ -1,0 +1,81 @@
+"""Everything hooks registered, by name. Built anew whenever the set of plugins changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pytest_mlscope.components.datasets.base import Dataset
+from pytest_mlscope.components.framework import FrameworkFolder
+from pytest_mlscope.components.hardware import HardwareTarget
+from pytest_mlscope.components.metrics.base import Metric
+from pytest_mlscope.components.postprocessing.base import PostprocessingStep
+from pytest_mlscope.components.preprocessing.base import PreprocessingStep
+from pytest_mlscope.components.profilers.base import Profiler
+from pytest_mlscope.components.report_writer import ReportWriter
+from pytest_mlscope.errors import MlscopeError
+
+if TYPE_CHECKING:
+    from pluggy import HookRelay
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Components by the name manifests and options use. A later registration replaces an earlier one."""
+
+    frameworks: Mapping[str, FrameworkFolder] = field(default_factory=dict)
+    hardware_targets: Mapping[str, HardwareTarget] = field(default_factory=dict)
+    datasets: Mapping[str, type[Dataset]] = field(default_factory=dict)
+    metrics: Mapping[str, type[Metric]] = field(default_factory=dict)
+    preprocessing_steps: Mapping[str, type[PreprocessingStep]] = field(default_factory=dict)
+    postprocessing_steps: Mapping[str, type[PostprocessingStep]] = field(default_factory=dict)
+    profilers: Mapping[str, type[Profiler]] = field(default_factory=dict)
+    report_writers: Mapping[str, ReportWriter] = field(default_factory=dict)
+
+
+def _named(results: Iterable[Iterable[T]], expected: type[Any], what: str) -> dict[str, T]:
+    # pluggy calls the last-registered plugin first; the nearest conftest must win over what is built in.
+    components: dict[str, T] = {}
+    for result in results:
+        for component in result:
+            is_right = (
+                issubclass(component, expected) if isinstance(component, type) else isinstance(component, expected)
+            )
+            if not is_right:
+                raise MlscopeError(
+                    f"pytest_mlscope_register_{what}: returned {component!r}; expected {expected.__name__}s"
+                )
+            name = getattr(component, "name", None)
+            if not isinstance(name, str) or not name:
+                raise MlscopeError(f"pytest_mlscope_register_{what}: {component!r} has no name")
+            components.setdefault(name, component)
+    return dict(sorted(components.items()))
+
+
+def build_registry(hook: HookRelay, *, project: Path | None) -> Registry:
+    """Ask every plugin and conftest what it registers.
+
+    :param hook: the hook relay or the path-specific proxy of it.
+    :param project: the user's project root, whose asset folders come first.
+    :raises MlscopeError: when a hook returns something else than it should.
+    """
+    return Registry(
+        frameworks=_named(hook.pytest_mlscope_register_frameworks(project=project), FrameworkFolder, "frameworks"),
+        hardware_targets=_named(
+            hook.pytest_mlscope_register_hardware_targets(project=project), HardwareTarget, "hardware_targets"
+        ),
+        datasets=_named(hook.pytest_mlscope_register_datasets(), Dataset, "datasets"),
+        metrics=_named(hook.pytest_mlscope_register_metrics(), Metric, "metrics"),
+        preprocessing_steps=_named(
+            hook.pytest_mlscope_register_preprocessing_steps(), PreprocessingStep, "preprocessing_steps"
+        ),
+        postprocessing_steps=_named(
+            hook.pytest_mlscope_register_postprocessing_steps(), PostprocessingStep, "postprocessing_steps"
+        ),
+        profilers=_named(hook.pytest_mlscope_register_profilers(), Profiler, "profilers"),
+        report_writers=_named(hook.pytest_mlscope_register_report_writers(), ReportWriter, "report_writers"),
+    )

@@ -1,0 +1,67 @@
+"""What can go wrong, as the user sees it. Every message is one line that says what, where and what to do."""
+
+from __future__ import annotations
+
+
+class MlscopeError(Exception):
+    """Base of every error raised for the user's eyes; ``str()`` of it is the whole message."""
+
+
+class ManifestError(MlscopeError):
+    """A manifest that cannot be used; the message holds one ``file:line:column: …`` line per mistake."""
+
+
+class ArtifactError(MlscopeError):
+    """A model file, dataset file or other asset is missing, unreadable or not what the manifest says."""
+
+
+class IntegrityError(ArtifactError):
+    """A file's size or sha256 differs from the manifest's."""
+
+
+class DatasetError(MlscopeError):
+    """A dataset cannot be opened or read."""
+
+
+class PreprocessingError(MlscopeError):
+    """A pre- or post-processing step was given something it cannot work on."""
+
+
+class FrameworkError(MlscopeError):
+    """A framework folder is malformed."""
+
+
+class EnvironmentCreationError(MlscopeError):
+    """A framework environment could not be made."""
+
+
+class HostError(MlscopeError):
+    """The predictor host failed. ``output`` holds the last lines the framework printed."""
+
+    def __init__(self, message: str, *, output: str = "") -> None:
+        super().__init__(message)
+        self.output = output
+
+
+class HostCrashed(HostError):
+    """The host died: a signal, an exit, a closed pipe."""
+
+
+class HostTimeout(HostError):
+    """The host was killed because a request ran past its timeout."""
+
+
+class PredictorError(HostError):
+    """The framework raised an exception; the host is alive."""
+
+
+class CannotRun(MlscopeError):
+    """A case cannot run on this machine as it is: reported as a skip with this reason, or a failure when strict.
+
+    ``command`` is what would make it run, where something would.
+    """
+
+    def __init__(self, reason: str, *, command: str | None = None) -> None:
+        super().__init__(f"{reason}; to enable: {command}" if command else reason)
+        self.reason = reason
+        self.command = command

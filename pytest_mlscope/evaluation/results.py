@@ -1,0 +1,140 @@
+"""What running a case gives: accuracy, parity, latency, and what is needed to run it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.components.metrics.base import MetricValue
+from pytest_mlscope.components.profilers.base import Reading
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Per-sample results, in row order, for samples that have one."""
+
+    rows: NDArray[np.int64]
+    """Row numbers in the dataset, shape ``(n,)``."""
+    labels: NDArray[Any]
+    """Expected results, shape ``(n, …)``."""
+    predicted: NDArray[Any]
+    """The predicted class, shape ``(n,)``, where the first metric's output is classes or class scores; else the
+    output itself, shape ``(n, …)``."""
+
+
+@dataclass(frozen=True)
+class FailedRows:
+    """Rows that could not be read, pre-processed or predicted, and why."""
+
+    rows: tuple[int, ...]
+    message: str
+
+
+@dataclass(frozen=True)
+class InputShift:
+    """How far a pre-processing variant moves the input tensors from the stated recipe's, over all rows."""
+
+    mean_abs: float
+    max_abs: float
+    shape_differs: bool = False
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Metrics over a dataset. ``accuracy["top1"]`` is that metric's value."""
+
+    metrics: Mapping[str, MetricValue]
+    n: int
+    """Rows asked for, errors included: the denominator."""
+    errors: int
+    failures: Sequence[FailedRows]
+    predictions: Predictions
+    seconds: float
+    """Wall time from the first batch sent to the last received."""
+    input_shift: InputShift | None = None
+
+    def __getitem__(self, metric: str) -> float:
+        return self.metrics[metric].value
+
+    @property
+    def samples_per_second(self) -> float:
+        return self.n / self.seconds
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Raw outputs against the reference framework's, on the same pre-processed inputs."""
+
+    reference: str
+    """Framework, version and precision of the reference, readable."""
+    n: int
+    max_abs: float
+    """Largest absolute difference over all outputs; ``inf`` where one is not finite and the other is."""
+    max_rel: float
+    """Largest absolute difference relative to the reference's value, where that is not zero."""
+    top1_agreement: float | None
+    """Share of rows with the same largest element in the first output; ``None`` for outputs without classes."""
+    abs_tolerance: float
+    rel_tolerance: float
+    violations: int
+    """Elements with ``|a-b| > abs + rel*|b|``."""
+    elements: int
+    """Elements compared."""
+    mismatch: str | None = None
+    """What differs when outputs cannot be compared at all, such as their shapes."""
+
+    @property
+    def within_tolerance(self) -> bool:
+        return self.mismatch is None and self.violations == 0
+
+
+@dataclass(frozen=True)
+class Latency:
+    """A measured window of one case. Times in seconds, samples in nanoseconds."""
+
+    samples_ns: NDArray[np.int64]
+    """One entry a timed call (``single_stream``) or a timed queue (``offline``), in the order measured."""
+    batch_size: int
+    percentiles: Mapping[str, float | None]
+    """``p50`` … ``p99`` in seconds; ``None`` where the sample is too small to support one."""
+    relative_error: float | None
+    """Half-width of the median's 95 % confidence interval relative to the median."""
+    throughput: float
+    """Samples (not batches) a second over the measured window."""
+    stop_reason: str
+    """``steady`` or ``budget``."""
+    warmup_calls: int
+    warmup_seconds: float
+    warmup_reason: str
+    window_seconds: float
+    call_path: str
+    load_seconds: float
+    peak_memory: int | None
+    """Bytes, the host's peak resident memory from the start of the warm-up to the end of the window."""
+    warnings: tuple[str, ...] = ()
+
+    def __getattr__(self, name: str) -> float | None:
+        if name in ("p50", "p90", "p95", "p99"):
+            return self.percentiles[name]
+        raise AttributeError(name)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one case gave. Parts that were not evaluated are ``None``."""
+
+    case: Case
+    key: str
+    """Hash of everything that can change the result."""
+    provenance: Mapping[str, Any]
+    """What is needed to repeat it; see the JSON report's documentation."""
+    accuracy: Accuracy | None = None
+    parity: Parity | None = None
+    latency: Latency | None = None
+    readings: Mapping[str, Sequence[Reading]] = field(default_factory=dict)
+    """Profiler name to what it saw in the measured window."""

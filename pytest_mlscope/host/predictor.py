@@ -1,0 +1,114 @@
+"""What a framework's ``predictor.py`` implements.
+
+A ``predictor.py`` defines one class named ``FrameworkPredictor`` that extends :class:`Predictor`. It is loaded by path
+in a process of its own, where importing the framework is its business alone. It sees no labels, no clock and no
+metrics: it loads, predicts, and binds.
+"""
+
+from typing import Any, Callable, Dict, List, Mapping, Optional
+
+import numpy
+
+Tensors = Dict[str, numpy.ndarray]
+
+
+class Unsupported(Exception):
+    """What was asked for does not exist here: the case is skipped with this message as the reason."""
+
+
+class TensorDescription(object):
+    """Name, numpy dtype name and shape of an input or output; ``None`` stands for a dynamic dimension."""
+
+    def __init__(self, name: str, dtype: str, shape: List[Optional[int]]) -> None:
+        self.name = name
+        self.dtype = dtype
+        self.shape = shape
+
+
+class LoadRequest(object):
+    """Everything a predictor may know when it loads a model."""
+
+    def __init__(
+        self,
+        files: Mapping[str, str],
+        device: str,
+        precision: str,
+        threads: Optional[int],
+        batch_size: int,
+        inputs: List[TensorDescription],
+        outputs: List[str],
+        options: Mapping[str, Any],
+    ) -> None:
+        self.files = files
+        """Role (as in ``framework.yml``) to path on disk; verified already."""
+        self.device = device
+        """As ``framework.yml`` calls it under ``devices``."""
+        self.precision = precision
+        """One of those ``framework.yml`` lists for the hardware, such as ``fp32``; to be obeyed or refused."""
+        self.threads = threads
+        """Threads for computing; ``None`` only where the manifest asked for the framework's default."""
+        self.batch_size = batch_size
+        """The batch size about to be used, for frameworks that fix it at load."""
+        self.inputs = inputs
+        """Inputs as the framework names them, in the manifest's order, batch dimension first where there is one."""
+        self.outputs = outputs
+        """Output names as the framework names them, in the manifest's order."""
+        self.options = options
+        """The manifest's options for this framework, names checked against ``framework.yml``."""
+
+
+class Bound(object):
+    """Inputs bound to a model, for the timed loop.
+
+    ``run`` takes nothing, makes one prediction on the bound inputs by the framework's fastest call path, waits until
+    the device has finished, and is the only thing inside a measurement. ``outputs`` returns what the latest ``run``
+    produced, so that it can be checked that it predicted at all. ``call_path`` names the framework's function used.
+    """
+
+    def __init__(self, run: Callable[[], Any], outputs: Callable[[], Tensors], call_path: str) -> None:
+        self.run = run
+        self.outputs = outputs
+        self.call_path = call_path
+
+
+class LoadedModel(object):
+    """A model ready to predict."""
+
+    resolved = {}  # type: Dict[str, Any]
+    """What the request came to: at least ``precision`` (str) and ``threads`` (int or None), as read back from the
+    framework where it can be read back. Recorded with every evaluation."""
+
+    def predict(self, inputs: Tensors) -> Tensors:
+        """Predict one batch. Arrays in and out are C-contiguous; the inputs must not be written to or kept."""
+        raise NotImplementedError
+
+    def bind(self, inputs: Tensors) -> Bound:
+        """Bind one batch for repeated prediction. The default goes through :meth:`predict`."""
+        latest = {}  # type: Dict[str, Tensors]
+
+        def run() -> None:
+            latest["outputs"] = self.predict(inputs)
+
+        return Bound(run, lambda: latest["outputs"], "predict")
+
+    def unload(self) -> None:
+        """Free the model's memory."""
+
+
+class Predictor(object):
+    """A framework. One object a host process."""
+
+    def version(self) -> str:
+        """The framework's version, as the framework itself states it."""
+        raise NotImplementedError
+
+    def build_information(self) -> Dict[str, str]:
+        """Further facts of the installed build that can change a result, such as its BLAS; empty by default."""
+        return {}
+
+    def load(self, request: LoadRequest) -> LoadedModel:
+        """Load a model.
+
+        :raises Unsupported: when the device or precision does not exist on this machine or build.
+        """
+        raise NotImplementedError

@@ -1,0 +1,47 @@
+"""A manifest that was read, checked, and bound to the registry it was checked against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_mlscope.components.datasets.base import Dataset
+from pytest_mlscope.components.metrics.base import Metric
+from pytest_mlscope.components.postprocessing.base import PostprocessingStep
+from pytest_mlscope.components.preprocessing.base import PreprocessingStep
+from pytest_mlscope.components.registry import Registry
+from pytest_mlscope.manifest.schema import Manifest
+
+
+@dataclass(frozen=True)
+class BoundMetric:
+    """A metric of the manifest and the output it reads."""
+
+    name: str
+    """As reported: the manifest's word for it."""
+    metric: Metric
+    output: str
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedManifest:
+    """A checked manifest with its components made."""
+
+    path: Path
+    sha256: str
+    """Of the file's bytes."""
+    content: Manifest
+    registry: Registry = field(repr=False)
+    dataset: Dataset | None
+    metrics: tuple[BoundMetric, ...]
+    preprocessing: dict[str, dict[str, tuple[PreprocessingStep, ...]]]
+    """Variant name (``stated`` first) to input name to steps."""
+    postprocessing: dict[str, tuple[PostprocessingStep, ...]]
+    """Output name to steps."""
+    labels: dict[str, tuple[str, ...]]
+    """Output name to class names, for outputs that have them."""
+
+    @property
+    def folder(self) -> Path:
+        """What relative paths in the manifest are relative to."""
+        return self.path.parent

@@ -1,0 +1,47 @@
+"""Quantities a manifest writes with a unit: durations and memory sizes."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
+_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_NUMBER = r"(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"
+
+
+def _quantity(value: Any, units: dict[str, Any], example: str) -> float:
+    match = re.fullmatch(rf"{_NUMBER}\s*(?P<unit>\S+)", value) if isinstance(value, str) else None
+    if match is None or match["unit"] not in units:
+        raise ValueError(f"{value!r} is not a number with a unit; allowed units: {', '.join(units)}, as in {example}")
+    quantity = float(match["number"]) * units[match["unit"]]
+    if not 0 < quantity < float("inf"):
+        raise ValueError(f"{value!r} must be more than zero and finite")
+    return float(quantity)
+
+
+def parse_duration(value: Any) -> float:
+    """Seconds from text such as ``5 ms``. :raises ValueError: for anything else."""
+    return _quantity(value, _SECONDS, "5 ms")
+
+
+def parse_memory(value: Any) -> int:
+    """Bytes from text such as ``200 MB``. :raises ValueError: for anything else."""
+    return round(_quantity(value, _BYTES, "200 MB"))
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    WithJsonSchema({"type": "string", "pattern": rf"^{_NUMBER.replace('?P<number>', '')}\s*(ns|us|µs|ms|s|min)$"}),
+]
+"""Seconds; written as ``5 ms``."""
+
+MemorySize = Annotated[
+    int,
+    BeforeValidator(parse_memory),
+    WithJsonSchema({"type": "string", "pattern": rf"^{_NUMBER.replace('?P<number>', '')}\s*(B|[kMG]B|[KMG]iB)$"}),
+]
+"""Bytes; written as ``200 MB``."""

@@ -1,0 +1,276 @@
+"""The model manifest, schema 1: what each key is and which values it takes on its own.
+
+What depends on several keys at once, or on what plugins registered, is checked in ``manifest/consistency.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pytest_mlscope.manifest.quantities import Duration, MemorySize
+
+Kind = Literal["accuracy", "parity", "latency"]
+Precision = Literal["fp32", "fp16", "bf16", "int8", "framework_default"]
+Scenario = Literal["single_stream", "offline"]
+DType = Literal[
+    "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"
+]
+KINDS: tuple[Kind, ...] = ("accuracy", "parity", "latency")
+
+
+class Section(BaseModel):
+    """A mapping in a manifest: unknown keys and values of another type are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class OpenSection(Section):
+    """A mapping whose further keys are the parameters of a named component."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The keys that belong to the component."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Reference(Section):
+    """Where a model or a published figure comes from."""
+
+    title: str = Field(min_length=1)
+    url: str | None = None
+
+
+class BuildStep(Section):
+    """How a file is made from the one at ``path``, on first use, into the artifact cache."""
+
+    builder: Literal["random_onnx_weights"]
+    """``random_onnx_weights``: replace constant weights of an ONNX graph by seeded random ones."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+
+
+class ModelFile(Section):
+    """One file of a model."""
+
+    path: str = Field(min_length=1, max_length=4096)
+    """Relative path, ``package://DISTRIBUTION/path``, ``file://``, ``https://`` or any fsspec URL."""
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    size: int | None = Field(default=None, ge=0, le=2**43)
+    """Bytes."""
+    build: BuildStep | None = None
+
+
+class ExpectedFailure(Section):
+    """Cases that are known to fail, with the reason; a case that passes all the same is a failure when ``strict``."""
+
+    reason: str = Field(min_length=1)
+    kinds: list[Kind] = Field(default_factory=lambda: list(KINDS), min_length=1)
+    version: str | None = None
+    """Framework versions it holds for (PEP 440); all when absent."""
+    strict: bool = True
+
+
+class FrameworkEntry(Section):
+    """The model in one framework's format."""
+
+    version: str | None = None
+    """Framework versions to evaluate on (PEP 440 specifiers, such as ``>=1.17,<2``)."""
+    files: dict[str, ModelFile] = Field(min_length=1, max_length=64)
+    options: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    input_names: dict[str, str] = Field(default_factory=dict)
+    """The manifest's input name to this file's, where they differ."""
+    output_names: dict[str, str] = Field(default_factory=dict)
+    """The manifest's output name to this file's, where they differ."""
+    input_layouts: dict[str, str] = Field(default_factory=dict)
+    """Input name to the layout this file wants (such as ``NHWC``), where it differs from the input's ``layout``."""
+    xfail: ExpectedFailure | None = None
+
+
+class StepEntry(OpenSection):
+    """One pre- or post-processing step: its name and, as further keys, its parameters."""
+
+    step: str = Field(min_length=1)
+
+
+class Input(Section):
+    """One input of the model."""
+
+    name: str = Field(min_length=1)
+    dtype: DType = "float32"
+    layout: str | None = Field(default=None, pattern=r"^[A-Z]{1,8}$")
+    """One letter a dimension, such as ``NCHW``; ``N`` is the batch."""
+    shape: list[int | str] = Field(max_length=16)
+    """Sizes; a name such as ``batch`` stands for a dynamic dimension. The first dimension is the batch."""
+    preprocess: list[StepEntry] = Field(default_factory=list, max_length=64)
+
+
+class Output(Section):
+    """One output of the model."""
+
+    name: str = Field(min_length=1)
+    shape: list[int | str] | None = Field(default=None, max_length=16)
+    postprocess: list[StepEntry] = Field(default_factory=list, max_length=64)
+    labels: list[str] | str | None = None
+    """Class names in index order, or the relative path of a text file with one a line."""
+
+
+class RowSample(Section):
+    """A random subset of rows, drawn without replacement from ``rows``."""
+
+    size: int = Field(gt=0, le=2**40)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+
+
+class DatasetEntry(OpenSection):
+    """The rows a model is evaluated on; further keys are the source's parameters."""
+
+    source: str = Field(min_length=1)
+    rows: str | None = Field(default=None, pattern=r"^\d*:\d*$")
+    """A slice ``first:past_last`` of the rows, as in Python, without negative numbers."""
+    sample: RowSample | None = None
+    inputs: dict[str, str] = Field(default_factory=dict)
+    """Input name to column; an input that is not named reads the column of its own name."""
+    label: str | None = None
+    """The column with the expected result: class numbers, class names, or target values."""
+
+
+class MetricEntry(OpenSection):
+    """One metric; further keys are its parameters."""
+
+    metric: str = Field(min_length=1)
+    output: str | None = None
+    """The output it reads; needed where a model has several."""
+
+
+class Bound(Section):
+    """An inclusive lower and upper bound."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+class ParityExpectation(Section):
+    """How close the raw outputs must be to the reference framework's: ``|a-b| <= abs + rel*|b|`` everywhere."""
+
+    reference: str
+    """The reference framework; its case with the same inputs at ``fp32`` on ``cpu`` is what others are held against."""
+    abs: float | None = Field(default=None, ge=0)
+    """Absolute tolerance; by precision when absent."""
+    rel: float | None = Field(default=None, ge=0)
+    """Relative tolerance; by precision when absent."""
+    rows: int = Field(default=256, gt=0, le=2**20)
+    """How many of the dataset's rows are compared."""
+
+
+class LatencyExpectation(Section):
+    """Upper bounds of one batch's latency, such as ``p50: 5 ms``."""
+
+    p50: Duration | None = None
+    p90: Duration | None = None
+    p95: Duration | None = None
+    p99: Duration | None = None
+
+
+class CaseSelector(Section):
+    """Which cases something applies to: those that agree with every key given."""
+
+    framework: str | None = None
+    hardware: str | None = None
+    precision: Precision | None = None
+    threads: int | Literal["framework_default"] | None = None
+    batch_size: int | None = None
+    scenario: Scenario | None = None
+    preprocessing: str | None = None
+
+
+class Expectation(Section):
+    """What must hold; what is not named is measured and reported without a verdict."""
+
+    accuracy: dict[str, Bound] = Field(default_factory=dict)
+    """Metric name to bounds."""
+    parity: ParityExpectation | None = None
+    latency: LatencyExpectation | None = None
+    throughput: Bound | None = None
+    """Samples per second."""
+    peak_memory: MemorySize | None = None
+    """Upper bound of the predictor host's peak resident memory."""
+    load_time: Duration | None = None
+    """Upper bound of the time to load the model."""
+
+
+class ExpectationOverride(Section):
+    """Bounds of their own for some cases; the last override that matches wins, key by key."""
+
+    when: CaseSelector
+    accuracy: dict[str, Bound] = Field(default_factory=dict)
+    latency: LatencyExpectation | None = None
+    throughput: Bound | None = None
+    peak_memory: MemorySize | None = None
+    load_time: Duration | None = None
+    parity: Bound | None = None
+    """``max``: the absolute tolerance for these cases."""
+
+
+class MatrixEntry(Section):
+    """One further combination for ``include``: missing keys take the first value of their dimension."""
+
+    framework: str
+    hardware: str | None = None
+    precision: Precision | None = None
+    threads: int | Literal["framework_default"] | None = None
+    batch_size: int | None = Field(default=None, gt=0, le=2**20)
+    scenario: Scenario | None = None
+    preprocessing: str | None = None
+
+
+class Matrix(Section):
+    """The dimensions whose product, over the frameworks, gives the cases."""
+
+    hardware: list[str] = Field(default_factory=lambda: ["cpu"], min_length=1)
+    precision: list[Precision] = Field(default_factory=lambda: ["fp32"], min_length=1)
+    threads: list[int | Literal["framework_default"]] = Field(default_factory=lambda: [1], min_length=1)
+    batch_size: list[int] = Field(default_factory=lambda: [1], min_length=1)
+    scenario: list[Scenario] = Field(default_factory=lambda: ["single_stream"], min_length=1)
+    include: list[MatrixEntry] = Field(default_factory=list)
+    exclude: list[CaseSelector] = Field(default_factory=list)
+
+
+class Measurement(Section):
+    """How latency is measured."""
+
+    budget: Duration = 1.0
+    """Longest measured window; it ends sooner when the median is known well enough."""
+    relative_error: float = Field(default=0.01, gt=0, lt=1)
+    """Half-width of the median's 95 % confidence interval, relative to it, at which measuring stops."""
+    warmup_budget: Duration = 1.0
+    """Longest warm-up; it ends sooner when the latency is steady."""
+
+
+class Manifest(Section):
+    """A model manifest."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)
+    version: str = Field(min_length=1)
+    task: str = Field(min_length=1)
+    """What the model does, such as ``image_classification`` or ``tabular_regression``."""
+    description: str = ""
+    license: str | None = None
+    references: list[Reference] = Field(default_factory=list)
+    kinds: list[Kind] | None = Field(default=None, min_length=1)
+    """Which tests to make; by default every kind the manifest has what it takes for."""
+    frameworks: dict[str, FrameworkEntry] = Field(min_length=1)
+    inputs: list[Input] = Field(min_length=1, max_length=256)
+    outputs: list[Output] = Field(min_length=1, max_length=256)
+    preprocessing_variants: dict[str, dict[str, list[StepEntry]]] = Field(default_factory=dict)
+    """Other ways to pre-process: variant name to input name to steps. Each becomes cases of its own, beside the
+    inputs' own steps, which go by the name ``stated``."""
+    dataset: DatasetEntry | None = None
+    metrics: list[str | MetricEntry] = Field(default_factory=list)
+    expect: Expectation = Field(default_factory=Expectation)
+    expect_overrides: list[ExpectationOverride] = Field(default_factory=list)
+    matrix: Matrix = Field(default_factory=Matrix)
+    measurement: Measurement = Field(default_factory=Measurement)
