@@ -1,0 +1,33 @@
+"""What datasets share: names checked with a suggestion, rows taken without copying where they are neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_mlscope.errors import DatasetError
+
+
+def require_columns(source: str, wanted: Iterable[str], available: Iterable[str]) -> None:
+    """:raises DatasetError: for the first wanted column that ``source`` has not, with what it has."""
+    known = list(available)
+    for column in wanted:
+        if column not in known:
+            close = get_close_matches(column, known, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            shown = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
+            raise DatasetError(f"{source}: no column {column!r}; {hint}columns: {shown}")
+
+
+def take_rows(array: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+    """The given ascending rows; a view where they are neighbours."""
+    if not len(rows):
+        return array[:0]
+    first, last = int(rows[0]), int(rows[-1])
+    if last - first + 1 == len(rows):
+        return array[first : last + 1]
+    return array[rows]

@@ -1,0 +1,66 @@
+"""Errors of predicted quantities."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_mlscope.components.metrics.base import Metric, MetricState, MetricValue
+from pytest_mlscope.errors import DatasetError
+
+
+class _DifferenceState(MetricState):
+    """Sums a power of ``|output - label|`` in float64. Rows without a prediction have no difference: ``n`` leaves
+    them out."""
+
+    def __init__(self, metric: str, *, squared: bool) -> None:
+        self._metric = metric
+        self._squared = squared
+        self._total = 0.0
+        self._elements = 0
+        self._n = 0
+
+    def update(self, outputs: NDArray[Any], labels: NDArray[Any]) -> None:
+        if labels.dtype.kind not in "biuf":
+            raise DatasetError(f"metric {self._metric!r}: labels must be numbers, not {labels.dtype}")
+        # (batch,) against (batch, 1) would broadcast to every pair.
+        if outputs.size != labels.size or len(outputs) != len(labels):
+            raise DatasetError(
+                f"metric {self._metric!r}: the output has shape {outputs.shape}, the labels {labels.shape}"
+            )
+        difference = outputs.astype(np.float64).ravel() - labels.astype(np.float64).ravel()
+        self._total += float(difference @ difference) if self._squared else float(np.abs(difference).sum())
+        self._elements += difference.size
+        self._n += len(labels)
+
+    def count_errors(self, rows: int) -> None:
+        """Left out: see the class."""
+
+    def result(self) -> MetricValue:
+        if not self._elements:
+            return MetricValue(float("nan"), 0)
+        mean = self._total / self._elements
+        return MetricValue(sqrt(mean) if self._squared else mean, self._n)
+
+
+class MeanAbsoluteError(Metric):
+    """Mean of ``|output - label|`` over all elements; in the labels' unit."""
+
+    name: ClassVar[str] = "mean_absolute_error"
+    higher_is_better: ClassVar[bool] = False
+
+    def start(self) -> MetricState:
+        return _DifferenceState(self.name, squared=False)
+
+
+class RootMeanSquaredError(Metric):
+    """Square root of the mean of ``(output - label)²`` over all elements; in the labels' unit."""
+
+    name: ClassVar[str] = "root_mean_squared_error"
+    higher_is_better: ClassVar[bool] = False
+
+    def start(self) -> MetricState:
+        return _DifferenceState(self.name, squared=True)

@@ -1,0 +1,115 @@
+"""Top-k accuracy."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pytest_mlscope.components.metrics.base import Metric, MetricState, MetricValue
+from pytest_mlscope.components.metrics.wilson import wilson_interval
+from pytest_mlscope.errors import DatasetError, PreprocessingError
+
+
+class TopKState(MetricState):
+    """Counts the rows whose label is among the best ``k`` classes. A score that is not a number is never right."""
+
+    def __init__(self, k: int, metric: str) -> None:
+        self._k = k
+        self._metric = metric
+        self._right = 0
+        self._n = 0
+
+    def update(self, outputs: NDArray[Any], labels: NDArray[Any]) -> None:
+        numbers = self._class_numbers(labels, len(outputs))
+        if outputs.dtype.kind in "iu":
+            right = self._ranked(outputs, numbers)
+        elif outputs.dtype.kind == "f":
+            right = self._scored(outputs, numbers)
+        else:
+            raise self._error(f"needs class scores or class numbers, not {outputs.dtype}")
+        self._right += int(np.count_nonzero(right))
+        self._n += len(numbers)
+
+    def count_errors(self, rows: int) -> None:
+        self._n += rows
+
+    def result(self) -> MetricValue:
+        if not self._n:
+            return MetricValue(float("nan"), 0)
+        return MetricValue(self._right / self._n, self._n, wilson_interval(self._right, self._n))
+
+    def _ranked(self, classes: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.bool_]:
+        ranked = classes.reshape(len(classes), -1)
+        if ranked.shape[1] < self._k:
+            raise self._error(f"needs {self._k} ranked classes a row, the output has {ranked.shape[1]}")
+        right: NDArray[np.bool_] = (ranked[:, : self._k] == labels[:, np.newaxis]).any(axis=1)
+        return right
+
+    def _scored(self, scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.bool_]:
+        # Trailing dimensions of 1, as in (batch, classes, 1, 1), are common among older image classifiers.
+        if scores.ndim < 2 or any(size != 1 for size in scores.shape[2:]):
+            raise self._error(f"needs scores of shape (batch, classes), not {scores.shape}")
+        scores = scores.reshape(len(scores), scores.shape[1])
+        classes = scores.shape[1]
+        if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
+            wrong = labels[(labels < 0) | (labels >= classes)][0]
+            raise DatasetError(f"metric {self._metric!r}: class number {wrong} is a label, the output has {classes}")
+        if self._k > classes:
+            raise self._error(f"needs at least {self._k} classes, the output has {classes}")
+        rows = np.arange(len(labels))
+        own = scores[rows, labels]
+        if self._k == 1:
+            right: NDArray[np.bool_] = (scores.argmax(axis=1) == labels) & ~np.isnan(own)
+            return right
+        # Ranked as a stable sort would: of equal scores the lower class number comes first.
+        better = ~(scores <= own[:, np.newaxis])
+        tied = (scores == own[:, np.newaxis]) & (np.arange(classes) < labels[:, np.newaxis])
+        inside: NDArray[np.bool_] = (np.count_nonzero(better | tied, axis=1) < self._k) & ~np.isnan(own)
+        return inside
+
+    def _class_numbers(self, labels: NDArray[Any], rows: int) -> NDArray[Any]:
+        if labels.dtype.kind not in "iub":
+            raise DatasetError(f"metric {self._metric!r}: labels must be class numbers or names, not {labels.dtype}")
+        if labels.size != rows:
+            raise DatasetError(f"metric {self._metric!r}: needs one label a row, the labels have shape {labels.shape}")
+        return labels.reshape(rows).astype(np.int64, copy=False)
+
+    def _error(self, message: str) -> PreprocessingError:
+        return PreprocessingError(f"metric {self._metric!r}: {message}")
+
+
+class TopK(Metric):
+    """Share of rows whose label is among the ``k`` best classes, with the Wilson 95 % interval.
+
+    A floating-point output is taken for class scores, shape ``(batch, classes)``; an integer one for class numbers,
+    best first, shape ``(batch, k or more)``. Rows without a prediction count as wrong.
+    """
+
+    name: ClassVar[str] = "top_k"
+
+    k: int = Field(gt=0, le=2**16)
+    """How many classes may hold the label."""
+
+    def start(self) -> MetricState:
+        return TopKState(self.k, self.name)
+
+
+class Top1(Metric):
+    """Share of rows whose label is the best class: ``top_k`` with ``k: 1``."""
+
+    name: ClassVar[str] = "top1"
+
+    def start(self) -> MetricState:
+        return TopKState(1, self.name)
+
+
+class Top5(Metric):
+    """Share of rows whose label is among the five best classes: ``top_k`` with ``k: 5``."""
+
+    name: ClassVar[str] = "top5"
+
+    def start(self) -> MetricState:
+        return TopKState(5, self.name)
