@@ -1,0 +1,56 @@
+"""Where environments and artifacts live on this machine."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from pytest_mlscope.errors import MlscopeError
+
+HOME_VARIABLE = "MLSCOPE_HOME"
+
+
+def cache_home() -> Path:
+    """``$MLSCOPE_HOME``, else the user's cache folder for ``mlscope``; absolute, not necessarily there yet."""
+    chosen = os.environ.get(HOME_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("mlscope"))
+
+
+def environments_folder(home: Path) -> Path:
+    """Where framework environments are."""
+    return home / "environments"
+
+
+def artifacts_folder(home: Path) -> Path:
+    """Where downloaded and built model files are."""
+    return home / "artifacts"
+
+
+def describe_os_error(error: OSError) -> str:
+    """The system's reason, with what to do where the disk or a quota is what is wrong."""
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{reason}: free some space, or set {HOME_VARIABLE} to a folder on another disk"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{reason}: set {HOME_VARIABLE} to a folder that you can write to"
+    return reason
+
+
+def writable_folder(folder: Path, *, error_type: type[MlscopeError] = MlscopeError) -> Path:
+    """Make a cache folder where it is missing and check that files can be written there.
+
+    :raises MlscopeError: (or ``error_type``) when it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0")
+    except OSError as error:
+        raise error_type(f"{folder}: the cache folder cannot be written to: {describe_os_error(error)}") from None
+    return folder

@@ -1,0 +1,74 @@
+"""Runs a tool, line by line, and leaves nothing of it behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+TAIL_LINES = 20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a tool ended."""
+
+    returncode: int
+    tail: tuple[str, ...]
+    """The last lines it printed, at most :data:`TAIL_LINES`."""
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def run_tool(
+    command: Sequence[str | Path],
+    *,
+    folder: Path,
+    variables: Mapping[str, str],
+    inherit: Sequence[int] = (),
+    line: Callable[[str], None],
+) -> Outcome:
+    """Run a command to its end, passing on each line it prints to stdout or stderr.
+
+    Whatever ends this early, a KeyboardInterrupt too, kills the command and what it started.
+
+    :param folder: the working folder.
+    :param variables: all its environment variables.
+    :param inherit: descriptors it keeps open.
+    :raises OSError: when it cannot be started.
+    """
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        cwd=folder,
+        env=dict(variables),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        pass_fds=tuple(inherit),
+        start_new_session=True,  # So that the whole group can be killed, and Ctrl-C reaches it through here alone.
+    )
+    try:
+        with process:
+            for text in process.stdout or ():
+                stripped = text.rstrip()
+                if stripped:
+                    tail.append(stripped)
+                    line(stripped)
+            returncode = process.wait()
+    except BaseException:
+        _kill(process)
+        raise
+    return Outcome(returncode, tuple(tail))
