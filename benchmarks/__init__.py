@@ -1,0 +1,1 @@
+"""What pytest-mlscope costs, beside what people use instead: ``python -m benchmarks.run``."""

@@ -1,0 +1,52 @@
+"""How fast a dataset is evaluated, beside a bare loop over the same predictor and the same batches."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from benchmarks.fresh_process import DIGITS, run_subject
+from benchmarks.table import Row, paired
+
+BATCH_SIZES = (1, 32, 256)
+ROWS = 225_000
+
+
+def _write(folder: Path, rows: int) -> tuple[Path, Path]:
+    """The held-out digits, pre-processed and repeated, as an npz, and a manifest that reads them as they are."""
+    with np.load(DIGITS / "digits-heldout.npz") as data:
+        images = (data["images"].reshape(-1, 1, 8, 8) / 16).astype(np.float32)
+        labels = data["labels"]
+    dataset = folder / "rows.npz"
+    np.savez(dataset, images=np.resize(images, (rows, 1, 8, 8)), labels=np.resize(labels, rows))
+    content = yaml.safe_load((DIGITS / "digits-cnn.mlscope.yml").read_text("utf-8"))
+    content["frameworks"] = {"onnxruntime": content["frameworks"]["onnxruntime"]}
+    content["frameworks"]["onnxruntime"]["files"]["model"]["path"] = str(DIGITS / "digits.onnx")
+    content["inputs"][0]["preprocess"] = []
+    content["dataset"]["path"] = str(dataset)
+    content["expect"] = {}
+    content["matrix"] = {"batch_size": list(BATCH_SIZES)}
+    manifest = folder / "rows.mlscope.yml"
+    manifest.write_text(yaml.safe_dump(content, sort_keys=False))
+    return manifest, dataset
+
+
+def accuracy(*, quick: bool) -> list[Row]:
+    """Samples a second, dataset reading and scoring included on our side alone."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for batch_size in BATCH_SIZES:
+            manifest, dataset = _write(Path(folder), ROWS // (10 if quick or batch_size == 1 else 1))
+            ours, bare = [], []
+            for _ in range(2 if quick else 9):
+                ours.append(run_subject("our_accuracy", str(manifest), str(batch_size))["samples_per_second"])
+                bare.append(run_subject("bare_accuracy", str(dataset), str(batch_size))["samples_per_second"])
+            rows.append(
+                paired(
+                    f"accuracy, batches of {batch_size}", ours, bare, unit="rows/s", other_is="bare loop", at_least=0.95
+                )
+            )
+    return rows

@@ -1,0 +1,116 @@
+"""What a latency case costs beside its warm-up and window, on a host that is warm."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from benchmarks.fresh_process import DIGITS, ROOT, SubjectError, environment, interpreter_with
+from benchmarks.table import Row, missing
+
+# Notes the wall time of each item, from before its set-up to after its tear-down with all its reports made.
+CONFTEST = """\
+import json, os, time
+import pytest
+
+seconds = []
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    start = time.perf_counter()
+    result = yield
+    seconds.append(time.perf_counter() - start)
+    return result
+
+def pytest_unconfigure():
+    with open(os.environ["ITEM_SECONDS"], "w") as file:
+        json.dump(seconds, file)
+"""
+
+
+def _item_seconds(folder: Path, *arguments: str, **variables: str) -> list[float]:
+    notes = folder / "seconds.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+        cwd=folder,
+        env=environment(ITEM_SECONDS=str(notes), **variables),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise SubjectError(f"pytest {' '.join(arguments)}: exit status {done.returncode}\n{done.stdout[-4000:]}")
+    return [float(seconds) for seconds in json.loads(notes.read_text())]
+
+
+def _manifest(cases: int) -> str:
+    """The digits manifest with as many latency cases: one onnxruntime host, one batch size each."""
+    import yaml
+
+    content = yaml.safe_load((DIGITS / "digits-cnn.mlscope.yml").read_text("utf-8"))
+    content["frameworks"] = {"onnxruntime": content["frameworks"]["onnxruntime"]}
+    content["kinds"] = ["latency"]
+    content["frameworks"]["onnxruntime"]["files"]["model"]["path"] = str(DIGITS / "digits.onnx")
+    content["dataset"]["path"] = str(DIGITS / "digits-heldout.npz")
+    content["matrix"] = {"batch_size": list(range(1, cases + 1))}
+    content["expect"] = {}
+    return yaml.safe_dump(content, sort_keys=False)
+
+
+def fixed_cost(*, quick: bool) -> list[Row]:
+    """Wall time of an item less its warm-up and its window; a reload of the model, if any, is not taken off."""
+    n = 8 if quick else 40
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "pytest.ini").write_text("[pytest]\n")
+        (folder / "conftest.py").write_text(CONFTEST)
+        (folder / "digits.mlscope.yml").write_text(_manifest(n))
+        report = folder / "report.json"
+        items = _item_seconds(folder, "--mlscope", f"--mlscope-json={report}", "digits.mlscope.yml")
+        latencies = [evaluation["latency"] for evaluation in json.loads(report.read_text("utf-8"))["evaluations"]]
+        measured = [latency["warmup_seconds"] + latency["window_seconds"] for latency in latencies]
+        if len(items) != n or len(measured) != n:
+            raise SubjectError(f"{n} cases, but {len(items)} items and {len(measured)} measured windows")
+        # The first case starts the host.
+        ours_total = median(items[1:])
+        ours_fixed = median(item - window for item, window in zip(items[1:], measured[1:]))
+        rows = [
+            Row(
+                "fixed cost a case",
+                ours_fixed * 1e3,
+                0.0,
+                "ms",
+                "nothing",
+                difference_at_most=10.0,
+                note=f"median of {n - 1} cases on a warm host, beyond warm-up and window",
+            )
+        ]
+        total = "whole latency case"
+        if interpreter_with("pytest_benchmark", [sys.executable]):
+            cases = str(ROOT / "benchmarks" / "subjects" / "pytest_benchmark_cases.py")
+            others = _item_seconds(
+                folder, "-p", "no:mlscope", f"--rootdir={folder}", "--confcutdir", str(folder), "-p", "conftest", cases,
+                CASES="3" if quick else "6", PYTHONPATH=os.pathsep.join([str(ROOT), str(folder)]),
+            )  # fmt: skip
+            other = median(others)
+            rows.append(
+                Row(
+                    total,
+                    ours_total,
+                    other,
+                    "s",
+                    "pytest-benchmark case",
+                    ratio=ours_total / other,
+                    at_most=1.0,
+                )
+            )
+        else:
+            rows.append(
+                missing(total, unit="s", other_is="pytest-benchmark case", ours=ours_total, why="not installed")
+            )
+    return rows

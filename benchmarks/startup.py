@@ -1,0 +1,52 @@
+"""What the plugin adds to every pytest start that does not use it."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from benchmarks.fresh_process import run_command
+from benchmarks.table import Row
+
+NO_TESTS = 5
+"""pytest's exit status when it collected nothing."""
+
+
+def startup(*, quick: bool) -> list[Row]:
+    """``pytest -q`` in an empty folder, with the plugin and with ``-p no:mlscope``, in turn."""
+    with tempfile.TemporaryDirectory() as folder:
+
+        def seconds(*options: str) -> float:
+            start = time.perf_counter()
+            run_command(
+                [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options],
+                cwd=Path(folder),
+                ok=(NO_TESTS,),
+            )
+            return time.perf_counter() - start
+
+        seconds()
+        seconds("-p", "no:mlscope")
+        with_plugin, without_plugin = [], []
+        for turn in range(5 if quick else 41):
+            if turn % 2:
+                with_plugin.append(seconds() * 1e3)
+            without_plugin.append(seconds("-p", "no:mlscope") * 1e3)
+            if not turn % 2:
+                with_plugin.append(seconds() * 1e3)
+    without = median(without_plugin)
+    added = median(a - b for a, b in zip(with_plugin, without_plugin))
+    return [
+        Row(
+            "pytest start, plugin idle",
+            without + added,
+            without,
+            "ms",
+            "-p no:mlscope",
+            difference_at_most=10.0,
+            note=f"median of the differences of {len(with_plugin)} pairs",
+        )
+    ]
