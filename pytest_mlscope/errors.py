@@ -43,11 +43,11 @@ class HostError(MlscopeError):
         self.output = output
 
 
-class HostCrashed(HostError):
+class HostCrashed(HostError):  # noqa: N818  # says what happened, as the reports do
     """The host died: a signal, an exit, a closed pipe."""
 
 
-class HostTimeout(HostError):
+class HostTimeout(HostError):  # noqa: N818  # says what happened, as the reports do
     """The host was killed because a request ran past its timeout."""
 
 
@@ -55,7 +55,7 @@ class PredictorError(HostError):
     """The framework raised an exception; the host is alive."""
 
 
-class CannotRun(MlscopeError):
+class CannotRun(MlscopeError):  # noqa: N818  # says what happened, as the reports do
     """A case cannot run on this machine as it is: reported as a skip with this reason, or a failure when strict.
 
     ``command`` is what would make it run, where something would.

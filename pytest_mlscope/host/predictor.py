@@ -48,7 +48,7 @@ class LoadRequest(object):
         self.threads = threads
         """Threads for computing; ``None`` only where the manifest asked for the framework's default."""
         self.batch_size = batch_size
-        """The batch size about to be used, for frameworks that fix it at load."""
+        """The batch size to fix where ``framework.yml`` says ``dynamic_batch: false``; elsewhere 1."""
         self.inputs = inputs
         """Inputs as the framework names them, in the manifest's order, batch dimension first where there is one."""
         self.outputs = outputs
@@ -74,7 +74,7 @@ class Bound(object):
 class LoadedModel(object):
     """A model ready to predict."""
 
-    resolved = {}  # type: Dict[str, Any]
+    resolved: Dict[str, Any] = {}
     """What the request came to: at least ``precision`` (str) and ``threads`` (int or None), as read back from the
     framework where it can be read back. Recorded with every evaluation."""
 
@@ -84,7 +84,7 @@ class LoadedModel(object):
 
     def bind(self, inputs: Tensors) -> Bound:
         """Bind one batch for repeated prediction. The default goes through :meth:`predict`."""
-        latest = {}  # type: Dict[str, Tensors]
+        latest: Dict[str, Tensors] = {}
 
         def run() -> None:
             latest["outputs"] = self.predict(inputs)

@@ -1,0 +1,152 @@
+"""The agent: what turns a case into a model that is ready to predict on this machine, or says why it cannot."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from pytest_mlscope.agent.artifacts import Artifact, materialise
+from pytest_mlscope.agent.environment import Environment
+from pytest_mlscope.agent.environment_creation import create_environment
+from pytest_mlscope.agent.environment_search import find_environment
+from pytest_mlscope.agent.hardware_presence import why_absent
+from pytest_mlscope.agent.host_pool import HostPool
+from pytest_mlscope.agent.host_process import HostProcess
+from pytest_mlscope.agent.ready_model import ReadyModel
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.errors import CannotRun
+from pytest_mlscope.settings import Settings
+
+
+def _device(case: Case) -> str:
+    registry = case.manifest.registry
+    target = registry.hardware_targets[case.hardware]
+    description = registry.frameworks[case.framework].description
+    device = description.devices.get(case.hardware) or target.devices.get(case.framework)
+    if device is None:
+        offered = ", ".join(description.devices)
+        raise CannotRun(f"{case.framework} has no device for {case.hardware}; it has: {offered}")
+    if absent := why_absent(target):
+        raise CannotRun(f"this machine has no {case.hardware}: {absent}")
+    precisions = description.precisions.get(case.hardware, [])
+    if case.precision not in precisions:
+        offered = ", ".join(precisions) or "nothing"
+        raise CannotRun(f"{case.framework} on {case.hardware} offers {offered}, not {case.precision}")
+    return device
+
+
+class Agent:
+    """Owns the warm hosts of this process."""
+
+    def __init__(self, settings: Settings, *, progress: Callable[[str], None]) -> None:
+        self.settings = settings
+        self._progress = progress
+        self._pool = HostPool()
+        self._loaded: WeakKeyDictionary[HostProcess, tuple[str, dict[str, Any]]] = WeakKeyDictionary()
+        self._environments: dict[tuple[str, str | None], Environment] = {}
+
+    def environment(self, case: Case) -> Environment:
+        """The interpreter the case's framework runs in, made when settings allow.
+
+        :raises CannotRun: when there is none.
+        :raises EnvironmentCreationError: when making it failed.
+        """
+        folder = case.manifest.registry.frameworks[case.framework]
+        constraint = case.manifest.content.frameworks[case.framework].version
+        key = (str(folder.path), constraint)
+        known = self._environments.get(key)
+        if known is not None and known.python.exists():
+            return known
+        home = self.settings.home
+        try:
+            environment = find_environment(folder, constraint=constraint, home=home)
+        except CannotRun as missing:
+            if not self.settings.provision or missing.command is None:
+                raise
+            create_environment(folder, home=home, progress=self._progress)
+            environment = find_environment(folder, constraint=constraint, home=home)
+        self._environments[key] = environment
+        return environment
+
+    def _artifacts(self, case: Case) -> dict[str, Artifact]:
+        return {
+            role: materialise(file, base=case.manifest.folder, home=self.settings.home, progress=self._progress)
+            for role, file in case.manifest.content.frameworks[case.framework].files.items()
+        }
+
+    def prepare(self, case: Case) -> None:
+        """Make or fetch everything the case needs, without loading it. Raises as :meth:`ready`."""
+        _device(case)
+        self.environment(case)
+        self._artifacts(case)
+
+    def ready(self, case: Case) -> ReadyModel:
+        """Load the case's model in a host; one that is loaded there already is used as it is.
+
+        :raises CannotRun: when hardware, framework or precision are not to be had here.
+        :raises ArtifactError: when a file is missing or not what the manifest says.
+        :raises HostError: when the framework fails to load it.
+        """
+        device = _device(case)
+        environment = self.environment(case)
+        artifacts = self._artifacts(case)
+        timeout = self.settings.timeout
+        deadline = time.monotonic() + timeout
+        threads = case.threads if isinstance(case.threads, int) else None
+        host = self._pool.get(environment, threads=threads, timeout=timeout)
+        request = self._load_request(
+            case, artifacts, device, threads, dynamic_batch=environment.framework.description.dynamic_batch
+        )
+        identity = {**request, "sha256": {role: artifact.sha256 for role, artifact in artifacts.items()}}
+        key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        loaded = self._loaded.get(host)
+        if loaded is None or loaded[0] != key:
+            self._loaded.pop(host, None)
+            reply = host.request(request, timeout=max(deadline - time.monotonic(), 0.1), doing="loading the model")
+            loaded = self._loaded[host] = (key, reply)
+        return ReadyModel(
+            case=case,
+            host=host,
+            environment=environment,
+            artifacts=artifacts,
+            device=device,
+            resolved=loaded[1]["resolved"],
+            load_seconds=loaded[1]["seconds"],
+            deadline=deadline,
+            timeout=timeout,
+        )
+
+    @staticmethod
+    def _load_request(
+        case: Case, artifacts: dict[str, Artifact], device: str, threads: int | None, *, dynamic_batch: bool
+    ) -> dict[str, Any]:
+        content = case.manifest.content
+        entry = content.frameworks[case.framework]
+        inputs = []
+        for description in content.inputs:
+            shape = [size if isinstance(size, int) else None for size in description.shape]
+            layout = entry.input_layouts.get(description.name)
+            if layout and description.layout:
+                shape = [shape[description.layout.index(letter)] for letter in layout]
+            name = entry.input_names.get(description.name, description.name)
+            inputs.append({"name": name, "dtype": description.dtype, "shape": shape})
+        return {
+            "operation": "load",
+            "files": {role: str(artifact.path) for role, artifact in artifacts.items()},
+            "device": device,
+            "precision": case.precision,
+            "threads": threads,
+            # Only a framework that fixes the batch at load is loaded anew for another one.
+            "batch_size": case.batch_size if not dynamic_batch else 1,
+            "inputs": inputs,
+            "outputs": [entry.output_names.get(output.name, output.name) for output in content.outputs],
+            "options": dict(entry.options),
+        }
+
+    def close(self) -> None:
+        """End all hosts."""
+        self._pool.close()

@@ -1,0 +1,45 @@
+"""Warm predictor hosts, kept from case to case."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from pytest_mlscope.agent.environment import Environment
+from pytest_mlscope.agent.host_process import HostProcess
+
+HostKey = tuple[str, str, int | None]
+
+
+class HostPool:
+    """At most ``limit`` hosts; the least recently used one ends when another is needed."""
+
+    def __init__(self, *, limit: int = 4) -> None:
+        if limit < 1:
+            raise ValueError(f"a pool holds at least one host, not {limit}")
+        self._limit = limit
+        self._hosts: OrderedDict[HostKey, HostProcess] = OrderedDict()
+
+    def get(self, environment: Environment, *, threads: int | None, timeout: float) -> HostProcess:
+        """A live host of this environment, started when there is none.
+
+        :param threads: the thread count; only where the framework fixes it once a process does it choose the host.
+        :raises HostError: when it does not come up.
+        """
+        scoped = threads if environment.framework.description.thread_scope == "process" else None
+        key = (str(environment.framework.path), str(environment.python), scoped)
+        host = self._hosts.get(key)
+        if host is not None and not host.alive:
+            host.kill()
+            del self._hosts[key]
+            host = None
+        if host is None:
+            while len(self._hosts) >= self._limit:
+                self._hosts.popitem(last=False)[1].close()
+            host = self._hosts[key] = HostProcess(environment, threads=scoped, timeout=timeout)
+        self._hosts.move_to_end(key)
+        return host
+
+    def close(self) -> None:
+        """End all hosts."""
+        while self._hosts:
+            self._hosts.popitem()[1].close()

@@ -1,0 +1,108 @@
+"""The ``evaluation`` fixture: a case's parts, evaluated when first read, and its verdict in pytest's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import pytest
+from packaging.specifiers import SpecifierSet
+
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.components.profilers.base import Reading
+from pytest_mlscope.errors import CannotRun, HostError, MlscopeError
+from pytest_mlscope.evaluation.evaluator import Evaluator
+from pytest_mlscope.evaluation.results import Accuracy, Evaluation, Latency, Parity
+from pytest_mlscope.gate.check import Check
+from pytest_mlscope.gate.verdict import checks
+
+if TYPE_CHECKING:
+    from pytest_mlscope.manifest.schema import Kind
+
+T = TypeVar("T")
+
+
+class CaseEvaluation:
+    """What one test item asks of its case. A case that cannot run skips the test, one that fails fails it."""
+
+    def __init__(self, item: pytest.Item, case: Case, evaluator: Evaluator) -> None:
+        self.case = case
+        self.kind: Kind | None = None
+        self.checks: Sequence[Check] = ()
+        self._item = item
+        self._evaluator = evaluator
+        self._readings: dict[str, Sequence[Reading]] = {}
+        self._announced = False
+
+    def _fail(self, error: MlscopeError) -> NoReturn:
+        if isinstance(error, HostError) and error.output:
+            self._item.add_report_section("call", "predictor host", error.output)
+        pytest.fail(str(error), pytrace=False)
+
+    def _guarded(self, evaluate: Callable[[], T]) -> T:
+        try:
+            return evaluate()
+        except CannotRun as error:
+            if self._evaluator.settings.strict:
+                self._fail(error)
+            pytest.skip(str(error))
+        except MlscopeError as error:
+            self._fail(error)
+
+    @cached_property
+    def accuracy(self) -> Accuracy:
+        """The manifest's metrics over its dataset; ``accuracy["top1"]`` is one's value."""
+        if not self.case.manifest.metrics:
+            pytest.fail(f"{self.case.manifest.path}: has no metrics, so there is no accuracy", pytrace=False)
+        return self._guarded(lambda: self._evaluator.accuracy(self.case))
+
+    @cached_property
+    def parity(self) -> Parity:
+        """The raw outputs against the reference framework's."""
+        return self._guarded(lambda: self._evaluator.parity(self.case))
+
+    @cached_property
+    def latency(self) -> Latency:
+        """A measured window; ``latency.p50`` is in seconds."""
+        latency, readings = self._guarded(lambda: self._evaluator.latency(self.case, hook=self._item.ihook))
+        self._readings.update(readings)
+        return latency
+
+    def result(self) -> Evaluation | None:
+        """Everything evaluated so far; ``None`` when nothing was."""
+        parts = {kind: vars(self).get(kind) for kind in ("accuracy", "parity", "latency")}
+        if not any(part is not None for part in parts.values()):
+            return None
+        key, facts = self._evaluator.provenance(self.case)
+        return Evaluation(case=self.case, key=key, provenance=facts, readings=dict(self._readings), **parts)
+
+    def announce(self) -> Evaluation | None:
+        """Call ``pytest_mlscope_evaluation_made``, once an item; returns the evaluation."""
+        evaluation = self._guarded(self.result)
+        if evaluation is not None and not self._announced:
+            self._announced = True
+            self._item.ihook.pytest_mlscope_evaluation_made(evaluation=evaluation)
+        return evaluation
+
+    def _expect_failure(self, kind: Kind) -> None:
+        expected = self.case.manifest.content.frameworks[self.case.framework].xfail
+        if expected is None or kind not in expected.kinds:
+            return
+        version = self._guarded(lambda: self._evaluator.agent.environment(self.case)).version
+        if expected.version is None or SpecifierSet(expected.version).contains(version, prereleases=True):
+            self._item.add_marker(pytest.mark.xfail(reason=expected.reason, strict=expected.strict))
+
+    def check(self, kind: Kind) -> None:
+        """Evaluate one kind and fail the test when the manifest's expectations do not hold."""
+        self.kind = kind
+        self._expect_failure(kind)
+        getattr(self, kind)
+        evaluation = self.announce()
+        if evaluation is None:
+            return
+        self.checks = checks(evaluation, kind)
+        failed = [check.message for check in self.checks if not check.passed]
+        if failed:
+            name = f"{self.case.manifest.content.name} on {self.case.framework}"
+            pytest.fail("\n".join(f"{name}: {message}" for message in failed), pytrace=False)

@@ -1,0 +1,107 @@
+"""The controller's part: gather records as items finish, see that none is missing, and write the reports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.reports.json_report import JsonReport
+from pytest_mlscope.reports.records import ExpandedRecords
+from pytest_mlscope.reports.run_facts import run_facts
+from pytest_mlscope.reports.terminal import write_summary
+
+RECORD_ATTRIBUTE = "mlscope_record"
+
+
+class Controller:
+    """Lives in the process the user started, with or without xdist."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        """:raises MlscopeError: when the JSON report cannot be written where it should."""
+        path = config.getoption("mlscope_json")
+        self._config = config
+        self._started = time.time()
+        collects_only = config.getoption("collectonly")
+        self._json = JsonReport(Path(config.invocation_params.dir, path)) if path and not collects_only else None
+        self._records: dict[str, dict[str, Any]] = {}
+        self._expected: set[str] = set()
+        self._reported: set[str] = set()
+        self._lines: list[str] = []
+        self._troubles: list[str] = []
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._expected.update(item.nodeid for item in session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: object, ids: Sequence[str]) -> None:
+        self._expected.update(ids)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._reported.add(report.nodeid)
+        record = getattr(report, RECORD_ATTRIBUTE, None)
+        if record is None:
+            return
+        self._records[report.nodeid] = record
+        if self._json is not None:
+            try:
+                self._json.append(record)
+            except MlscopeError as error:
+                self._trouble(str(error))
+
+    def _trouble(self, line: str) -> None:
+        if line not in self._troubles:
+            self._troubles.append(line)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        config = self._config
+        if config.getoption("collectonly"):
+            return
+        finished_well = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+        missing = sorted(self._expected - self._reported)
+        if finished_well and missing:
+            shown = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
+            self._trouble(f"{len(missing)} of {len(self._expected)} collected items have no result: {shown}")
+        if exitstatus == pytest.ExitCode.OK and not self._reported:
+            self._trouble("no item was run, though pytest would call this a success")
+        interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        run = run_facts(config, self._started, time.time(), int(exitstatus), interrupted)
+        evaluations = ExpandedRecords(list(self._records.values()))
+        if self._json is not None:
+            try:
+                self._lines.append(self._json.write(run, evaluations))
+            except MlscopeError as error:
+                self._trouble(str(error))
+        self._write_other_reports(run, evaluations)
+        if self._troubles and finished_well:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _write_other_reports(self, run: dict[str, Any], evaluations: ExpandedRecords) -> None:
+        hook = self._config.hook
+        for writers in hook.pytest_mlscope_register_report_writers():
+            for writer in writers:
+                try:
+                    line = writer.write(run, evaluations)
+                except Exception as error:  # a third party's report must not lose the others
+                    self._trouble(f"report writer {writer.name}: {type(error).__name__}: {error}")
+                else:
+                    self._lines.extend([line] if line else [])
+        try:
+            lines = hook.pytest_mlscope_write_reports(run=run, evaluations=evaluations)
+        except Exception as error:  # likewise
+            self._trouble(f"pytest_mlscope_write_reports: {type(error).__name__}: {error}")
+        else:
+            self._lines.extend(line for line in lines if line)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._records:
+            write_summary(terminalreporter, list(self._records.values()), verbose=self._config.get_verbosity())
+        for line in self._lines:
+            terminalreporter.write_line(line)
+        for line in self._troubles:
+            terminalreporter.write_line(f"ERROR: {line}", red=True)

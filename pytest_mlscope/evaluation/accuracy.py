@@ -1,0 +1,157 @@
+"""Accuracy: a model's metrics over a dataset, with everything that did not work counted."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_mlscope.agent.host_process import DEPTH
+from pytest_mlscope.agent.ready_model import ReadyModel
+from pytest_mlscope.cases.case import STATED
+from pytest_mlscope.components.metrics.base import MetricState
+from pytest_mlscope.errors import HostError, MlscopeError
+from pytest_mlscope.evaluation.input_shift import input_shift
+from pytest_mlscope.evaluation.inputs import BatchReader, PreparedBatch
+from pytest_mlscope.evaluation.results import Accuracy, FailedRows, Predictions
+
+_CHUNK_BYTES = 4 * 1024 * 1024
+
+
+def chunk_rows(ready: ReadyModel) -> int:
+    """Rows sent to the host at once: whole batches, a few megabytes together."""
+    batch_size = ready.case.batch_size
+    row_bytes = 0
+    for description in ready.case.manifest.content.inputs:
+        sizes = [size if isinstance(size, int) else 1 for size in description.shape[1:]]
+        row_bytes += int(np.prod(sizes, dtype=np.int64)) * np.dtype(description.dtype).itemsize
+    batches = _CHUNK_BYTES // max(row_bytes * batch_size, 1)
+    return batch_size * int(min(max(batches, 1), 64))
+
+
+def _predicted(outputs: NDArray[Any]) -> NDArray[Any]:
+    if np.issubdtype(outputs.dtype, np.integer):
+        return outputs if outputs.ndim == 1 else outputs[:, 0]
+    return outputs.argmax(axis=1) if outputs.ndim == 2 and outputs.shape[1] > 1 else outputs
+
+
+class _Scores:
+    """Metric states and predictions, fed chunk by chunk."""
+
+    def __init__(self, ready: ReadyModel) -> None:
+        self._manifest = ready.case.manifest
+        self._states: list[tuple[str, str, MetricState]] = [
+            (bound.name, bound.output, bound.metric.start()) for bound in self._manifest.metrics
+        ]
+        self._outputs = sorted({output for _, output, _ in self._states})
+        self._rows: list[NDArray[np.int64]] = []
+        self._labels: list[NDArray[Any]] = []
+        self._predicted: list[NDArray[Any]] = []
+        self.failures: list[FailedRows] = []
+        self.n = 0
+
+    def failed(self, rows: NDArray[np.int64], message: str) -> None:
+        self.failures.append(FailedRows(tuple(int(row) for row in rows), message))
+
+    def take(self, prepared: PreparedBatch, outputs: dict[str, NDArray[Any]], errors: list[dict[str, Any]]) -> None:
+        assert prepared.labels is not None  # the manifest check demands a label for metrics
+        rows, labels = prepared.rows, prepared.labels
+        if errors:
+            good = np.ones(len(rows), dtype=bool)
+            for error in errors:
+                good[error["start"] : error["stop"]] = False
+                self.failed(rows[error["start"] : error["stop"]], error["message"])
+            rows, labels = rows[good], labels[good]
+            outputs = {name: array[good] for name, array in outputs.items()}
+        if not len(rows):
+            return
+        processed = {}
+        for name in self._outputs:
+            array = outputs[name]
+            for step in self._manifest.postprocessing[name]:
+                array = step.apply_batch(array)
+            processed[name] = array
+        for metric, output, state in self._states:
+            try:
+                state.update(processed[output], labels)
+            except (ValueError, TypeError, IndexError) as error:
+                raise MlscopeError(
+                    f"{self._manifest.path}: metric {metric}: {' '.join(str(error).split())}; output {output!r} has "
+                    f"shape {list(processed[output].shape)}, the labels {list(labels.shape)}"
+                ) from None
+        self._rows.append(rows)
+        self._labels.append(labels)
+        # The arena is written again by a later reply: what is kept must be a copy.
+        self._predicted.append(np.array(_predicted(processed[self._states[0][1]])))
+
+    def predictions(self) -> Predictions:
+        if not self._rows:
+            empty = np.empty(0, dtype=np.int64)
+            return Predictions(empty, empty, empty)
+        return Predictions(np.concatenate(self._rows), np.concatenate(self._labels), np.concatenate(self._predicted))
+
+    def finish(self, seconds: float) -> Accuracy:
+        errors = sum(len(failure.rows) for failure in self.failures)
+        metrics = {}
+        for name, _, state in self._states:
+            if errors:
+                state.count_errors(errors)
+            metrics[name] = state.result()
+        return Accuracy(
+            metrics=metrics,
+            n=self.n,
+            errors=errors,
+            failures=tuple(self.failures),
+            predictions=self.predictions(),
+            seconds=seconds,
+        )
+
+
+def measure_accuracy(ready: ReadyModel) -> Accuracy:
+    """Predict every row of the dataset and score it; reading and pre-processing overlap prediction.
+
+    :raises DatasetError: when the dataset cannot be read.
+    :raises HostError: when the host died, or no row at all could be predicted.
+    :raises MlscopeError: when a metric cannot read what the model gives.
+    """
+    scores = _Scores(ready)
+    waiting: deque[PreparedBatch] = deque()
+
+    def receive() -> None:
+        outputs, errors = ready.receive_predict()
+        scores.take(waiting.popleft(), outputs, errors)
+
+    manifest = ready.case.manifest
+    began = time.perf_counter()
+    with BatchReader(manifest, preprocessing=ready.case.preprocessing, batch_rows=chunk_rows(ready)) as reader:
+        for prepared in reader:
+            scores.n += len(prepared.rows) + sum(len(failure.rows) for failure in prepared.failed)
+            scores.failures.extend(prepared.failed)
+            if not len(prepared.rows):
+                continue
+            if len(waiting) == DEPTH:
+                receive()
+            ready.remaining()
+            ready.submit_predict(prepared.inputs)
+            waiting.append(prepared)
+        while waiting:
+            receive()
+    accuracy = scores.finish(time.perf_counter() - began)
+    if accuracy.errors == accuracy.n:
+        raise HostError(
+            f"{ready.host.name}: none of the {accuracy.n} rows has a prediction: {accuracy.failures[0].message}",
+            output=ready.host.output(),
+        )
+    return accuracy
+
+
+def with_input_shift(accuracy: Accuracy, ready: ReadyModel) -> Accuracy:
+    """Add how far the case's pre-processing variant moves the inputs from the stated recipe."""
+    if ready.case.preprocessing == STATED:
+        return accuracy
+    from dataclasses import replace
+
+    return replace(accuracy, input_shift=input_shift(ready.case.manifest, ready.case.preprocessing))

@@ -1,0 +1,115 @@
+"""Evaluate one case without pytest."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from pytest_mlscope import hookspecs
+from pytest_mlscope.agent.cache import cache_home
+from pytest_mlscope.cases.case import Case, Threads
+from pytest_mlscope.cases.kinds import kinds_of
+from pytest_mlscope.cases.matrix import expand
+from pytest_mlscope.components import shipped
+from pytest_mlscope.components.registry import build_registry
+from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.evaluation.evaluator import Evaluator
+from pytest_mlscope.evaluation.results import Evaluation
+from pytest_mlscope.manifest.load import load_manifest
+from pytest_mlscope.manifest.schema import Kind
+from pytest_mlscope.settings import DEFAULT_TIMEOUT, Settings
+
+
+def _plugin_manager(plugins: Sequence[object]) -> pytest.PytestPluginManager:
+    manager = pytest.PytestPluginManager()
+    manager.add_hookspecs(hookspecs)
+    for plugin in (shipped, *plugins):
+        manager.register(plugin)
+    return manager
+
+
+def _one_case(cases: Sequence[Case], wanted: dict[str, object], path: Path) -> Case:
+    matching = [
+        case
+        for case in cases
+        if all(getattr(case, name) == value for name, value in wanted.items() if value is not None)
+    ]
+    if len(matching) == 1:
+        return matching[0]
+    asked = ", ".join(f"{name}={value!r}" for name, value in wanted.items() if value is not None) or "nothing"
+    candidates = ", ".join(case.id for case in (matching or cases)[:8])
+    more = " …" if len(matching or cases) > 8 else ""
+    problem = "no case" if not matching else f"{len(matching)} cases"
+    raise MlscopeError(f"{path}: {problem} with {asked}; name one of: {candidates}{more}")
+
+
+def evaluate(
+    manifest: str | Path,
+    *,
+    framework: str | None = None,
+    hardware: str | None = None,
+    precision: str | None = None,
+    threads: Threads | None = None,
+    batch_size: int | None = None,
+    scenario: str | None = None,
+    preprocessing: str | None = None,
+    kinds: Sequence[Kind] | None = None,
+    provision: bool = False,
+    timeout: float = DEFAULT_TIMEOUT,
+    home: Path | None = None,
+    plugins: Sequence[object] = (),
+) -> Evaluation:
+    """Run one case of a manifest and return what it gave.
+
+    :param manifest: path of a ``*.mlscope.yml``.
+    :param framework: … ``preprocessing``: which case; what is not named must leave exactly one, or stands at the first
+        value of its dimension.
+    :param kinds: which parts to evaluate; by default every kind the manifest has what it takes for.
+    :param provision: make a missing framework environment.
+    :param timeout: seconds the case may take in its host.
+    :param home: where environments and artifacts are kept; by default the user's cache folder.
+    :param plugins: objects or modules with ``pytest_mlscope_*`` hooks.
+    :raises ManifestError: when the manifest is wrong.
+    :raises CannotRun: when the case cannot run here.
+    :raises MlscopeError: when it fails; see ``pytest_mlscope.errors``.
+    """
+    path = Path(manifest)
+    manager = _plugin_manager(plugins)
+    loaded = load_manifest(path, build_registry(manager.hook, project=Path.cwd()))
+    chosen: Sequence[Kind] = kinds if kinds is not None else kinds_of(loaded)
+    for kind in chosen:
+        if kind not in get_args(Kind):
+            raise MlscopeError(f"unknown kind {kind!r}; allowed: {', '.join(get_args(Kind))}")
+    wanted: dict[str, object] = {
+        "framework": framework,
+        "hardware": hardware,
+        "precision": precision,
+        "threads": threads,
+        "batch_size": batch_size,
+        "scenario": scenario,
+        "preprocessing": preprocessing,
+    }
+    cases = expand(loaded)
+    first = cases[0]
+    for name in ("hardware", "precision", "threads", "batch_size", "scenario", "preprocessing"):
+        if wanted[name] is None:
+            wanted[name] = getattr(first, name)
+    case = _one_case(cases, wanted, path)
+    settings = Settings(home=home or cache_home(), timeout=timeout, provision=provision, command_line=tuple(sys.argv))
+    evaluator = Evaluator(settings, progress=lambda line: print(line, file=sys.stderr))  # noqa: T201  # the caller's console
+    try:
+        accuracy = evaluator.accuracy(case) if "accuracy" in chosen else None
+        parity = evaluator.parity(case) if "parity" in chosen else None
+        latency, readings = evaluator.latency(case, hook=manager.hook) if "latency" in chosen else (None, {})
+        key, facts = evaluator.provenance(case)
+    finally:
+        evaluator.close()
+    evaluation = Evaluation(
+        case=case, key=key, provenance=facts, accuracy=accuracy, parity=parity, latency=latency, readings=readings
+    )
+    manager.hook.pytest_mlscope_evaluation_made(evaluation=evaluation)
+    return evaluation

@@ -1,0 +1,64 @@
+"""Evaluates cases, part by part, on this process's agent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pytest_mlscope.agent.agent import Agent
+from pytest_mlscope.agent.lease import shared_lease
+from pytest_mlscope.agent.ready_model import ReadyModel
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.evaluation.accuracy import measure_accuracy, with_input_shift
+from pytest_mlscope.evaluation.latency import Readings, measure_latency
+from pytest_mlscope.evaluation.parity import ReferenceOutputs, measure_parity
+from pytest_mlscope.evaluation.provenance import provenance
+from pytest_mlscope.evaluation.results import Accuracy, Latency, Parity
+from pytest_mlscope.settings import Settings
+
+if TYPE_CHECKING:
+    from pluggy import HookRelay
+
+
+class Evaluator:
+    """One a process. Its hosts stay warm from case to case."""
+
+    def __init__(self, settings: Settings, *, progress: Callable[[str], None]) -> None:
+        self.settings = settings
+        self._progress = progress
+        self.agent = Agent(settings, progress=progress)
+        self._references = ReferenceOutputs(self.agent.ready)
+
+    def provenance(self, case: Case) -> tuple[str, Mapping[str, Any]]:
+        """Key and facts of the case as loaded now. Raises as :meth:`Agent.ready`."""
+        return provenance(self.agent.ready(case), command_line=self.settings.command_line)
+
+    def _waiting(self) -> None:
+        self._progress("waiting for another process to finish measuring on this machine")
+
+    def accuracy(self, case: Case) -> Accuracy:
+        """Raises as :meth:`Agent.ready` and :func:`measure_accuracy`."""
+        with shared_lease("machine", waiting=self._waiting):
+            ready = self.agent.ready(case)
+            return with_input_shift(measure_accuracy(ready), ready)
+
+    def parity(self, case: Case) -> Parity:
+        """Raises as :meth:`Agent.ready` and :func:`measure_parity`."""
+        with shared_lease("machine", waiting=self._waiting):
+            return measure_parity(case, self.agent.ready, self._references)
+
+    def latency(self, case: Case, *, hook: HookRelay) -> tuple[Latency, Readings]:
+        """Raises as :meth:`Agent.ready` and :func:`measure_latency`."""
+
+        def ready() -> ReadyModel:
+            return self.agent.ready(case)
+
+        profilers = tuple(case.manifest.registry.profilers.values())
+        # Making an environment or a file may take minutes: not while others wait for the device.
+        self.agent.prepare(case)
+        return measure_latency(ready, hook=hook, profilers=profilers, waiting=self._waiting)
+
+    def close(self) -> None:
+        """End all hosts and free what is kept."""
+        self._references.close()
+        self.agent.close()

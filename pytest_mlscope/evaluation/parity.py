@@ -1,0 +1,109 @@
+"""Parity: a case's raw outputs against the reference framework's, on the same pre-processed inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from pytest_mlscope.agent.ready_model import ReadyModel
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.expectation import expectation_for
+from pytest_mlscope.errors import CannotRun, HostError, MlscopeError
+from pytest_mlscope.evaluation.comparison import DEFAULT_TOLERANCE, OutputComparison
+from pytest_mlscope.evaluation.raw_outputs import RawOutputs, predict_raw
+from pytest_mlscope.evaluation.results import Parity
+
+
+def reference_case(case: Case) -> Case:
+    """The case others of its manifest are held against.
+
+    :raises MlscopeError: when the manifest names no reference.
+    """
+    parity = case.manifest.content.expect.parity
+    if parity is None:
+        raise MlscopeError(f"{case.manifest.path}: has no expect.parity, which names the reference framework")
+    return replace(
+        case, framework=parity.reference, hardware="cpu", precision="fp32", id=f"{parity.reference} reference"
+    )
+
+
+class ReferenceOutputs:
+    """The reference's outputs, predicted once and kept while cases of the same manifest follow each other."""
+
+    def __init__(self, ready: Callable[[Case], ReadyModel]) -> None:
+        self._ready = ready
+        self._case: Case | None = None
+        self._manifest_sha256 = ""
+        self._outputs: RawOutputs | None = None
+
+    def of(self, case: Case, *, rows: int) -> RawOutputs:
+        """:raises CannotRun: when the reference framework cannot run here.
+        :raises HostError: when it fails.
+        """
+        reference = reference_case(case)
+        same_manifest = self._manifest_sha256 == case.manifest.sha256 and self._case is not None
+        if self._outputs is not None and same_manifest and self._case == reference:
+            return self._outputs
+        self.close()
+        outputs = RawOutputs()
+        try:
+            ready = self._ready(reference)
+            for chunk in predict_raw(ready, rows=rows):
+                outputs.append(chunk)
+        except CannotRun as error:
+            outputs.close()
+            raise CannotRun(
+                f"the parity reference {reference.framework} cannot run: {error.reason}", command=error.command
+            ) from None
+        except MlscopeError as error:
+            outputs.close()
+            output = error.output if isinstance(error, HostError) else ""
+            raise HostError(f"the parity reference failed: {error}", output=output) from None
+        except OSError as error:
+            outputs.close()
+            raise MlscopeError(f"no room to keep the reference's outputs: {error.strerror}") from None
+        outputs.described = f"{reference.framework} {ready.host.version} fp32 on cpu"
+        self._case, self._manifest_sha256, self._outputs = reference, case.manifest.sha256, outputs
+        return outputs
+
+    def close(self) -> None:
+        """Free what is kept."""
+        if self._outputs is not None:
+            self._outputs.close()
+        self._case = self._outputs = None
+
+
+def measure_parity(case: Case, ready: Callable[[Case], ReadyModel], references: ReferenceOutputs) -> Parity:
+    """Predict the rows to compare and hold them against the reference.
+
+    :raises CannotRun: when the case's or the reference's framework cannot run here.
+    :raises HostError: when either fails.
+    """
+    expected = expectation_for(case).parity
+    if expected is None:
+        raise MlscopeError(f"{case.manifest.path}: has no expect.parity, which names the reference framework")
+    default_abs, default_rel = DEFAULT_TOLERANCE.get(case.precision, DEFAULT_TOLERANCE["fp32"])
+    abs_tolerance = default_abs if expected.abs is None else expected.abs
+    rel_tolerance = default_rel if expected.rel is None else expected.rel
+    comparison = OutputComparison(abs_tolerance, rel_tolerance)
+    # The case itself comes first: its own reason not to run is the one to report.
+    ready(case)
+    reference = references.of(case, rows=expected.rows)
+    first_output = case.manifest.content.outputs[0].name
+    n = 0
+    for chunk, reference_chunk in zip(predict_raw(ready(case), rows=expected.rows), reference, strict=True):
+        n += len(chunk[first_output])
+        for name, output in chunk.items():
+            comparison.update(name, output, reference_chunk[name], ranked=name == first_output)
+    return Parity(
+        reference=reference.described,
+        n=n,
+        max_abs=comparison.max_abs,
+        max_rel=comparison.max_rel,
+        top1_agreement=comparison.top1_agreement,
+        abs_tolerance=abs_tolerance,
+        rel_tolerance=rel_tolerance,
+        violations=comparison.violations,
+        elements=comparison.elements,
+        mismatch=comparison.mismatch,
+    )

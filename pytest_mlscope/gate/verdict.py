@@ -1,0 +1,101 @@
+"""Holds an evaluation against what its manifest expects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.expectation import expectation_for
+from pytest_mlscope.evaluation.results import Accuracy, Evaluation, Latency, Parity
+from pytest_mlscope.evaluation.statistics import minimum_samples
+from pytest_mlscope.gate.check import Check
+from pytest_mlscope.manifest.schema import Bound, Kind
+
+
+def _bound_text(bound: Bound) -> str:
+    parts = [f"≥ {bound.min:g}"] if bound.min is not None else []
+    parts += [f"≤ {bound.max:g}"] if bound.max is not None else []
+    return " and ".join(parts)
+
+
+def _within(value: float, bound: Bound) -> bool:
+    # NaN compares false with everything, and so is never within.
+    return (bound.min is None or value >= bound.min) and (bound.max is None or value <= bound.max) and value == value
+
+
+def _accuracy(accuracy: Accuracy, case: Case) -> Iterator[Check]:
+    for name, bound in expectation_for(case).accuracy.items():
+        metric = accuracy.metrics[name]
+        interval = f", 95 % interval {metric.interval[0]:.4f}–{metric.interval[1]:.4f}" if metric.interval else ""
+        errors = f", {accuracy.errors} of them errors" if accuracy.errors else ""
+        text = _bound_text(bound)
+        message = f"{name} is {metric.value:.4f} (expected {text}) over {accuracy.n} rows{errors}{interval}"
+        if accuracy.errors:
+            message += f"; first error: {accuracy.failures[0].message}"
+        yield Check(name, metric.value, text, _within(metric.value, bound), message)
+
+
+def _parity(parity: Parity) -> Iterator[Check]:
+    text = f"|a-b| ≤ {parity.abs_tolerance:g} + {parity.rel_tolerance:g}·|b|"
+    if parity.mismatch:
+        yield Check("parity", None, text, False, f"cannot be compared with {parity.reference}: {parity.mismatch}")
+        return
+    agreement = "" if parity.top1_agreement is None else f", top-1 agreement {parity.top1_agreement:.4f}"
+    message = (
+        f"outputs differ from {parity.reference} by up to {parity.max_abs:.3g} (relative {parity.max_rel:.3g}; "
+        f"expected {text}): {parity.violations} of {parity.elements} elements over {parity.n} rows{agreement}"
+    )
+    yield Check("parity", parity.max_abs, text, parity.within_tolerance, message)
+
+
+def readable_seconds(seconds: float) -> str:
+    """A duration with three significant digits, such as ``12.3 µs``."""
+    for factor, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if seconds >= factor:
+            return f"{seconds / factor:.3g} {unit}" if seconds < 1000 * factor else f"{seconds / factor:.0f} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"
+
+
+def _latency(latency: Latency, case: Case) -> Iterator[Check]:
+    expected = expectation_for(case)
+    n = len(latency.samples_ns)
+    for name in ("p50", "p90", "p95", "p99"):
+        limit = getattr(expected.latency, name) if expected.latency else None
+        if limit is None:
+            continue
+        value = latency.percentiles[name]
+        text = f"≤ {readable_seconds(limit)}"
+        if value is None:
+            needed = minimum_samples(float(name[1:]))
+            message = f"{name} is not known: {n} samples, {needed} needed (expected {text}); raise measurement.budget"
+            yield Check(name, None, text, False, message)
+        else:
+            message = f"{name} is {readable_seconds(value)} (expected {text}) over {n} samples"
+            yield Check(name, value, text, value <= limit, message)
+    if expected.throughput is not None:
+        text = f"{_bound_text(expected.throughput)} samples/s"
+        passed = _within(latency.throughput, expected.throughput)
+        message = f"throughput is {latency.throughput:.4g} samples/s (expected {text})"
+        yield Check("throughput", latency.throughput, text, passed, message)
+    if expected.peak_memory is not None:
+        text = f"≤ {expected.peak_memory / 1e6:.4g} MB"
+        measured = latency.peak_memory
+        shown = "not available" if measured is None else f"{measured / 1e6:.4g} MB"
+        message = f"the host's peak memory is {shown} (expected {text})"
+        passed = measured is not None and measured <= expected.peak_memory
+        yield Check("peak_memory", None if measured is None else float(measured), text, passed, message)
+    if expected.load_time is not None:
+        text = f"≤ {readable_seconds(expected.load_time)}"
+        message = f"loading took {readable_seconds(latency.load_seconds)} (expected {text})"
+        yield Check("load_time", latency.load_seconds, text, latency.load_seconds <= expected.load_time, message)
+
+
+def checks(evaluation: Evaluation, kind: Kind) -> Sequence[Check]:
+    """Every comparison the manifest asks for, of one kind, in a stable order."""
+    if kind == "accuracy" and evaluation.accuracy is not None:
+        return list(_accuracy(evaluation.accuracy, evaluation.case))
+    if kind == "parity" and evaluation.parity is not None:
+        return list(_parity(evaluation.parity))
+    if kind == "latency" and evaluation.latency is not None:
+        return list(_latency(evaluation.latency, evaluation.case))
+    return []

@@ -1,0 +1,151 @@
+"""The wire between the pytest process and a predictor host, the same code on both ends.
+
+A message is a frame on a pipe: the length of the header (4 bytes, unsigned, big-endian), then the header, a JSON object
+in UTF-8. Tensors do not pass through the pipe: the header's ``tensors`` list says where each lies in an arena, a file
+both processes have mapped. See ``docs/host-protocol.md``.
+"""
+
+import json
+import mmap
+import os
+import struct
+from typing import Any, Dict, List, Mapping, Optional
+
+import numpy
+
+PROTOCOL_VERSION = 1
+MAXIMUM_HEADER = 64 * 1024 * 1024
+_LENGTH = struct.Struct(">I")
+_ALIGNMENT = 64
+
+
+class ProtocolError(Exception):
+    """The other end sent something that is not a message of this protocol."""
+
+
+def write_frame(descriptor: int, header: Mapping[str, Any]) -> None:
+    """Write one message.
+
+    :raises ProtocolError: for a header above ``MAXIMUM_HEADER`` bytes.
+    :raises OSError: when the other end is gone.
+    """
+    body = json.dumps(header, separators=(",", ":")).encode("utf-8")
+    if len(body) > MAXIMUM_HEADER:
+        raise ProtocolError("a header of {} bytes is over the limit of {}".format(len(body), MAXIMUM_HEADER))
+    view = memoryview(_LENGTH.pack(len(body)) + body)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def read_exactly(descriptor: int, count: int) -> bytes:
+    """Read that many bytes. :raises EOFError: when the other end closed first."""
+    chunks: List[bytes] = []
+    while count:
+        chunk = os.read(descriptor, min(count, 1 << 20))
+        if not chunk:
+            raise EOFError("the other end closed the pipe")
+        chunks.append(chunk)
+        count -= len(chunk)
+    return b"".join(chunks)
+
+
+def header_length(prefix: bytes) -> int:
+    """The header's length from a frame's first four bytes. :raises ProtocolError: when absurd."""
+    length: int = _LENGTH.unpack(prefix)[0]
+    if length > MAXIMUM_HEADER:
+        raise ProtocolError("a header of {} bytes is over the limit of {}".format(length, MAXIMUM_HEADER))
+    return length
+
+
+def parse_header(body: bytes) -> Dict[str, Any]:
+    """The header of a frame. :raises ProtocolError: when it is not a JSON object."""
+    try:
+        header = json.loads(body.decode("utf-8"))
+    except ValueError as error:
+        raise ProtocolError("a header that is not JSON: {}".format(error)) from None
+    if not isinstance(header, dict):
+        raise ProtocolError("a header that is not a JSON object")
+    return header
+
+
+def read_frame(descriptor: int) -> Dict[str, Any]:
+    """Read one message.
+
+    :raises EOFError: when the other end closed.
+    :raises ProtocolError: when it is no message.
+    """
+    return parse_header(read_exactly(descriptor, header_length(read_exactly(descriptor, _LENGTH.size))))
+
+
+class Arena(object):
+    """A file that both ends map; one end writes tensors into it, the other reads them in place."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._map: Optional[mmap.mmap] = None
+
+    def _ensure(self, size: int, grow: bool) -> mmap.mmap:
+        if self._map is None or len(self._map) < size:
+            if grow:
+                size = max(size + size // 2, 1 << 16)
+                # Reserving now turns "no space" into an OSError here rather than a SIGBUS at the first write.
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(self._descriptor, 0, size)
+                else:
+                    os.ftruncate(self._descriptor, size)
+            else:
+                actual = os.fstat(self._descriptor).st_size
+                if actual < size:
+                    raise ProtocolError("a tensor lies outside its arena: {} of {} bytes".format(size, actual))
+                size = actual
+            self._map = mmap.mmap(self._descriptor, size)
+        return self._map
+
+    def allocate(self, tensors: Mapping[str, Any]) -> List[Dict[str, Any]]:
+        """Lay out tensors given as name to ``(dtype, shape)``; returns their places and makes room.
+
+        :raises OSError: when there is no space.
+        :raises ProtocolError: for a dtype that holds objects.
+        """
+        places: List[Dict[str, Any]] = []
+        offset = 0
+        for name, (dtype, shape) in tensors.items():
+            dtype = numpy.dtype(dtype)
+            if dtype.hasobject:
+                raise ProtocolError("tensor {!r} holds Python objects; only plain numbers and text pass".format(name))
+            places.append({"name": name, "dtype": dtype.str, "shape": [int(n) for n in shape], "offset": offset})
+            count = 1
+            for n in shape:
+                count *= int(n)
+            offset += -(-count * dtype.itemsize // _ALIGNMENT) * _ALIGNMENT
+        self._ensure(max(offset, 1), True)
+        return places
+
+    def view(self, place: Mapping[str, Any]) -> numpy.ndarray:
+        """The tensor at a place, without a copy; it holds until the arena's next message.
+
+        :raises ProtocolError: when the place lies outside the arena.
+        """
+        dtype = numpy.dtype(place["dtype"])
+        shape = tuple(place["shape"])
+        count = 1
+        for n in shape:
+            count *= n
+        if count == 0:
+            return numpy.empty(shape, dtype)
+        offset = place["offset"]
+        mapped = self._ensure(offset + count * dtype.itemsize, False)
+        array: numpy.ndarray = numpy.frombuffer(mapped, dtype, count, offset)
+        return array.reshape(shape)
+
+    def write(self, tensors: Mapping[str, numpy.ndarray]) -> List[Dict[str, Any]]:
+        """Copy tensors in; returns their places. Raises as :meth:`allocate`."""
+        places = self.allocate({name: (array.dtype, array.shape) for name, array in tensors.items()})
+        for place, array in zip(places, tensors.values()):
+            if array.size:
+                self.view(place)[...] = array
+        return places
+
+    def read(self, places: List[Dict[str, Any]]) -> Dict[str, numpy.ndarray]:
+        """The tensors at these places, without a copy."""
+        return {place["name"]: self.view(place) for place in places}

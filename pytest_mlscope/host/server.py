@@ -1,0 +1,148 @@
+"""The predictor host's main loop: one request in, one reply out, in order, until the pipe closes."""
+
+import gc
+import importlib.util
+import os
+import platform
+import sys
+import time
+import traceback
+from typing import Any, Callable, Dict, List, Optional
+
+import numpy
+
+from pytest_mlscope.host import batches, timing_window
+from pytest_mlscope.host.frames import PROTOCOL_VERSION, Arena, read_frame, write_frame
+from pytest_mlscope.host.libraries import installed_libraries
+from pytest_mlscope.host.predictor import LoadedModel, LoadRequest, Predictor, TensorDescription, Unsupported
+
+Header = Dict[str, Any]
+
+
+def error_message(error: BaseException) -> str:
+    """An exception as one line: its class, unless it says nothing, and its message."""
+    text = " ".join(str(error).split())
+    return "{}: {}".format(type(error).__name__, text) if text else type(error).__name__
+
+
+class Server(object):
+    """Holds the predictor and at most one loaded model."""
+
+    def __init__(self, arenas: List[Arena]) -> None:
+        half = len(arenas) // 2
+        self._incoming = arenas[:half]
+        self._outgoing = arenas[half:]
+        self._predictor: Optional[Predictor] = None
+        self._model: Optional[LoadedModel] = None
+        self.operations: Dict[str, Callable[[Header], Header]] = {
+            "start": self._start,
+            "load": self._load,
+            "predict": self._predict,
+            "measure": self._measure,
+            "unload": self._unload,
+        }
+
+    def _start(self, request: Header) -> Header:
+        began = time.perf_counter()
+        path = request["predictor"]
+        spec = importlib.util.spec_from_file_location("mlscope_predictor", path)
+        if spec is None or spec.loader is None:
+            raise ImportError("{} cannot be loaded as Python".format(path))
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        kind = getattr(module, "FrameworkPredictor", None)
+        if kind is None:
+            raise ImportError("{} defines no class FrameworkPredictor".format(path))
+        self._predictor = kind()
+        return {
+            "version": str(self._predictor.version()),
+            "build": {str(k): str(v) for k, v in self._predictor.build_information().items()},
+            "python": platform.python_version(),
+            "libraries": installed_libraries(),
+            "seconds": time.perf_counter() - began,
+        }
+
+    def _load(self, request: Header) -> Header:
+        if self._predictor is None:
+            raise RuntimeError("load before start")
+        self._unload(request)
+        descriptions = [TensorDescription(d["name"], d["dtype"], d["shape"]) for d in request["inputs"]]
+        began = time.perf_counter()
+        self._model = self._predictor.load(
+            LoadRequest(
+                request["files"],
+                request["device"],
+                request["precision"],
+                request["threads"],
+                request["batch_size"],
+                descriptions,
+                request["outputs"],
+                request["options"],
+            )
+        )
+        return {"seconds": time.perf_counter() - began, "resolved": dict(self._model.resolved)}
+
+    def _loaded(self) -> LoadedModel:
+        if self._model is None:
+            raise RuntimeError("no model is loaded")
+        return self._model
+
+    def _predict(self, request: Header) -> Header:
+        arena = request["arena"]
+        inputs = self._incoming[arena].read(request["tensors"])
+        return batches.predict_batches(
+            self._loaded().predict, inputs, request["batch_size"], request["pad"], self._outgoing[arena], error_message
+        )
+
+    def _measure(self, request: Header) -> Header:
+        arena = request["arena"]
+        tensors = self._incoming[arena].read(request["tensors"])
+        # The arena is the pytest process's to overwrite; what is bound must stay.
+        inputs = {name: numpy.array(array) for name, array in tensors.items()}
+        return timing_window.measure_window(self._loaded(), inputs, request, self._outgoing[arena])
+
+    def _unload(self, request: Header) -> Header:
+        if self._model is not None:
+            model, self._model = self._model, None
+            model.unload()
+            del model
+            gc.collect()
+        return {}
+
+
+def serve(requests: int, replies: int, arena_descriptors: List[int]) -> int:
+    """Answer requests until the pipe closes; returns the exit status.
+
+    A request that fails is answered with ``error``; only the end of the pipe ends the host.
+    """
+    server = Server([Arena(descriptor) for descriptor in arena_descriptors])
+    write_frame(replies, {"protocol": PROTOCOL_VERSION, "pid": os.getpid()})
+    while True:
+        try:
+            request = read_frame(requests)
+        except EOFError:
+            return 0
+        try:
+            operation = server.operations.get(request.get("operation", ""))
+            if operation is None:
+                raise RuntimeError("unknown operation {!r}".format(request.get("operation")))
+            reply = operation(request)
+        except Unsupported as error:
+            reply = {"error": {"kind": "unsupported", "message": " ".join(str(error).split())}}
+        except MemoryError:
+            reply = {"error": {"kind": "exception", "message": "MemoryError: out of memory"}}
+        except Exception as error:
+            reply = {
+                "error": {
+                    "kind": "exception",
+                    "message": error_message(error),
+                    "traceback": traceback.format_exc(limit=-12)[-8192:],
+                }
+            }
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            write_frame(replies, reply)
+        except BrokenPipeError:
+            return 0

@@ -1,0 +1,63 @@
+"""A measured window: bind, warm up, time, and check that what was timed did predict."""
+
+from typing import Any, Callable, Dict, List
+
+import numpy
+
+from pytest_mlscope.host import memory
+from pytest_mlscope.host.frames import Arena
+from pytest_mlscope.host.measure import measure
+from pytest_mlscope.host.predictor import Bound, LoadedModel, Tensors
+
+
+def _queue(runs: List[Callable[[], Any]]) -> Callable[[], None]:
+    def run() -> None:
+        for predict in runs:
+            predict()
+
+    return run
+
+
+def measure_window(model: LoadedModel, inputs: Tensors, request: Dict[str, Any], arena: Arena) -> Dict[str, Any]:
+    """Time one case.
+
+    ``single_stream``: each sample is one batch. ``offline``: each sample is one pass over a queue of all the batches
+    given, bound beforehand. The reply holds the samples (``samples_ns``, int64), and of the first batch the outputs of
+    the timed path (``bound:NAME``) and of plain prediction (``predicted:NAME``).
+    """
+    batch_size = request["batch_size"]
+    rows = len(next(iter(inputs.values())))
+    batches = [
+        {name: numpy.ascontiguousarray(array[start : start + batch_size]) for name, array in inputs.items()}
+        for start in range(0, rows, batch_size)
+    ]
+    predicted = {name: numpy.array(array) for name, array in model.predict(batches[0]).items()}
+    memory_was_reset = memory.reset_peak()
+    bounds: List[Bound] = [model.bind(batch) for batch in batches]
+    run = bounds[0].run if len(bounds) == 1 else _queue([bound.run for bound in bounds])
+    measured = measure(
+        run,
+        budget=request["budget"],
+        relative_error=request["relative_error"],
+        warmup_budget=request["warmup_budget"],
+    )
+    peak = memory.peak_bytes()
+    tensors = {"samples_ns": numpy.asarray(measured.samples, dtype=numpy.int64)}
+    # Binding several batches may share buffers; only a run of the first one alone is sure to be its own.
+    if len(bounds) > 1:
+        bounds[0].run()
+    tensors.update({"bound:" + name: numpy.asarray(array) for name, array in bounds[0].outputs().items()})
+    tensors.update({"predicted:" + name: array for name, array in predicted.items()})
+    return {
+        "tensors": arena.write(tensors),
+        "call_path": bounds[0].call_path,
+        "warmup_calls": int(measured.warmup_calls),
+        "warmup_seconds": float(measured.warmup_seconds),
+        "warmup_reason": str(measured.warmup_reason),
+        "window_seconds": float(measured.window_seconds),
+        "relative_error": measured.relative_error,
+        "stop_reason": str(measured.stop_reason),
+        "peak_memory": peak,
+        "peak_memory_since": "window" if memory_was_reset else "start",
+        "rows_per_sample": rows,
+    }

@@ -1,0 +1,50 @@
+"""Registries and manifests of a run, loaded once each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.matrix import expand
+from pytest_mlscope.components.registry import Registry, build_registry
+from pytest_mlscope.manifest.load import load_manifest
+from pytest_mlscope.manifest.loaded import LoadedManifest
+
+if TYPE_CHECKING:
+    import pytest
+
+
+class Manifests:
+    """Loads manifests against what the conftest files that apply to them register."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._registries: dict[Path, Registry] = {}
+        self._loaded: dict[Path, tuple[LoadedManifest, list[Case]]] = {}
+
+    def forget_registries(self) -> None:
+        """A plugin or conftest was added: what hooks register may differ."""
+        self._registries.clear()
+
+    def registry(self, session: pytest.Session, folder: Path) -> Registry:
+        """What is registered for manifests of a folder. :raises MlscopeError: when a hook returns nonsense."""
+        if folder not in self._registries:
+            hook = session.gethookproxy(folder / "any.mlscope.yml")
+            self._registries[folder] = build_registry(hook, project=self._config.rootpath)
+        return self._registries[folder]
+
+    def load(self, session: pytest.Session, path: Path) -> tuple[LoadedManifest, Sequence[Case]]:
+        """A manifest and its cases, after ``pytest_mlscope_modify_cases``.
+
+        :raises ManifestError: when it is wrong.
+        """
+        path = path.resolve()
+        if path not in self._loaded:
+            manifest = load_manifest(path, self.registry(session, path.parent))
+            cases = expand(manifest)
+            hook = session.gethookproxy(path)
+            hook.pytest_mlscope_modify_cases(config=self._config, manifest=manifest.content, cases=cases)
+            self._loaded[path] = (manifest, cases)
+        return self._loaded[path]

@@ -1,0 +1,37 @@
+"""The mark by which a hand-written test asks for cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def mlscope_cases(
+    manifest: str | Path,
+    *,
+    framework: str | None = None,
+    hardware: str | None = None,
+    precision: str | None = None,
+    threads: int | str | None = None,
+    batch_size: int | None = None,
+    scenario: str | None = None,
+    preprocessing: str | None = None,
+) -> pytest.MarkDecorator:
+    """Parametrize a test over the cases of a manifest; the test takes the ``evaluation`` fixture.
+
+    :param manifest: path of a ``*.mlscope.yml``, relative to the test's file.
+    :param framework: … ``preprocessing``: only cases with this value.
+    """
+    selected: dict[str, Any] = {
+        "framework": framework,
+        "hardware": hardware,
+        "precision": precision,
+        "threads": threads,
+        "batch_size": batch_size,
+        "scenario": scenario,
+        "preprocessing": preprocessing,
+    }
+    chosen = {name: value for name, value in selected.items() if value is not None}
+    return pytest.mark.mlscope_cases(str(manifest), **chosen)

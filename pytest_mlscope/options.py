@@ -1,0 +1,112 @@
+"""The command-line options. Imported in every pytest run: nothing heavy here."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+import pytest
+
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "framework_default")
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} has an empty name; expected NAME or NAME,NAME")
+    return names
+
+
+def _precisions(text: str) -> list[str]:
+    names = _names(text)
+    for name in names:
+        if name not in PRECISIONS:
+            raise argparse.ArgumentTypeError(f"unknown precision {name!r}; allowed: {', '.join(PRECISIONS)}")
+    return names
+
+
+def _batch_sizes(text: str) -> list[int]:
+    try:
+        sizes = [int(name) for name in _names(text)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number or a list of them") from None
+    if min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"a batch size is at least 1, not {min(sizes)}")
+    return sizes
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from None
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"the timeout must be a positive number of seconds, not {text}")
+    return seconds
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Add the ``mlscope`` option group."""
+    group = parser.getgroup("mlscope", "evaluation of machine-learning models (pytest-mlscope)")
+    group.addoption("--mlscope", action="store_true", help="Collect *.mlscope.yml model manifests and evaluate them.")
+    group.addoption(
+        "--mlscope-framework",
+        action="extend",
+        type=_names,
+        metavar="NAME[,NAME]",
+        help="Only cases of these frameworks.",
+    )
+    group.addoption(
+        "--mlscope-hardware",
+        action="extend",
+        type=_names,
+        metavar="NAME[,NAME]",
+        help="Only cases on these hardware targets.",
+    )
+    group.addoption(
+        "--mlscope-precision",
+        action="extend",
+        type=_precisions,
+        metavar="NAME[,NAME]",
+        help=f"Only cases at these precisions ({', '.join(PRECISIONS)}).",
+    )
+    group.addoption(
+        "--mlscope-batch-size",
+        action="extend",
+        type=_batch_sizes,
+        metavar="N[,N]",
+        help="Only cases with these batch sizes.",
+    )
+    group.addoption(
+        "--mlscope-provision",
+        action="store_true",
+        help="Make the framework environments that cases need and that are missing.",
+    )
+    group.addoption(
+        "--mlscope-strict",
+        action="store_true",
+        help="Fail cases that cannot run here instead of skipping them.",
+    )
+    group.addoption(
+        "--mlscope-timeout",
+        type=_seconds,
+        default=600.0,
+        metavar="SECONDS",
+        help="Kill a case's predictor host after this time and fail the case (default: 600).",
+    )
+    group.addoption(
+        "--mlscope-json",
+        metavar="PATH",
+        help="Write every evaluation with its raw samples to this JSON file, interrupted runs included.",
+    )
+
+
+MARKERS = (
+    "accuracy: items that hold a model's metrics on a dataset against bounds.",
+    "parity: items that hold a model's outputs against the reference framework's.",
+    "latency: items that time a model.",
+    "framework(name): the framework of the case; select with -m 'framework(name=\"onnxruntime\")'.",
+    "hardware(name): the hardware target of the case; select with -m 'hardware(name=\"cpu\")'.",
+    "mlscope_cases(manifest, *, framework, hardware, precision, batch_size, threads, scenario, preprocessing): "
+    "parametrize a test over the cases of a model manifest (use pytest_mlscope.mlscope_cases).",
+)

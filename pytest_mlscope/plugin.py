@@ -1,0 +1,52 @@
+"""The pytest plugin's entry point. Imported in every pytest run: everything heavy waits for ``--mlscope``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_mlscope import hookspecs
+from pytest_mlscope.options import MARKERS, add_options
+
+if TYPE_CHECKING:
+    from pytest_mlscope.case_evaluation import CaseEvaluation
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    if config.getoption("mlscope"):
+        from pytest_mlscope.session import enable
+
+        enable(config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.get_closest_marker("mlscope_cases") is None:
+        return
+    if metafunc.config.getoption("mlscope"):
+        from pytest_mlscope.items.parametrization import parametrize_marked
+
+        parametrize_marked(metafunc)
+    elif "mlscope_case" in metafunc.fixturenames:
+        needs_option = pytest.mark.skip(reason="evaluates models: run with --mlscope")
+        metafunc.parametrize("mlscope_case", [pytest.param(None, marks=needs_option, id="not-evaluated")])
+
+
+@pytest.fixture
+def evaluation(request: pytest.FixtureRequest, mlscope_case: Any) -> CaseEvaluation:
+    """The evaluation of the item's case: ``accuracy``, ``parity`` and ``latency`` are evaluated when first read."""
+    if not request.config.getoption("mlscope"):
+        pytest.skip("evaluates models: run with --mlscope")
+    from pytest_mlscope.session import case_evaluation
+
+    return case_evaluation(request.node, mlscope_case)

@@ -1,0 +1,165 @@
+"""The plugin proper, registered under ``--mlscope`` in every pytest process that collects or runs items."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from pytest_mlscope.agent.cache import cache_home
+from pytest_mlscope.case_evaluation import CaseEvaluation
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.components import shipped
+from pytest_mlscope.controller import RECORD_ATTRIBUTE, Controller
+from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.evaluation.evaluator import Evaluator
+from pytest_mlscope.items.module import SUFFIX, ManifestModule
+from pytest_mlscope.items.run_state import RUN_STATE, RunState, run_state
+from pytest_mlscope.reports.junit import junit_properties
+from pytest_mlscope.reports.records import Outcome, to_record
+from pytest_mlscope.settings import Settings
+
+EVALUATOR = pytest.StashKey[Evaluator]()
+CASE_EVALUATION = pytest.StashKey[CaseEvaluation]()
+
+
+def _progress(config: pytest.Config, line: str) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or hasattr(config, "workerinput"):
+        # A worker has no terminal; what it writes to its own stderr reaches the user's.
+        if sys.__stderr__ is not None:
+            print(f"mlscope: {line}", file=sys.__stderr__, flush=True)  # progress, not a result
+        return
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    if capture is not None:
+        with capture.global_and_fixture_disabled():
+            reporter.ensure_newline()
+            reporter.write_line(f"mlscope: {line}")
+    else:
+        reporter.ensure_newline()
+        reporter.write_line(f"mlscope: {line}")
+    reporter.flush()
+
+
+def _evaluator(config: pytest.Config) -> Evaluator:
+    """Made when the first item needs it: collecting alone starts nothing."""
+    if EVALUATOR not in config.stash:
+        settings = Settings(
+            home=cache_home(),
+            timeout=config.getoption("mlscope_timeout"),
+            provision=config.getoption("mlscope_provision"),
+            strict=config.getoption("mlscope_strict"),
+            command_line=("pytest", *map(str, config.invocation_params.args)),
+        )
+        config.stash[EVALUATOR] = Evaluator(settings, progress=lambda line: _progress(config, line))
+    return config.stash[EVALUATOR]
+
+
+def case_evaluation(item: pytest.Item, case: Case) -> CaseEvaluation:
+    """The evaluation an item's tests read."""
+    try:
+        evaluation = CaseEvaluation(item, case, _evaluator(item.config))
+    except MlscopeError as error:
+        pytest.fail(str(error), pytrace=False)
+    item.stash[CASE_EVALUATION] = evaluation
+    return evaluation
+
+
+def _item_case(item: pytest.Item) -> Case | None:
+    callspec = getattr(item, "callspec", None)
+    case = callspec.params.get("mlscope_case") if callspec is not None else None
+    return case if isinstance(case, Case) else None
+
+
+def _outcome(report: pytest.TestReport) -> Outcome:
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.skipped else "xpassed"
+    if report.failed and report.when != "call":
+        return "error"
+    return cast(Outcome, report.outcome)
+
+
+def _reason(report: pytest.TestReport) -> str | None:
+    if report.passed:
+        return None
+    wasxfail = getattr(report, "wasxfail", None)
+    if wasxfail:
+        return str(wasxfail).removeprefix("reason: ")
+    longrepr = report.longrepr
+    if isinstance(longrepr, tuple):
+        return str(longrepr[2]).removeprefix("Skipped: ")
+    crash = getattr(longrepr, "reprcrash", None)
+    return str(crash.message) if crash is not None else report.longreprtext
+
+
+class MlscopePlugin:
+    """Collects manifests, runs items, and attaches a record to each report."""
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        if not file_path.name.endswith(SUFFIX):
+            return None
+        module: pytest.Collector = ManifestModule.from_parent(parent, path=file_path, state=run_state(parent.config))
+        return module
+
+    def pytest_collection_modifyitems(self, config: pytest.Config) -> None:
+        run_state(config).check_selection()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        case = _item_case(item)
+        if case is None or not (report.when == "call" or (report.when == "setup" and not report.passed)):
+            return report
+        made = item.stash.get(CASE_EVALUATION, None)
+        try:
+            evaluation = made.announce() if made is not None and report.when == "call" else None
+        except (pytest.fail.Exception, pytest.skip.Exception):
+            # The host died after the measurement: the outcome stands, and there is no provenance to record.
+            evaluation = None
+        kinds = [mark.name for mark in item.iter_markers() if mark.name in ("accuracy", "parity", "latency")]
+        record = to_record(
+            evaluation,
+            nodeid=item.nodeid,
+            kind=kinds[0] if made is not None and made.kind and kinds else (kinds[0] if kinds else "test"),
+            case=case,
+            outcome=_outcome(report),
+            reason=_reason(report),
+            checks=made.checks if made is not None else (),
+            seconds=report.duration,
+        )
+        setattr(report, RECORD_ATTRIBUTE, record)
+        item.user_properties.extend(junit_properties(record))
+        return report
+
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        evaluator = config.stash.get(EVALUATOR, None)
+        if evaluator is not None:
+            evaluator.close()
+
+
+class RegistryWatch:
+    """Forgets what hooks registered whenever a plugin or conftest joins."""
+
+    def __init__(self, state: RunState) -> None:
+        self._state = state
+
+    def pytest_plugin_registered(self, plugin: Any) -> None:
+        self._state.manifests.forget_registries()
+
+
+def enable(config: pytest.Config) -> None:
+    """Register everything that ``--mlscope`` turns on. :raises pytest.UsageError: when an option cannot be obeyed."""
+    state = config.stash[RUN_STATE] = RunState(config)
+    config.pluginmanager.register(shipped, "mlscope-shipped")
+    config.pluginmanager.register(RegistryWatch(state), "mlscope-registry-watch")
+    config.pluginmanager.register(MlscopePlugin(), "mlscope-plugin")
+    if not hasattr(config, "workerinput"):
+        try:
+            config.pluginmanager.register(Controller(config), "mlscope-controller")
+        except MlscopeError as error:
+            raise pytest.UsageError(f"--mlscope-json: {error}") from None

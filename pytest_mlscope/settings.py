@@ -1,0 +1,29 @@
+"""What the command line and the environment decide for a whole run, validated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_mlscope.errors import MlscopeError
+
+DEFAULT_TIMEOUT = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of a run. :raises MlscopeError: for values that make no sense."""
+
+    home: Path
+    """Where environments and artifacts are kept."""
+    timeout: float = DEFAULT_TIMEOUT
+    """Seconds a case may take in its predictor host before the host is killed."""
+    provision: bool = False
+    """Make missing framework environments."""
+    strict: bool = False
+    """Turn cases that cannot run here into failures."""
+    command_line: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 < self.timeout < float("inf"):
+            raise MlscopeError(f"the timeout must be a positive number of seconds, not {self.timeout:g}")
