@@ -22,7 +22,7 @@ def startup(*, quick: bool) -> list[Row]:
         def seconds(*options: str) -> float:
             start = time.perf_counter()
             run_command(
-                [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options],
+                [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:benchmark", *options],
                 cwd=Path(folder),
                 ok=(NO_TESTS,),
             )

@@ -135,7 +135,7 @@ def test_a_slow_first_call_is_set_apart(virtually: Measure) -> None:
 
 
 def test_warm_up_waits_for_a_falling_latency(virtually: Measure) -> None:
-    """Latency that falls from 3 to 1 ms by 2 % a call: within 5 % over any three blocks, and settled at none of them."""
+    """Latency that falls from 3 to 1 ms by 2 % a call: within 5 % over three blocks, and settled at none of them."""
     measured, _ = virtually(lambda i: max(int(3 * MS * 0.98**i), MS))
     assert measured.warmup_reason == "steady"
     assert measured.samples.max() <= 1.03 * MS
