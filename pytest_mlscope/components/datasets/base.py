@@ -41,10 +41,10 @@ class DataSource(ABC):
         :raises DatasetError: when a row cannot be read; the message names the file and the row.
         """
 
-    def rewind(self) -> None:
+    def rewind(self) -> None:  # noqa: B027  # most sources have nothing to do
         """Start again from the first row; sources that read forward only override this."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  # likewise
         """Release files."""
 
 

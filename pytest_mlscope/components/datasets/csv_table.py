@@ -1,0 +1,155 @@
+"""A CSV file, read forward."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pytest_mlscope.components.datasets.base import Column, Dataset, DataSource, InputDescription
+from pytest_mlscope.components.datasets.files import FilePath, Sha256, dataset_file
+from pytest_mlscope.components.datasets.grouping import ColumnGroups, Grouping
+from pytest_mlscope.errors import DatasetError
+
+NumberType = Literal[
+    "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"
+]
+
+
+@lru_cache(maxsize=64)
+def _count(path: Path, delimiter: str, inode: int, size: int, mtime_ns: int) -> int:
+    # Keyed by what changes when the file does: a suite opens the same dataset once a case.
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        return max(0, sum(1 for record in csv.reader(stream, delimiter=delimiter) if record) - 1)
+
+
+class _CsvSource(DataSource):
+    def __init__(self, path: Path, parameters: Csv) -> None:
+        self._path = path
+        self._parameters = parameters
+        self._stream: IO[str] | None = None
+        try:
+            state = path.stat()
+            self._rows = _count(path, parameters.delimiter, state.st_ino, state.st_size, state.st_mtime_ns)
+            self.rewind()
+        except (csv.Error, UnicodeDecodeError, OSError) as error:
+            self.close()
+            raise DatasetError(f"{path}: cannot be read as CSV: {error}") from None
+        try:
+            self._grouping = Grouping(str(path), self._header, parameters.columns)
+            for column in parameters.dtypes:
+                self._grouping.parts(column)
+        except BaseException:
+            self.close()
+            raise
+
+    def rewind(self) -> None:
+        self.close()
+        self._stream = self._path.open(encoding="utf-8-sig", newline="")
+        reader = csv.reader(self._stream, delimiter=self._parameters.delimiter)
+        self._records = (record for record in reader if record)
+        self._header = next(self._records, [])
+        self._next = 0
+        if not self._header:
+            raise DatasetError(f"{self._path}: is empty; the first line names the columns")
+        repeated = {name for name in self._header if self._header.count(name) > 1}
+        if repeated:
+            raise DatasetError(f"{self._path}: the first line names {min(repeated)!r} twice")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self._grouping.columns
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def take(self, rows: NDArray[np.int64], columns: Sequence[str]) -> Mapping[str, Column]:
+        positions = {column: [self._header.index(part) for part in self._grouping.parts(column)] for column in columns}
+        records = list(self._read(rows))
+        return {column: self._column(column, positions[column], records, rows) for column in columns}
+
+    def _read(self, rows: NDArray[np.int64]) -> Iterator[list[str]]:
+        for row in rows.tolist():
+            if row < self._next:
+                self.rewind()
+            try:
+                record = next(itertools.islice(self._records, row - self._next, None), None)
+            except (csv.Error, UnicodeDecodeError, OSError) as error:
+                raise DatasetError(f"{self._path}: row {row} cannot be read: {error}") from None
+            self._next = row + 1
+            if record is None or len(record) != len(self._header):
+                count = "no" if record is None else len(record)
+                raise DatasetError(f"{self._path}: row {row} has {count} fields, the first line {len(self._header)}")
+            yield record
+
+    def _column(self, column: str, positions: list[int], records: list[list[str]], rows: NDArray[np.int64]) -> Column:
+        is_vector = self._grouping.is_vector(column)
+        dtype = self._parameters.dtypes.get(column, "float64" if is_vector else None)
+        if dtype is None:
+            return [record[positions[0]] for record in records]
+        values: list[Any] = [
+            [record[position] for position in positions] if is_vector else record[positions[0]] for record in records
+        ]
+        try:
+            return _numbers(values, np.dtype(dtype))
+        except (ValueError, OverflowError):
+            raise self._not_a_number(dtype, positions, records, rows) from None
+
+    def _not_a_number(
+        self, dtype: str, positions: list[int], records: list[list[str]], rows: NDArray[np.int64]
+    ) -> DatasetError:
+        for row, record in zip(rows, records):
+            for position in positions:
+                try:
+                    _numbers(record[position], np.dtype(dtype))
+                except (ValueError, OverflowError):
+                    return DatasetError(
+                        f"{self._path}: row {row}, column {self._header[position]!r}: {record[position]!r} is not a "
+                        f"{dtype} number"
+                    )
+        return DatasetError(f"{self._path}: rows {rows[0]} to {rows[-1]} cannot be read as {dtype}")
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = None
+
+
+def _numbers(text: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    if dtype.kind == "f":
+        return np.asarray(text).astype(dtype)
+    wide: NDArray[Any] = np.asarray(text).astype(np.uint64 if dtype == np.uint64 else np.int64)
+    limits = np.iinfo(dtype)
+    if wide.size and not (limits.min <= wide.min() and wide.max() <= limits.max):
+        raise OverflowError
+    return wide.astype(dtype)
+
+
+class Csv(Dataset):
+    """A CSV file (RFC 4180, UTF-8) whose first line names its columns; read forward, never whole.
+
+    Columns: the file's, as text unless ``dtypes`` says otherwise, and those under ``columns``.
+    """
+
+    name: ClassVar[str] = "csv"
+
+    path: FilePath
+    """The file, relative to the manifest."""
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    """What separates fields."""
+    dtypes: dict[str, NumberType] = Field(default_factory=dict)
+    """Column name to dtype, for columns of numbers; ``float64`` for those under ``columns``."""
+    columns: ColumnGroups = Field(default_factory=dict)
+    """Vector columns: name to the file's columns it is made of, in order."""
+    sha256: Sha256 | None = None
+    """The file's sha256, verified before use."""
+
+    def open(self, base: Path, inputs: Sequence[InputDescription]) -> DataSource:
+        return _CsvSource(dataset_file(self.path, base, sha256=self.sha256), self)

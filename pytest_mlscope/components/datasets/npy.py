@@ -1,0 +1,71 @@
+"""Columns in ``.npy`` files, mapped into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from pytest_mlscope.components.datasets.base import Column, Dataset, DataSource, InputDescription
+from pytest_mlscope.components.datasets.columns import require_columns, take_rows
+from pytest_mlscope.components.datasets.files import FilePath, Sha256, dataset_file
+from pytest_mlscope.errors import DatasetError
+
+
+class _NpySource(DataSource):
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self._title = ", ".join(path.name for path in paths.values())
+        self._arrays: dict[str, NDArray[Any]] = {}
+        for column, path in paths.items():
+            try:
+                array = np.load(path, mmap_mode="r", allow_pickle=False)
+            except (OSError, ValueError, EOFError) as error:
+                raise DatasetError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+            if not isinstance(array, np.ndarray) or not array.ndim:
+                raise DatasetError(f"{path}: is not one array with rows")
+            self._arrays[column] = array
+        lengths = {column: len(array) for column, array in self._arrays.items()}
+        if len(set(lengths.values())) > 1:
+            shown = ", ".join(f"{column} {length}" for column, length in lengths.items())
+            raise DatasetError(f"{self._title}: columns differ in their number of rows: {shown}")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self._arrays)
+
+    def __len__(self) -> int:
+        return len(next(iter(self._arrays.values())))
+
+    def take(self, rows: NDArray[np.int64], columns: Sequence[str]) -> Mapping[str, Column]:
+        require_columns(self._title, columns, self._arrays)
+        return {column: take_rows(self._arrays[column], rows) for column in columns}
+
+    def close(self) -> None:
+        self._arrays.clear()
+
+
+class Npy(Dataset):
+    """Columns in ``.npy`` files of equal length, mapped into memory. Pickled objects are refused."""
+
+    name: ClassVar[str] = "npy"
+
+    columns: dict[str, FilePath] = Field(min_length=1)
+    """Column name to file, relative to the manifest."""
+    sha256: dict[str, Sha256] = Field(default_factory=dict)
+    """Column name to its file's sha256, verified before use."""
+
+    @model_validator(mode="after")
+    def _known(self) -> Npy:
+        unknown = sorted(set(self.sha256) - set(self.columns))
+        if unknown:
+            raise ValueError(f"sha256 names {unknown[0]!r}, which is no column")
+        return self
+
+    def open(self, base: Path, inputs: Sequence[InputDescription]) -> DataSource:
+        return _NpySource(
+            {column: dataset_file(path, base, sha256=self.sha256.get(column)) for column, path in self.columns.items()}
+        )

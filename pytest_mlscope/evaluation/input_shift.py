@@ -1,0 +1,48 @@
+"""How far one pre-processing moves a model's inputs from another's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pytest_mlscope.cases.case import STATED
+from pytest_mlscope.errors import PreprocessingError
+from pytest_mlscope.evaluation.prepared_rows import RowPreparer
+from pytest_mlscope.evaluation.results import InputShift
+from pytest_mlscope.manifest.loaded import LoadedManifest
+
+_ROWS_AT_A_TIME = 64
+
+
+def input_shift(manifest: LoadedManifest, variant: str, *, limit: int | None = None) -> InputShift:
+    """Mean and maximum of ``|variant - stated|`` over every element of every input of every selected row.
+
+    Rows that either fails to pre-process are left out. Where a row's shape differs, nothing can be subtracted: the
+    differences are NaN and ``shape_differs`` is set.
+
+    :param limit: compare this many of the selected rows at most.
+    :raises PreprocessingError: when no row could be pre-processed both ways, or an input is not the manifest's.
+    :raises DatasetError: when the dataset cannot be read.
+    """
+    total, largest, elements = 0.0, 0.0, 0
+    with (
+        RowPreparer(manifest, preprocessing=STATED, with_labels=False) as stated,
+        RowPreparer(manifest, preprocessing=variant, with_labels=False) as other,
+    ):
+        rows = stated.rows[:limit]
+        for start in range(0, len(rows), _ROWS_AT_A_TIME):
+            chunk = rows[start : start + _ROWS_AT_A_TIME]
+            left, right = stated.read(chunk), other.read(chunk)
+            _, in_left, in_right = np.intersect1d(left.rows, right.rows, assume_unique=True, return_indices=True)
+            for name in left.inputs:
+                for first, second in zip(in_left, in_right):
+                    a, b = np.asarray(left.inputs[name][first]), np.asarray(right.inputs[name][second])
+                    if a.shape != b.shape:
+                        return InputShift(float("nan"), float("nan"), shape_differs=True)
+                    difference = np.abs(b.astype(np.float64) - a.astype(np.float64))
+                    if difference.size:
+                        total += float(difference.sum())
+                        largest = max(largest, float(difference.max()))
+                        elements += difference.size
+    if not elements:
+        raise PreprocessingError(f"{manifest.path}: no row could be pre-processed both as stated and as {variant!r}")
+    return InputShift(total / elements, largest)

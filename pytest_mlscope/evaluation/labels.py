@@ -1,0 +1,61 @@
+"""Labels as metrics read them: class names become class numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_mlscope.components.datasets.base import Column
+from pytest_mlscope.errors import DatasetError
+
+
+class LabelReader:
+    """Turns a label column into an array: text by class names, numbers as they are."""
+
+    def __init__(self, column: str, class_names: Sequence[str] | None) -> None:
+        self._column = column
+        self._numbers = None if class_names is None else {name: number for number, name in enumerate(class_names)}
+
+    def __call__(self, values: Column, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Labels of the given rows, shape ``(rows, …)``; int64 for class names.
+
+        :raises DatasetError: naming the row, for a name that is no class's and for labels that are no numbers.
+        """
+        if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
+            return np.array(values)
+        items = values.tolist() if isinstance(values, np.ndarray) else list(values)
+        if any(isinstance(item, str) for item in items):
+            return self._by_name(items, rows)
+        try:
+            labels = np.asarray(items)
+        except ValueError:
+            labels = np.asarray(None)
+        if labels.dtype.kind not in "biuf":
+            raise DatasetError(
+                f"label column {self._column!r}: labels are numbers of one shape or class names, not "
+                f"{type(items[0]).__name__}"
+            )
+        return labels
+
+    def _by_name(self, names: Sequence[Any], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        if self._numbers is None:
+            raise DatasetError(
+                f"label column {self._column!r} holds text ({names[0]!r} in row {rows[0]}) and no class names are "
+                "known; list them under the output's `labels`"
+            )
+        numbers = np.empty(len(names), dtype=np.int64)
+        for position, name in enumerate(names):
+            number = self._numbers.get(name)
+            if number is None:
+                close = get_close_matches(str(name), self._numbers, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise DatasetError(
+                    f"label column {self._column!r}, row {rows[position]}: {name!r} is none of the "
+                    f"{len(self._numbers)} class names{hint}"
+                )
+            numbers[position] = number
+        return numbers

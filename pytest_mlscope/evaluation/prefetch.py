@@ -1,0 +1,60 @@
+"""Making things ahead of their use, in a background thread."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class _Failed:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class Prefetcher(Generic[T]):
+    """Iterates over what an iterator gives, at most ``depth`` items ahead.
+
+    What the iterator raises is raised here, after the items before it. :meth:`close` ends the thread, whether or not
+    everything was taken.
+    """
+
+    _END = object()
+
+    def __init__(self, items: Iterator[T], *, depth: int, name: str) -> None:
+        self._items = items
+        self._queue: queue.Queue[object] = queue.Queue(maxsize=depth)
+        self._stopped = False
+        self._thread = threading.Thread(target=self._fill, name=name, daemon=True)
+        self._thread.start()
+
+    def _fill(self) -> None:
+        try:
+            for item in self._items:
+                self._queue.put(item)
+                if self._stopped:
+                    return
+            self._queue.put(self._END)
+        except BaseException as error:
+            self._queue.put(_Failed(error))
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            item = self._queue.get()
+            if item is self._END:
+                return
+            if isinstance(item, _Failed):
+                raise item.error
+            yield item  # type: ignore[misc]  # the queue holds T besides the two markers handled above
+
+    def close(self) -> None:
+        """Stop after the item being made, and wait for that."""
+        self._stopped = True
+        while self._thread.is_alive():
+            try:  # a producer waiting for room must get some to see that it is to stop
+                self._queue.get_nowait()
+            except queue.Empty:
+                self._thread.join(timeout=0.005)

@@ -1,0 +1,156 @@
+"""A manifest's dataset, opened and pre-processed, some rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_mlscope.components.datasets.base import DataSource, InputDescription
+from pytest_mlscope.components.datasets.columns import require_columns
+from pytest_mlscope.errors import DatasetError, PreprocessingError
+from pytest_mlscope.evaluation.labels import LabelReader
+from pytest_mlscope.evaluation.pipeline import Pipeline, Samples
+from pytest_mlscope.evaluation.results import FailedRows
+from pytest_mlscope.evaluation.row_selection import select_rows
+from pytest_mlscope.manifest.loaded import LoadedManifest
+from pytest_mlscope.manifest.schema import Input
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRows:
+    """Some rows, ready. ``inputs`` hold one array, or a list of samples where shapes differ from row to row."""
+
+    rows: NDArray[np.int64]
+    inputs: dict[str, Samples]
+    labels: NDArray[Any] | None
+    failed: list[FailedRows]
+
+
+class RowPreparer:
+    """Opens a manifest's dataset and prepares rows of it.
+
+    :raises DatasetError: when the dataset cannot be opened or lacks a column.
+    :raises CannotRun: when an optional library is missing.
+    """
+
+    def __init__(self, manifest: LoadedManifest, *, preprocessing: str, with_labels: bool = True) -> None:
+        content = manifest.content
+        if manifest.dataset is None or content.dataset is None:
+            raise DatasetError(f"{manifest.path}: the manifest has no dataset")
+        self._inputs = content.inputs
+        self._columns = {each.name: content.dataset.inputs.get(each.name, each.name) for each in content.inputs}
+        self._label = content.dataset.label if with_labels else None
+        self._pipelines = _pipelines(manifest, preprocessing)
+        self.source: DataSource = manifest.dataset.open(manifest.folder, describe_inputs(content.inputs))
+        try:
+            wanted = [*self._columns.values(), *([self._label] if self._label else [])]
+            require_columns(f"dataset {content.dataset.source}", wanted, self.source.columns)
+            self.rows = select_rows(len(self.source), content.dataset.rows, content.dataset.sample)
+        except BaseException:
+            self.source.close()
+            raise
+        self._wanted = list(dict.fromkeys(wanted))
+        self._read_labels = (
+            LabelReader(self._label, _class_names(manifest) or self.source.class_names) if self._label else None
+        )
+
+    def read(self, rows: NDArray[np.int64]) -> PreparedRows:
+        """Read and pre-process ascending rows that come after those read before.
+
+        :raises DatasetError: when a row cannot be read.
+        :raises PreprocessingError: when the steps do not give what the manifest says the model takes.
+        """
+        columns = self.source.take(rows, self._wanted)
+        failures: dict[int, str] = {}
+        inputs: dict[str, Samples] = {}
+        failed_by_input: dict[str, dict[int, str]] = {}
+        for each in self._inputs:
+            inputs[each.name], failed_by_input[each.name] = self._pipelines[each.name](
+                columns[self._columns[each.name]]
+            )
+            failures = {**failed_by_input[each.name], **failures}
+        labels = None if self._read_labels is None else self._read_labels(columns[self._label or ""], rows)
+        if failures:
+            alive = np.array([position not in failures for position in range(len(rows))])
+            inputs = {name: _surviving(inputs[name], failed_by_input[name], alive) for name in inputs}
+            labels = None if labels is None else labels[alive]
+            failed = [FailedRows((int(rows[position]),), message) for position, message in sorted(failures.items())]
+            rows = rows[alive]
+        else:
+            failed = []
+        if len(rows):
+            for each in self._inputs:
+                _check(each, inputs[each.name])
+        return PreparedRows(rows, inputs, labels, failed)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.source.close()
+
+
+def describe_inputs(inputs: list[Input]) -> list[InputDescription]:
+    """The inputs as datasets see them: per sample, named dimensions as ``None``."""
+    return [
+        InputDescription(
+            each.name, each.dtype, tuple(size if isinstance(size, int) else None for size in each.shape[1:])
+        )
+        for each in inputs
+    ]
+
+
+def _pipelines(manifest: LoadedManifest, preprocessing: str) -> dict[str, Pipeline]:
+    try:
+        steps = manifest.preprocessing[preprocessing]
+    except KeyError:
+        raise PreprocessingError(
+            f"{manifest.path}: no pre-processing {preprocessing!r}; there are: {', '.join(manifest.preprocessing)}"
+        ) from None
+    return {each.name: Pipeline(steps.get(each.name, ())) for each in manifest.content.inputs}
+
+
+def _class_names(manifest: LoadedManifest) -> tuple[str, ...] | None:
+    outputs = [metric.output for metric in manifest.metrics] + [output.name for output in manifest.content.outputs]
+    return next((manifest.labels[output] for output in outputs if output in manifest.labels), None)
+
+
+def _surviving(samples: Samples, failed_here: Mapping[int, str], alive: NDArray[np.bool_]) -> Samples:
+    """Drop rows that failed for another input."""
+    kept = [bool(is_alive) for position, is_alive in enumerate(alive) if position not in failed_here]
+    if isinstance(samples, np.ndarray):
+        survivors: NDArray[Any] = samples[np.array(kept, dtype=bool)]
+        return survivors
+    return [sample for sample, keep in zip(samples, kept) if keep]
+
+
+def _check(declared: Input, samples: Samples) -> None:
+    for sample in [samples[0]] if isinstance(samples, np.ndarray) else samples:
+        if not isinstance(sample, (np.ndarray, np.generic)):
+            raise PreprocessingError(
+                f"input {declared.name!r}: the steps give {type(sample).__name__}, not an array; add a decode step"
+            )
+        shape = declared.shape[1:]
+        fits = len(sample.shape) == len(shape) and all(
+            isinstance(size, str) or size == actual for size, actual in zip(shape, sample.shape)
+        )
+        wrong = [
+            *([] if sample.dtype == declared.dtype else ["add a cast step"]),
+            *([] if fits else ["add steps that change the shape, such as layout, resize or reshape"]),
+        ]
+        if wrong:
+            raise PreprocessingError(
+                f"input {declared.name!r}: the steps give {sample.dtype} {_shape(sample.shape)} a sample; the manifest "
+                f"says {declared.dtype} {_shape(declared.shape)} a batch; {' and '.join(wrong)}"
+            )
+
+
+def _shape(sizes: tuple[int, ...] | list[int | str]) -> str:
+    return f"({', '.join(str(size) for size in sizes)})"

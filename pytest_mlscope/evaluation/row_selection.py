@@ -1,0 +1,34 @@
+"""Which rows of a dataset an evaluation reads."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_mlscope.errors import DatasetError
+from pytest_mlscope.manifest.schema import RowSample
+
+
+def select_rows(total: int, rows: str | None, sample: RowSample | None) -> NDArray[np.int64]:
+    """Row numbers, ascending, shape ``(n,)``.
+
+    :param total: rows the dataset has.
+    :param rows: a slice ``first:past_last``, as in Python.
+    :param sample: a subset drawn without replacement from ``rows`` by PCG64 with the given seed.
+    :raises DatasetError: when nothing is left, or the sample is larger than what it is drawn from.
+    """
+    if total <= 0:
+        raise DatasetError("the dataset has no rows")
+    first, last = 0, total
+    if rows is not None:
+        start, _, stop = rows.partition(":")
+        first = int(start) if start else 0
+        last = min(int(stop), total) if stop else total
+    if first >= last:
+        raise DatasetError(f"rows {rows} select nothing: the dataset has {total} rows, 0 to {total - 1}")
+    if sample is None:
+        return np.arange(first, last, dtype=np.int64)
+    if sample.size > last - first:
+        raise DatasetError(f"a sample of {sample.size} rows cannot be drawn from {last - first}")
+    drawn = np.random.default_rng(sample.seed).choice(last - first, size=sample.size, replace=False, shuffle=False)
+    return np.sort(drawn.astype(np.int64)) + first
