@@ -37,10 +37,11 @@ def _options(protocol: str) -> dict[str, Any]:
     return {"client_kwargs": {"timeout": timeout, "trust_env": True}}
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     status = getattr(error, "status", None)
     if isinstance(error, FileNotFoundError):
-        return "no such file there"
+        # fsspec says "not found" of a server it could not reach too; the cause knows.
+        return _reason(error.__cause__) if error.__cause__ else "there is no such file"
     if status:
         return f"the server answered {status} {getattr(error, 'message', '')}".rstrip()
     return " ".join(str(error).split()) or type(error).__name__

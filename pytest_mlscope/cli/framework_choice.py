@@ -1,0 +1,42 @@
+"""The frameworks that the command line knows: of the current folder, of installed packages, shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_mlscope.assets import search_path
+from pytest_mlscope.cli.parsers import unknown
+from pytest_mlscope.errors import FrameworkError, MlscopeError
+
+if TYPE_CHECKING:
+    from pytest_mlscope.components.framework import FrameworkFolder
+
+
+def known_frameworks(project: Path) -> tuple[dict[str, FrameworkFolder], dict[str, FrameworkError]]:
+    """Frameworks by name, the nearest first served; and, by folder name, those whose ``framework.yml`` is wrong."""
+    from pytest_mlscope.components.framework import FrameworkFolder
+
+    frameworks: dict[str, FrameworkFolder] = {}
+    malformed: dict[str, FrameworkError] = {}
+    for root in search_path("frameworks", project=project):
+        for description in sorted(root.glob("*/framework.yml")):
+            folder = FrameworkFolder(description.parent)
+            try:
+                frameworks.setdefault(folder.name, folder)
+            except FrameworkError as error:
+                malformed.setdefault(folder.path.name, error)
+    return dict(sorted(frameworks.items())), malformed
+
+
+def choose_frameworks(names: list[str], project: Path) -> list[FrameworkFolder]:
+    """The frameworks of these names, each once.
+
+    :raises FrameworkError: when one is malformed.
+    :raises MlscopeError: when there is no such framework.
+    """
+    frameworks, malformed = known_frameworks(project)
+    for name in names:
+        if name not in frameworks:
+            raise malformed.get(name) or MlscopeError(unknown("framework", name, frameworks))
+    return [frameworks[name] for name in dict.fromkeys(names)]

@@ -1,0 +1,64 @@
+"""What the subcommands' parsers have in common."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+Commands = Any
+"""What ``add_subparsers`` returns, which argparse keeps private."""
+
+
+def add_command(
+    commands: Commands, name: str, summary: str, run: Callable[[argparse.Namespace], int] | None, details: str = ""
+) -> argparse.ArgumentParser:
+    """Add a subcommand, whose help is its summary and the details."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.\n\n{details}".rstrip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    if run:
+        parser.set_defaults(run=run)
+    return parser
+
+
+def add_home(parser: argparse.ArgumentParser) -> None:
+    """Add ``--home``."""
+    parser.add_argument(
+        "--home",
+        type=Path,
+        metavar="DIR",
+        help="the cache folder, instead of $MLSCOPE_HOME or the user's cache folder",
+    )
+
+
+def home_of(options: argparse.Namespace) -> Path:
+    """The cache folder that the options, or else the machine, mean."""
+    from pytest_mlscope.agent.cache import cache_home
+
+    chosen: Path | None = options.home
+    return chosen.expanduser().absolute() if chosen else cache_home()
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """The message for a name that nothing has."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    allowed = f"there: {', '.join(names)}" if names else "there is none"
+    return f"no {what} named {name!r}; " + (f"did you mean {close[0]}?" if close else allowed)
+
+
+def shown_size(size: int) -> str:
+    """Bytes for the eye: ``1.3 GB``."""
+    value = float(size)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
