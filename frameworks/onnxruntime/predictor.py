@@ -1,0 +1,186 @@
+"""ONNX Runtime."""
+
+import os
+from typing import Any, Dict, List
+
+import numpy
+import onnxruntime
+
+from pytest_mlscope.host.predictor import Bound, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+
+_OPTIMIZATIONS = {
+    "disable": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
+_EXECUTION_MODES = {
+    "sequential": onnxruntime.ExecutionMode.ORT_SEQUENTIAL,
+    "parallel": onnxruntime.ExecutionMode.ORT_PARALLEL,
+}
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(float16)": "float16",
+    "tensor(bool)": "bool",
+    "tensor(string)": "object",
+}  # the remaining element types are called alike in ONNX and numpy
+_ERRORS_ONLY = 3
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:600]
+
+
+def _choice(options: Any, name: str, choices: Dict[str, Any], default: str) -> str:
+    value = options.get(name, default)
+    if value not in choices:
+        raise ValueError("option {}: {!r} is none of {}".format(name, value, ", ".join(choices)))
+    return str(value)
+
+
+def _dtype(element_type: str) -> str:
+    return _DTYPES.get(element_type, element_type[len("tensor(") : -1])
+
+
+class _Model(LoadedModel):
+    def __init__(self, session: Any, request: LoadRequest, resolved: Dict[str, Any]) -> None:
+        self._session = session
+        self._file_name = os.path.basename(request.files["model"])
+        self._dtypes = {value.name: _dtype(value.type) for value in session.get_inputs()}
+        self._outputs = list(request.outputs)
+        self._on_cuda = resolved["provider"] == "CUDAExecutionProvider"
+        self.resolved = resolved
+
+    def predict(self, inputs: Tensors) -> Tensors:
+        self._check(inputs)
+        try:
+            return dict(zip(self._outputs, self._session.run(self._outputs, inputs)))
+        except Exception as error:
+            raise RuntimeError("{}: {}".format(self._file_name, _one_line(error))) from None
+
+    def bind(self, inputs: Tensors) -> Bound:
+        """IOBinding, with every output's memory allocated beforehand at the shape a first prediction shows."""
+        shown = self.predict(inputs)
+        device = "cuda" if self._on_cuda else "cpu"
+        arrays = {name: numpy.ascontiguousarray(array) for name, array in inputs.items()}
+        binding = self._session.io_binding()
+        values: List[Any] = []
+        for name, array in arrays.items():
+            value = onnxruntime.OrtValue.ortvalue_from_numpy(array, device, 0)
+            binding.bind_ortvalue_input(name, value)
+            values.append(value)
+        for name in self._outputs:
+            example = shown[name]
+            if isinstance(example, numpy.ndarray) and example.dtype != object and example.size:
+                value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(list(example.shape), example.dtype, device, 0)
+                binding.bind_ortvalue_output(name, value)
+                values.append(value)
+            else:
+                binding.bind_output(name, device)
+        run_with_iobinding = self._session.run_with_iobinding
+        synchronize = binding.synchronize_outputs
+
+        def run_on_cpu() -> None:
+            run_with_iobinding(binding)
+
+        def run_on_cuda() -> None:
+            run_with_iobinding(binding)
+            synchronize()
+
+        # The closure keeps `arrays` alive: on the CPU an OrtValue borrows the array's memory.
+        def outputs(_kept: Any = (arrays, values)) -> Tensors:
+            return {name: numpy.array(array) for name, array in zip(self._outputs, binding.copy_outputs_to_cpu())}
+
+        run = run_on_cuda if self._on_cuda else run_on_cpu
+        return Bound(run, outputs, "InferenceSession.run_with_iobinding")
+
+    def unload(self) -> None:
+        self._session = None
+
+    def _check(self, inputs: Tensors) -> None:
+        # ONNX Runtime checks names and types itself, but names neither the input nor numpy's types.
+        if inputs.keys() != self._dtypes.keys():
+            raise ValueError("inputs {} given; the model has {}".format(sorted(inputs), sorted(self._dtypes)))
+        for name, array in inputs.items():
+            wanted = self._dtypes[name]
+            if wanted != "object" and array.dtype.name != wanted:
+                raise ValueError("input {!r} is {}; the model wants {}".format(name, array.dtype.name, wanted))
+
+
+class FrameworkPredictor(Predictor):
+    def version(self) -> str:
+        return str(onnxruntime.__version__)
+
+    def build_information(self) -> Dict[str, str]:
+        return {
+            "build": onnxruntime.get_build_info(),
+            "providers": ", ".join(onnxruntime.get_available_providers()),
+        }
+
+    def load(self, request: LoadRequest) -> LoadedModel:
+        provider = request.device
+        available = onnxruntime.get_available_providers()
+        if provider not in available:
+            raise Unsupported("this onnxruntime has no {}; it has {}".format(provider, ", ".join(available)))
+        if request.precision not in ("fp32", "framework_default"):
+            raise Unsupported("ONNX Runtime computes in the types the file states; it has no " + request.precision)
+        session = self._session(request, provider)
+        obtained = session.get_providers()[0]
+        if obtained != provider:
+            raise Unsupported("{} could not be started; ONNX Runtime fell back to {}".format(provider, obtained))
+        self._check(session, request)
+        settings = session.get_session_options()
+        resolved = {
+            "precision": request.precision,
+            "threads": settings.intra_op_num_threads or None,
+            "inter_op_threads": settings.inter_op_num_threads or None,
+            "provider": obtained,
+            "graph_optimization": settings.graph_optimization_level.name,
+            "execution_mode": settings.execution_mode.name,
+        }
+        return _Model(session, request, resolved)
+
+    def _session(self, request: LoadRequest, provider: str) -> Any:
+        path = request.files["model"]
+        options = request.options
+        settings = onnxruntime.SessionOptions()
+        settings.log_severity_level = _ERRORS_ONLY
+        settings.graph_optimization_level = _OPTIMIZATIONS[
+            _choice(options, "graph_optimization", _OPTIMIZATIONS, "all")
+        ]
+        settings.execution_mode = _EXECUTION_MODES[_choice(options, "execution_mode", _EXECUTION_MODES, "sequential")]
+        if request.threads is not None:
+            settings.intra_op_num_threads = request.threads
+            settings.inter_op_num_threads = int(options.get("inter_op_threads", 1))
+        spinning = "1" if options.get("allow_spinning", True) else "0"
+        settings.add_session_config_entry("session.intra_op.allow_spinning", spinning)
+        settings.add_session_config_entry("session.inter_op.allow_spinning", spinning)
+        # TensorFloat-32 rounds fp32 products to 10 bits of mantissa; ONNX Runtime's default is to allow it.
+        tf32 = {"use_tf32": "0"} if provider == "CUDAExecutionProvider" and request.precision == "fp32" else {}
+        try:
+            return onnxruntime.InferenceSession(path, settings, providers=[(provider, tf32)])
+        except Exception as error:
+            raise RuntimeError("{}: {}".format(os.path.basename(path), _one_line(error))) from None
+
+    def _check(self, session: Any, request: LoadRequest) -> None:
+        file_name = os.path.basename(request.files["model"])
+        inputs = {value.name: value.type for value in session.get_inputs()}
+        outputs = {value.name: value.type for value in session.get_outputs()}
+        for what, asked, present in (
+            ("input", [description.name for description in request.inputs], inputs),
+            ("output", request.outputs, outputs),
+        ):
+            for name in asked:
+                if name not in present:
+                    raise ValueError(
+                        "{}: no {} {!r}; the model has {}".format(file_name, what, name, ", ".join(sorted(present)))
+                    )
+        missing = sorted(set(inputs) - {description.name for description in request.inputs})
+        if missing:
+            raise ValueError("{}: input {} is not given".format(file_name, ", ".join(missing)))
+        halves = sorted(
+            name for name, kind in list(inputs.items()) + list(outputs.items()) if kind.endswith("float16)")
+        )
+        if request.precision == "fp32" and halves:
+            raise Unsupported("{}: {} is 16-bit; the file is not fp32".format(file_name, ", ".join(halves)))

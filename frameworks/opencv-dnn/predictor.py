@@ -1,0 +1,133 @@
+"""The dnn module of OpenCV 4."""
+
+import os
+from typing import Any, Dict, List
+
+import cv2
+import numpy
+
+from pytest_mlscope.host.predictor import Bound, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+
+_BUILD_FACTS = ("Parallel framework:", "Baseline:", "Dispatched code generation:", "Lapack:")
+
+
+def _one_line(error: BaseException) -> str:
+    # A cv2.error's text begins with positions in OpenCV's own source code; its `err` is the sentence.
+    return " ".join(str(getattr(error, "err", "") or error).split())[:600]
+
+
+class _Model(LoadedModel):
+    def __init__(self, file_name: str, net: Any, request: LoadRequest, resolved: Dict[str, Any]) -> None:
+        self._file_name = file_name
+        self._net = net
+        self._dtypes = {description.name: description.dtype for description in request.inputs}
+        self._outputs = list(request.outputs)
+        self.resolved = resolved
+
+    def predict(self, inputs: Tensors) -> Tensors:
+        self._set(inputs)
+        return dict(zip(self._outputs, self._forward()))
+
+    def bind(self, inputs: Tensors) -> Bound:
+        """OpenCV copies a set input into the net, where it stays for every further ``forward``."""
+        self._set(inputs)
+        self._forward()
+        forward = self._net.forward
+        names = self._outputs
+        latest: List[Any] = []
+
+        if len(names) == 1:
+            name = names[0]
+
+            def run() -> None:
+                latest[:] = (forward(name),)
+        else:
+
+            def run() -> None:
+                latest[:] = forward(names)
+
+        return Bound(run, lambda: dict(zip(names, latest)), "cv2.dnn.Net.forward")
+
+    def unload(self) -> None:
+        self._net = None
+
+    def _set(self, inputs: Tensors) -> None:
+        # OpenCV casts a wrong dtype in silence and ignores an input that was not set.
+        if set(inputs) != set(self._dtypes):
+            raise ValueError("inputs {} given; the manifest has {}".format(sorted(inputs), sorted(self._dtypes)))
+        for name, array in inputs.items():
+            if array.dtype.name != self._dtypes[name]:
+                raise ValueError(
+                    "input {!r} is {}; the model wants {}".format(name, array.dtype.name, self._dtypes[name])
+                )
+            self._net.setInput(numpy.ascontiguousarray(array), name)
+
+    def _forward(self) -> Any:
+        try:
+            return self._net.forward(self._outputs)
+        except cv2.error as error:
+            raise RuntimeError("{}: {}".format(self._file_name, _one_line(error))) from None
+
+
+class FrameworkPredictor(Predictor):
+    def version(self) -> str:
+        return str(cv2.__version__)
+
+    def build_information(self) -> Dict[str, str]:
+        facts = {}
+        for line in cv2.getBuildInformation().splitlines():
+            for fact in _BUILD_FACTS:
+                if line.strip().startswith(fact):
+                    facts[fact[:-1].lower()] = line.split(":", 1)[1].strip()
+        return facts
+
+    def load(self, request: LoadRequest) -> LoadedModel:
+        if request.device != "CPU":
+            raise Unsupported("the OpenCV wheels run on the CPU alone, not on " + request.device)
+        if request.precision not in ("fp32", "framework_default"):
+            raise Unsupported("OpenCV computes in fp32 on the CPU; it has no " + request.precision)
+        if request.threads is not None:
+            cv2.setNumThreads(request.threads)
+            if cv2.getNumThreads() != request.threads:
+                raise Unsupported(
+                    "{} threads were asked for and OpenCV takes {}".format(request.threads, cv2.getNumThreads())
+                )
+        file_name = os.path.basename(request.files["model"])
+        net = self._read(file_name, request)
+        net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
+        net.setPreferableTarget(cv2.dnn.DNN_TARGET_CPU)
+        net.enableFusion(bool(request.options.get("fusion", True)))
+        net.enableWinograd(bool(request.options.get("winograd", True)))
+        self._check(file_name, net, request)
+        resolved = {
+            "precision": "fp32",  # the only one its CPU target computes in
+            "threads": cv2.getNumThreads(),
+            "backend": "DNN_BACKEND_OPENCV",
+            "target": "DNN_TARGET_CPU",
+        }
+        return _Model(file_name, net, request, resolved)
+
+    def _read(self, file_name: str, request: LoadRequest) -> Any:
+        try:
+            if "prototxt" in request.files:
+                return cv2.dnn.readNetFromCaffe(request.files["prototxt"], request.files["model"])
+            return cv2.dnn.readNetFromONNX(request.files["model"])
+        except cv2.error as error:
+            raise RuntimeError("{}: {}".format(file_name, _one_line(error))) from None
+
+    def _check(self, file_name: str, net: Any, request: LoadRequest) -> None:
+        for description in request.inputs:
+            shape = [size if size is not None else request.batch_size for size in description.shape]
+            try:
+                net.setInput(numpy.zeros(shape, description.dtype), description.name)
+            except cv2.error as error:
+                raise ValueError(
+                    "{}: input {!r}: {} (OpenCV cannot list the inputs a model has)".format(
+                        file_name, description.name, _one_line(error)
+                    )
+                ) from None
+        layers = set(net.getLayerNames())
+        for name in request.outputs:
+            if name not in layers:
+                present = ", ".join(sorted(net.getUnconnectedOutLayersNames()))
+                raise ValueError("{}: no output {!r}; the model has {}".format(file_name, name, present))

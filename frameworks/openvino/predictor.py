@@ -1,0 +1,154 @@
+"""OpenVINO."""
+
+import os
+from typing import Any, Dict
+
+import numpy
+import openvino
+
+from pytest_mlscope.host.predictor import Bound, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+
+_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "dynamic": "as the file states"}
+
+
+def _one_line(error: BaseException) -> str:
+    # The first lines of an OpenVINO message are positions in its own source code.
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Exception from ")]
+    return " ".join(" ".join(lines).split())[:600]
+
+
+class _Model(LoadedModel):
+    def __init__(self, request: LoadRequest, inputs: Dict[str, int], outputs: Dict[str, int], compiled: Any) -> None:
+        self._file_name = os.path.basename(request.files["model"])
+        self._compiled = compiled
+        self._inputs = inputs
+        self._outputs = {name: outputs[name] for name in request.outputs}
+        self._request = compiled.create_infer_request()
+        self._dtypes = {name: compiled.input(index).element_type for name, index in inputs.items()}
+        self.resolved = {}
+
+    def predict(self, inputs: Tensors) -> Tensors:
+        request = self._request
+        self._set(request, inputs)
+        try:
+            request.infer(None, False, True)
+        except Exception as error:
+            raise RuntimeError("{}: {}".format(self._file_name, _one_line(error))) from None
+        return {name: numpy.array(request.get_output_tensor(index).data) for name, index in self._outputs.items()}
+
+    def bind(self, inputs: Tensors) -> Bound:
+        """A request of its own whose input tensors borrow the arrays' memory."""
+        request = self._compiled.create_infer_request()
+        kept = self._set(request, inputs)
+        infer = request.infer
+        self.predict(inputs)  # an error shows here with its name, not in the timed loop
+
+        def run() -> None:
+            # Shared outputs: results stay in the request's tensors and are not copied.
+            infer(None, False, True)
+
+        def outputs(_kept: Any = kept) -> Tensors:
+            return {name: numpy.array(request.get_output_tensor(index).data) for name, index in self._outputs.items()}
+
+        return Bound(run, outputs, "InferRequest.infer")
+
+    def unload(self) -> None:
+        self._request = None
+        self._compiled = None
+
+    def _set(self, request: Any, inputs: Tensors) -> Any:
+        if set(inputs) != set(self._inputs):
+            raise ValueError("inputs {} given; the model has {}".format(sorted(inputs), sorted(self._inputs)))
+        kept = []
+        for name, index in self._inputs.items():
+            array = inputs[name]
+            wanted = self._dtypes[name].to_dtype()
+            if array.dtype != wanted:
+                raise ValueError("input {!r} is {}; the model wants {}".format(name, array.dtype.name, wanted.name))
+            if not (array.flags.c_contiguous and array.flags.writeable):
+                array = numpy.array(array, order="C")  # OpenVINO borrows only memory of this kind
+            try:
+                request.set_input_tensor(index, openvino.Tensor(array, shared_memory=True))
+            except Exception as error:
+                raise RuntimeError("{}: {}".format(self._file_name, _one_line(error))) from None
+            kept.append(array)
+        return kept
+
+
+class FrameworkPredictor(Predictor):
+    def __init__(self) -> None:
+        self._core = openvino.Core()
+
+    def version(self) -> str:
+        # openvino.__version__ also carries build number, commit and branch.
+        return str(openvino.__version__).split("-")[0]
+
+    def build_information(self) -> Dict[str, str]:
+        return {"build": openvino.get_version(), "devices": ", ".join(self._core.available_devices)}
+
+    def load(self, request: LoadRequest) -> LoadedModel:
+        file_name = os.path.basename(request.files["model"])
+        if request.device not in self._core.available_devices:
+            raise Unsupported(
+                "OpenVINO finds no {} here; it finds {}".format(request.device, ", ".join(self._core.available_devices))
+            )
+        if request.precision not in _HINTS and request.precision != "framework_default":
+            raise Unsupported("OpenVINO has no hint for " + request.precision)
+        pinning = bool(request.options.get("cpu_pinning", False))
+        settings: Dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": pinning,
+        }
+        if request.precision in _HINTS:
+            settings["INFERENCE_PRECISION_HINT"] = _HINTS[request.precision]
+            settings["EXECUTION_MODE_HINT"] = "ACCURACY" if request.precision == "fp32" else "PERFORMANCE"
+        if request.threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = request.threads
+        try:
+            source = self._core.read_model(request.files["model"], request.files.get("weights", ""))
+            compiled = self._core.compile_model(source, request.device, settings)
+        except Exception as error:
+            raise RuntimeError("{}: {}".format(file_name, _one_line(error))) from None
+        inputs = _indices(compiled.inputs)
+        outputs = _indices(compiled.outputs)
+        chosen_inputs = _choose(file_name, "input", [description.name for description in request.inputs], inputs)
+        if len(set(chosen_inputs.values())) != len(compiled.inputs):
+            missing = sorted(name for name, index in inputs.items() if index not in chosen_inputs.values())
+            raise ValueError("{}: input {} is not given".format(file_name, ", ".join(missing)))
+        model = _Model(request, chosen_inputs, _choose(file_name, "output", request.outputs, outputs), compiled)
+        model.resolved = self._resolved(request, compiled)
+        return model
+
+    def _resolved(self, request: LoadRequest, compiled: Any) -> Dict[str, Any]:
+        """Read back what was resolved; OpenVINO replaces what it cannot give without saying so."""
+        hint = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        precision = _PRECISIONS.get(hint, hint)
+        threads = compiled.get_property("INFERENCE_NUM_THREADS")
+        if request.precision != "framework_default" and precision != request.precision:
+            raise Unsupported(
+                "{} was asked for and OpenVINO resolved it to {} on this processor".format(request.precision, precision)
+            )
+        if request.threads is not None and threads != request.threads:
+            raise Unsupported("{} threads were asked for and OpenVINO takes {}".format(request.threads, threads))
+        return {
+            "precision": precision,
+            "threads": threads or None,
+            "streams": compiled.get_property("NUM_STREAMS"),
+            "cpu_pinning": compiled.get_property("ENABLE_CPU_PINNING"),
+            "execution_devices": ", ".join(compiled.get_property("EXECUTION_DEVICES")),
+        }
+
+
+def _indices(ports: Any) -> Dict[str, int]:
+    return {name: index for index, port in enumerate(ports) for name in sorted(port.names)}
+
+
+def _choose(file_name: str, what: str, asked: Any, present: Dict[str, int]) -> Dict[str, int]:
+    for name in asked:
+        if name not in present:
+            raise ValueError(
+                "{}: no {} {!r}; the model has {}".format(file_name, what, name, ", ".join(sorted(present)))
+            )
+    return {name: present[name] for name in asked}

@@ -1,0 +1,265 @@
+"""PyTorch."""
+
+import contextlib
+import gc
+import logging
+import os
+import re
+import warnings
+import zipfile
+from typing import Any, Callable, Dict, List, NamedTuple
+
+# torch.export.load falls back to unpickling arbitrary objects where this is not set.
+os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+
+import numpy
+import torch
+
+from pytest_mlscope.host.predictor import Bound, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_PRECISIONS = {
+    "cpu": ("fp32", "bf16", "framework_default"),
+    "cuda": ("fp32", "bf16", "fp16", "framework_default"),
+}
+# Archive entries without code: no compiled libraries (data/aotinductor) and no pickled objects among the constants.
+_DATA_ENTRY = re.compile(
+    r"archive_format|archive_version|byteorder|version|\.data/.*|extra/.*|models/[^/]+\.json"
+    r"|data/weights/[^/]+|data/sample_inputs/[^/]+\.pt|data/constants/(tensor_\d+|[^/]+_config\.json)"
+)
+
+
+class _Program(NamedTuple):
+    """A loaded program: how to call it and what its arguments are called."""
+
+    call: Callable[..., Any]
+    """With the checks PyTorch makes at every call."""
+    forward: Callable[..., Any]
+    """Without them."""
+    arguments: List[str]
+    call_path: str
+
+
+class _Model(LoadedModel):
+    def __init__(self, program: _Program, request: LoadRequest) -> None:
+        self._program = program
+        self._file_name = os.path.basename(request.files["model"])
+        self._dtypes = {description.name: description.dtype for description in request.inputs}
+        self._outputs = list(request.outputs)
+        self._device = request.device
+        self._inference = torch.inference_mode()
+        dtype = _AUTOCAST.get(request.precision)
+        self._mixed = contextlib.nullcontext() if dtype is None else torch.autocast(request.device, dtype=dtype)
+        self._is_mixed = dtype is not None
+        self.resolved = {}
+
+    def predict(self, inputs: Tensors) -> Tensors:
+        tensors = self._tensors(inputs)
+        try:
+            with self._inference, self._mixed:
+                result = self._program.call(*tensors)
+        except Exception as error:
+            raise RuntimeError("{}: {}".format(self._file_name, _one_line(error))) from None
+        return self._named(result)
+
+    def bind(self, inputs: Tensors) -> Bound:
+        """Tensors on the device, and the program's forward function without the checks round it."""
+        tensors = self._tensors(inputs)
+        inference, mixed, forward = self._inference, self._mixed, self._program.forward
+        synchronize = torch.cuda.synchronize
+        latest: List[Any] = [self.predict(inputs)]
+
+        def run_on_cpu() -> None:
+            with inference:
+                latest[0] = forward(*tensors)
+
+        def run_on_cuda() -> None:
+            with inference:
+                latest[0] = forward(*tensors)
+            synchronize()
+
+        def run_mixed_on_cpu() -> None:
+            with inference, mixed:
+                latest[0] = forward(*tensors)
+
+        def run_mixed_on_cuda() -> None:
+            with inference, mixed:
+                latest[0] = forward(*tensors)
+            synchronize()
+
+        if self._device == "cuda":
+            run = run_mixed_on_cuda if self._is_mixed else run_on_cuda
+        else:
+            run = run_mixed_on_cpu if self._is_mixed else run_on_cpu
+        run()
+        for name, tensor in zip(self._program.arguments, tensors):
+            if tensor.cpu().numpy().tobytes() != inputs[name].tobytes():
+                raise ValueError("the model writes to its input {!r}, so it cannot predict it twice".format(name))
+        return Bound(run, lambda: self._named(latest[0]), self._program.call_path)
+
+    def unload(self) -> None:
+        del self._program
+        gc.collect()
+        if self._device == "cuda":
+            torch.cuda.empty_cache()
+
+    def _tensors(self, inputs: Tensors) -> List[Any]:
+        if set(inputs) != set(self._dtypes):
+            raise ValueError("inputs {} given; the model has {}".format(sorted(inputs), sorted(self._dtypes)))
+        tensors = []
+        for name in self._program.arguments:
+            array = inputs[name]
+            if array.dtype.name != self._dtypes[name]:
+                raise ValueError(
+                    "input {!r} is {}; the model wants {}".format(name, array.dtype.name, self._dtypes[name])
+                )
+            # A copy: a program may work in place, and the arrays are the caller's.
+            tensors.append(torch.tensor(array, device=self._device))
+        return tensors
+
+    def _named(self, result: Any) -> Tensors:
+        """Outputs by name where the program returns a dict, in the manifest's order where it does not."""
+        if isinstance(result, dict):
+            for name in self._outputs:
+                if name not in result:
+                    raise ValueError("no output {!r}; the model has {}".format(name, ", ".join(map(str, result))))
+            return {name: _array(result[name]) for name in self._outputs}
+        values = result if isinstance(result, (tuple, list)) else [result]
+        if len(values) != len(self._outputs):
+            raise ValueError(
+                "the model returns {} outputs without names; the manifest has {}".format(
+                    len(values), len(self._outputs)
+                )
+            )
+        return {name: _array(value) for name, value in zip(self._outputs, values)}
+
+
+class FrameworkPredictor(Predictor):
+    def __init__(self) -> None:
+        # torch.export logs a traceback of its own for every file it cannot read.
+        logging.getLogger("torch.export").setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", message=".*given NumPy array is not writable.*")
+        self._interop_threads_set = False
+
+    def version(self) -> str:
+        return str(torch.__version__)
+
+    def build_information(self) -> Dict[str, str]:
+        return {
+            "cuda": str(torch.version.cuda or "none"),
+            "mkl": str(torch.backends.mkl.is_available()),
+            "mkldnn": str(torch.backends.mkldnn.is_available()),
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        }
+
+    def load(self, request: LoadRequest) -> LoadedModel:
+        if request.device == "cuda" and not torch.cuda.is_available():
+            raise Unsupported("this PyTorch finds no CUDA device")
+        if request.device not in ("cpu", "cuda"):
+            raise Unsupported("no device " + request.device)
+        if request.precision not in _PRECISIONS[request.device]:
+            raise Unsupported("no {} on {}".format(request.precision, request.device))
+        self._set_threads(request)
+        # TensorFloat-32 and bfloat16 stand-ins for fp32 products; PyTorch's default lets cuDNN take the former.
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = request.precision == "framework_default"
+        path = request.files["model"]
+        file_name = os.path.basename(path)
+        if not zipfile.is_zipfile(path):
+            raise RuntimeError(
+                "{}: neither an exported program (.pt2) nor TorchScript (.pt); "
+                "save with torch.export.save or torch.jit.save".format(file_name)
+            )
+        with zipfile.ZipFile(path) as archive:
+            entries = [name.split("/", 1)[-1] for name in archive.namelist()]
+        if "archive_format" in entries:
+            program = self._load_exported(file_name, entries, request)
+        elif "constants.pkl" in entries:
+            program = self._load_script(file_name, request)
+        else:
+            raise RuntimeError(
+                "{}: a pickled object, which runs code when loaded; "
+                "save with torch.export.save or torch.jit.save".format(file_name)
+            )
+        asked = [description.name for description in request.inputs]
+        if set(asked) != set(program.arguments):
+            raise ValueError(
+                "{}: inputs {} asked for; the model has {}".format(file_name, sorted(asked), program.arguments)
+            )
+        model = _Model(program, request)
+        model.resolved = {
+            "precision": request.precision,
+            "threads": torch.get_num_threads(),
+            "interop_threads": torch.get_num_interop_threads(),
+            "precision_method": "autocast" if request.precision in _AUTOCAST else "as the file states",
+            "float32_matmul_precision": torch.get_float32_matmul_precision(),
+            "compile": bool(request.options.get("compile", False)),
+        }
+        return model
+
+    def _set_threads(self, request: LoadRequest) -> None:
+        if request.threads is None:
+            return
+        torch.set_num_threads(request.threads)
+        if not self._interop_threads_set:  # PyTorch allows it once a process
+            torch.set_num_interop_threads(1)
+            self._interop_threads_set = True
+        if torch.get_num_threads() != request.threads:
+            raise Unsupported(
+                "{} threads were asked for and PyTorch takes {}".format(request.threads, torch.get_num_threads())
+            )
+
+    def _load_exported(self, file_name: str, entries: List[str], request: LoadRequest) -> _Program:
+        for entry in entries:
+            if not _DATA_ENTRY.fullmatch(entry):
+                raise RuntimeError("{}: holds {}, which may run code when loaded".format(file_name, entry))
+        try:
+            exported = torch.export.load(request.files["model"])
+            if request.device == "cuda":
+                exported = torch.export.passes.move_to_device_pass(exported, "cuda")
+            module = exported.module()
+        except Exception as error:
+            raise RuntimeError("{}: {}".format(file_name, _one_line(error))) from None
+        _check_dtypes(file_name, module, request)
+        names = [str(name) for name in exported.graph_signature.user_inputs]
+        positional, keyword = exported.call_spec.in_spec.children()
+        if keyword.num_leaves or len(positional.children()) != len(names):
+            raise RuntimeError("{}: takes keyword or nested arguments; export it with plain tensors".format(file_name))
+        if request.options.get("compile", False):
+            compiled = torch.compile(module, dynamic=True)
+            return _Program(compiled, compiled, names, "torch.compile")
+        return _Program(module, module.forward, names, "GraphModule.forward")
+
+    def _load_script(self, file_name: str, request: LoadRequest) -> _Program:
+        if request.precision in _AUTOCAST:
+            raise Unsupported("{}: TorchScript is run as it is; {} takes a .pt2".format(file_name, request.precision))
+        if request.options.get("compile", False):
+            raise Unsupported("{}: option compile takes a .pt2".format(file_name))
+        try:
+            module = torch.jit.load(request.files["model"], map_location=request.device).eval()
+        except Exception as error:
+            raise RuntimeError("{}: {}".format(file_name, _one_line(error))) from None
+        _check_dtypes(file_name, module, request)
+        names = [argument.name for argument in module.forward.schema.arguments[1:]]
+        module = torch.jit.freeze(module)
+        return _Program(module, module.forward, names, "ScriptModule.forward")
+
+
+def _check_dtypes(file_name: str, module: Any, request: LoadRequest) -> None:
+    if request.precision == "framework_default":
+        return
+    for name, tensor in list(module.named_parameters()) + list(module.named_buffers()):
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            raise Unsupported("{}: {} is {}; the file is not fp32".format(file_name, name, tensor.dtype))
+
+
+def _array(tensor: Any) -> numpy.ndarray:
+    if tensor.dtype == torch.bfloat16:  # numpy has no such type, and every bfloat16 is a float32
+        tensor = tensor.float()
+    return numpy.ascontiguousarray(tensor.cpu().numpy())
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return " ".join(text.split("This is an internal miniz error.")[0].split())[:600]
