@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import yaml
 
+from benchmarks.digits_manifest import write_manifest
 from benchmarks.fresh_process import DIGITS, run_subject
 from benchmarks.table import Row, paired
 
@@ -22,15 +22,12 @@ def _write(folder: Path, rows: int) -> tuple[Path, Path]:
         labels = data["labels"]
     dataset = folder / "rows.npz"
     np.savez(dataset, images=np.resize(images, (rows, 1, 8, 8)), labels=np.resize(labels, rows))
-    content = yaml.safe_load((DIGITS / "digits-cnn.mlscope.yml").read_text("utf-8"))
-    content["frameworks"] = {"onnxruntime": content["frameworks"]["onnxruntime"]}
-    content["frameworks"]["onnxruntime"]["files"]["model"]["path"] = str(DIGITS / "digits.onnx")
-    content["inputs"][0]["preprocess"] = []
-    content["dataset"]["path"] = str(dataset)
-    content["expect"] = {}
-    content["matrix"] = {"batch_size": list(BATCH_SIZES)}
-    manifest = folder / "rows.mlscope.yml"
-    manifest.write_text(yaml.safe_dump(content, sort_keys=False))
+    manifest = write_manifest(
+        folder,
+        batch_sizes=list(BATCH_SIZES),
+        inputs=[{"name": "image", "dtype": "float32", "layout": "NCHW", "shape": ["batch", 1, 8, 8]}],
+        dataset={"source": "npz", "path": dataset.name, "inputs": {"image": "images"}, "label": "labels"},
+    )
     return manifest, dataset
 
 

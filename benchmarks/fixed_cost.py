@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from benchmarks.fresh_process import DIGITS, ROOT, SubjectError, environment, interpreter_with
+from benchmarks.digits_manifest import write_manifest
+from benchmarks.fresh_process import ROOT, SubjectError, environment, interpreter_with
 from benchmarks.table import Row, missing
 
 # Notes the wall time of each item, from before its set-up to after its tear-down with all its reports made.
@@ -44,22 +45,8 @@ def _item_seconds(folder: Path, *arguments: str, **variables: str) -> list[float
         check=False,
     )
     if done.returncode != 0:
-        raise SubjectError(f"pytest {' '.join(arguments)}: exit status {done.returncode}\n{done.stdout[-4000:]}")
+        raise SubjectError(f"pytest {' '.join(arguments)}: exit status {done.returncode}\n{(done.stdout + done.stderr)[-4000:]}")
     return [float(seconds) for seconds in json.loads(notes.read_text())]
-
-
-def _manifest(cases: int) -> str:
-    """The digits manifest with as many latency cases: one onnxruntime host, one batch size each."""
-    import yaml
-
-    content = yaml.safe_load((DIGITS / "digits-cnn.mlscope.yml").read_text("utf-8"))
-    content["frameworks"] = {"onnxruntime": content["frameworks"]["onnxruntime"]}
-    content["kinds"] = ["latency"]
-    content["frameworks"]["onnxruntime"]["files"]["model"]["path"] = str(DIGITS / "digits.onnx")
-    content["dataset"]["path"] = str(DIGITS / "digits-heldout.npz")
-    content["matrix"] = {"batch_size": list(range(1, cases + 1))}
-    content["expect"] = {}
-    return yaml.safe_dump(content, sort_keys=False)
 
 
 def fixed_cost(*, quick: bool) -> list[Row]:
@@ -69,7 +56,7 @@ def fixed_cost(*, quick: bool) -> list[Row]:
         folder = Path(name)
         (folder / "pytest.ini").write_text("[pytest]\n")
         (folder / "conftest.py").write_text(CONFTEST)
-        (folder / "digits.mlscope.yml").write_text(_manifest(n))
+        write_manifest(folder, batch_sizes=list(range(1, n + 1)), kinds=["latency"])
         report = folder / "report.json"
         items = _item_seconds(folder, "--mlscope", f"--mlscope-json={report}", "digits.mlscope.yml")
         latencies = [evaluation["latency"] for evaluation in json.loads(report.read_text("utf-8"))["evaluations"]]
