@@ -1,0 +1,95 @@
+"""The JSON report, schema 1: every record of a run in one strict JSON file. ``docs/json-report.md`` documents it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_mlscope.assets import shipped_root
+from pytest_mlscope.components.report_writer import ReportWriter
+from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.reports.journal import Journal, read_journal
+from pytest_mlscope.reports.records import expand_record
+
+SCHEMA_VERSION = 1
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) that every report is valid against."""
+    schema: dict[str, Any] = json.loads((shipped_root() / "reports" / "evaluations.schema.json").read_text("utf-8"))
+    return schema
+
+
+def write_json(path: Path, run: Mapping[str, Any] | None, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write the report; readers see the old file or the whole new one, never a part.
+
+    One evaluation a line and one in memory at a time, however many samples there are.
+
+    :param run: facts of the run, see :func:`pytest_mlscope.reports.run_facts.run_facts`.
+    :param records: packed or expanded.
+    :raises MlscopeError: when it cannot be written.
+    """
+    path = path.resolve()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("w", encoding="ascii") as file:
+                file.write(f'{{"schema":{SCHEMA_VERSION},"run":{_dump(run)},"evaluations":[')
+                for index, record in enumerate(records):
+                    file.write(",\n" if index else "\n")
+                    file.write(_dump(expand_record(record)))
+                file.write("\n]}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise MlscopeError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def recover(journal: Path, path: Path) -> int:
+    """Make a report of the journal that a killed run left; its ``run`` is null.
+
+    :returns: the number of evaluations in it.
+    :raises MlscopeError: when the journal cannot be read or the report not be written.
+    """
+    records = read_journal(journal)
+    write_json(path, None, records)
+    return len(records)
+
+
+class JsonReport(ReportWriter):
+    """Keeps a journal while the run goes on and writes the report at its end."""
+
+    name = "json"
+
+    def __init__(self, path: Path) -> None:
+        """:raises MlscopeError: when the path is not writable."""
+        self.path = path
+        self._journal = Journal(path)
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Keep a record safe until the report is written. :raises MlscopeError: when it cannot be."""
+        self._journal.append(record)
+
+    def write(self, run: Mapping[str, Any], evaluations: Sequence[Mapping[str, Any]]) -> str:
+        """:raises MlscopeError: when the report cannot be written; the message says where the journal lies."""
+        try:
+            write_json(self.path, run, evaluations)
+        except MlscopeError as error:
+            self._journal.close(success=False)
+            raise MlscopeError(f"{error}; what was measured is in {self._journal.path}") from None
+        self._journal.close(success=True)
+        return f"JSON report: {self.path}"
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))

@@ -1,0 +1,57 @@
+"""Arrays as short text while a record is under way: execnet takes 64 ms for 50,000 numbers in a list, 2 ms as text."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_mlscope.reports.plain import plain
+
+ENCODING = "zlib+base64"
+
+
+def pack(values: Any, *, at: str, not_finite: dict[str, str]) -> Any:
+    """An array of numbers or truth values, any shape, as a mapping ``{packed, dtype, shape, data}``.
+
+    Integers are stored in the smallest type that holds them. Arrays of other things become plain lists.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind in "iu" and array.size:
+        array = array.astype(np.result_type(np.min_scalar_type(array.min()), np.min_scalar_type(array.max())))
+    elif array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        array = array.astype(np.float64)
+    elif array.dtype.kind not in "iufb":
+        return plain(array, at=at, not_finite=not_finite)
+    array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    data = zlib.compress(array.tobytes(), level=1)
+    return {
+        "packed": ENCODING,
+        "dtype": array.dtype.str,
+        "shape": list(array.shape),
+        "data": base64.b64encode(data).decode("ascii"),
+    }
+
+
+def unpack(packed: Any, *, at: str, not_finite: dict[str, str]) -> Any:
+    """Undo :func:`pack` into lists. What is not packed is returned as it is.
+
+    Elements that are not finite become ``None``; ``not_finite`` then says how many under the array's place.
+    """
+    if not isinstance(packed, dict) or packed.get("packed") != ENCODING:
+        return packed
+    raw = zlib.decompress(base64.b64decode(packed["data"]))
+    array: NDArray[Any] = np.frombuffer(raw, dtype=packed["dtype"]).reshape(packed["shape"])
+    if array.dtype.kind != "f":
+        return array.tolist()
+    odd = ~np.isfinite(array)
+    if not odd.any():
+        return array.tolist()
+    count = int(odd.sum())
+    not_finite[at] = f"{count} element{'s' if count != 1 else ''}"
+    elements = array.astype(object)
+    elements[odd] = None
+    return elements.tolist()

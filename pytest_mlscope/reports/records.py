@@ -1,0 +1,231 @@
+"""A record: one test item's outcome and evaluation in builtin types, as it travels from worker to controller.
+
+It has the keys of an entry of ``evaluations`` in the JSON report; only arrays differ, which travel packed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, overload
+
+import numpy as np
+
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.evaluation.results import Accuracy, Evaluation, Latency, Parity
+from pytest_mlscope.gate.check import Check
+from pytest_mlscope.reports.packed import pack, unpack
+from pytest_mlscope.reports.plain import plain, pointer_token
+
+Outcome = Literal["passed", "failed", "skipped", "xfailed", "xpassed", "error"]
+
+PREDICTION_ELEMENTS = 2**21
+"""Predictions with more elements than this are left out of records, which then say so: at that size they are a
+dataset of their own (a segmentation mask per row), not a line of a report."""
+
+_COMMAND = "; to enable: "
+
+
+def to_record(
+    evaluation: Evaluation | None,
+    *,
+    nodeid: str,
+    kind: str,
+    case: Case | None,
+    outcome: Outcome,
+    reason: str | None,
+    checks: Sequence[Check],
+    seconds: float,
+) -> dict[str, Any]:
+    """Make the record of one test item.
+
+    :param evaluation: ``None`` where nothing was measured.
+    :param kind: ``accuracy``, ``parity``, ``latency``, or ``test`` for a hand-written one.
+    :param case: taken from the evaluation when ``None``.
+    :param reason: why it was skipped, failed or was expected to fail. Of a :class:`CannotRun`'s text, the command
+        that would help becomes the record's ``command``.
+    :param seconds: wall time of the item.
+    :returns: exactly ``None``, ``bool``, ``int``, ``float`` (finite), ``str``, ``list`` and ``dict``.
+    :raises MlscopeError: when the evaluation holds something that has no JSON form.
+    """
+    not_finite: dict[str, str] = {}
+    why, command = _split(reason)
+    case = case or (evaluation.case if evaluation else None)
+    record: dict[str, Any] = {
+        "nodeid": nodeid,
+        "kind": kind,
+        "outcome": outcome,
+        "reason": why,
+        "command": command,
+        "seconds": seconds,
+        "case": _case(case) if case else None,
+        "checks": list(checks),
+        "key": evaluation.key if evaluation else None,
+        "provenance": evaluation.provenance if evaluation else None,
+    }
+    record = plain(record, at="", not_finite=not_finite)
+    parts: dict[str, Any] = {"accuracy": None, "parity": None, "latency": None, "readings": {}}
+    if evaluation:
+        if evaluation.accuracy:
+            parts["accuracy"] = _accuracy(evaluation.accuracy, not_finite)
+        if evaluation.parity:
+            parts["parity"] = plain(_parity(evaluation.parity), at="/parity", not_finite=not_finite)
+        if evaluation.latency:
+            parts["latency"] = _latency(evaluation.latency, not_finite)
+        parts["readings"] = _readings(evaluation, not_finite)
+    return {**record, **parts, "not_finite": not_finite}
+
+
+def _split(reason: str | None) -> tuple[str | None, str | None]:
+    if reason is None:
+        return None, None
+    reason = reason.removeprefix("Skipped: ")
+    why, separator, command = reason.rpartition(_COMMAND)
+    return (why, command) if separator else (reason, None)
+
+
+def _case(case: Case) -> dict[str, Any]:
+    manifest = case.manifest
+    return {
+        "id": case.id,
+        "model": manifest.content.name,
+        "model_version": manifest.content.version,
+        "task": manifest.content.task,
+        "manifest": manifest.path,
+        "manifest_sha256": manifest.sha256,
+        "framework": case.framework,
+        "hardware": case.hardware,
+        "precision": case.precision,
+        "threads": case.threads,
+        "batch_size": case.batch_size,
+        "scenario": case.scenario,
+        "preprocessing": case.preprocessing,
+    }
+
+
+def _accuracy(accuracy: Accuracy, not_finite: dict[str, str]) -> dict[str, Any]:
+    facts = {
+        "metrics": accuracy.metrics,
+        "n": accuracy.n,
+        "errors": accuracy.errors,
+        "failures": accuracy.failures,
+        "seconds": accuracy.seconds,
+        "samples_per_second": accuracy.samples_per_second if accuracy.seconds else None,
+        "input_shift": accuracy.input_shift,
+    }
+    record: dict[str, Any] = plain(facts, at="/accuracy", not_finite=not_finite)
+    predictions: dict[str, Any] = {"omitted": None}
+    for name in ("rows", "labels", "predicted"):
+        values = getattr(accuracy.predictions, name)
+        size = int(np.size(values))
+        if size > PREDICTION_ELEMENTS:
+            predictions[name] = None
+            predictions["omitted"] = f"{name} has {size:,} elements; up to {PREDICTION_ELEMENTS:,} are kept"
+        else:
+            predictions[name] = pack(values, at=f"/accuracy/predictions/{name}", not_finite=not_finite)
+    return {**record, "predictions": predictions}
+
+
+def _parity(parity: Parity) -> dict[str, Any]:
+    return {
+        "reference": parity.reference,
+        "n": parity.n,
+        "max_abs": parity.max_abs,
+        "max_rel": parity.max_rel,
+        "top1_agreement": parity.top1_agreement,
+        "abs_tolerance": parity.abs_tolerance,
+        "rel_tolerance": parity.rel_tolerance,
+        "violations": parity.violations,
+        "elements": parity.elements,
+        "mismatch": parity.mismatch,
+        "within_tolerance": parity.within_tolerance,
+    }
+
+
+def _latency(latency: Latency, not_finite: dict[str, str]) -> dict[str, Any]:
+    facts = {
+        "batch_size": latency.batch_size,
+        "percentiles": latency.percentiles,
+        "relative_error": latency.relative_error,
+        "throughput": latency.throughput,
+        "stop_reason": latency.stop_reason,
+        "warmup_calls": latency.warmup_calls,
+        "warmup_seconds": latency.warmup_seconds,
+        "warmup_reason": latency.warmup_reason,
+        "window_seconds": latency.window_seconds,
+        "call_path": latency.call_path,
+        "load_seconds": latency.load_seconds,
+        "peak_memory": latency.peak_memory,
+        "warnings": latency.warnings,
+        "n": len(latency.samples_ns),
+    }
+    record: dict[str, Any] = plain(facts, at="/latency", not_finite=not_finite)
+    samples = pack(latency.samples_ns, at="/latency/samples_ns", not_finite=not_finite)
+    return {**record, "samples_ns": samples}
+
+
+def _readings(evaluation: Evaluation, not_finite: dict[str, str]) -> dict[str, Any]:
+    record: dict[str, Any] = {}
+    for profiler, readings in evaluation.readings.items():
+        place = f"/readings/{pointer_token(profiler)}"
+        entries = []
+        for index, reading in enumerate(readings):
+            facts = {"name": reading.name, "unit": reading.unit, "value": reading.value, "note": reading.note}
+            entry: dict[str, Any] = plain(facts, at=f"{place}/{index}", not_finite=not_finite)
+            pairs = np.asarray(reading.samples, dtype=np.float64).reshape(len(reading.samples), 2)
+            entry["samples"] = pack(pairs, at=f"{place}/{index}/samples", not_finite=not_finite)
+            entries.append(entry)
+        record[plain(profiler, at="", not_finite=not_finite)] = entries
+    return record
+
+
+def expand_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record as the JSON report holds it: arrays as lists. A record that is expanded already comes out equal."""
+    expanded = dict(record)
+    not_finite: dict[str, str] = dict(record["not_finite"])
+    if accuracy := record["accuracy"]:
+        predictions = dict(accuracy["predictions"])
+        for name in ("rows", "labels", "predicted"):
+            place = f"/accuracy/predictions/{name}"
+            predictions[name] = unpack(predictions[name], at=place, not_finite=not_finite)
+        expanded["accuracy"] = {**accuracy, "predictions": predictions}
+    if latency := record["latency"]:
+        samples = unpack(latency["samples_ns"], at="/latency/samples_ns", not_finite=not_finite)
+        expanded["latency"] = {**latency, "samples_ns": samples}
+    expanded["readings"] = {
+        profiler: [
+            {
+                **entry,
+                "samples": unpack(
+                    entry["samples"],
+                    at=f"/readings/{pointer_token(profiler)}/{index}/samples",
+                    not_finite=not_finite,
+                ),
+            }
+            for index, entry in enumerate(entries)
+        ]
+        for profiler, entries in record["readings"].items()
+    }
+    expanded["not_finite"] = not_finite
+    return expanded
+
+
+class ExpandedRecords(Sequence[Mapping[str, Any]]):
+    """Records, each expanded when it is looked at: raw samples of a whole run need not be in memory as lists."""
+
+    def __init__(self, records: Sequence[Mapping[str, Any]]) -> None:
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> ExpandedRecords: ...
+    def __getitem__(self, index: int | slice) -> Mapping[str, Any] | ExpandedRecords:
+        if isinstance(index, slice):
+            return ExpandedRecords(self._records[index])
+        return expand_record(self._records[index])
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return map(expand_record, self._records)

@@ -1,0 +1,143 @@
+"""What the rows of every table have in common: which case, which model, which verdict."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pytest_mlscope.reports.layout import Column
+from pytest_mlscope.reports.values import framework_version
+
+DIMENSIONS = ("hardware", "precision", "threads", "batch_size", "scenario", "preprocessing")
+_TITLES = {"batch_size": "batch"}
+_STATED = "stated"
+_WORST_FIRST = ("failed", "error", "xpassed", "xfailed", "skipped", "passed")
+_VERDICTS = {
+    "failed": ("FAILED", "bold red"),
+    "error": ("ERROR", "bold red"),
+    "xpassed": ("xpassed", "yellow"),
+    "xfailed": ("xfailed", "yellow"),
+    "skipped": ("skipped", "yellow"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case in one table. ``outcome`` is the worst of the test items that looked at this measurement."""
+
+    record: Mapping[str, Any]
+    outcome: str
+    judged: bool
+    """Whether something was expected of it."""
+
+
+def rows_of(records: Sequence[Mapping[str, Any]], part: str) -> list[Row]:
+    """A row for each measurement of a part of evaluations, sorted by model and case.
+
+    Several test items may look at one measurement: it is one row.
+    """
+    rows: dict[str, Row] = {}
+    for record in records:
+        if not record["case"] or not record[part]:
+            continue
+        row = Row(record, record["outcome"], bool(record["checks"]) or record["kind"] == "test")
+        key = json.dumps([record["key"], record["case"], record[part]], sort_keys=True)
+        same = rows.get(key)
+        if same:
+            worst = min(same.outcome, row.outcome, key=_WORST_FIRST.index)
+            row = replace(same, outcome=worst, judged=same.judged or row.judged)
+        rows[key] = row
+    return sorted(rows.values(), key=_order)
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    case = row.record["case"]
+    threads = case["threads"]
+    return (
+        *(case[name] for name in ("model", "model_version", "manifest", "framework", "hardware", "precision")),
+        (isinstance(threads, str), 0 if isinstance(threads, str) else threads),
+        case["batch_size"],
+        case["scenario"],
+        (case["preprocessing"] != _STATED, case["preprocessing"]),
+        row.record["nodeid"],
+    )
+
+
+def groups(rows: Sequence[Row]) -> list[str]:
+    """The group of each row: its model, unless every model has one row only, which then names the model itself."""
+    return [""] * len(rows) if _one_row_a_model(rows) else [_model(row) for row in rows]
+
+
+def label_columns(rows: Sequence[Row]) -> list[Column]:
+    """Columns that say which case a row is: the framework and the dimensions in which these rows differ."""
+    columns = []
+    if _one_row_a_model(rows):
+        columns.append(Column("model", [_model(row) for row in rows], "left", label=True, shorten=True))
+    frameworks = [row.record["case"]["framework"] for row in rows]
+    columns.append(Column("framework", frameworks, "left", label=True, shorten=True))
+    versions = [framework_version(row.record) for row in rows]
+    if any(versions):
+        # Two versions of one framework would otherwise be rows that look alike.
+        several = any(len({v for f, v in zip(frameworks, versions) if f == name}) > 1 for name in set(frameworks))
+        cells = [version or "" for version in versions]
+        columns.append(Column("version", cells, "left", importance=100 if several else 35, label=True, shorten=True))
+    for name in DIMENSIONS:
+        values = [_value(row, name) for row in rows]
+        if len(set(values)) > 1:
+            right = name in ("threads", "batch_size")
+            columns.append(
+                Column(
+                    _TITLES.get(name, name),
+                    values,
+                    "right" if right else "left",
+                    label=True,
+                    shorten=name in ("hardware", "preprocessing", "scenario"),
+                )
+            )
+    return columns
+
+
+def captions(rows: Sequence[Row]) -> list[str]:
+    """What all rows share, on one line."""
+    shared = []
+    for name in DIMENSIONS:
+        values = {_value(row, name) for row in rows}
+        if len(values) == 1 and not (name == "preprocessing" and values == {_STATED}):
+            shared.append(_phrase(name, values.pop()))
+    return [" · ".join(shared)] if shared else []
+
+
+def verdict_column(rows: Sequence[Row]) -> Column:
+    """Passed, failed, or measured without anything expected."""
+    verdicts = [_VERDICTS.get(row.outcome, ("passed", "green") if row.judged else ("no bound", "dim")) for row in rows]
+    return Column("verdict", [name for name, _ in verdicts], "left", styles=[style for _, style in verdicts])
+
+
+def case_label(case: Mapping[str, Any]) -> str:
+    """A case on one line: model, framework and its id's further dimensions."""
+    return f"{case['model']} {case['id'] or case['framework']}"
+
+
+def _phrase(name: str, value: str) -> str:
+    if name == "threads":
+        return "1 thread" if value == "1" else f"{value} threads"
+    if name in ("batch_size", "preprocessing"):
+        return f"{_TITLES.get(name, name)} {value}"
+    return value
+
+
+def _value(row: Row, name: str) -> str:
+    return str(row.record["case"][name]).replace("framework_default", "default")
+
+
+def _model(row: Row) -> str:
+    case = row.record["case"]
+    return f"{case['model']} {case['model_version']}"
+
+
+def _one_row_a_model(rows: Sequence[Row]) -> bool:
+    counts = Counter(_model(row) for row in rows)
+    return len(counts) > 1 and max(counts.values()) == 1

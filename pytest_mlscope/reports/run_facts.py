@@ -1,0 +1,72 @@
+"""Facts of a whole run, as under ``run`` in the JSON report."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_mlscope import __version__
+from pytest_mlscope.agent.machine import NOT_AVAILABLE, machine_facts
+from pytest_mlscope.reports.plain import plain
+
+
+def run_facts(
+    config: pytest.Config, started: float, finished: float, exit_status: int, interrupted: bool
+) -> dict[str, Any]:
+    """Facts of the run, to be gathered once, at its end: git is asked here.
+
+    :param started: seconds since the epoch, as ``time.time()`` gives.
+    :param finished: likewise.
+    :param exit_status: pytest's.
+    """
+    facts = {
+        "plugin_version": __version__,
+        "pytest_version": pytest.__version__,
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "platform": platform.platform(),
+        "command_line": ["pytest", *(os.fspath(argument) for argument in config.invocation_params.args)],
+        "folder": config.invocation_params.dir,
+        "rootdir": config.rootpath,
+        "git": git_facts(config.rootpath),
+        "started": _iso(started),
+        "finished": _iso(finished),
+        "seconds": finished - started,
+        "exit_status": int(exit_status),
+        "interrupted": bool(interrupted),
+        "machine": machine_facts(),
+    }
+    return dict(plain(facts, at="", not_finite={}))
+
+
+def git_facts(folder: Path) -> dict[str, Any]:
+    """``commit`` and ``dirty`` (whether tracked files differ from it); "not available" outside a git checkout."""
+    unknown: dict[str, Any] = {"commit": NOT_AVAILABLE, "dirty": NOT_AVAILABLE}
+    # One process for both answers. A file-system monitor is a program the checkout may name: not started from here.
+    command = ["git", "-c", "core.fsmonitor=false", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    try:
+        status = subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return unknown
+    lines = status.stdout.decode("utf-8", "replace").splitlines()
+    commits = [line.split()[-1] for line in lines if line.startswith("# branch.oid ")]
+    if not commits or commits[0] == "(initial)":
+        return unknown
+    return {"commit": commits[0], "dirty": any(not line.startswith("#") for line in lines)}
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,189 @@
+"""The tables of the summary, made of records: accuracy, parity, latency and what profilers saw."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pytest_mlscope.evaluation.statistics import minimum_samples
+from pytest_mlscope.reports import readable
+from pytest_mlscope.reports.layout import Column, Table
+from pytest_mlscope.reports.rows import Row, captions, groups, label_columns, rows_of, verdict_column
+from pytest_mlscope.reports.values import number
+
+Record = Mapping[str, Any]
+ABSENT = "–"
+
+
+def summary_tables(records: Sequence[Record]) -> list[Table]:
+    """Every table that has at least one row, in the order in which they are read."""
+    return [*accuracy_tables(records), *parity_tables(records), *latency_tables(records), *profiler_tables(records)]
+
+
+def accuracy_tables(records: Sequence[Record]) -> list[Table]:
+    """One table for each set of metrics, so that models of different tasks do not share half-empty columns."""
+    by_metrics: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows_of(records, "accuracy"):
+        by_metrics.setdefault(tuple(row.record["accuracy"]["metrics"]), []).append(row)
+    return [_accuracy_table(metrics, rows) for metrics, rows in by_metrics.items()]
+
+
+def _accuracy_table(metrics: Sequence[str], rows: list[Row]) -> Table:
+    columns = label_columns(rows)
+    for place, name in enumerate(metrics):
+        key = ("accuracy", "metrics", name)
+        columns.append(_numbers(rows, name, readable.score, *key, "value"))
+        if any(row.record["accuracy"]["metrics"][name]["interval"] for row in rows):
+            cells = [_interval(row.record, key) for row in rows]
+            columns.append(Column("95% interval", cells, importance=60 - place))
+    if any(row.record["accuracy"]["input_shift"] for row in rows):
+        shift = ("accuracy", "input_shift")
+        differs = [bool((row.record["accuracy"]["input_shift"] or {}).get("shape_differs")) for row in rows]
+        moved = _numbers(rows, "input shift", readable.number, *shift, "mean_abs").cells
+        cells = ["shape" if odd else cell for odd, cell in zip(differs, moved)]
+        columns.append(Column("input shift", cells))
+        columns.append(_numbers(rows, "max shift", readable.number, *shift, "max_abs", importance=40))
+    columns.append(_numbers(rows, "n", readable.number, "accuracy", "n", importance=80))
+    errors = [row.record["accuracy"]["errors"] for row in rows]
+    # Without an error the column says little; with one it must not be missed.
+    columns.append(Column("errors", [f"{count:,}" for count in errors], importance=100 if any(errors) else 50))
+    columns.append(
+        _numbers(rows, "samples/s", readable.number, "accuracy", "samples_per_second", importance=20),
+    )
+    columns.append(verdict_column(rows))
+    notes = (
+        ["input shift: mean |difference| of the input tensors from the stated pre-processing's"]
+        if any(column.title == "input shift" for column in columns)
+        else []
+    )
+    return Table("accuracy", columns, groups(rows), captions(rows), notes)
+
+
+def parity_tables(records: Sequence[Record]) -> list[Table]:
+    """At most one table."""
+    rows = rows_of(records, "parity")
+    if not rows:
+        return []
+    references = [row.record["parity"]["reference"] for row in rows]
+    tolerances = [_tolerance(row.record) for row in rows]
+    columns = label_columns(rows)
+    shared = []
+    if len(set(references)) == 1:
+        shared.append(f"against {references[0]}")
+    else:
+        columns.append(Column("against", references, "left", shorten=True))
+    if len(set(tolerances)) == 1:
+        shared.append(f"tolerance {tolerances[0]}")
+    mismatched = [bool(row.record["parity"]["mismatch"]) for row in rows]
+    largest = _numbers(rows, "max abs", readable.difference, "parity", "max_abs").cells
+    columns.append(Column("max abs", ["mismatch" if odd else cell for odd, cell in zip(mismatched, largest)]))
+    columns.append(_numbers(rows, "max rel", readable.difference, "parity", "max_rel", importance=70))
+    columns.append(_numbers(rows, "top-1 agree", readable.score, "parity", "top1_agreement", importance=60))
+    if len(set(tolerances)) > 1:
+        columns.append(Column("tolerance", tolerances, importance=50))
+    violations = [row.record["parity"]["violations"] for row in rows]
+    columns.append(Column("beyond", [f"{count:,}" for count in violations], importance=45 if any(violations) else 15))
+    columns.append(_numbers(rows, "n", readable.number, "parity", "n", importance=65))
+    columns.append(verdict_column(rows))
+    above = [*captions(rows), *([" · ".join(shared)] if shared else [])]
+    notes = ["beyond: elements outside the tolerance"] if any(violations) else []
+    return [Table("parity", columns, groups(rows), above, notes)]
+
+
+def latency_tables(records: Sequence[Record]) -> list[Table]:
+    """At most one table."""
+    rows = rows_of(records, "latency")
+    if not rows:
+        return []
+    columns = label_columns(rows)
+    importance = {"p50": 100, "p99": 75, "p90": 60, "p95": 55}
+    names = list(dict.fromkeys(name for row in rows for name in row.record["latency"]["percentiles"]))
+    unsupported = False
+    for name in names:
+        cells = [_percentile(row.record, name) for row in rows]
+        unsupported = unsupported or any(cell.startswith("n<") for cell in cells)
+        columns.append(Column(name, cells, importance=importance.get(name, 50)))
+    columns.append(_numbers(rows, "± p50", readable.share, "latency", "relative_error", importance=65))
+    columns.append(_numbers(rows, "samples/s", readable.number, "latency", "throughput", importance=70))
+    columns.append(_numbers(rows, "load", readable.seconds, "latency", "load_seconds", importance=40))
+    columns.append(_numbers(rows, "peak memory", readable.memory, "latency", "peak_memory", importance=45))
+    columns.append(_numbers(rows, "calls", readable.number, "latency", "n", importance=30))
+    columns.append(verdict_column(rows))
+    notes = ["n<N: the percentile needs at least N calls"] if unsupported else []
+    warnings = Counter(warning for row in rows for warning in row.record["latency"]["warnings"])
+    notes += [f"{warning} ({readable.plural(count, 'case')})" for warning, count in warnings.items()]
+    return [Table("latency", columns, groups(rows), captions(rows), notes)]
+
+
+def profiler_tables(records: Sequence[Record]) -> list[Table]:
+    """One table a profiler, of the readings it gave; sensors that no case had stand below it, with the reason."""
+    rows = rows_of(records, "readings")
+    profilers = sorted({name for row in rows for name in row.record["readings"]})
+    return [table for name in profilers if (table := _profiler_table(name, rows))]
+
+
+def _profiler_table(profiler: str, rows: list[Row]) -> Table | None:
+    rows = [row for row in rows if row.record["readings"].get(profiler)]
+    values: dict[tuple[str, str], list[str]] = {}
+    missing: Counter[tuple[str, str]] = Counter()
+    for place, row in enumerate(rows):
+        for index, reading in enumerate(row.record["readings"][profiler]):
+            name, unit = reading["name"], reading["unit"]
+            value = number(row.record, "readings", profiler, index, "value")
+            if value is None:
+                missing[name, reading["note"]] += 1
+            else:
+                values.setdefault((name, unit), [ABSENT] * len(rows))[place] = _reading(value, unit)
+    if not rows:
+        return None
+    columns = [Column(_reading_title(name, unit), cells) for (name, unit), cells in values.items()]
+    by_note: dict[str, list[str]] = {}
+    for name, note in missing:
+        by_note.setdefault(note, []).append(name)
+    notes = [
+        f"not available: {', '.join(names)}{f' ({note})' if note else ''}, "
+        f"{readable.plural(max(missing[name, note] for name in names), 'case')}"
+        for note, names in by_note.items()
+    ]
+    if not columns:
+        return Table(f"profiler {profiler}", [], [], (), notes)
+    return Table(f"profiler {profiler}", [*label_columns(rows), *columns], groups(rows), captions(rows), notes)
+
+
+def _reading(value: float, unit: str) -> str:
+    if unit in ("B", "bytes"):
+        return readable.memory(value)
+    if unit in ("s", "seconds"):
+        return readable.seconds(value)
+    return readable.number(value)
+
+
+def _reading_title(name: str, unit: str) -> str:
+    return name if not unit or unit in ("B", "bytes", "s", "seconds") else f"{name} [{unit}]"
+
+
+def _numbers(
+    rows: Sequence[Row], title: str, show: Callable[[float], str], *keys: str, importance: int = 100
+) -> Column:
+    values = [number(row.record, *keys) for row in rows]
+    return Column(title, [ABSENT if value is None else show(value) for value in values], importance=importance)
+
+
+def _interval(record: Record, key: tuple[str, ...]) -> str:
+    if record["accuracy"]["metrics"][key[-1]]["interval"] is None:
+        return ABSENT
+    bounds = [number(record, *key, "interval", end) for end in (0, 1)]
+    return "–".join(readable.score(bound) for bound in bounds if bound is not None)
+
+
+def _tolerance(record: Record) -> str:
+    absolute, relative = (number(record, "parity", name) or 0.0 for name in ("abs_tolerance", "rel_tolerance"))
+    return f"{absolute:g} + {relative:g} × |b|" if relative else f"{absolute:g}"
+
+
+def _percentile(record: Record, name: str) -> str:
+    value = number(record, "latency", "percentiles", name) if name in record["latency"]["percentiles"] else None
+    if value is not None:
+        return readable.seconds(value)
+    return f"n<{minimum_samples(int(name.removeprefix('p'))):,}"

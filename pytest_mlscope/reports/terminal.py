@@ -1,0 +1,151 @@
+"""The summary at the end of a run, in pytest's own style, within the terminal's width and encoding."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from pytest_mlscope.reports.findings import failures, reasons
+from pytest_mlscope.reports.layout import Table, lay_out
+from pytest_mlscope.reports.tables import summary_tables
+from pytest_mlscope.reports.text import TerminalText, wrap
+
+ROWS = 60
+"""Rows shown of a table, and failures listed, without ``-v``."""
+NARROWEST = 40
+"""Cells below which lines may be longer than the terminal is wide: numbers are not cut."""
+
+
+def write_summary(
+    terminalreporter: pytest.TerminalReporter, records: Sequence[Mapping[str, Any]], *, verbose: int
+) -> None:
+    """Print the tables, what could not run and what failed. Nothing when there is no record.
+
+    :param records: as :func:`pytest_mlscope.reports.records.to_record` makes them, packed or expanded.
+    :param verbose: pytest's verbosity; from 1 on every row is shown.
+    """
+    if not records:
+        return
+    writer = terminalreporter.config.get_terminal_writer()
+    summary = Summary(
+        width=writer.fullwidth,
+        encoding=getattr(getattr(writer, "_file", None), "encoding", None) or "utf-8",
+        rows=None if verbose >= 1 else ROWS,
+    )
+    console = _console(colour=writer.hasmarkup)
+    terminalreporter.write_sep("=", "mlscope", bold=True)
+    for title, lines in summary.sections(records):
+        terminalreporter.write_sep("-", summary.text(title))
+        for line in lines:
+            terminalreporter.write_line(_render(console, line))
+
+
+class Summary:
+    """Sections of styled lines.
+
+    :param width: cells of the terminal.
+    :param encoding: of the terminal; what it lacks is written in ASCII.
+    :param rows: most rows of a table; ``None`` for all.
+    """
+
+    def __init__(self, *, width: int, encoding: str = "utf-8", rows: int | None = ROWS) -> None:
+        self.width = max(width, NARROWEST)
+        self.text = TerminalText(encoding)
+        self.rows = rows
+
+    def sections(self, records: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Text]]]:
+        """``(title, lines)`` of every section that has something to say."""
+        sections = [(table.title, self._table(table)) for table in summary_tables(records)]
+        sections += [
+            ("could not run", self._reasons(records, "skipped")),
+            ("failed, as expected", self._reasons(records, "xfailed")),
+            ("passed, although expected to fail", self._reasons(records, "xpassed")),
+            ("failed", self._failures(records)),
+        ]
+        return [(title, lines) for title, lines in sections if lines]
+
+    def _table(self, table: Table) -> list[Text]:
+        lines = [line for caption in table.captions for line in self._wrapped(caption, style="dim")]
+        shown = table if self.rows is None else table.first(self.rows)
+        dropped: list[str] = []
+        if shown.columns:
+            columns, dropped = lay_out(shown, self.width, self.text)
+            lines += columns
+        notes = list(table.notes)
+        if dropped:
+            notes.append(f"not shown at this width: {', '.join(dropped)}")
+        for note in notes:
+            lines += self._wrapped(note, style="dim")
+        return [*lines, *self._rest(table.rows - shown.rows)]
+
+    def _rest(self, count: int) -> list[Text]:
+        if count <= 0:
+            return []
+        return self._wrapped(f"… and {count:,} more (-v shows all; --mlscope-json has every row)", style="dim")
+
+    def _reasons(self, records: Sequence[Mapping[str, Any]], outcome: str) -> list[Text]:
+        lines: list[Text] = []
+        for reason in reasons(records, outcome):
+            if not reason.command:
+                lines += self._wrapped(reason.line)
+                continue
+            whole = self.text(f"{reason.line}; to enable: {reason.command}")
+            one_line = wrap(whole, self.width, first="  ")
+            if len(one_line) == 1:
+                lines.append(Text(one_line[0]))
+            else:
+                lines += self._wrapped(reason.line)
+                lines += [Text(line) for line in self._command(reason.command)]
+        return lines
+
+    def _command(self, command: str) -> list[str]:
+        """A command that can be copied: continued with a backslash where it is too long for a line."""
+        words = self.text(command).split(" ")
+        lines, line = [], f"    to enable: {words[0]}"
+        for word in words[1:]:
+            if len(line) + len(word) + 3 > self.width:
+                lines.append(f"{line} \\")
+                line = f"      {word}"
+            else:
+                line = f"{line} {word}"
+        return [*lines, line]
+
+    def _failures(self, records: Sequence[Mapping[str, Any]]) -> list[Text]:
+        found = failures(records)
+        shown = found if self.rows is None else found[: self.rows]
+        lines: list[Text] = []
+        for failure in shown:
+            label = self.text.shorten(self.text(failure.label), self.width)
+            lines.append(Text(label, style="bold red"))
+            for message in failure.lines:
+                lines += self._wrapped(message)
+        return [*lines, *self._rest(len(found) - len(shown))]
+
+    def _wrapped(self, text: str, *, style: str = "") -> list[Text]:
+        return [Text(line, style=style) for line in wrap(self.text(text), self.width, first="  ", following="    ")]
+
+
+def _console(*, colour: bool) -> Console:
+    return Console(
+        file=io.StringIO(),
+        width=10_000,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        no_color=not colour,
+        emoji=False,
+        markup=False,
+        highlight=False,
+        legacy_windows=False,
+        force_jupyter=False,
+    )
+
+
+def _render(console: Console, line: Text) -> str:
+    with console.capture() as capture:
+        console.print(line, end="", soft_wrap=True)
+    return capture.get()

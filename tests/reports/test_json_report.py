@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from synthetic_evaluations import full_run, record
+
+from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.reports.journal import Journal, read_journal
+from pytest_mlscope.reports.json_report import JsonReport, json_schema, recover, write_json
+from pytest_mlscope.reports.records import ExpandedRecords
+from pytest_mlscope.reports.run_facts import run_facts
+
+DOCS = Path(__file__).parents[2] / "docs" / "json-report.md"
+
+
+@pytest.fixture
+def run(pytestconfig: pytest.Config) -> dict[str, Any]:
+    return run_facts(pytestconfig, 1_000_000.0, 1_000_002.5, 0, False)
+
+
+def _strict(path: Path) -> Any:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(path.read_text("ascii"), parse_constant=refuse)
+
+
+def test_a_report_is_valid_against_the_shipped_schema(tmp_path: Path, run: dict[str, Any]) -> None:
+    path = tmp_path / "report.json"
+    write_json(path, run, full_run())
+    schema = json_schema()
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(_strict(path))
+
+
+def test_a_report_of_no_evaluations_is_valid(tmp_path: Path, run: dict[str, Any]) -> None:
+    path = tmp_path / "report.json"
+    write_json(path, run, [])
+    Draft202012Validator(json_schema()).validate(_strict(path))
+
+
+def test_raw_samples_are_in_the_report(tmp_path: Path, run: dict[str, Any]) -> None:
+    path = tmp_path / "report.json"
+    write_json(path, run, full_run())
+    timed = [entry for entry in _strict(path)["evaluations"] if entry["latency"]]
+    assert [len(entry["latency"]["samples_ns"]) for entry in timed] == [800, 800, 40]
+    assert all(isinstance(sample, int) for entry in timed for sample in entry["latency"]["samples_ns"])
+
+
+def test_the_documented_keys_are_those_of_the_schema() -> None:
+    documented = re.findall(r"^\| `([^`]+)` \|", DOCS.read_text("utf-8"), flags=re.MULTILINE)
+    assert sorted(documented) == sorted(".".join(path) for path in _paths(json_schema()))
+
+
+def _paths(schema: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Keys as the documentation writes them: ``[]`` for an array's elements, ``NAME`` for a mapping's values."""
+    for name, value in schema.get("properties", {}).items():
+        yield (*path, name)
+        yield from _paths(value, (*path, name))
+    if isinstance(schema.get("items"), dict):
+        yield from _paths(schema["items"], (*path[:-1], f"{path[-1]}[]"))
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from _paths(schema["additionalProperties"], (*path, "NAME"))
+
+
+def test_a_failed_write_leaves_the_old_report_and_no_temporary_file(tmp_path: Path, run: dict[str, Any]) -> None:
+    path = tmp_path / "report.json"
+    write_json(path, run, [])
+    before = path.read_bytes()
+    with pytest.raises(KeyError):
+        write_json(path, run, [record(), {"not": "a record"}])
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_symbolic_link_keeps_pointing_to_the_report(tmp_path: Path, run: dict[str, Any]) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "report.json"
+    link.symlink_to(tmp_path / "elsewhere" / "report.json")
+    write_json(link, run, [])
+    assert link.is_symlink()
+    assert _strict(tmp_path / "elsewhere" / "report.json")["evaluations"] == []
+
+
+def test_the_journal_holds_each_record_at_once_and_is_gone_after_the_report(
+    tmp_path: Path, run: dict[str, Any]
+) -> None:
+    path = tmp_path / "new" / "folder" / "report.json"
+    report = JsonReport(path)
+    journal = path.with_name("report.json.partial")
+    records = full_run()
+    for count, entry in enumerate(records, 1):
+        report.append(entry)
+        assert len(read_journal(journal)) == count
+    line = report.write(run, ExpandedRecords(records))
+    assert str(path) in line
+    assert not journal.exists()
+    assert len(_strict(path)["evaluations"]) == len(records)
+
+
+def test_a_killed_run_is_recovered_up_to_a_line_cut_short(tmp_path: Path) -> None:
+    """A process killed while it writes leaves half a line; everything before it must come back."""
+    path = tmp_path / "report.json"
+    journal = Journal(path)
+    for entry in full_run():
+        journal.append(entry)
+    journal.close(success=False)
+    whole = journal.path.read_bytes()
+    journal.path.write_bytes(whole[:-20])
+    assert recover(journal.path, path) == len(full_run()) - 1
+    report = _strict(path)
+    Draft202012Validator(json_schema()).validate(report)
+    assert report["run"] is None
+
+
+def test_the_journal_of_an_earlier_killed_run_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    for _ in range(3):
+        journal = Journal(path)
+        journal.append(record())
+        journal.close(success=False)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [
+        "report.json.partial",
+        "report.json.partial.1",
+        "report.json.partial.2",
+    ]
+
+
+def test_two_runs_cannot_write_one_report(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "report.json")
+    with pytest.raises(MlscopeError, match="another run is writing this report"):
+        Journal(tmp_path / "report.json")
+    journal.close(success=True)
+    Journal(tmp_path / "report.json").close(success=True)
+
+
+def test_a_folder_is_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(MlscopeError, match="is a folder"):
+        JsonReport(tmp_path)
+
+
+def test_an_unwritable_place_is_refused_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MlscopeError, match=r"file/report\.json: cannot be written"):
+        JsonReport(tmp_path / "file" / "report.json")
+
+
+def test_a_report_that_cannot_be_written_says_where_the_journal_is(tmp_path: Path, run: dict[str, Any]) -> None:
+    path = tmp_path / "report.json"
+    report = JsonReport(path)
+    report.append(record())
+    path.mkdir()
+    with pytest.raises(MlscopeError, match=r"cannot be written.*what was measured is in .*report\.json\.partial"):
+        report.write(run, [record()])
+    assert len(read_journal(tmp_path / "report.json.partial")) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device that is always full")
+def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "report.json.partial").symlink_to("/dev/full")
+    journal = Journal(tmp_path / "report.json")
+    for _ in range(2):
+        with pytest.raises(MlscopeError, match=r"cannot be written: No space left on device; results are still"):
+            journal.append(record())
+    journal.close(success=False)
+
+
+def test_a_line_torn_by_a_full_disk_does_not_swallow_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(tmp_path / "report.json")
+
+    class FillsUp:
+        """Takes half a line, once, as a disk does that fills up and is then cleared."""
+
+        def __init__(self, file: Any) -> None:
+            self.file, self.full = file, True
+
+        def write(self, line: bytes) -> int:
+            if self.full:
+                self.full = False
+                self.file.write(line[: len(line) // 2])
+                raise OSError(28, "No space left on device")
+            return int(self.file.write(line))
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.file, name)
+
+    monkeypatch.setattr(journal, "_file", FillsUp(journal._file))
+    with pytest.raises(MlscopeError):
+        journal.append(record())
+    journal.append(record(nodeid="second"))
+    journal.close(success=False)
+    assert [entry["nodeid"] for entry in read_journal(journal.path)] == ["second"]

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from jsonschema import Draft202012Validator
+from synthetic_evaluations import accuracy, case, full_run, latency, parity, record
+
+from pytest_mlscope.components.metrics.base import MetricValue
+from pytest_mlscope.components.profilers.base import Reading
+from pytest_mlscope.errors import CannotRun, MlscopeError
+from pytest_mlscope.evaluation.results import Evaluation
+from pytest_mlscope.gate.check import Check
+from pytest_mlscope.reports import records as records_module
+from pytest_mlscope.reports.json_report import json_schema
+from pytest_mlscope.reports.packed import pack, unpack
+from pytest_mlscope.reports.plain import plain
+from pytest_mlscope.reports.records import ExpandedRecords, expand_record, to_record
+from pytest_mlscope.reports.values import number
+
+ENTRY = Draft202012Validator(json_schema()["properties"]["evaluations"]["items"])
+
+any_float = st.floats() | st.floats(width=32).map(np.float32)
+any_text = st.text(st.characters(codec=None, categories=None), max_size=8)  # lone surrogates included
+leaves = st.none() | st.booleans() | st.integers() | any_float | any_text | any_text.map(Path)
+anything = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(any_text, inner), max_leaves=8)
+arrays = npst.arrays(
+    dtype=st.sampled_from(["float16", "float32", "float64", "int8", "int64", "uint64", ">i4", "bool", "U3"]),
+    shape=npst.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4),
+)
+
+
+def _exactly_builtin(value: Any) -> bool:
+    if type(value) is dict:
+        return all(type(key) is str and _exactly_builtin(item) for key, item in value.items())
+    if type(value) is list:
+        return all(map(_exactly_builtin, value))
+    if type(value) is float:
+        return math.isfinite(value)
+    if type(value) is str:
+        value.encode("utf-8")
+        return True
+    return value is None or type(value) in (bool, int)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    provenance=st.dictionaries(any_text, anything, max_size=3),
+    measured=any_float,
+    predicted=arrays,
+    reason=st.none() | any_text,
+    readings=st.lists(st.tuples(st.none() | any_float, st.lists(st.tuples(any_float, any_float))), max_size=2),
+)
+def test_any_record_is_strict_json(
+    provenance: dict[str, Any],
+    measured: float,
+    predicted: Any,
+    reason: str | None,
+    readings: list[tuple[float | None, list[tuple[float, float]]]],
+) -> None:
+    """execnet refuses a subclass of a builtin and kills the session, and JSON has neither NaN nor lone surrogates.
+
+    Whatever frameworks, profilers and file names put in must come out as exactly what both can carry, valid against
+    the schema, and the same again after a journey through JSON.
+    """
+    made = to_record(
+        Evaluation(
+            case(),
+            "key",
+            provenance,
+            accuracy=accuracy({"top1": MetricValue(measured, 3, (measured, 1.0))}, predicted=predicted),
+            parity=parity(max_abs=measured),
+            latency=latency(relative_error=measured),
+            readings={"p/~": [Reading("r", "W", value, samples=samples) for value, samples in readings]},
+        ),
+        nodeid="n",
+        kind="test",
+        case=None,
+        outcome="passed",
+        reason=reason,
+        checks=[Check("top1", measured, "≥ 0.97", False, "message")],
+        seconds=measured,
+    )
+    assert _exactly_builtin(made)
+    travelled = json.loads(json.dumps(made, allow_nan=False))
+    assert travelled == made
+    expanded = expand_record(travelled)
+    assert _exactly_builtin(expanded)
+    ENTRY.validate(json.loads(json.dumps(expanded, allow_nan=False)))
+    assert expand_record(expanded) == expanded
+
+
+@given(arrays)
+def test_an_array_survives_packing(array: Any) -> None:
+    """Packing picks the smallest type by itself, so that any value could be the one that does not fit."""
+    not_finite: dict[str, str] = {}
+    packed = json.loads(json.dumps(pack(array, at="/a", not_finite=not_finite), allow_nan=False))
+    unpacked = unpack(packed, at="/a", not_finite=not_finite)
+    if array.dtype.kind == "f":
+        odd = int((~np.isfinite(array)).sum())
+        assert not_finite.get("/a", "0").split()[0] == str(odd)
+        expected = np.where(np.isfinite(array), array, 0).tolist()
+        assert np.array([0 if v is None else v for v in _flat(unpacked)]).tolist() == _flat(expected)
+    elif array.dtype.kind == "U":
+        assert len(_flat(unpacked)) == array.size
+    else:
+        assert unpacked == array.tolist()
+
+
+def _flat(value: Any) -> list[Any]:
+    return [leaf for item in value for leaf in _flat(item)] if isinstance(value, list) else [value]
+
+
+def test_not_finite_numbers_are_null_and_named() -> None:
+    made = record(kind="parity", parity=parity(max_abs=math.inf, max_rel=math.nan))
+    assert made["parity"]["max_abs"] is None
+    assert made["not_finite"] == {"/parity/max_abs": "inf", "/parity/max_rel": "nan"}
+    assert number(made, "parity", "max_abs") == math.inf
+
+
+def test_what_was_never_measured_is_not_among_the_not_finite() -> None:
+    made = record(parity=parity(top1_agreement=None))
+    assert number(made, "parity", "top1_agreement") is None
+    assert made["not_finite"] == {}
+
+
+def test_the_command_of_a_case_that_cannot_run_is_apart_from_the_reason() -> None:
+    error = CannotRun("pytorch is not installed here", command="mlscope env create pytorch")
+    made = record(outcome="skipped", reason=f"Skipped: {error}")
+    assert made["reason"] == "pytorch is not installed here"
+    assert made["command"] == "mlscope env create pytorch"
+
+
+def test_a_reason_without_a_command_is_left_alone() -> None:
+    made = record(outcome="skipped", reason=str(CannotRun("no NVIDIA driver")))
+    assert (made["reason"], made["command"]) == ("no NVIDIA driver", None)
+
+
+def test_types_that_execnet_refuses_become_builtin() -> None:
+    class Level(IntEnum):
+        HIGH = 2
+
+    value = {"path": Path("/a"), "float": np.float64(0.5), "level": Level.HIGH, "set": {"b", "a"}, 3: (np.int8(1),)}
+    converted = plain(value, at="", not_finite={})
+    assert converted == {"path": "/a", "float": 0.5, "level": 2, "set": ["a", "b"], "3": [1]}
+    assert _exactly_builtin(converted)
+
+
+def test_what_has_no_json_form_is_named_with_its_place() -> None:
+    with pytest.raises(MlscopeError, match=r"/provenance/a~1b/1: a bytes cannot be reported"):
+        to_record(
+            Evaluation(case(), "key", {"a/b": [1, b"x"]}),
+            nodeid="n",
+            kind="test",
+            case=None,
+            outcome="passed",
+            reason=None,
+            checks=(),
+            seconds=0.0,
+        )
+
+
+def test_predictions_beyond_the_limit_are_left_out_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records_module, "PREDICTION_ELEMENTS", 4)
+    made = record(accuracy=accuracy(predicted=np.zeros((3, 2))))
+    predictions = expand_record(made)["accuracy"]["predictions"]
+    assert predictions["predicted"] is None
+    assert predictions["omitted"] == "predicted has 6 elements; up to 4 are kept"
+    assert predictions["rows"] == [0, 1, 2]
+    ENTRY.validate(expand_record(made))
+
+
+def test_a_record_travels_in_less_room_than_its_samples() -> None:
+    made = record(latency=latency(50_000, median_ns=15_000))
+    assert len(json.dumps(made)) < 50_000 * 4
+
+
+def test_expanded_records_are_a_sequence_that_expands_on_the_way() -> None:
+    packed = full_run()
+    expanded = ExpandedRecords(packed)
+    assert len(expanded) == len(packed)
+    assert list(expanded) == [expand_record(entry) for entry in packed]
+    assert list(expanded[1:3]) == [expanded[1], expanded[2]]
+    entry: Mapping[str, Any] = expanded[-1]
+    assert entry["nodeid"] == packed[-1]["nodeid"]

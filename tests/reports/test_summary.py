@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from synthetic_evaluations import accuracy, case, full_run, latency, parity, record
+
+from pytest_mlscope.components.metrics.base import MetricValue
+from pytest_mlscope.components.profilers.base import Reading
+from pytest_mlscope.evaluation.results import InputShift
+from pytest_mlscope.gate.check import Check
+from pytest_mlscope.reports.terminal import Summary
+
+pytest_plugins = ["pytester"]
+
+
+def _sections(records: list[dict[str, Any]], *, width: int = 80, **options: Any) -> dict[str, list[str]]:
+    summary = Summary(width=width, **options)
+    return {title: [line.plain for line in lines] for title, lines in summary.sections(records)}
+
+
+def _columns(lines: list[str], title: str) -> list[str]:
+    """The cells under a right-aligned title, which must end where the title ends."""
+    header = next(line for line in lines if f" {title} " in f"{line} ")
+    end = header.index(f" {title}") + 1 + len(title)
+    below = lines[lines.index(header) + 1 :]
+    cells = []
+    for line in below:
+        if line.startswith("  ") and not line.startswith("  input shift:"):
+            assert len(line) <= end or line[end] == " ", f"{line!r} runs across the end of {title!r}"
+            cells.append(line[:end].rsplit("  ", 1)[-1])
+    return cells
+
+
+def test_the_summary_at_80_columns() -> None:
+    assert _sections(full_run()) == {
+        "accuracy": [
+            "  cpu · fp32 · 1 thread · batch 1 · single_stream",
+            "  framework    version    top1   95% interval    n  errors  samples/s  verdict",
+            "digits-cnn 1.0",
+            "  onnxruntime  1.31.1   0.9711  0.9513–0.9830  450       0      1,800  passed",
+            "  tensorflow   2.21.0   0.1133  0.0873–0.1459  450       3      1,800  FAILED",
+        ],
+        "parity": [
+            "  cpu · fp32 · 1 thread · batch 1 · single_stream",
+            "  against onnxruntime 1.31.1 fp32 · tolerance 0.0001 + 0.0001 × |b|",
+            "  framework  version   max abs  max rel  top-1 agree  beyond    n  verdict",
+            "digits-cnn 1.0",
+            "  openvino   2026.4.1  8.1e-06  3.2e-04       1.0000       0  256  passed",
+        ],
+        "latency": [
+            "  cpu · fp32 · 1 thread · single_stream",
+            "  framework    batch      p50      p90      p99  ± p50  samples/s  verdict",
+            "digits-cnn 1.0",
+            "  onnxruntime      1  12.2 µs  12.7 µs  13.0 µs  0.42%     81,967  no bound",
+            "  onnxruntime      8  97.5 µs   101 µs   104 µs  0.42%     81,967  no bound",
+            "resnet50 1.0",
+            "  onnxruntime      1  8.10 ms     n<64    n<662  0.42%     81,967  no bound",
+            "  n<N: the percentile needs at least N calls",
+            "  not shown at this width: version, p95, load, peak memory, calls",
+        ],
+        "profiler nvml": ["  not available: power, utilisation (no NVIDIA driver), 2 cases"],
+        "profiler psutil": [
+            "  cpu · fp32 · 1 thread · single_stream",
+            "  framework    version  batch  cpu [%]  threads  resident memory",
+            "digits-cnn 1.0",
+            "  onnxruntime  1.31.1       1     99.7        3           210 MB",
+            "  onnxruntime  1.31.1       8     99.7        3           210 MB",
+        ],
+        "could not run": ["  pytorch: not installed here — 4 tests; to enable: mlscope env create pytorch"],
+        "failed, as expected": [
+            "  opencv_dnn: OpenCV 4.14 cannot load this graph: its importer does not know the",
+            "    layer — 1 test",
+        ],
+        "failed": [
+            "digits-cnn tensorflow accuracy",
+            "  top1 0.1133 (51 of 450), expected ≥ 0.97",
+            "inception_v2 tensorflow latency",
+            "  predictor host killed by SIGSEGV; last output:",
+        ],
+    }
+
+
+def test_a_wider_terminal_shows_more() -> None:
+    header = _sections(full_run(), width=120)["latency"][1]
+    for title in ("version", "p95", "load", "peak memory"):
+        assert title in header
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
+def test_no_line_is_wider_than_the_terminal(width: int, encoding: str) -> None:
+    lines = [line for section in _sections(full_run(), width=width, encoding=encoding).values() for line in section]
+    assert max(cell_len(line) for line in lines) <= width
+
+
+dimensions = st.fixed_dictionaries(
+    {
+        "framework": st.sampled_from(["onnxruntime", "tensorflow-with-a-long-name-of-its-own", "模型框架"]),
+        "hardware": st.sampled_from(["cpu", "cuda"]),
+        "precision": st.sampled_from(["fp32", "framework_default"]),
+        "threads": st.sampled_from([1, 64, "framework_default"]),
+        "batch_size": st.sampled_from([1, 1024]),
+        "preprocessing": st.sampled_from(["stated", "a_variant_named_at_length_by_somebody_thorough"]),
+    }
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    cases=st.lists(dimensions, min_size=1, max_size=6),
+    width=st.integers(80, 160),
+    value=st.floats(),
+    reason=st.text(max_size=200),
+)
+def test_whatever_was_measured_fits_80_columns_and_keeps_its_numbers(
+    cases: list[dict[str, Any]], width: int, value: float, reason: str
+) -> None:
+    """Long names, wide characters, several varying dimensions and odd values must neither widen a table nor cut one of
+    its numbers: p50 is looked for in every row."""
+    records = [
+        record(case("a-model-" + "with-a-long-name-" * 5, **one), accuracy=accuracy({"top1": MetricValue(value, 1)}))
+        for one in cases
+    ]
+    records += [record(case(**one), latency=latency(64, median_ns=12_345_678)) for one in cases]
+    records += [record(case(**one), parity=parity(max_abs=value, mismatch=reason)) for one in cases]
+    records += [record(case(**one), outcome="skipped", reason=reason) for one in cases]
+    sections = _sections(records, width=width)
+    assert all(cell_len(line) <= width for lines in sections.values() for line in lines)
+    assert all(line.isprintable() for lines in sections.values() for line in lines)
+    measured = [line for line in sections["latency"] if line.startswith("  ") and " ms" in line]
+    assert len(measured) == len({str(one) for one in cases})
+
+
+def test_columns_are_aligned_whatever_their_values() -> None:
+    records = [
+        record(case(framework=name), latency=latency(median_ns=ns, throughput=1e9 / ns, peak_memory=memory))
+        for name, ns, memory in (("opencv", 900, None), ("openvino", 123_456, 5), ("pytorch", 7_654_321_000, 10**12))
+    ]
+    lines = _sections(records, width=200)["latency"]
+    assert _columns(lines, "p50") == ["898 ns", "123 µs", "7.64 s"]
+    assert _columns(lines, "samples/s") == ["1,111,111", "8,100", "0.1306"]
+    assert _columns(lines, "peak memory") == ["–", "5 B", "1.00 TB"]
+
+
+def test_a_terminal_without_utf_8_gets_ascii() -> None:
+    sections = _sections(full_run(), encoding="ascii")
+    assert all(line.isascii() for lines in sections.values() for line in lines)
+    assert "12.2 us" in sections["latency"][3]
+    assert "  top1 0.1133 (51 of 450), expected >= 0.97" in sections["failed"]
+
+
+def test_framework_output_cannot_steer_the_terminal() -> None:
+    reason = "broken\x1b[2J\x07 model \u202egnp.exe"
+    line = _sections([record(outcome="failed", reason=reason)])["failed"][1]
+    assert line == "  broken?[2J? model ?gnp.exe"
+
+
+def test_more_rows_than_anyone_reads_are_left_out_and_counted() -> None:
+    records = [record(case(batch_size=size), latency=latency(4)) for size in range(1, 101)]
+    lines = _sections(records)["latency"]
+    assert sum("onnxruntime" in line for line in lines) == 60
+    assert lines[-1] == "  … and 40 more (-v shows all; --mlscope-json has every row)"
+    assert sum("onnxruntime" in line for line in _sections(records, rows=None)["latency"]) == 100
+
+
+def test_reasons_are_told_once_with_their_count_most_frequent_first() -> None:
+    def skipped(framework: str, reason: str) -> dict[str, Any]:
+        return record(case(framework=framework), outcome="skipped", reason=reason)
+
+    assert _sections(
+        [
+            skipped("opencv", "needs scikit-learn; to enable: pip install 'pytest-mlscope[sklearn]'"),
+            skipped("pytorch", "PyTorch is not installed here"),
+            skipped("opencv", "no NVIDIA driver"),
+            skipped("pytorch", "no NVIDIA driver"),
+            skipped("pytorch", "no NVIDIA driver"),
+        ],
+        width=100,
+    )["could not run"] == [
+        "  opencv, pytorch: no NVIDIA driver — 3 tests",
+        "  PyTorch is not installed here — 1 test",
+        "  opencv: needs scikit-learn — 1 test; to enable: pip install 'pytest-mlscope[sklearn]'",
+    ]
+
+
+def test_a_long_command_stays_one_that_can_be_copied() -> None:
+    command = "mlscope env create pytorch " + " ".join(f"--option-{number}=value" for number in range(6))
+    lines = _sections([record(outcome="skipped", reason=f"not installed; to enable: {command}")])["could not run"]
+    assert lines[0] == "  onnxruntime: not installed — 1 test"
+    pasted = "\n".join(lines[1:]).replace("\\\n", " ").split("to enable:")[1]
+    assert pasted.split() == command.split()
+
+
+def test_a_row_is_the_measurement_not_the_test_that_looked_at_it() -> None:
+    """Several hand-written tests share one evaluation: one row, with the worst verdict."""
+    shared = accuracy()
+    records = [
+        record(kind="test", nodeid=f"test_digits.py::test_{outcome}", accuracy=shared, outcome=outcome)
+        for outcome in ("passed", "failed", "xfailed")
+    ]
+    lines = _sections(records)["accuracy"]
+    assert [line.split()[-1] for line in lines if "onnxruntime" in line] == ["FAILED"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "checks", "verdict"),
+    [
+        ("passed", [Check("p50", 1e-5, "≤ 1 ms", True, "fine")], "passed"),
+        ("passed", [], "no bound"),
+        ("failed", [Check("p50", 1e-5, "≤ 1 ns", False, "slow")], "FAILED"),
+        ("xfailed", [], "xfailed"),
+        ("error", [], "ERROR"),
+    ],
+)
+def test_measured_without_an_expectation_is_not_called_passed(outcome: Any, checks: list[Check], verdict: str) -> None:
+    lines = _sections([record(outcome=outcome, checks=checks, latency=latency())])["latency"]
+    assert next(line for line in lines if "onnxruntime" in line).endswith(verdict)
+
+
+def test_models_of_different_tasks_have_tables_of_their_own() -> None:
+    records = [
+        record(case("digits"), accuracy=accuracy()),
+        record(case("wine"), accuracy=accuracy({"r2": MetricValue(0.91, 89), "mae": MetricValue(12.345, 89)})),
+    ]
+    summary = Summary(width=80)
+    tables = [[line.plain for line in lines] for title, lines in summary.sections(records) if title == "accuracy"]
+    assert len(tables) == 2
+    assert _columns(tables[1], "mae") == ["12.35"]
+
+
+def test_one_table_shows_how_far_each_variant_moves_the_input() -> None:
+    records = [
+        record(case(), accuracy=accuracy()),
+        record(case(preprocessing="bgr"), accuracy=accuracy(input_shift=InputShift(0.0213, 0.84))),
+        record(case(preprocessing="big"), accuracy=accuracy(input_shift=InputShift(0.0, 0.0, shape_differs=True))),
+    ]
+    lines = _sections(records)["accuracy"]
+    assert _columns(lines, "input shift")[:3] == ["–", "0.0213", "shape"]
+    assert [line.split()[1] for line in lines if "onnxruntime" in line] == ["stated", "bgr", "big"]
+
+
+def test_models_with_one_row_each_are_a_column() -> None:
+    lines = _sections([record(case(name), latency=latency()) for name in ("alexnet", "resnet50")], width=120)["latency"]
+    assert [line.split()[0] for line in lines[1:4]] == ["model", "alexnet", "resnet50"]
+
+
+def test_many_readings_are_stacked_rather_than_dropped() -> None:
+    readings = {"sensors": [Reading(f"quantity {index}", "W", float(index)) for index in range(20)]}
+    lines = _sections([record(latency=latency(), readings=readings)])["profiler sensors"]
+    titles = re.findall(r"quantity \d+", "\n".join(lines))
+    assert titles == [f"quantity {index}" for index in range(20)]
+    assert sum("onnxruntime" in line for line in lines) > 1
+
+
+def test_an_inf_that_was_measured_is_shown() -> None:
+    lines = _sections([record(parity=parity(max_abs=float("inf")))])["parity"]
+    assert _columns(lines, "max abs")[0] == "inf"
+
+
+CONFTEST = """
+import pickle, pathlib
+from pytest_mlscope.reports.terminal import write_summary
+def pytest_terminal_summary(terminalreporter):
+    records = pickle.loads(pathlib.Path("records").read_bytes())
+    write_summary(terminalreporter, records, verbose=terminalreporter.config.get_verbosity())
+"""
+
+
+@pytest.mark.parametrize("colour", ["yes", "no"])
+def test_through_pytest_itself(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, colour: str) -> None:
+    import pickle
+
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    pytester.makeconftest(CONFTEST)
+    (pytester.path / "records").write_bytes(pickle.dumps(full_run()))
+    result = pytester.runpytest(f"--color={colour}", "-p", "no:cacheprovider")
+    output = result.stdout.str()
+    assert ("\x1b[" in output) == (colour == "yes")
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
+    assert re.search(r"^=+ mlscope =+$", plain, flags=re.MULTILINE)
+    assert re.search(r"^-+ accuracy -+$", plain, flags=re.MULTILINE)
+    assert "  onnxruntime      1  12.2 µs  12.7 µs  13.0 µs  0.42%     81,967  no bound\n" in plain
+
+
+def test_nothing_evaluated_prints_nothing(pytester: pytest.Pytester) -> None:
+    import pickle
+
+    pytester.makeconftest(CONFTEST)
+    (pytester.path / "records").write_bytes(pickle.dumps([]))
+    assert "mlscope ==" not in pytester.runpytest("-p", "no:cacheprovider").stdout.str()
