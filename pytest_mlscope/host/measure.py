@@ -169,6 +169,8 @@ def measure(
         left = budget - elapsed
         if n >= HARD_MINIMUM_CALLS and (left * 1e9 < call_ns or n >= MAXIMUM_SAMPLES):
             stop_reason = "budget"
+            samples = numpy.concatenate(blocks)
+            error = median_relative_error(samples)
             break
         if n >= next_check and elapsed >= min(MINIMUM_WINDOW_SECONDS, 0.5 * budget):
             samples = numpy.concatenate(blocks)
@@ -181,14 +183,12 @@ def measure(
         blocks.append(time_block(run, _calls_in(min(BLOCK_SECONDS, left), call_ns)))
         call_ns = float(numpy.median(blocks[-1]))
         n += len(blocks[-1])
-    window_seconds = clock() - start
 
-    samples = numpy.concatenate(blocks)
     return Measured(
         samples=samples,
-        relative_error=median_relative_error(samples),
+        relative_error=error,
         stop_reason=stop_reason,
-        window_seconds=window_seconds,
+        window_seconds=elapsed,
         first_call_seconds=float(first[0]) / 1e9,
         warmup_calls=1 + sum(map(len, warmup_blocks)),
         warmup_seconds=warmup_seconds,
