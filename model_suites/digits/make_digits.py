@@ -198,17 +198,17 @@ def logits_of_each_framework(images: NDArray[np.float32]) -> dict[str, Array]:
 
 
 def update_manifest() -> None:
-    """Set ``sha256`` and ``size`` after each ``path`` of a file that lies here."""
+    """Set ``sha256``, and ``size`` where there is one, after each ``path`` of a file that lies here."""
 
     def entry(match: re.Match[str]) -> str:
         content = (FOLDER / match["name"]).read_bytes()
         indent = match["indent"]
-        return (
-            f"{indent}path: {match['name']}\n{indent}sha256: {hashlib.sha256(content).hexdigest()}\n"
-            f"{indent}size: {len(content)}\n"
-        )
+        lines = [f"path: {match['name']}", f"sha256: {hashlib.sha256(content).hexdigest()}"]
+        if match["size"]:
+            lines.append(f"size: {len(content)}")
+        return "".join(f"{indent}{line}\n" for line in lines)
 
-    pattern = r"(?P<indent> +)path: (?P<name>\S+)\n +sha256: \S+\n +size: \d+\n"
+    pattern = r"(?P<indent> +)path: (?P<name>\S+)\n +sha256: \S+\n(?P<size> +size: \d+\n)?"
     MANIFEST.write_text(re.sub(pattern, entry, MANIFEST.read_text("utf-8")), "utf-8")
 
 
