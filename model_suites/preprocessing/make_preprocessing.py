@@ -200,9 +200,7 @@ def main() -> None:
         (logits,) = session.run(["logits"], {"image": prepared})
         accuracy = float((logits.argmax(1) == digits.target[TRAINING_ROWS:]).mean())
         shift = np.abs(prepared - stated)
-        print(
-            f"{name:20} top-1 {accuracy:.4f}  input moved: mean {shift.mean():.4f}, max {shift.max():.4f}"
-        )
+        print(f"{name:20} top-1 {accuracy:.4f}  input moved: mean {shift.mean():.4f}, max {shift.max():.4f}")
         if name == "stated" and accuracy < ACCURACY_FLOOR:
             raise SystemExit(f"top-1 {accuracy:.4f} is below {ACCURACY_FLOOR}")
 

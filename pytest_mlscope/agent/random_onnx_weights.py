@@ -41,7 +41,8 @@ def build(source: Path, destination: Path, *, seed: int) -> None:
 
     :param source: an ONNX file, read whole.
     :param destination: replaced at once when the file is complete.
-    :raises ArtifactError: when ``source`` is not an ONNX graph or has no such weights.
+    :raises ArtifactError: when ``source`` is not an ONNX graph or has no such weights, or a file cannot be read or
+        written.
     :raises CannotRun: when the onnx package is missing.
     """
     try:
@@ -58,7 +59,10 @@ def build(source: Path, destination: Path, *, seed: int) -> None:
     except Exception as error:  # protobuf's own exception differs between its implementations
         raise ArtifactError(f"{source}: not an ONNX file: {' '.join(str(error).split())}") from None
     _replace_weights(model, np.random.RandomState(seed), source)
-    _write(model.SerializeToString(deterministic=True), destination)
+    try:
+        _write(model.SerializeToString(deterministic=True), destination)
+    except OSError as error:
+        raise ArtifactError(f"{destination}: cannot be written: {error.strerror}") from None
 
 
 class _Distribution(NamedTuple):
