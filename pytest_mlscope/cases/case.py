@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pytest_mlscope.manifest.dimensions import STATED
 from pytest_mlscope.manifest.loaded import LoadedManifest
 
-STATED = "stated"
-"""The name of the pre-processing the manifest's inputs state themselves."""
+__all__ = ["STATED", "Case", "Threads"]
 
 Threads = int | Literal["framework_default"]
 

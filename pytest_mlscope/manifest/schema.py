@@ -23,13 +23,15 @@ KINDS: tuple[Kind, ...] = ("accuracy", "parity", "latency")
 class Section(BaseModel):
     """A mapping in a manifest: unknown keys and values of another type are mistakes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class OpenSection(Section):
     """A mapping whose further keys are the parameters of a named component."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    model_config = ConfigDict(extra="allow")
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -41,7 +43,9 @@ class Reference(Section):
     """Where a model or a published figure comes from."""
 
     title: str = Field(min_length=1)
+    """Title of a paper, page or table."""
     url: str | None = None
+    """Where to read it."""
 
 
 class BuildStep(Section):
@@ -50,6 +54,7 @@ class BuildStep(Section):
     builder: Literal["random_onnx_weights"]
     """``random_onnx_weights``: replace constant weights of an ONNX graph by seeded random ones."""
     seed: int = Field(default=0, ge=0, lt=2**32)
+    """Seed of the random numbers."""
 
 
 class ModelFile(Section):
@@ -58,19 +63,24 @@ class ModelFile(Section):
     path: str = Field(min_length=1, max_length=4096)
     """Relative path, ``package://DISTRIBUTION/path``, ``file://``, ``https://`` or any fsspec URL."""
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """sha256 of the file, in lower-case hexadecimal, verified before use; required for remote files."""
     size: int | None = Field(default=None, ge=0, le=2**43)
     """Bytes."""
     build: BuildStep | None = None
+    """How the file that is used is made from the one at ``path``; used as it is when absent."""
 
 
 class ExpectedFailure(Section):
     """Cases that are known to fail, with the reason; a case that passes all the same is a failure when ``strict``."""
 
     reason: str = Field(min_length=1)
+    """Why they fail; shown in the report."""
     kinds: list[Kind] = Field(default_factory=lambda: list(KINDS), min_length=1)
+    """The kinds of test that fail; all when absent."""
     version: str | None = None
     """Framework versions it holds for (PEP 440); all when absent."""
     strict: bool = True
+    """Whether an unexpected pass is a failure."""
 
 
 class FrameworkEntry(Section):
@@ -79,7 +89,9 @@ class FrameworkEntry(Section):
     version: str | None = None
     """Framework versions to evaluate on (PEP 440 specifiers, such as ``>=1.17,<2``)."""
     files: dict[str, ModelFile] = Field(min_length=1, max_length=64)
+    """The model's files, by the roles the framework's ``framework.yml`` names, such as ``model``."""
     options: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    """Options of the predictor, by the names its ``framework.yml`` lists."""
     input_names: dict[str, str] = Field(default_factory=dict)
     """The manifest's input name to this file's, where they differ."""
     output_names: dict[str, str] = Field(default_factory=dict)
@@ -87,32 +99,40 @@ class FrameworkEntry(Section):
     input_layouts: dict[str, str] = Field(default_factory=dict)
     """Input name to the layout this file wants (such as ``NHWC``), where it differs from the input's ``layout``."""
     xfail: ExpectedFailure | None = None
+    """Says that this framework's cases are known to fail."""
 
 
 class StepEntry(OpenSection):
     """One pre- or post-processing step: its name and, as further keys, its parameters."""
 
     step: str = Field(min_length=1)
+    """Name of the step."""
 
 
 class Input(Section):
     """One input of the model."""
 
     name: str = Field(min_length=1)
+    """Name of the input, as the model's files name it unless ``input_names`` says otherwise."""
     dtype: DType = "float32"
+    """Element type of the tensor the model takes."""
     layout: str | None = Field(default=None, pattern=r"^[A-Z]{1,8}$")
     """One letter a dimension, such as ``NCHW``; ``N`` is the batch."""
     shape: list[int | str] = Field(max_length=16)
     """Sizes; a name such as ``batch`` stands for a dynamic dimension. The first dimension is the batch."""
     preprocess: list[StepEntry] = Field(default_factory=list, max_length=64)
+    """Steps from a row of the dataset to the tensor, in order."""
 
 
 class Output(Section):
     """One output of the model."""
 
     name: str = Field(min_length=1)
+    """Name of the output, as the model's files name it unless ``output_names`` says otherwise."""
     shape: list[int | str] | None = Field(default=None, max_length=16)
+    """Sizes, with names for dynamic dimensions, as for inputs."""
     postprocess: list[StepEntry] = Field(default_factory=list, max_length=64)
+    """Steps from the raw output to what metrics read, in order."""
     labels: list[str] | str | None = None
     """Class names in index order, or the relative path of a text file with one a line."""
 
@@ -121,16 +141,20 @@ class RowSample(Section):
     """A random subset of rows, drawn without replacement from ``rows``."""
 
     size: int = Field(gt=0, le=2**40)
+    """How many rows to draw."""
     seed: int = Field(default=0, ge=0, lt=2**32)
+    """Seed of the draw."""
 
 
 class DatasetEntry(OpenSection):
     """The rows a model is evaluated on; further keys are the source's parameters."""
 
     source: str = Field(min_length=1)
-    rows: str | None = Field(default=None, pattern=r"^\d*:\d*$")
+    """Name of the kind of dataset."""
+    rows: str | None = Field(default=None, pattern=r"^[0-9]*:[0-9]*$")
     """A slice ``first:past_last`` of the rows, as in Python, without negative numbers."""
     sample: RowSample | None = None
+    """A random subset of the rows; all of them when absent."""
     inputs: dict[str, str] = Field(default_factory=dict)
     """Input name to column; an input that is not named reads the column of its own name."""
     label: str | None = None
@@ -141,6 +165,7 @@ class MetricEntry(OpenSection):
     """One metric; further keys are its parameters."""
 
     metric: str = Field(min_length=1)
+    """Name of the metric."""
     output: str | None = None
     """The output it reads; needed where a model has several."""
 
@@ -149,7 +174,9 @@ class Bound(Section):
     """An inclusive lower and upper bound."""
 
     min: float | None = None
+    """Lower bound."""
     max: float | None = None
+    """Upper bound."""
 
 
 class ParityExpectation(Section):
@@ -169,21 +196,32 @@ class LatencyExpectation(Section):
     """Upper bounds of one batch's latency, such as ``p50: 5 ms``."""
 
     p50: Duration | None = None
+    """Median, as in ``5 ms``."""
     p90: Duration | None = None
+    """90th percentile, as in ``5 ms``."""
     p95: Duration | None = None
+    """95th percentile, as in ``5 ms``."""
     p99: Duration | None = None
+    """99th percentile, as in ``5 ms``."""
 
 
 class CaseSelector(Section):
     """Which cases something applies to: those that agree with every key given."""
 
     framework: str | None = None
+    """Framework."""
     hardware: str | None = None
+    """Hardware target."""
     precision: Precision | None = None
+    """Precision."""
     threads: int | Literal["framework_default"] | None = None
+    """Threads."""
     batch_size: int | None = None
+    """Batch size."""
     scenario: Scenario | None = None
+    """Scenario."""
     preprocessing: str | None = None
+    """Pre-processing variant; ``stated`` for the inputs' own steps."""
 
 
 class Expectation(Section):
@@ -192,7 +230,9 @@ class Expectation(Section):
     accuracy: dict[str, Bound] = Field(default_factory=dict)
     """Metric name to bounds."""
     parity: ParityExpectation | None = None
+    """How close outputs must be to another framework's."""
     latency: LatencyExpectation | None = None
+    """Upper bounds of a batch's latency."""
     throughput: Bound | None = None
     """Samples per second."""
     peak_memory: MemorySize | None = None
@@ -205,11 +245,17 @@ class ExpectationOverride(Section):
     """Bounds of their own for some cases; the last override that matches wins, key by key."""
 
     when: CaseSelector
+    """The cases it applies to."""
     accuracy: dict[str, Bound] = Field(default_factory=dict)
+    """Metric name to bounds."""
     latency: LatencyExpectation | None = None
+    """Upper bounds of a batch's latency."""
     throughput: Bound | None = None
+    """Samples per second."""
     peak_memory: MemorySize | None = None
+    """Upper bound of the predictor host's peak resident memory."""
     load_time: Duration | None = None
+    """Upper bound of the time to load the model."""
     parity: Bound | None = None
     """``max``: the absolute tolerance for these cases."""
 
@@ -218,24 +264,50 @@ class MatrixEntry(Section):
     """One further combination for ``include``: missing keys take the first value of their dimension."""
 
     framework: str
+    """Framework; one of the manifest's."""
     hardware: str | None = None
+    """Hardware target."""
     precision: Precision | None = None
+    """Precision."""
     threads: int | Literal["framework_default"] | None = None
+    """Threads."""
     batch_size: int | None = Field(default=None, gt=0, le=2**20)
+    """Batch size."""
     scenario: Scenario | None = None
+    """Scenario."""
     preprocessing: str | None = None
+    """Pre-processing variant; ``stated`` for the inputs' own steps."""
+
+
+def _fp32() -> list[Precision]:
+    return ["fp32"]
+
+
+def _one_thread() -> list[int | Literal["framework_default"]]:
+    return [1]
+
+
+def _single_stream() -> list[Scenario]:
+    return ["single_stream"]
 
 
 class Matrix(Section):
     """The dimensions whose product, over the frameworks, gives the cases."""
 
     hardware: list[str] = Field(default_factory=lambda: ["cpu"], min_length=1)
-    precision: list[Precision] = Field(default_factory=lambda: ["fp32"], min_length=1)
-    threads: list[int | Literal["framework_default"]] = Field(default_factory=lambda: [1], min_length=1)
+    """Hardware targets."""
+    precision: list[Precision] = Field(default_factory=_fp32, min_length=1)
+    """Precisions; what a framework would choose by itself must be asked for as ``framework_default``."""
+    threads: list[int | Literal["framework_default"]] = Field(default_factory=_one_thread, min_length=1)
+    """Numbers of threads a framework computes with."""
     batch_size: list[int] = Field(default_factory=lambda: [1], min_length=1)
-    scenario: list[Scenario] = Field(default_factory=lambda: ["single_stream"], min_length=1)
+    """Batch sizes; the one the inputs' shapes fix, where they do, unless given."""
+    scenario: list[Scenario] = Field(default_factory=_single_stream, min_length=1)
+    """How load arrives, under MLPerf's names."""
     include: list[MatrixEntry] = Field(default_factory=list)
+    """Combinations to add to the product."""
     exclude: list[CaseSelector] = Field(default_factory=list)
+    """Combinations to take out of the product, before ``include`` adds any."""
 
 
 class Measurement(Section):
@@ -253,24 +325,39 @@ class Manifest(Section):
     """A model manifest."""
 
     schema_version: Literal[1] = Field(alias="schema")
+    """Version of the manifest's schema."""
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)
+    """Name of the model, in lower case."""
     version: str = Field(min_length=1)
+    """Version of the model, as text: ``"1.0"``."""
     task: str = Field(min_length=1)
     """What the model does, such as ``image_classification`` or ``tabular_regression``."""
     description: str = ""
+    """What the model is, for readers."""
     license: str | None = None
+    """Licence of the model, best as an SPDX identifier."""
     references: list[Reference] = Field(default_factory=list)
+    """Where the model and published figures come from."""
     kinds: list[Kind] | None = Field(default=None, min_length=1)
     """Which tests to make; by default every kind the manifest has what it takes for."""
     frameworks: dict[str, FrameworkEntry] = Field(min_length=1)
+    """Framework name to the model in that framework's format."""
     inputs: list[Input] = Field(min_length=1, max_length=256)
+    """The model's inputs."""
     outputs: list[Output] = Field(min_length=1, max_length=256)
+    """The model's outputs."""
     preprocessing_variants: dict[str, dict[str, list[StepEntry]]] = Field(default_factory=dict)
     """Other ways to pre-process: variant name to input name to steps. Each becomes cases of its own, beside the
     inputs' own steps, which go by the name ``stated``."""
     dataset: DatasetEntry | None = None
+    """What the model is evaluated on; needed for accuracy."""
     metrics: list[str | MetricEntry] = Field(default_factory=list)
+    """Metrics to compute: a name, or ``metric: NAME`` with its parameters."""
     expect: Expectation = Field(default_factory=Expectation)
+    """What must hold for every case."""
     expect_overrides: list[ExpectationOverride] = Field(default_factory=list)
+    """What must hold for some cases instead."""
     matrix: Matrix = Field(default_factory=Matrix)
+    """What to evaluate the model on."""
     measurement: Measurement = Field(default_factory=Measurement)
+    """How latency is measured."""

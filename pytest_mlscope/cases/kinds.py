@@ -1,0 +1,64 @@
+"""Which kinds of test a manifest has, and which of its cases each kind takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from operator import attrgetter
+
+from pytest_mlscope.cases.case import STATED, Case
+from pytest_mlscope.cases.matrix import case_id, varying
+from pytest_mlscope.manifest.dimensions import NAMES
+from pytest_mlscope.manifest.kinds import kinds_made
+from pytest_mlscope.manifest.loaded import LoadedManifest
+from pytest_mlscope.manifest.schema import Kind
+
+_CONSTANT: dict[Kind, tuple[str, ...]] = {
+    "accuracy": ("threads", "scenario"),
+    "parity": ("threads", "scenario", "preprocessing"),
+    "latency": ("preprocessing",),
+}
+"""Dimensions of which a kind takes one value only, and which its ids therefore leave out."""
+
+
+def kinds_of(manifest: LoadedManifest) -> tuple[Kind, ...]:
+    """The kinds a manifest asks for or, when it does not say, has what it takes for."""
+    return kinds_made(manifest.content)
+
+
+def is_parity_reference(case: Case) -> bool:
+    """Whether a case is itself what others are held against."""
+    parity = case.manifest.content.expect.parity
+    return parity is not None and (case.framework, case.hardware, case.precision) == (parity.reference, "cpu", "fp32")
+
+
+def cases_of_kind(manifest: LoadedManifest, cases: Sequence[Case], kind: Kind) -> list[Case]:
+    """The cases of one kind, in the order given, with ids of their own.
+
+    Latency takes every case with the stated pre-processing. Accuracy and parity take one case, the first, of all that
+    differ in threads and scenario only; parity the stated pre-processing, and not the reference itself.
+    """
+    constant = _CONSTANT[kind]
+    kept = [name for name in NAMES if name not in constant]
+    if kind != "accuracy":
+        cases = [case for case in cases if case.preprocessing == STATED]
+    if kind == "parity":
+        cases = [case for case in cases if not is_parity_reference(case)]
+    shown = varying(manifest.content)
+    if kind == "latency" and "preprocessing" not in shown:
+        return list(cases)
+    chosen: dict[tuple[object, ...], Case] = {}
+    values = attrgetter(*kept)
+    for case in cases:
+        chosen.setdefault(values(case), case)
+    shorter = shown - set(constant)
+    taken: set[str] = set()
+    result = []
+    for case in chosen.values():
+        # A conftest may have given a case an id of its own, or values from outside the matrix.
+        new = case_id(case, shorter) if case.id in ("", case_id(case, shown)) else case.id
+        if new in taken:
+            new = case_id(case, NAMES)
+        taken.add(new)
+        result.append(case if new == case.id else dataclasses.replace(case, id=new))
+    return result

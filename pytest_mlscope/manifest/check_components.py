@@ -1,0 +1,182 @@
+"""Making the datasets, metrics and steps a manifest names, and checking what they are given."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from pytest_mlscope.components.datasets.base import Dataset
+from pytest_mlscope.components.parameters import Component
+from pytest_mlscope.components.postprocessing.base import PostprocessingStep
+from pytest_mlscope.components.preprocessing.base import PreprocessingStep
+from pytest_mlscope.manifest.diagnostics import dotted, one_line, quoted
+from pytest_mlscope.manifest.dimensions import STATED
+from pytest_mlscope.manifest.findings import Findings
+from pytest_mlscope.manifest.loaded import BoundMetric
+from pytest_mlscope.manifest.schema import DatasetEntry, MetricEntry, StepEntry
+from pytest_mlscope.manifest.schema_mistakes import schema_mistakes
+from pytest_mlscope.manifest.source import Path
+
+_VARIANT_NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
+_ROWS = re.compile(r"(\d*):(\d*)")
+_Component = TypeVar("_Component", bound=Component)
+
+
+def _make(
+    findings: Findings,
+    path: Path,
+    component: type[_Component],
+    parameters: Mapping[str, Any],
+    reserved: Sequence[str],
+) -> _Component | None:
+    data = dict(parameters)
+    try:
+        # Validated as JSON: YAML, too, has neither tuples nor enumerations, and strict JSON accepts lists and text.
+        return component.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        for mistake in schema_mistakes(
+            error,
+            model=component,
+            data=data,
+            place=lambda inner: (*findings.place(path), *inner),
+            reserved=reserved,
+        ):
+            if mistake.silent:
+                continue
+            if mistake.kind == "missing":
+                findings.at_document(mistake.path[:-1], mistake.message)
+            elif mistake.kind == "unknown key":
+                findings.at_document(mistake.path, mistake.message, key=True)
+            else:
+                findings.at_document(mistake.path, mistake.message)
+    except Exception as error:  # a component is a plugin's code, whose validators can raise anything
+        findings.about(
+            path, f"cannot be checked: {component.__name__} raised {type(error).__name__}: {one_line(error)}"
+        )
+    return None
+
+
+def _steps(
+    findings: Findings, path: Path, entries: Sequence[StepEntry], known: Mapping[str, type[_Component]], what: str
+) -> tuple[_Component, ...]:
+    made: list[_Component] = []
+    for index, entry in enumerate(entries):
+        here = (*path, index)
+        if findings.one_of((*here, "step"), f"{what} step", entry.step, list(known)):
+            step = _make(findings, here, known[entry.step], entry.parameters, ("step",))
+            made += [step] if step is not None else []
+    return tuple(made)
+
+
+def make_preprocessing(findings: Findings) -> dict[str, dict[str, tuple[PreprocessingStep, ...]]]:
+    """Variant name, ``stated`` first, to input name to steps; inputs a variant leaves out keep the stated steps."""
+    content, known = findings.content, findings.registry.preprocessing_steps
+    stated = {
+        entry.name: _steps(findings, ("inputs", index, "preprocess"), entry.preprocess, known, "pre-processing")
+        for index, entry in enumerate(content.inputs)
+    }
+    variants = {STATED: stated}
+    for variant, inputs in content.preprocessing_variants.items():
+        path: Path = ("preprocessing_variants", variant)
+        if variant == STATED:
+            findings.at_key(path, f"the name {STATED!r} is that of the inputs' own steps; allowed: another name")
+        elif not _VARIANT_NAME.fullmatch(variant):
+            findings.at_key(path, f"the variant name {quoted(variant)}; allowed: lower-case letters, digits and '_'")
+        if not inputs and findings.is_whole(*path):
+            findings.about(path, "is empty; required: the steps of at least one input")
+        variants[variant] = dict(stated)
+        for name, entries in inputs.items():
+            if findings.has_all_entries("inputs"):
+                findings.one_of((*path, name), "the manifest's inputs", name, list(stated), key=True)
+            variants[variant][name] = _steps(findings, (*path, name), entries, known, "pre-processing")
+    return variants
+
+
+def make_postprocessing(findings: Findings) -> dict[str, tuple[PostprocessingStep, ...]]:
+    """Output name to steps."""
+    known = findings.registry.postprocessing_steps
+    return {
+        entry.name: _steps(findings, ("outputs", index, "postprocess"), entry.postprocess, known, "post-processing")
+        for index, entry in enumerate(findings.content.outputs)
+    }
+
+
+def _check_rows(findings: Findings, entry: DatasetEntry) -> None:
+    match = _ROWS.fullmatch(entry.rows or ":")
+    first, past_last = (int(text) if text else None for text in (match.groups() if match else ("", "")))
+    if any(number is not None and number > 2**40 for number in (first, past_last)):
+        findings.about(("dataset", "rows"), f"is {quoted(entry.rows or '')}; allowed: row numbers up to {2**40}")
+    elif past_last is not None and (first or 0) >= past_last:
+        findings.about(
+            ("dataset", "rows"), f"is {quoted(entry.rows or '')}, which has no rows; allowed: first < past_last"
+        )
+    elif past_last is not None and entry.sample is not None and entry.sample.size > past_last - (first or 0):
+        there = past_last - (first or 0)
+        findings.about(
+            ("dataset", "sample", "size"), f"is {entry.sample.size}, but rows has {there}; allowed: at most {there}"
+        )
+
+
+def make_dataset(findings: Findings) -> Dataset | None:
+    """The dataset, where the manifest has one."""
+    entry = findings.content.dataset
+    if entry is None:
+        return None
+    _check_rows(findings, entry)
+    if findings.has_all_entries("inputs"):
+        names = [entry.name for entry in findings.content.inputs]
+        for name in entry.inputs:
+            findings.one_of(("dataset", "inputs", name), "the manifest's inputs", name, names, key=True)
+    known = findings.registry.datasets
+    if not findings.one_of(("dataset", "source"), "dataset source", entry.source, list(known)):
+        return None
+    reserved = list(DatasetEntry.model_fields)
+    return _make(findings, ("dataset",), known[entry.source], entry.parameters, reserved)
+
+
+def _output_of(findings: Findings, path: Path, entry: MetricEntry | None) -> str | None:
+    outputs = [output.name for output in findings.content.outputs]
+    if not findings.has_all_entries("outputs"):
+        return None
+    if entry is not None and entry.output is not None:
+        is_known = findings.one_of((*path, "output"), "the manifest's outputs", entry.output, outputs)
+        return entry.output if is_known else None
+    if len(outputs) > 1:
+        findings.at(path, f"{dotted(findings.place(path))} does not say which output it reads; allowed: "
+                    f"{{metric: …, output: NAME}} with one of {', '.join(outputs)}")  # fmt: skip
+        return None
+    return outputs[0] if outputs else None
+
+
+def metric_names(findings: Findings) -> list[str]:
+    """What each metric is reported as: its name, and the output too where the same metric is there several times."""
+    entries = [
+        (entry, None) if isinstance(entry, str) else (entry.metric, entry.output) for entry in findings.content.metrics
+    ]
+    words = [word for word, _ in entries]
+    return [f"{word}_{output}" if words.count(word) > 1 and output else word for word, output in entries]
+
+
+def make_metrics(findings: Findings) -> tuple[BoundMetric, ...]:
+    """The metrics, bound to the outputs they read."""
+    content, known = findings.content, findings.registry.metrics
+    if content.metrics and content.dataset is None and findings.is_whole("dataset"):
+        findings.at_key(("metrics",), "metrics need a dataset to be computed on; add dataset, or take metrics out")
+    elif content.metrics and content.dataset and content.dataset.label is None and findings.is_whole("dataset"):
+        findings.at(("dataset",), "missing key 'label'; dataset requires it, since there are metrics")
+    names = metric_names(findings)
+    findings.distinct(("metrics",), "metric", names)
+    bound: list[BoundMetric] = []
+    for index, entry in enumerate(content.metrics):
+        path: Path = ("metrics", index)
+        word, parameters = (entry, {}) if isinstance(entry, str) else (entry.metric, entry.parameters)
+        output = _output_of(findings, path, None if isinstance(entry, str) else entry)
+        if findings.one_of(path if isinstance(entry, str) else (*path, "metric"), "metric", word, list(known)):
+            metric = _make(findings, path, known[word], parameters, ("metric", "output"))
+            if metric is not None and output is not None:
+                bound.append(BoundMetric(names[index], metric, output))
+    return tuple(bound)

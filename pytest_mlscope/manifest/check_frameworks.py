@@ -1,0 +1,160 @@
+"""Checks of ``frameworks`` against framework folders, and of where files come from."""
+
+from __future__ import annotations
+
+import re
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from pytest_mlscope.components.framework import FrameworkDescription
+from pytest_mlscope.errors import FrameworkError
+from pytest_mlscope.manifest.diagnostics import dotted, listed, one_line, quoted, unknown
+from pytest_mlscope.manifest.findings import Findings
+from pytest_mlscope.manifest.schema import FrameworkEntry, Input, ModelFile
+from pytest_mlscope.manifest.source import Path
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*(?:::[A-Za-z][A-Za-z0-9+.-]*)*)://")
+_PACKAGE = re.compile(r"package://[A-Za-z0-9][A-Za-z0-9._-]*/[^/].*")
+
+
+def describe(findings: Findings, framework: str) -> FrameworkDescription | None:
+    """What ``framework.yml`` says; ``None`` for frameworks that are unknown or malformed."""
+    folder = findings.registry.frameworks.get(framework)
+    try:
+        return None if folder is None else folder.description
+    except FrameworkError:
+        return None
+
+
+def supports(findings: Findings, framework: str, hardware: str, precision: str) -> bool:
+    """Whether a framework could run this precision on this hardware somewhere; true where that is not known."""
+    description = describe(findings, framework)
+    if description is None:
+        return True
+    target = findings.registry.hardware_targets.get(hardware)
+    if hardware not in description.devices and (target is None or framework not in target.devices):
+        return False
+    # A target that names a framework which does not know it leaves open what that framework can do there.
+    return hardware not in description.precisions or precision in description.precisions[hardware]
+
+
+def _check_specifier(findings: Findings, path: Path, version: str | None) -> None:
+    if version is None or version == "*":
+        return
+    try:
+        SpecifierSet(version)
+    except InvalidSpecifier:
+        allowed = "PEP 440 specifiers, such as >=1.17,<2"
+        hint = f" (did you mean '=={version}'?)" if re.fullmatch(r"\d+(\.\d+)*", version) else ""
+        findings.about(path, f"is {quoted(version)}; allowed: {allowed}{hint}")
+
+
+def local_path_mistake(path: str) -> str | None:
+    """What is wrong with a path that is to be relative to the manifest; ``None`` when nothing."""
+    if path.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[\\/]", path):
+        return f"is the absolute path {quoted(path)}; allowed: a path relative to the manifest, or file://{path}"
+    if path.startswith("~"):
+        return f"is {quoted(path)}, and '~' is not expanded; allowed: a path relative to the manifest, or file://"
+    if path.endswith("/") or path in (".", ".."):
+        return f"is the folder {quoted(path)}; allowed: a file"
+    return None
+
+
+def _check_file(findings: Findings, path: Path, file: ModelFile) -> None:
+    scheme = _SCHEME.match(file.path)
+    here = (*path, "path")
+    if scheme is None:
+        problem = local_path_mistake(file.path)
+        if "://" in file.path:
+            problem = f"is {quoted(file.path)}, whose scheme is malformed; allowed: letters, digits, '+', '-' and '.'"
+        if problem:
+            findings.about(here, problem)
+    elif scheme[1] == "package":
+        if not _PACKAGE.fullmatch(file.path) or ".." in file.path.split("/"):
+            findings.about(here, f"is {quoted(file.path)}; allowed: package://DISTRIBUTION/path/inside/it")
+    elif scheme[1] == "file":
+        if not re.match(r"file:///[^/]", file.path):
+            findings.about(
+                here, f"is {quoted(file.path)}; allowed: file:// and an absolute path, as in file:///models/m"
+            )
+    elif file.sha256 is None and findings.is_whole(*findings.place(path)):
+        findings.at(path, f"missing key 'sha256'; {dotted(findings.place(path))} requires it, since its path is remote")
+
+
+def _check_names(findings: Findings, path: Path, names: dict[str, str], known: list[str], what: str) -> None:
+    whole = findings.has_all_entries(f"{what}s")
+    for name in names:
+        if whole:
+            findings.one_of((*path, name), f"the manifest's {what}s", name, known, key=True)
+    if not whole:
+        return
+    used: dict[str, str] = {}
+    for name in known:
+        theirs = names.get(name, name)
+        if theirs in used and {name, used[theirs]} & names.keys():
+            guilty = name if name in names else used[theirs]
+            findings.at(
+                (*path, guilty), f"{what}s {used[theirs]!r} and {name!r} are both called {theirs!r} in the file"
+            )
+        used[theirs] = name
+
+
+def _check_layouts(findings: Findings, path: Path, layouts: dict[str, str], inputs: dict[str, Input]) -> None:
+    whole = findings.has_all_entries("inputs")
+    for name, layout in layouts.items():
+        here = (*path, name)
+        if name not in inputs:
+            if whole:
+                findings.one_of(here, "the manifest's inputs", name, list(inputs), key=True)
+            continue
+        stated = inputs[name].layout
+        if stated is None:
+            if findings.is_whole("inputs"):
+                findings.at_key(here, f"input {name!r} states no layout; give inputs a layout before changing it here")
+        elif sorted(layout) != sorted(stated):
+            findings.about(here, f"is {quoted(layout)}; allowed: a permutation of the input's layout {stated}")
+        elif layout[0] != "N":
+            findings.about(here, f"is {quoted(layout)}; allowed: the batch N first")
+
+
+def _check_entry(findings: Findings, path: Path, entry: FrameworkEntry, description: FrameworkDescription) -> None:
+    roles = list(description.files)
+    if findings.has_all_entries(*path, "files"):
+        for role in roles:
+            if role not in entry.files:
+                findings.at(
+                    (*path, "files"),
+                    f"missing file {role!r} ({description.files[role]}); {path[-1]} requires: {listed(roles)}",
+                )
+    for role in entry.files:
+        known = [*roles, *description.optional_files]
+        findings.one_of((*path, "files", role), f"file role of {path[-1]}", role, known, key=True)
+    for option in entry.options:
+        findings.one_of(
+            (*path, "options", option), f"option of {path[-1]}", option, list(description.options), key=True
+        )
+
+
+def check_frameworks(findings: Findings) -> None:
+    """Everything under ``frameworks``."""
+    inputs = {entry.name: entry for entry in findings.content.inputs}
+    outputs = [entry.name for entry in findings.content.outputs]
+    known = list(findings.registry.frameworks)
+    for name, entry in findings.content.frameworks.items():
+        path: Path = ("frameworks", name)
+        if name not in known:
+            findings.at_key(path, unknown("framework", name, known))
+        else:
+            try:
+                _check_entry(findings, path, entry, findings.registry.frameworks[name].description)
+            except FrameworkError as error:
+                findings.at_key(path, f"framework {name!r} cannot be used: {one_line(error)}")
+        _check_specifier(findings, (*path, "version"), entry.version)
+        if entry.xfail is not None:
+            _check_specifier(findings, (*path, "xfail", "version"), entry.xfail.version)
+            findings.distinct((*path, "xfail", "kinds"), "kind", entry.xfail.kinds)
+        for role, file in entry.files.items():
+            _check_file(findings, (*path, "files", role), file)
+        _check_names(findings, (*path, "input_names"), entry.input_names, list(inputs), "input")
+        _check_names(findings, (*path, "output_names"), entry.output_names, outputs, "output")
+        _check_layouts(findings, (*path, "input_layouts"), entry.input_layouts, inputs)

@@ -1,0 +1,192 @@
+"""Checks of ``matrix``: values, what can run at all, what selectors choose."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from pytest_mlscope.manifest.check_frameworks import supports
+from pytest_mlscope.manifest.diagnostics import dotted, found, listed
+from pytest_mlscope.manifest.dimensions import (
+    NAMES,
+    criteria,
+    devices_in_use,
+    dimensions_of,
+    included_cell,
+    selects,
+)
+from pytest_mlscope.manifest.findings import Findings
+from pytest_mlscope.manifest.schema import CaseSelector
+from pytest_mlscope.manifest.source import Path
+
+MAX_CASES = 1_000_000
+MAX_BATCH = 2**20
+MAX_THREADS = 4096
+_PLURALS = {
+    "framework": "the manifest's frameworks",
+    "hardware": "the matrix's hardware",
+    "precision": "the matrix's precisions",
+    "preprocessing": "the pre-processing variants",
+    "threads": "the matrix's thread counts",
+    "batch_size": "the matrix's batch sizes",
+    "scenario": "the matrix's scenarios",
+}
+
+
+def _check_number(findings: Findings, path: Path, value: object, largest: int) -> None:
+    if isinstance(value, int) and not 1 <= value <= largest:
+        findings.about(path, f"is {found(value)}; allowed: 1 to {largest}")
+
+
+def _check_values(findings: Findings) -> None:
+    matrix = findings.content.matrix
+    for name, values in (
+        ("hardware", matrix.hardware),
+        ("precision", matrix.precision),
+        ("threads", matrix.threads),
+        ("batch_size", matrix.batch_size),
+        ("scenario", matrix.scenario),
+    ):
+        findings.distinct(("matrix", name), name.replace("_", " "), values)
+    for index, hardware in enumerate(matrix.hardware):
+        findings.one_of(("matrix", "hardware", index), "hardware", hardware, list(findings.registry.hardware_targets))
+    for index, threads in enumerate(matrix.threads):
+        _check_number(findings, ("matrix", "threads", index), threads, MAX_THREADS)
+    for index, size in enumerate(matrix.batch_size):
+        _check_number(findings, ("matrix", "batch_size", index), size, MAX_BATCH)
+
+
+def _named_values(findings: Findings) -> list[list[Any]]:
+    dimensions = dimensions_of(findings.content)
+    included = [included_cell(entry, dimensions) for entry in findings.content.matrix.include]
+    return [
+        list(dict.fromkeys([*values, *(cell[index] for cell in included)]))
+        for index, values in enumerate(dimensions.values)
+    ]
+
+
+def _referable(findings: Findings, name: str, values: list[Any]) -> list[Any] | None:
+    """What a selector may name in a dimension; ``None`` when that is not known."""
+    if name == "framework":
+        return findings.frameworks
+    if name == "preprocessing":
+        return values if findings.has_all_entries("preprocessing_variants") else None
+    if not (findings.has_all_entries("matrix", name) and findings.has_all_entries("matrix", "include")):
+        return None
+    if name == "batch_size" and not findings.is_whole("inputs"):
+        return None
+    return findings.hardware(values) if name == "hardware" else values
+
+
+def check_selector(findings: Findings, path: Path, selector: CaseSelector, values: list[list[Any]]) -> bool:
+    """Say what is wrong with a selector; whether it can select anything."""
+    wanted = criteria(selector)
+    if not wanted and findings.is_whole(*findings.place(path)):
+        findings.about(path, f"selects every case; required: at least one of {', '.join(NAMES)}")
+        return False
+    is_right = bool(wanted)
+    for index, value in wanted.items():
+        name = NAMES[index]
+        names = _referable(findings, name, values[index])
+        if names is not None:
+            is_right = findings.one_of((*path, name), _PLURALS[name], value, names) and is_right
+    return is_right
+
+
+def _check_include(findings: Findings) -> None:
+    content = findings.content
+    dimensions = dimensions_of(content)
+    excluded = [criteria(selector) for selector in content.matrix.exclude]
+    seen: set[tuple[Any, ...]] = set()
+    for index, entry in enumerate(content.matrix.include):
+        path: Path = ("matrix", "include", index)
+        _check_number(findings, (*path, "threads"), entry.threads, MAX_THREADS)
+        is_known = entry.framework in content.frameworks
+        if not is_known and findings.frameworks is not None:
+            findings.one_of((*path, "framework"), "the manifest's frameworks", entry.framework, findings.frameworks)
+        targets = list(findings.registry.hardware_targets)
+        if entry.hardware is not None:
+            is_known = findings.one_of((*path, "hardware"), "hardware", entry.hardware, targets) and is_known
+        if entry.preprocessing is not None and findings.has_all_entries("preprocessing_variants"):
+            variants = list(dimensions["preprocessing"])
+            where = (*path, "preprocessing")
+            is_known = findings.one_of(where, _PLURALS["preprocessing"], entry.preprocessing, variants) and is_known
+        if not is_known or not findings.is_whole("matrix"):
+            continue
+        cell = included_cell(entry, dimensions)
+        in_product = all(value in values for value, values in zip(cell, dimensions.values, strict=True))
+        if cell in seen or (in_product and not any(selects(wanted, cell) for wanted in excluded)):
+            findings.about(path, "adds a case that is there already; allowed: a further combination")
+        seen.add(cell)
+        if cell[1] in targets and not supports(findings, *cell[:3]):
+            findings.about(path, f"can never run: {cell[0]} does not offer {cell[2]} on {cell[1]}")
+
+
+def _check_support(findings: Findings) -> None:
+    """A hardware and precision that no framework of the manifest offers together is a mistake, reported once."""
+    content = findings.content
+    matrix, targets = content.matrix, findings.registry.hardware_targets
+    pairs: dict[tuple[str, str], bool] = {}
+    for framework, hardware, precision in devices_in_use(content):
+        if hardware in targets:
+            pair = (hardware, precision)
+            pairs[pair] = pairs.get(pair, False) or supports(findings, framework, hardware, precision)
+    for name, part, values in (("hardware", 0, matrix.hardware), ("precision", 1, matrix.precision)):
+        for index, value in enumerate(values):
+            concerned = [pair for pair in pairs if pair[part] == value]
+            if concerned and not any(pairs[pair] for pair in concerned):
+                where = "" if name == "hardware" else f" on {listed(dict.fromkeys(pair[0] for pair in concerned))}"
+                does_not = "runs on" if name == "hardware" and not any(
+                    value in folder_devices(findings, framework) for framework in content.frameworks
+                ) else "offers any of the precisions on" if name == "hardware" else "offers"  # fmt: skip
+                findings.at(("matrix", name, index), f"no framework of the manifest {does_not} {value}{where}")
+                for pair in concerned:
+                    pairs[pair] = True
+    for (hardware, precision), is_supported in pairs.items():
+        if not is_supported and precision in matrix.precision and hardware in matrix.hardware:
+            findings.at(
+                ("matrix", "precision", matrix.precision.index(precision)),
+                f"no framework of the manifest offers {precision} on {hardware}; exclude the combination",
+            )
+
+
+def folder_devices(findings: Findings, framework: str) -> list[str]:
+    """Hardware targets a framework knows, or is known by."""
+    folder = findings.registry.frameworks.get(framework)
+    named = [name for name, target in findings.registry.hardware_targets.items() if framework in target.devices]
+    return [*named, *(folder.description.devices if folder is not None else ())]
+
+
+def _has_cases(findings: Findings) -> bool:
+    content = findings.content
+    if content.matrix.include:
+        return True
+    excluded = [criteria(selector) for selector in content.matrix.exclude]
+    cells = itertools.product(*dimensions_of(content).values)
+    return any(not any(selects(wanted, cell) for wanted in excluded) for cell in cells)
+
+
+def check_matrix(findings: Findings) -> None:
+    """Everything under ``matrix``."""
+    _check_values(findings)
+    _check_include(findings)
+    dimensions = dimensions_of(findings.content)
+    values = [list(names) for names in dimensions.values]
+    for index, selector in enumerate(findings.content.matrix.exclude):
+        check_selector(findings, ("matrix", "exclude", index), selector, values)
+    if not (findings.is_whole("matrix") and findings.has_all_entries("frameworks")):
+        return
+    if dimensions.size > MAX_CASES:
+        findings.at(("matrix",), f"{dotted(('matrix',))} makes {dimensions.size} cases; allowed: at most {MAX_CASES}")
+        return
+    if not _has_cases(findings):
+        findings.at_key(("matrix", "exclude"), "matrix.exclude leaves no case; required: at least one")
+        return
+    _check_support(findings)
+
+
+def check_overrides(findings: Findings) -> None:
+    """The selectors of ``expect_overrides``."""
+    values = _named_values(findings)
+    for index, override in enumerate(findings.content.expect_overrides):
+        check_selector(findings, ("expect_overrides", index, "when"), override.when, values)

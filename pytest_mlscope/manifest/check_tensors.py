@@ -1,0 +1,176 @@
+"""Checks of ``inputs`` and ``outputs``: names, shapes, layouts, class names."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path as FilePath
+
+from pytest_mlscope.manifest.check_frameworks import local_path_mistake
+from pytest_mlscope.manifest.diagnostics import found, quoted
+from pytest_mlscope.manifest.dimensions import dimensions_of
+from pytest_mlscope.manifest.findings import Findings
+from pytest_mlscope.manifest.schema import Input, Output
+from pytest_mlscope.manifest.source import Path
+
+MAX_DIMENSION = 2**31
+MAX_TENSOR_BYTES = 2**34
+MAX_LABELS_BYTES = 2**20
+_DIMENSION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _item_size(dtype: str) -> int:
+    return 1 if dtype == "bool" else int(re.sub(r"\D", "", dtype)) // 8
+
+
+def _check_sizes(findings: Findings, path: Path, shape: list[int | str]) -> bool:
+    is_right = True
+    for index, size in enumerate(shape):
+        if isinstance(size, int) and not 0 < size <= MAX_DIMENSION:
+            findings.about((*path, index), f"is {found(size)}; allowed: a size from 1 to {MAX_DIMENSION}")
+            is_right = False
+        elif isinstance(size, str) and not _DIMENSION_NAME.fullmatch(size):
+            allowed = "a whole number, or a name of letters, digits and '_' for a dynamic dimension"
+            findings.about((*path, index), f"is {found(size)}; allowed: {allowed}")
+            is_right = False
+    return is_right
+
+
+def _check_input(findings: Findings, path: Path, entry: Input, largest_batch: int) -> None:
+    shape, layout = entry.shape, entry.layout
+    here = (*path, "shape")
+    if not findings.is_whole(*findings.place(here)):
+        return
+    if not shape:
+        findings.about(here, "is empty; required: the batch as the first dimension, such as [batch, 4]")
+        return
+    if _check_sizes(findings, here, shape):
+        samples = shape[0] if isinstance(shape[0], int) else largest_batch
+        size = _item_size(entry.dtype) * samples * math.prod(n for n in shape[1:] if isinstance(n, int))
+        if size > MAX_TENSOR_BYTES:
+            findings.about(here, f"makes a batch of {size} bytes; allowed: at most {MAX_TENSOR_BYTES}")
+    batch = shape[0]
+    for index, extent in enumerate(shape[1:], start=1):
+        if isinstance(extent, str) and extent == batch:
+            findings.about((*here, index), f"is the batch {extent!r} again; allowed: another name or a size")
+    if layout is None:
+        return
+    if len(layout) != len(shape):
+        findings.about(
+            (*path, "layout"),
+            f"is {quoted(layout)}, but the shape has {len(shape)} dimensions; allowed: a letter for each",
+        )
+    elif len(set(layout)) != len(layout):
+        findings.about((*path, "layout"), f"is {quoted(layout)}; allowed: each letter once")
+    elif layout[0] != "N":
+        findings.about((*path, "layout"), f"is {quoted(layout)}; allowed: the batch N first")
+
+
+def _check_fixed_batch(findings: Findings) -> None:
+    content = findings.content
+    if not findings.is_whole("inputs"):
+        return
+    fixed = [(index, entry.shape[0]) for index, entry in enumerate(content.inputs) if entry.shape]
+    sizes = [(index, size) for index, size in fixed if isinstance(size, int) and size > 0]
+    if not sizes:
+        return
+    first, batch = sizes[0]
+    for index, size in sizes[1:]:
+        if size != batch:
+            findings.about(
+                ("inputs", index, "shape", 0),
+                f"fixes the batch to {size}, and inputs[{first}] fixes it to {batch}; allowed: the same in all inputs",
+            )
+            return
+    why = (
+        f"but inputs[{first}].shape fixes the batch to {batch}; allowed: {batch}, or a name such as batch in the shape"
+    )
+    if "batch_size" in content.matrix.model_fields_set:
+        for index, size in enumerate(content.matrix.batch_size):
+            if size != batch:
+                findings.about(("matrix", "batch_size", index), f"is {size}, {why}")
+    elif len(sizes) < len(content.inputs) and batch != 1 and findings.is_whole("matrix"):
+        findings.about(
+            ("inputs", first, "shape", 0), f"fixes the batch to {batch}, but matrix.batch_size is 1 by default"
+        )
+    for index, entry in enumerate(content.matrix.include):
+        if entry.batch_size is not None and entry.batch_size != batch:
+            findings.about(("matrix", "include", index, "batch_size"), f"is {entry.batch_size}, {why}")
+
+
+def _read_labels(findings: Findings, path: Path, name: str, folder: FilePath) -> list[str] | None:
+    problem = "is a URL; allowed: a path relative to the manifest" if "://" in name else local_path_mistake(name)
+    if problem or not name:
+        findings.about(path, problem or "is empty; allowed: the path of a text file")
+        return None
+    file = folder / name
+    try:
+        if not file.is_file():
+            findings.about(path, f"names the file {quoted(name)}, which does not exist in the manifest's folder")
+            return None
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_LABELS_BYTES + 1)
+        text = raw.decode("utf-8").removeprefix("\ufeff")
+    except OSError as error:
+        findings.about(path, f"names the file {quoted(name)}, which cannot be read: {error.strerror}")
+        return None
+    except UnicodeDecodeError as error:
+        findings.about(path, f"names the file {quoted(name)}, which is not UTF-8 at byte {error.start}")
+        return None
+    if len(raw) > MAX_LABELS_BYTES:
+        findings.about(path, f"names the file {quoted(name)}, which is too large; allowed: {MAX_LABELS_BYTES} bytes")
+        return None
+    labels = [line.strip() for line in text.rstrip().split("\n")]
+    seen: dict[str, int] = {}
+    for number, label in enumerate(labels, start=1):
+        if not label or label in seen:
+            what = f"repeats {quoted(label)} of line {seen[label]}" if label else "is empty"
+            findings.about(
+                path, f"names the file {quoted(name)}, whose line {number} {what}; allowed: one class name a line"
+            )
+            return None
+        seen[label] = number
+    return labels
+
+
+def _labels_of(findings: Findings, path: Path, entry: Output, folder: FilePath) -> tuple[str, ...] | None:
+    here = (*path, "labels")
+    if entry.labels is None or not findings.is_whole(*findings.place(here)):
+        return None
+    if isinstance(entry.labels, str):
+        labels = _read_labels(findings, here, entry.labels, folder)
+        if labels is None:
+            return None
+    else:
+        labels = entry.labels
+        if not labels:
+            findings.about(here, "is empty; required: a name for every class")
+            return None
+        findings.distinct(here, "label", labels)
+    if entry.shape is not None and len(entry.shape) == 2:
+        classes = entry.shape[1]
+        if isinstance(classes, int) and classes != len(labels):
+            findings.about(
+                here, f"has {len(labels)} names, but the output's shape has {classes} classes; allowed: {classes}"
+            )
+    return tuple(labels)
+
+
+def check_tensors(findings: Findings, folder: FilePath) -> dict[str, tuple[str, ...]]:
+    """Everything about inputs and outputs but their steps; the class names by output."""
+    content = findings.content
+    findings.distinct(("inputs",), "input", (entry.name for entry in content.inputs), "name")
+    findings.distinct(("outputs",), "output", (entry.name for entry in content.outputs), "name")
+    sizes = [*dimensions_of(content)["batch_size"], *(e.batch_size for e in content.matrix.include if e.batch_size)]
+    for index, entry in enumerate(content.inputs):
+        _check_input(findings, ("inputs", index), entry, min(max(sizes, default=1), 2**20))
+    _check_fixed_batch(findings)
+    labels: dict[str, tuple[str, ...]] = {}
+    for index, output in enumerate(content.outputs):
+        path: Path = ("outputs", index)
+        if output.shape is not None and findings.is_whole(*findings.place((*path, "shape"))):
+            _check_sizes(findings, (*path, "shape"), output.shape)
+        names = _labels_of(findings, path, output, folder)
+        if names is not None:
+            labels[output.name] = names
+    return labels

@@ -1,0 +1,99 @@
+"""The dimensions of a manifest's matrix, and which of its cells selectors choose."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pytest_mlscope.manifest.schema import CaseSelector, Manifest, MatrixEntry
+
+STATED = "stated"
+"""The name of the pre-processing the manifest's inputs state themselves."""
+
+NAMES = ("framework", "hardware", "precision", "preprocessing", "threads", "batch_size", "scenario")
+"""Dimensions from the one that varies slowest to the one that varies fastest."""
+
+Cell = tuple[str, str, str, str, int | Literal["framework_default"], int, str]
+"""One value for each of ``NAMES``."""
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """The values of each dimension, in the order of ``NAMES``; the product of them is the matrix."""
+
+    values: tuple[tuple[Any, ...], ...]
+
+    def __getitem__(self, name: str) -> tuple[Any, ...]:
+        return self.values[NAMES.index(name)]
+
+    @property
+    def size(self) -> int:
+        """The number of cells of the product."""
+        return math.prod(len(values) for values in self.values)
+
+
+def fixed_batch(content: Manifest) -> int | None:
+    """The batch size the inputs' shapes fix, where every input fixes the same one."""
+    sizes = {entry.shape[0] if entry.shape else None for entry in content.inputs}
+    size = next(iter(sizes)) if len(sizes) == 1 else None
+    return size if isinstance(size, int) else None
+
+
+def dimensions_of(content: Manifest) -> Dimensions:
+    """The dimensions of the product, without ``include`` and ``exclude``."""
+    matrix = content.matrix
+    batch_sizes = matrix.batch_size
+    fixed = fixed_batch(content)
+    if fixed is not None and "batch_size" not in matrix.model_fields_set:
+        batch_sizes = [fixed]
+    return Dimensions(
+        (
+            tuple(content.frameworks),
+            tuple(matrix.hardware),
+            tuple(matrix.precision),
+            (STATED, *content.preprocessing_variants),
+            tuple(matrix.threads),
+            tuple(batch_sizes),
+            tuple(matrix.scenario),
+        )
+    )
+
+
+def included_cell(entry: MatrixEntry, dimensions: Dimensions) -> Cell:
+    """The cell of an ``include`` entry; keys it leaves out take the first value of their dimension."""
+    given = (getattr(entry, name) for name in NAMES)
+    cell = [value if value is not None else values[0] for value, values in zip(given, dimensions.values, strict=True)]
+    framework, hardware, precision, preprocessing, threads, batch_size, scenario = cell
+    return (framework, hardware, precision, preprocessing, threads, batch_size, scenario)
+
+
+def criteria(selector: CaseSelector) -> dict[int, Any]:
+    """What a selector asks for, by the dimension's index in ``NAMES``."""
+    values = ((index, getattr(selector, name)) for index, name in enumerate(NAMES))
+    return {index: value for index, value in values if value is not None}
+
+
+def selects(wanted: Mapping[int, Any], cell: tuple[Any, ...]) -> bool:
+    """Whether a cell, or the first few dimensions of one, agrees with ``criteria``."""
+    return all(cell[index] == value for index, value in wanted.items())
+
+
+def devices_in_use(content: Manifest) -> Iterator[tuple[str, str, str]]:
+    """The (framework, hardware, precision) combinations that have cases, each once."""
+    dimensions = dimensions_of(content)
+    excluded = [wanted for wanted in map(criteria, content.matrix.exclude) if all(index < 3 for index in wanted)]
+    seen: set[tuple[str, str, str]] = set()
+    for framework in dimensions["framework"]:
+        for hardware in dimensions["hardware"]:
+            for precision in dimensions["precision"]:
+                combination = (framework, hardware, precision)
+                if not any(selects(wanted, combination) for wanted in excluded) and combination not in seen:
+                    seen.add(combination)
+                    yield combination
+    for entry in content.matrix.include:
+        combination = included_cell(entry, dimensions)[:3]
+        if combination not in seen:
+            seen.add(combination)
+            yield combination

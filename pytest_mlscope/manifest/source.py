@@ -1,0 +1,350 @@
+"""Reading YAML with the place of every key and value.
+
+Scalars follow the YAML 1.2 core schema (https://yaml.org/spec/1.2.2/#103-core-schema), so ``1e-4`` is a number and
+``no`` and ``2026-11-01`` are text. Everything is built from the parser's events, without recursion, so that no file
+can exhaust the interpreter's stack or memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import yaml
+
+MAX_BYTES = 2**20
+MAX_DEPTH = 64
+MAX_NODES = 100_000
+"""Keys and values, each alias counted as often as it is used."""
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_OTHER_ENCODINGS = {
+    b"\xff\xfe\x00\x00": "UTF-32",
+    b"\x00\x00\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+_NULL = re.compile(r"null|Null|NULL|~|")
+_BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN")
+_TAG = "tag:yaml.org,2002:"
+
+Path = tuple[str | int, ...]
+
+
+class Position(NamedTuple):
+    """1-based line and column, in characters."""
+
+    line: int
+    column: int
+
+
+class SourceMistake(NamedTuple):
+    """Something wrong with the file as YAML. ``path`` is where schema mistakes would only repeat it."""
+
+    position: Position
+    message: str
+    path: Path | None
+
+
+class _UnreadableError(Exception):
+    def __init__(self, position: Position, message: str) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class _Node:
+    __slots__ = ("closed", "data", "depth", "items", "keys", "size")
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+        self.keys: dict[str, Position] = {}
+        self.items: dict[str | int, tuple[Position, _Node]] = {}
+        self.size = 1
+        self.depth = 0
+        self.closed = True
+
+
+_ABSENT = Position(1, 1)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file's plain data, and where each part of it is written."""
+
+    data: Any
+    mistakes: tuple[SourceMistake, ...]
+    readable: bool
+    """Whether ``data`` is the file's content, ``mistakes`` aside."""
+    _root: _Node | None = field(repr=False, default=None)
+    _start: Position = _ABSENT
+
+    def position(self, path: Path) -> Position:
+        """Where a value starts; of the nearest mapping or list around it when it does not exist."""
+        node, position = self._root, self._start
+        for part in path:
+            if node is None or part not in node.items:
+                break
+            position, node = node.items[part]
+        return position
+
+    def key_position(self, path: Path) -> Position:
+        """Where the key of a mapping's entry starts; of the value for an item of a list."""
+        node = self._root
+        for part in path[:-1]:
+            if node is None or part not in node.items:
+                return self.position(path)
+            node = node.items[part][1]
+        if node is not None and path and path[-1] in node.keys:
+            return node.keys[str(path[-1])]
+        return self.position(path)
+
+
+def _place(text: str, index: int) -> Position:
+    line = text.count("\n", 0, index)
+    return Position(line + 1, index - (text.rfind("\n", 0, index) + 1) + 1)
+
+
+def _decode(raw: bytes) -> str:
+    if len(raw) > MAX_BYTES:
+        raise _UnreadableError(_ABSENT, f"the file has {len(raw)} bytes; allowed: at most {MAX_BYTES}")
+    for mark, encoding in _OTHER_ENCODINGS.items():
+        if raw.startswith(mark):
+            raise _UnreadableError(_ABSENT, f"the file is encoded in {encoding}; allowed: UTF-8")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start].decode("utf-8")
+        place = _place(before.removeprefix("\ufeff"), len(before.removeprefix("\ufeff")))
+        raise _UnreadableError(place, f"byte 0x{raw[error.start]:02x} is not UTF-8; allowed: UTF-8") from None
+    text = text.removeprefix("\ufeff")
+    odd = _NOT_YAML.search(text)
+    if odd:
+        raise _UnreadableError(
+            _place(text, odd.start()),
+            f"the character U+{ord(odd.group()):04X} is not allowed in YAML; "
+            'allowed: printable characters, others as an escape in double quotes such as "\\x07"',
+        )
+    return text
+
+
+def _mark(mark: Any) -> Position:
+    return Position(mark.line + 1, mark.column + 1) if mark is not None else _ABSENT
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
+
+
+def _events(text: str) -> Iterator[Any]:
+    try:
+        yield from yaml.parse(text, Loader=_LOADER)
+    except yaml.MarkedYAMLError as error:
+        parts = [_one_line(part) for part in (error.context, error.problem) if part]
+        hint = "; indent with spaces, and quote text that starts with %, @ or `" if "cannot start" in parts[-1] else ""
+        raise _UnreadableError(
+            _mark(error.problem_mark or error.context_mark), f"not YAML: {', '.join(parts)}{hint}"
+        ) from None
+    except yaml.YAMLError as error:
+        raise _UnreadableError(_ABSENT, f"not YAML: {_one_line(error)}") from None
+
+
+def _number(text: str) -> int | float | None:
+    """The number a plain scalar stands for, ``None`` if it is none. :raises ValueError: when out of range."""
+    if _INT.fullmatch(text):
+        too_long = len(text) > 30
+        value = 0 if too_long else int(text, {"0x": 16, "0o": 8}.get(text[:2], 10))
+        if too_long or not -(2**63) <= value < 2**64:
+            raise ValueError(f"the number {text[:20]}{'…' if len(text) > 20 else ''} has more than 64 bits")
+        return value
+    if _FLOAT.fullmatch(text):
+        return float(text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").replace(".n", "n")
+                     .replace(".N", "n"))  # fmt: skip
+    return None
+
+
+def _plain(text: str) -> Any:
+    if _NULL.fullmatch(text):
+        return None
+    if _BOOL.fullmatch(text):
+        return text[0] in "tT"
+    number = _number(text)
+    return text if number is None else number
+
+
+def _scalar(event: Any) -> Any:
+    """:raises ValueError: when the scalar's text does not fit its tag."""
+    text, tag = event.value, event.tag
+    if "\0" in text:
+        raise ValueError("text has a NUL character; allowed: any other")
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("text has half of a surrogate pair; allowed: whole characters")
+    if tag is None and event.implicit[0]:
+        return _plain(text)
+    if tag in (None, "!", f"{_TAG}str"):
+        return text
+    kind = tag.removeprefix(_TAG)
+    if kind not in ("null", "bool", "int", "float"):
+        raise ValueError(f"unknown tag {_shown(tag)}; allowed: none, for values are plain data")
+    value = _plain(text)
+    if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if {"null": type(None), "bool": bool, "int": int, "float": float}[kind] is not type(value):
+        raise ValueError(f"{text[:40]!r} is not of the type its tag '!!{kind}' says")
+    return value
+
+
+def _shown(tag: str) -> str:
+    return repr(f"!!{tag.removeprefix(_TAG)}" if tag.startswith(_TAG) else tag)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "a mapping"
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return f"the number {value}"
+
+
+class _Frame:
+    __slots__ = ("is_mapping", "key", "key_position", "node", "position")
+
+    def __init__(self, node: _Node, position: Position, *, is_mapping: bool) -> None:
+        self.node = node
+        self.position = position
+        self.is_mapping = is_mapping
+        self.key: Any = _NO_KEY
+        self.key_position = position
+
+
+_NO_KEY = object()
+_BAD_KEY = object()
+
+
+class _Builder:
+    def __init__(self) -> None:
+        self.root: _Node | None = None
+        self.start = _ABSENT
+        self.mistakes: list[SourceMistake] = []
+        self._stack: list[_Frame] = []
+        self._anchors: dict[str, _Node] = {}
+        self._documents = 0
+
+    def feed(self, event: Any) -> None:
+        position = _mark(event.start_mark)
+        if isinstance(event, yaml.DocumentStartEvent):
+            self._documents += 1
+            if self._documents > 1:
+                raise _UnreadableError(position, "a second document starts here; allowed: one document a file")
+        elif isinstance(event, yaml.ScalarEvent):
+            node = _Node(None)
+            try:
+                node.data = _scalar(event)
+            except ValueError as error:
+                self._mistake(position, str(error))
+            self._anchor(event, node)
+            self._add(node, position)
+        elif isinstance(event, yaml.AliasEvent):
+            self._alias(str(event.anchor), position)
+        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+            self._open(event, position)
+        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+            frame = self._stack.pop()
+            frame.node.closed = True
+            self._add(frame.node, frame.position)
+
+    def _open(self, event: Any, position: Position) -> None:
+        is_mapping = isinstance(event, yaml.MappingStartEvent)
+        if event.tag not in (None, "!", f"{_TAG}{'map' if is_mapping else 'seq'}"):
+            self._mistake(position, f"unknown tag {_shown(event.tag)}; allowed: none, for values are plain data")
+        if len(self._stack) >= MAX_DEPTH:
+            raise _UnreadableError(position, f"nested too deep; allowed: {MAX_DEPTH} levels")
+        node = _Node({} if is_mapping else [])
+        node.closed = False
+        self._anchor(event, node)
+        self._stack.append(_Frame(node, position, is_mapping=is_mapping))
+
+    def _anchor(self, event: Any, node: _Node) -> None:
+        if event.anchor is not None:
+            self._anchors[event.anchor] = node
+
+    def _alias(self, name: str, position: Position) -> None:
+        node = self._anchors.get(name)
+        if node is None:
+            raise _UnreadableError(position, f"alias *{name} has no anchor &{name} before it")
+        if not node.closed:
+            raise _UnreadableError(position, f"alias *{name} makes a cycle: it stands inside what it refers to")
+        self._add(node, position)
+
+    def _path(self) -> Path:
+        parts: list[str | int] = []
+        for frame in self._stack:
+            if not frame.is_mapping:
+                parts.append(len(frame.node.items))
+            elif isinstance(frame.key, str):
+                parts.append(frame.key)
+            else:
+                break
+        return tuple(parts)
+
+    def _mistake(self, position: Position, message: str) -> None:
+        self.mistakes.append(SourceMistake(position, message, self._path()))
+
+    def _key_mistake(self, position: Position, message: str) -> None:
+        self.mistakes.append(SourceMistake(position, message, None))
+
+    def _add(self, node: _Node, position: Position) -> None:
+        if not self._stack:
+            self.root, self.start = node, position
+            return
+        frame = self._stack[-1]
+        parent = frame.node
+        parent.size += node.size
+        parent.depth = max(parent.depth, node.depth + 1)
+        if parent.size > MAX_NODES:
+            raise _UnreadableError(position, f"too many values, aliases expanded; allowed: {MAX_NODES}")
+        if len(self._stack) + node.depth > MAX_DEPTH:
+            raise _UnreadableError(position, f"nested too deep, aliases expanded; allowed: {MAX_DEPTH} levels")
+        if not frame.is_mapping:
+            parent.items[len(parent.data)] = (position, node)
+            parent.data.append(node.data)
+        elif frame.key is _NO_KEY:
+            frame.key, frame.key_position = self._key(frame, node, position), position
+        else:
+            if frame.key is not _BAD_KEY:
+                parent.keys[frame.key] = frame.key_position
+                parent.items[frame.key] = (position, node)
+                parent.data[frame.key] = node.data
+            frame.key = _NO_KEY
+
+    def _key(self, frame: _Frame, node: _Node, position: Position) -> Any:
+        key = node.data
+        if not isinstance(key, str):
+            self._key_mistake(position, f"the key is {_kind(key)}; allowed: text, in quotes where it looks otherwise")
+            return _BAD_KEY
+        if key == "<<":
+            self._key_mistake(position, "merge keys '<<' are not part of YAML 1.2; allowed: keys written out")
+            return _BAD_KEY
+        if key in frame.node.keys:
+            first = frame.node.keys[key]
+            self._key_mistake(position, f"duplicate key {key!r:.60}; allowed: once, and line {first.line} has it")
+            return _BAD_KEY
+        return key
+
+
+def read_source(raw: bytes) -> Source:
+    """Read a file's bytes; whatever is wrong with them ends up in ``mistakes``, nothing is raised."""
+    builder = _Builder()
+    try:
+        for event in _events(_decode(raw)):
+            builder.feed(event)
+        if builder.root is None:
+            raise _UnreadableError(_ABSENT, "the file is empty; required: a mapping with the key 'schema' and others")
+    except _UnreadableError as error:
+        mistakes = (*builder.mistakes, SourceMistake(error.position, str(error), None))
+        return Source(None, mistakes, readable=False)
+    return Source(builder.root.data, tuple(builder.mistakes), True, builder.root, builder.start)
