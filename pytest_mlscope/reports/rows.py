@@ -14,6 +14,7 @@ from pytest_mlscope.reports.values import framework_version
 DIMENSIONS = ("hardware", "precision", "threads", "batch_size", "scenario", "preprocessing")
 _TITLES = {"batch_size": "batch"}
 _STATED = "stated"
+_WALL_TIMES = ("seconds", "samples_per_second")
 _WORST_FIRST = ("failed", "error", "xpassed", "xfailed", "skipped", "passed")
 _VERDICTS = {
     "failed": ("FAILED", "bold red"),
@@ -37,14 +38,15 @@ class Row:
 def rows_of(records: Sequence[Mapping[str, Any]], part: str) -> list[Row]:
     """A row for each measurement of a part of evaluations, sorted by model and case.
 
-    Several test items may look at one measurement: it is one row.
+    Several test items may look at one measurement, or evaluate a case again with the same result: it is one row.
     """
     rows: dict[str, Row] = {}
     for record in records:
         if not record["case"] or not record[part]:
             continue
         row = Row(record, record["outcome"], bool(record["checks"]) or record["kind"] == "test")
-        key = json.dumps([record["key"], record["case"], record[part]], sort_keys=True)
+        measured = {name: value for name, value in record[part].items() if name not in _WALL_TIMES}
+        key = json.dumps([record["key"], record["case"], measured], sort_keys=True)
         same = rows.get(key)
         if same:
             worst = min(same.outcome, row.outcome, key=_WORST_FIRST.index)
@@ -78,6 +80,10 @@ def label_columns(rows: Sequence[Row]) -> list[Column]:
         columns.append(Column("model", [_model(row) for row in rows], "left", label=True, shorten=True))
     frameworks = [row.record["case"]["framework"] for row in rows]
     columns.append(Column("framework", frameworks, "left", label=True, shorten=True))
+    if len({_identity(row) for row in rows}) < len(rows):
+        # One case measured by several tests.
+        tests = [_test_name(row) for row in rows]
+        columns.append(Column("test", tests, "left", label=True, shorten=True))
     versions = [framework_version(row.record) for row in rows]
     if any(versions):
         # Two versions of one framework would otherwise be rows that look alike.
@@ -136,6 +142,16 @@ def _value(row: Row, name: str) -> str:
 def _model(row: Row) -> str:
     case = row.record["case"]
     return f"{case['model']} {case['model_version']}"
+
+
+def _identity(row: Row) -> tuple[str, ...]:
+    case = row.record["case"]
+    return (_model(row), case["framework"], *(str(case[name]) for name in DIMENSIONS))
+
+
+def _test_name(row: Row) -> str:
+    """The function's name in a node id: ``test_fast`` of ``suite/test_digits.py::test_fast[cpu-fp32]``."""
+    return str(row.record["nodeid"]).partition("[")[0].rpartition("::")[2]
 
 
 def _one_row_a_model(rows: Sequence[Row]) -> bool:

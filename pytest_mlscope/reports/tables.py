@@ -126,26 +126,27 @@ def profiler_tables(records: Sequence[Record]) -> list[Table]:
 def _profiler_table(profiler: str, rows: list[Row]) -> Table | None:
     rows = [row for row in rows if row.record["readings"].get(profiler)]
     values: dict[tuple[str, str], list[str]] = {}
-    missing: Counter[tuple[str, str]] = Counter()
+    missing: dict[str, set[str]] = {}
+    lacking: dict[str, set[int]] = {}
     for place, row in enumerate(rows):
         for index, reading in enumerate(row.record["readings"][profiler]):
-            name, unit = reading["name"], reading["unit"]
             value = number(row.record, "readings", profiler, index, "value")
             if value is None:
-                missing[name, reading["note"]] += 1
+                note = reading["note"].removeprefix("not available").lstrip(": ")
+                missing.setdefault(note, set()).add(reading["name"])
+                lacking.setdefault(note, set()).add(place)
             else:
-                values.setdefault((name, unit), [ABSENT] * len(rows))[place] = _reading(value, unit)
+                name = (reading["name"], reading["unit"])
+                values.setdefault(name, [ABSENT] * len(rows))[place] = _reading(value, reading["unit"])
     if not rows:
         return None
     columns = [Column(_reading_title(name, unit), cells) for (name, unit), cells in values.items()]
-    by_note: dict[str, list[str]] = {}
-    for name, note in missing:
-        by_note.setdefault(note, []).append(name)
-    notes = [
-        f"not available: {', '.join(names)}{f' ({note})' if note else ''}, "
-        f"{readable.plural(max(missing[name, note] for name in names), 'case')}"
-        for note, names in by_note.items()
-    ]
+    notes = []
+    for note, names in missing.items():
+        # Where a profiler saw nothing at all, the reason says it; else it matters which sensors were missing.
+        which = f"{', '.join(sorted(names))} " if columns else ""
+        cases = readable.plural(len(lacking[note]), "case")
+        notes.append(f"{which}not available{f': {note}' if note else ''} ({cases})")
     if not columns:
         return Table(f"profiler {profiler}", [], [], (), notes)
     return Table(f"profiler {profiler}", [*label_columns(rows), *columns], groups(rows), captions(rows), notes)

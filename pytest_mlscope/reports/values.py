@@ -23,5 +23,6 @@ def number(record: Mapping[str, Any], *keys: str | int) -> float | None:
 
 def framework_version(record: Mapping[str, Any]) -> str | None:
     """The framework's version as the framework stated it."""
-    version = (record["provenance"] or {}).get("framework_version")
+    framework = (record["provenance"] or {}).get("framework") or {}
+    version = framework.get("version")
     return version if isinstance(version, str) else None

@@ -120,7 +120,7 @@ def record(
     evaluated = evaluated or case()
     evaluation = None
     if parts or readings:
-        provenance = {"framework_version": version, "seed": 0} if version else {}
+        provenance = {"framework": {"version": version}, "seed": 0} if version else {}
         evaluation = Evaluation(evaluated, f"key-{evaluated}", provenance, readings=readings or {}, **parts)
     return to_record(
         evaluation,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,7 +64,7 @@ def test_the_summary_at_80_columns() -> None:
             "  n<N: the percentile needs at least N calls",
             "  not shown at this width: version, p95, load, peak memory, calls",
         ],
-        "profiler nvml": ["  not available: power, utilisation (no NVIDIA driver), 2 cases"],
+        "profiler nvml": ["  not available: no NVIDIA driver (2 cases)"],
         "profiler psutil": [
             "  cpu · fp32 · 1 thread · single_stream",
             "  framework    version  batch  cpu [%]  threads  resident memory",
@@ -205,6 +206,37 @@ def test_a_row_is_the_measurement_not_the_test_that_looked_at_it() -> None:
     ]
     lines = _sections(records)["accuracy"]
     assert [line.split()[-1] for line in lines if "onnxruntime" in line] == ["FAILED"]
+
+
+def test_the_same_result_from_two_tests_is_one_row() -> None:
+    """Evaluating accuracy again gives the same figures; only how long it took differs."""
+    results = [replace(accuracy(), seconds=seconds) for seconds in (0.2, 0.3)]
+    records = [record(kind="test", nodeid=f"t.py::test_{r.seconds}", accuracy=r) for r in results]
+    assert sum("onnxruntime" in line for line in _sections(records)["accuracy"]) == 1
+
+
+def test_a_case_that_two_tests_timed_has_the_tests_beside_it() -> None:
+    records = [
+        record(nodeid="digits.mlscope.yml::test_latency[onnxruntime]", latency=latency(median_ns=12_200)),
+        record(nodeid="test_digits.py::test_fast[onnxruntime]", kind="test", latency=latency(median_ns=13_900)),
+    ]
+    lines = _sections(records)["latency"]
+    assert [line.split()[:2] for line in lines[1:2]] == [["framework", "test"]]
+    assert [line.split()[1] for line in lines if "onnxruntime" in line] == ["test_latency", "test_fast"]
+
+
+def test_a_sensor_that_some_cases_lack_is_named() -> None:
+    def readings(power: float | None) -> dict[str, list[Reading]]:
+        note = "" if power else "not available: no permission"
+        return {"nvml": [Reading("utilisation", "%", 50.0), Reading("power", "W", power, note)]}
+
+    records = [
+        record(case(batch_size=size), latency=latency(), readings=readings(power))
+        for size, power in ((1, 75.0), (8, None))
+    ]
+    lines = _sections(records)["profiler nvml"]
+    assert _columns(lines[:-1], "power [W]") == ["75", "–"]
+    assert lines[-1] == "  power not available: no permission (1 case)"
 
 
 @pytest.mark.parametrize(
