@@ -36,7 +36,7 @@ def accuracy(*, quick: bool) -> list[Row]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for batch_size in BATCH_SIZES:
-            manifest, dataset = _write(Path(folder), ROWS // (10 if quick or batch_size == 1 else 1))
+            manifest, dataset = _write(Path(folder), ROWS // (4 if batch_size == 1 else 1))
             ours, bare = [], []
             for _ in range(2 if quick else 9):
                 ours.append(run_subject("our_accuracy", str(manifest), str(batch_size))["samples_per_second"])

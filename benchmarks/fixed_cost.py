@@ -9,10 +9,11 @@ import sys
 import tempfile
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from benchmarks.digits_manifest import write_manifest
 from benchmarks.fresh_process import ROOT, SubjectError, environment, interpreter_with
-from benchmarks.table import Row, missing
+from benchmarks.table import Row
 
 # Notes the wall time of each item, from before its set-up to after its tear-down with all its reports made.
 CONFTEST = """\
@@ -45,7 +46,9 @@ def _item_seconds(folder: Path, *arguments: str, **variables: str) -> list[float
         check=False,
     )
     if done.returncode != 0:
-        raise SubjectError(f"pytest {' '.join(arguments)}: exit status {done.returncode}\n{(done.stdout + done.stderr)[-4000:]}")
+        raise SubjectError(
+            f"pytest {' '.join(arguments)}: exit status {done.returncode}\n{(done.stdout + done.stderr)[-4000:]}"
+        )
     return [float(seconds) for seconds in json.loads(notes.read_text())]
 
 
@@ -66,38 +69,24 @@ def fixed_cost(*, quick: bool) -> list[Row]:
         # The first case starts the host.
         ours_total = median(items[1:])
         ours_fixed = median(item - window for item, window in zip(items[1:], measured[1:]))
-        rows = [
-            Row(
-                "fixed cost a case",
-                ours_fixed * 1e3,
-                0.0,
-                "ms",
-                "nothing",
-                difference_at_most=10.0,
-                note=f"median of {n - 1} cases on a warm host, beyond warm-up and window",
-            )
-        ]
-        total = "whole latency case"
-        if interpreter_with("pytest_benchmark", [sys.executable]):
-            cases = str(ROOT / "benchmarks" / "subjects" / "pytest_benchmark_cases.py")
-            others = _item_seconds(
-                folder, "-p", "no:mlscope", f"--rootdir={folder}", "--confcutdir", str(folder), "-p", "conftest", cases,
-                CASES="3" if quick else "6", PYTHONPATH=os.pathsep.join([str(ROOT), str(folder)]),
-            )  # fmt: skip
-            other = median(others)
-            rows.append(
-                Row(
-                    total,
-                    ours_total,
-                    other,
-                    "s",
-                    "pytest-benchmark case",
-                    ratio=ours_total / other,
-                    at_most=1.0,
-                )
-            )
-        else:
-            rows.append(
-                missing(total, unit="s", other_is="pytest-benchmark case", ours=ours_total, why="not installed")
-            )
-    return rows
+        fixed: dict[str, Any] = {
+            "ours_at_most": 10.0,
+            "note": f"median of {n - 1} cases on a warm host, beyond warm-up and window",
+        }
+        what, whole, other_is = "fixed cost a case", "whole latency case", "pytest-benchmark, whole case"
+        if not interpreter_with("pytest_benchmark", [sys.executable]):
+            return [
+                Row(what, ours_fixed * 1e3, None, "ms", other_is, **fixed),
+                Row(whole, ours_total, None, "s", other_is, note="not installed"),
+            ]
+        cases = str(ROOT / "benchmarks" / "subjects" / "pytest_benchmark_cases.py")
+        others = _item_seconds(
+            folder, "-p", "no:mlscope", f"--rootdir={folder}", "--confcutdir", str(folder), "-p", "conftest", cases,
+            CASES="3" if quick else "15", PYTHONPATH=os.pathsep.join([str(ROOT), str(folder)]),
+        )  # fmt: skip
+        # Its first case makes the session and warms it up.
+        other = median(others[1:])
+    return [
+        Row(what, ours_fixed * 1e3, other * 1e3, "ms", other_is, ratio=ours_fixed / other, **fixed),
+        Row(whole, ours_total, other, "s", other_is, ratio=ours_total / other),
+    ]

@@ -27,13 +27,17 @@ class Row:
     """95 % interval of the ratio over rounds."""
     at_most: float | None = None
     at_least: float | None = None
+    ours_at_most: float | None = None
+    """Limit for our own value, for a cost that is no ratio."""
     difference_at_most: float | None = None
-    """Limit for ours − other, for a cost that is not a ratio."""
+    """Limit for ours − other, likewise."""
     note: str = ""
 
     @property
     def met(self) -> bool | None:
         """Whether the target is reached; ``None`` without one, or without a measurement."""
+        if self.ours_at_most is not None:
+            return None if self.ours is None else self.ours <= self.ours_at_most
         if self.difference_at_most is not None:
             return (
                 None if self.ours is None or self.other is None else self.ours - self.other <= self.difference_at_most
@@ -72,6 +76,8 @@ def _number(value: float | None) -> str:
 
 
 def _target(row: Row) -> str:
+    if row.ours_at_most is not None:
+        return f"≤ {row.ours_at_most:g} {row.unit}"
     if row.difference_at_most is not None:
         return f"+{row.difference_at_most:g} {row.unit}"
     parts = [f"≥ {row.at_least:g}"] if row.at_least is not None else []
