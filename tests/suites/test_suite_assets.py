@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import textwrap
 import zipfile
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -130,3 +131,12 @@ def test_every_preprocessing_variant_differs_from_the_stated_recipe(registry: Re
     recipes = [inputs["image"] for inputs in manifest.preprocessing.values()]
     assert len(recipes) >= 9
     assert all(recipe != other for number, recipe in enumerate(recipes) for other in recipes[:number])
+
+
+def test_the_documented_manifest_loads(registry: Registry, tmp_path: Path) -> None:
+    """The example under "Add a suite" is one to copy."""
+    text = (REPOSITORY / "docs" / "suites.md").read_text("utf-8")
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    path = tmp_path / "iris.mlscope.yml"
+    path.write_text(textwrap.dedent(example), "utf-8")
+    assert load_manifest(path, registry).content.name == "iris-classifier"
