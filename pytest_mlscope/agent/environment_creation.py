@@ -124,7 +124,11 @@ def create_environment(
             else:
                 _make(environment, folder, interpreter, installers, descriptor, progress, verify)
     except OSError as error:
-        raise EnvironmentCreationError(f"{environment.path}: cannot be made: {describe_os_error(error)}") from None
+        # Of a program that does not start it is the program's path that tells.
+        place = f" ({error.filename})" if error.filename else ""
+        raise EnvironmentCreationError(
+            f"{environment.path}: cannot be made: {describe_os_error(error)}{place}"
+        ) from None
     made = ProvisionedEnvironment(environment.path, folder.name, folder.lock_hash, series)
     version = made.version(description.distributions) or ""
     return Environment(folder, made.python, version, "provisioned", folder.lock_hash)

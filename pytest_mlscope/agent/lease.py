@@ -21,6 +21,8 @@ from pytest_mlscope.agent.file_lock import file_lock
 from pytest_mlscope.errors import MlscopeError
 
 LEASES_VARIABLE = "MLSCOPE_LEASES"
+# Not $TMPDIR: batch systems give each job its own, and then two jobs would not see each other's leases.
+MACHINE_WIDE = Path("/tmp")  # noqa: S108 - the folder made in it is private and its owner is checked
 
 _held: set[tuple[str, int]] = set()
 
@@ -34,9 +36,7 @@ def leases_folder() -> Path:
     if chosen:
         folder = Path(chosen).expanduser().absolute()
     else:
-        # Not $TMPDIR: batch systems give each job its own, and then two jobs would not see each other's leases.
-        machine_wide = Path("/tmp")  # noqa: S108 - the folder below is private and its owner is checked
-        root = machine_wide if os.access(machine_wide, os.W_OK) else Path(tempfile.gettempdir())
+        root = MACHINE_WIDE if os.access(MACHINE_WIDE, os.W_OK) else Path(tempfile.gettempdir())
         folder = root / f"mlscope-leases-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -82,7 +82,7 @@ class VenvAndPip:
         return {**child_variables(), "NO_COLOR": "1"}
 
     def meaningful(self, line: str) -> bool:
-        words = ("Collecting", "Downloading", "Building", "Installing", "Successfully", "ERROR")
+        words = ("Collecting", "Processing", "Downloading", "Building", "Installing", "Successfully", "ERROR")
         return line.lstrip().startswith(words)
 
 
