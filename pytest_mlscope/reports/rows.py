@@ -14,7 +14,8 @@ from pytest_mlscope.reports.values import framework_version
 DIMENSIONS = ("hardware", "precision", "threads", "batch_size", "scenario", "preprocessing")
 _TITLES = {"batch_size": "batch"}
 _STATED = "stated"
-_WALL_TIMES = ("seconds", "samples_per_second")
+_BESIDE_THE_RESULT = ("seconds", "samples_per_second", "predictions", "samples_ns")
+"""Keys that do not tell two results apart: wall times, and raw arrays, whose figures stand beside them."""
 _WORST_FIRST = ("failed", "error", "xpassed", "xfailed", "skipped", "passed")
 _VERDICTS = {
     "failed": ("FAILED", "bold red"),
@@ -45,8 +46,9 @@ def rows_of(records: Sequence[Mapping[str, Any]], part: str) -> list[Row]:
         if not record["case"] or not record[part]:
             continue
         row = Row(record, record["outcome"], bool(record["checks"]) or record["kind"] == "test")
-        measured = {name: value for name, value in record[part].items() if name not in _WALL_TIMES}
-        key = json.dumps([record["key"], record["case"], measured], sort_keys=True)
+        result = {name: value for name, value in record[part].items() if name not in _BESIDE_THE_RESULT}
+        # A case's id depends on the test's parametrization.
+        key = json.dumps([record["key"], {**record["case"], "id": ""}, result], sort_keys=True)
         same = rows.get(key)
         if same:
             worst = min(same.outcome, row.outcome, key=_WORST_FIRST.index)

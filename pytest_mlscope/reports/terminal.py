@@ -34,6 +34,7 @@ def write_summary(
     writer = terminalreporter.config.get_terminal_writer()
     summary = Summary(
         width=writer.fullwidth,
+        # pytest has no public name for its terminal's encoding.
         encoding=getattr(getattr(writer, "_file", None), "encoding", None) or "utf-8",
         rows=None if verbose >= 1 else ROWS,
     )

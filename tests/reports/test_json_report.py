@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,6 +120,23 @@ def test_a_killed_run_is_recovered_up_to_a_line_cut_short(tmp_path: Path) -> Non
     report = _strict(path)
     Draft202012Validator(json_schema()).validate(report)
     assert report["run"] is None
+
+
+def test_what_was_measured_before_a_sigkill_is_on_disk(tmp_path: Path) -> None:
+    script = """
+import json, os, signal, sys
+from pathlib import Path
+from pytest_mlscope.reports.json_report import JsonReport
+report = JsonReport(Path("report.json"))
+for line in sys.stdin:
+    report.append(json.loads(line))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    lines = "".join(json.dumps(entry) + "\n" for entry in full_run())
+    killed = subprocess.run([sys.executable, "-c", script], input=lines, text=True, cwd=tmp_path, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "report.json").exists()
+    assert recover(tmp_path / "report.json.partial", tmp_path / "report.json") == len(full_run())
 
 
 def test_the_journal_of_an_earlier_killed_run_is_kept(tmp_path: Path) -> None:
