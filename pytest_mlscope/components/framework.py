@@ -32,6 +32,8 @@ class FrameworkDescription(BaseModel):
     """Python versions the framework environment may have (PEP 440 specifiers)."""
     files: dict[str, str] = Field(default_factory=lambda: {"model": "the model file"})
     """Roles of the files a model consists of and what each is."""
+    optional_files: dict[str, str] = Field(default_factory=dict)
+    """Further roles, of files that only some formats of model have."""
     devices: dict[str, str]
     """Hardware target name to what the framework calls that device."""
     precisions: dict[str, list[str]]

@@ -19,6 +19,8 @@ from pytest_mlscope.evaluation.inputs import BatchReader, PreparedBatch
 from pytest_mlscope.evaluation.results import Accuracy, FailedRows, Predictions
 
 _CHUNK_BYTES = 4 * 1024 * 1024
+_CHUNK_BATCHES = 64
+_CHUNK_ROWS = 2048
 
 
 def chunk_rows(ready: ReadyModel) -> int:
@@ -29,7 +31,8 @@ def chunk_rows(ready: ReadyModel) -> int:
         sizes = [size if isinstance(size, int) else 1 for size in description.shape[1:]]
         row_bytes += int(np.prod(sizes, dtype=np.int64)) * np.dtype(description.dtype).itemsize
     batches = _CHUNK_BYTES // max(row_bytes * batch_size, 1)
-    return batch_size * int(min(max(batches, 1), 64))
+    # Small models predict a row in microseconds: only many rows at a time make the message between processes cheap.
+    return batch_size * int(min(max(batches, 1), max(_CHUNK_BATCHES, _CHUNK_ROWS // batch_size)))
 
 
 def _predicted(outputs: NDArray[Any]) -> NDArray[Any]:

@@ -12,13 +12,17 @@ from numpy.typing import NDArray
 
 from pytest_mlscope.components.datasets.base import DataSource, InputDescription
 from pytest_mlscope.components.datasets.columns import require_columns
-from pytest_mlscope.errors import DatasetError, PreprocessingError
+from pytest_mlscope.components.datasets.random_rows import Random
+from pytest_mlscope.errors import PreprocessingError
 from pytest_mlscope.evaluation.labels import LabelReader
 from pytest_mlscope.evaluation.pipeline import Pipeline, Samples
 from pytest_mlscope.evaluation.results import FailedRows
 from pytest_mlscope.evaluation.row_selection import select_rows
 from pytest_mlscope.manifest.loaded import LoadedManifest
-from pytest_mlscope.manifest.schema import Input
+from pytest_mlscope.manifest.schema import DatasetEntry, Input
+
+RANDOM_ROWS = 16
+"""Rows there are when a manifest has no dataset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +44,22 @@ class RowPreparer:
 
     def __init__(self, manifest: LoadedManifest, *, preprocessing: str, with_labels: bool = True) -> None:
         content = manifest.content
-        if manifest.dataset is None or content.dataset is None:
-            raise DatasetError(f"{manifest.path}: the manifest has no dataset")
+        # Without a dataset there is still something to time and compare: random arrays that are the inputs already.
+        dataset = manifest.dataset or Random(count=RANDOM_ROWS)
+        entry = content.dataset or DatasetEntry(source=Random.name)
         self._inputs = content.inputs
-        self._columns = {each.name: content.dataset.inputs.get(each.name, each.name) for each in content.inputs}
-        self._label = content.dataset.label if with_labels else None
-        self._pipelines = _pipelines(manifest, preprocessing)
-        self.source: DataSource = manifest.dataset.open(manifest.folder, describe_inputs(content.inputs))
+        self._columns = {each.name: entry.inputs.get(each.name, each.name) for each in content.inputs}
+        self._label = entry.label if with_labels else None
+        self._pipelines = (
+            _pipelines(manifest, preprocessing)
+            if manifest.dataset
+            else {each.name: Pipeline(()) for each in content.inputs}
+        )
+        self.source: DataSource = dataset.open(manifest.folder, describe_inputs(content.inputs))
         try:
             wanted = [*self._columns.values(), *([self._label] if self._label else [])]
-            require_columns(f"dataset {content.dataset.source}", wanted, self.source.columns)
-            self.rows = select_rows(len(self.source), content.dataset.rows, content.dataset.sample)
+            require_columns(f"dataset {entry.source}", wanted, self.source.columns)
+            self.rows = select_rows(len(self.source), entry.rows, entry.sample)
         except BaseException:
             self.source.close()
             raise
