@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from pytest_mlscope.cli.parsers import Commands, add_command
 
 _DETAILS = """\
 Editors complete and check manifests by it. With the YAML language server, write it to a file and begin a manifest with
-    # yaml-language-server: $schema=mlscope.schema.json"""
+    # yaml-language-server: $schema=mlscope.schema.json
+It knows the frameworks and hardware targets of the current folder, and not what a conftest or a plugin registers."""
 
 
 def add_to(commands: Commands) -> None:
@@ -17,9 +19,15 @@ def add_to(commands: Commands) -> None:
 
 
 def _schema(_: argparse.Namespace) -> int:
-    import json
+    import pytest
 
-    from pytest_mlscope.manifest.json_schema import manifest_json_schema
+    from pytest_mlscope import hookspecs
+    from pytest_mlscope.components import shipped
+    from pytest_mlscope.components.registry import build_registry
+    from pytest_mlscope.manifest.json_schema import as_text, manifest_json_schema
 
-    print(json.dumps(manifest_json_schema(), indent=2))
+    plugins = pytest.PytestPluginManager()
+    plugins.add_hookspecs(hookspecs)
+    plugins.register(shipped)
+    print(as_text(manifest_json_schema(build_registry(plugins.hook, project=Path.cwd()))), end="")
     return 0
