@@ -61,7 +61,7 @@ def test_every_framework_agrees_on_the_class(evaluation: Evaluation) -> None:
 
 @mlscope_cases(MANIFEST, framework="onnxruntime", batch_size=1)
 def test_is_fast_enough_for_a_keystroke(evaluation: Evaluation) -> None:
-    """50 ms is generous for a model of 15 µs: it holds on a busy machine and catches a wrong build."""
+    """50 ms is generous for a model of some microseconds: it holds on a busy machine and catches a wrong build."""
     latency = evaluation.latency
     assert latency is not None
     assert latency.p50 is not None
