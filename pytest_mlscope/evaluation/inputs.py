@@ -42,7 +42,7 @@ class PreparedBatch:
     labels: NDArray[Any] | None
     """Shape ``(n, …)``; class numbers where the dataset has class names; ``None`` without a label column."""
     failed: list[FailedRows]
-    """Rows between these and the batch before that could not be pre-processed."""
+    """Rows hereabouts that could not be pre-processed, each reported with one batch."""
 
 
 class BatchReader:

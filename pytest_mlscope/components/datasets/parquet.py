@@ -19,8 +19,8 @@ from pytest_mlscope.errors import CannotRun, DatasetError
 
 def _pyarrow() -> tuple[Any, Any]:
     try:
-        import pyarrow  # type: ignore[import-untyped]  # pyarrow ships no types
-        import pyarrow.parquet  # type: ignore[import-untyped]  # likewise
+        import pyarrow
+        import pyarrow.parquet
     except ImportError:
         raise CannotRun("needs pyarrow", command="pip install 'pytest-mlscope[parquet]'") from None
     return pyarrow, pyarrow.parquet

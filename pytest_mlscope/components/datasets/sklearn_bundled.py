@@ -21,7 +21,7 @@ BundledName = Literal["digits", "iris", "wine", "breast_cancer", "diabetes"]
 @cache
 def _load(name: BundledName) -> tuple[dict[str, NDArray[Any]], tuple[str, ...] | None]:
     try:
-        from sklearn import datasets  # type: ignore[import-untyped]  # scikit-learn ships no types
+        from sklearn import datasets
     except ImportError:
         raise CannotRun("needs scikit-learn", command="pip install 'pytest-mlscope[sklearn]'") from None
     bunch = getattr(datasets, f"load_{name}")()

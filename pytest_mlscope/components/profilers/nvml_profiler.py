@@ -35,7 +35,7 @@ class NvmlProfiler(Profiler):
             self._all_absent(f"the case runs on {window.hardware}, not on an NVIDIA GPU")
             return
         try:
-            import pynvml  # type: ignore[import-untyped]  # nvidia-ml-py ships no types
+            import pynvml
         except ImportError:
             self._all_absent("needs nvidia-ml-py; to enable: pip install 'pytest-mlscope[nvidia]'")
             return

@@ -1,0 +1,200 @@
+"""Datasets of tables: csv and parquet."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pytest_mlscope.components.datasets.base import DataSource
+from pytest_mlscope.components.datasets.csv_table import Csv
+from pytest_mlscope.components.datasets.parquet import Parquet
+from pytest_mlscope.errors import DatasetError, IntegrityError
+
+_FLOWERS = "a,b,species\n1,2,setosa\n3,4.5,virginica\n\n5,6,setosa\n"
+
+
+def _write(folder: Path, text: str) -> Path:
+    path = folder / "table.csv"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def _take(source: DataSource, rows: Any, column: str) -> Any:
+    return source.take(np.asarray(list(rows), dtype=np.int64), [column])[column]
+
+
+def test_csv_columns_are_text_numbers_and_vectors(tmp_path: Path) -> None:
+    _write(tmp_path, _FLOWERS)
+    dataset = Csv(path="table.csv", columns={"features": ["b", "a"]}, dtypes={"features": "float32", "a": "int64"})
+    source = dataset.open(tmp_path, [])
+    assert source.columns == ("a", "b", "species", "features")
+    assert len(source) == 3  # an empty line is no row
+    taken = source.take(np.array([0, 2]), ["features", "a", "species", "b"])
+    np.testing.assert_array_equal(taken["features"], np.array([[2, 1], [6, 5]], dtype=np.float32))
+    assert np.asarray(taken["features"]).dtype == np.float32
+    assert np.asarray(taken["a"]).dtype == np.int64
+    assert taken["species"] == ["setosa", "setosa"]
+    assert taken["b"] == ["2", "6"]
+    source.close()
+
+
+def test_csv_vectors_are_float64_unless_told(tmp_path: Path) -> None:
+    _write(tmp_path, _FLOWERS)
+    source = Csv(path="table.csv", columns={"features": ["a", "b"]}).open(tmp_path, [])
+    assert _take(source, [1], "features").tolist() == [[3.0, 4.5]]
+    assert _take(source, [2], "features").dtype == np.float64
+
+
+_CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(
+    rows=st.lists(st.tuples(_CELLS, _CELLS), min_size=1, max_size=12),
+    delimiter=st.sampled_from([",", ";", "\t"]),
+    data=st.data(),
+)
+def test_csv_gives_back_what_was_written(
+    tmp_path: Path, rows: list[tuple[str, str]], delimiter: str, data: st.DataObject
+) -> None:
+    """Quotes, delimiters and line breaks inside fields are where line-counting readers lose their place."""
+    with (tmp_path / "table.csv").open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream, delimiter=delimiter).writerows([("a", "b"), *rows])
+    source = Csv(path="table.csv", delimiter=delimiter).open(tmp_path, [])
+    assert len(source) == len(rows)
+    wanted = sorted(data.draw(st.sets(st.integers(0, len(rows) - 1), min_size=1)))
+    assert _take(source, wanted, "b") == [rows[row][1] for row in wanted]
+    source.rewind()
+    assert _take(source, [0], "a") == [rows[0][0]]
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters", "message"),
+    [
+        ("a,b\n1,2\n3\n", {}, "row 1 has 1 fields, the first line 2"),
+        ("a,b\n1,2\n3,x\n", {"dtypes": {"b": "float32"}}, "row 1, column 'b': 'x' is not a float32 number"),
+        ("a,b\n1,2\n3,300\n", {"dtypes": {"b": "uint8"}}, "row 1, column 'b': '300' is not a uint8 number"),
+        ("a,b\n1,2\n3,1.5\n", {"dtypes": {"b": "int64"}}, "row 1, column 'b': '1.5' is not a int64 number"),
+        ("a,b\n1,2\n3,\n", {"columns": {"f": ["a", "b"]}}, "row 1, column 'b': '' is not a float64 number"),
+        ("a,b\n1,2\n", {"columns": {"f": ["a", "bb"]}}, "no column 'bb'; did you mean 'b'"),
+        ("a,b\n1,2\n", {"dtypes": {"c": "int8"}}, "no column 'c'; columns: a, b"),
+        ("a,a\n1,2\n", {}, "names 'a' twice"),
+        ("", {}, "is empty; the first line names the columns"),
+    ],
+)
+def test_csv_mistakes_name_the_row(tmp_path: Path, text: str, parameters: dict[str, Any], message: str) -> None:
+    _write(tmp_path, text)
+
+    def read() -> None:
+        source = Csv(path="table.csv", **parameters).open(tmp_path, [])
+        source.take(np.arange(len(source)), source.columns)
+
+    with pytest.raises(DatasetError, match=message):
+        read()
+
+
+def test_csv_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_bytes(b"a,b\n\xff\xfe,1\n")
+    with pytest.raises(DatasetError, match="cannot be read as CSV"):
+        Csv(path="table.csv").open(tmp_path, [])
+
+
+def test_csv_is_verified_before_use(tmp_path: Path) -> None:
+    path = _write(tmp_path, _FLOWERS)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    Csv(path="table.csv", sha256=digest).open(tmp_path, []).close()
+    _write(tmp_path, _FLOWERS + "7,8,setosa\n")
+    with pytest.raises(IntegrityError, match="sha256 is"):
+        Csv(path="table.csv", sha256=digest).open(tmp_path, [])
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """25 rows in row groups of 10."""
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    count = 25
+    columns = {
+        "a": pa.array(range(count), pa.int32()),
+        "b": pa.array([row / 2 for row in range(count)], pa.float32()),
+        "species": pa.array([f"s{row % 3}" for row in range(count)]).dictionary_encode(),
+        "image": pa.array([{"bytes": bytes([row]), "path": f"{row}.jpg"} for row in range(count)]),
+        "vector": pa.array([[row, row + 1.0] for row in range(count)], pa.list_(pa.float32())),
+        "matrix": pa.array([[[row, 1], [2, 3], [4, 5]] for row in range(count)], pa.list_(pa.list_(pa.int16()))),
+        "fixed": pa.array([[row] * 4 for row in range(count)], pa.list_(pa.uint8(), 4)),
+        "ragged": pa.array([[1.0] * (row % 3) for row in range(count)]),
+    }
+    parquet.write_table(pa.table(columns), tmp_path / "table.parquet", row_group_size=10)
+    return tmp_path / "table.parquet"
+
+
+def test_parquet_columns(table: Path) -> None:
+    source = Parquet(path="table.parquet", columns={"features": ["b", "a"]}).open(table.parent, [])
+    assert len(source) == 25
+    assert source.columns == (
+        *("a", "b", "species", "image.bytes", "image.path", "vector", "matrix", "fixed", "ragged", "features"),
+    )
+    rows = [0, 8, 9, 10, 24]
+    taken = source.take(np.array(rows), source.columns)
+    assert np.asarray(taken["a"]).dtype == np.int32
+    assert list(taken["a"]) == rows
+    assert taken["species"] == [f"s{row % 3}" for row in rows]
+    assert taken["image.bytes"] == [bytes([row]) for row in rows]
+    np.testing.assert_array_equal(taken["vector"], np.array([[row, row + 1] for row in rows], dtype=np.float32))
+    assert np.asarray(taken["matrix"]).shape == (5, 3, 2)
+    assert np.asarray(taken["matrix"])[4].tolist() == [[24, 1], [2, 3], [4, 5]]
+    assert np.asarray(taken["fixed"]).tolist() == [[row] * 4 for row in rows]
+    assert [len(item) for item in taken["ragged"]] == [row % 3 for row in rows]
+    np.testing.assert_array_equal(taken["features"], np.array([[row / 2, row] for row in rows]))
+    source.close()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(steps=st.lists(st.sets(st.integers(0, 24), min_size=1), max_size=3))
+def test_parquet_rows_across_row_groups(table: Path, steps: list[set[int]]) -> None:
+    source = Parquet(path="table.parquet").open(table.parent, [])
+    for rows in steps:
+        assert list(_take(source, sorted(rows), "a")) == sorted(rows)
+        assert np.asarray(_take(source, sorted(rows), "vector"))[:, 0].tolist() == sorted(rows)
+    source.close()
+
+
+def test_parquet_without_a_value_names_the_row(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table({"a": [1, 2, 3, None]}), tmp_path / "table.parquet", row_group_size=2)
+    source = Parquet(path="table.parquet").open(tmp_path, [])
+    assert list(_take(source, [0, 1], "a")) == [1, 2]
+    with pytest.raises(DatasetError, match="row 3 has no value in column 'a'"):
+        _take(source, [2], "a")
+
+
+def test_parquet_mistakes_are_clear(table: Path) -> None:
+    with pytest.raises(DatasetError, match="no column 'spezies'; did you mean 'species'"):
+        _take(Parquet(path="table.parquet").open(table.parent, []), [0], "spezies")
+    grouped = Parquet(path="table.parquet", columns={"f": ["a", "species"]}).open(table.parent, [])
+    with pytest.raises(DatasetError, match="column 'f' groups columns that are not single numbers"):
+        _take(grouped, [0], "f")
+    (table.parent / "text.parquet").write_text("no table")
+    with pytest.raises(DatasetError, match=r"text\.parquet: not a Parquet file"):
+        Parquet(path="text.parquet").open(table.parent, [])
+
+
+def test_a_damaged_row_group_is_one_clear_error(table: Path) -> None:
+    data = bytearray(table.read_bytes())
+    for position in range(4, 400):
+        data[position] = 0xFF
+    table.write_bytes(data)
+    source = Parquet(path="table.parquet").open(table.parent, [])
+    with pytest.raises(DatasetError, match="rows 0 to 9, column 'a' cannot be read"):
+        _take(source, [0], "a")

@@ -1,0 +1,171 @@
+"""Top-k accuracy with its interval, and errors of quantities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.stats import binomtest
+from sklearn.metrics import (
+    mean_absolute_error,
+    root_mean_squared_error,
+    top_k_accuracy_score,
+)
+
+from pytest_mlscope.components.metrics.base import Metric, MetricValue
+from pytest_mlscope.components.metrics.regression import MeanAbsoluteError, RootMeanSquaredError
+from pytest_mlscope.components.metrics.top_k import Top1, Top5, TopK
+from pytest_mlscope.components.metrics.wilson import wilson_interval
+from pytest_mlscope.components.postprocessing.classes import TopK as TopKStep
+from pytest_mlscope.errors import DatasetError, PreprocessingError
+
+
+def _value(metric: Metric, outputs: Any, labels: Any, errors: int = 0) -> MetricValue:
+    state = metric.start()
+    state.update(np.asarray(outputs), np.asarray(labels))
+    state.count_errors(errors)
+    return state.result()
+
+
+@given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.999))
+def test_the_wilson_interval_is_scipys(trial: tuple[int, int], confidence: float) -> None:
+    """An independent implementation of the same published formula."""
+    successes, n = trial
+    expected = binomtest(successes, n).proportion_ci(confidence_level=confidence, method="wilson")
+    np.testing.assert_allclose(wilson_interval(successes, n, confidence=confidence), expected, atol=1e-9)
+
+
+@given(st.integers(1, 10**4).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_wilson_interval_holds_the_proportion_and_stays_within_bounds(trial: tuple[int, int]) -> None:
+    successes, n = trial
+    lower, upper = wilson_interval(successes, n)
+    assert 0.0 <= lower <= successes / n <= upper <= 1.0
+
+
+@pytest.mark.parametrize("arguments", [(1, 0), (-1, 3), (4, 3)])
+def test_the_wilson_interval_of_impossible_counts_is_refused(arguments: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="successes in"):
+        wilson_interval(*arguments)
+
+
+_SCORES_AND_LABELS = st.tuples(st.integers(1, 20), st.integers(6, 9)).flatmap(
+    lambda shape: st.tuples(
+        # Few distinct values make many ties.
+        hnp.arrays(np.float32, shape, elements=st.integers(0, 3)),
+        hnp.arrays(np.int64, shape[0], elements=st.integers(0, shape[1] - 1)),
+        st.integers(1, 6),
+    )
+)
+
+
+@given(_SCORES_AND_LABELS)
+def test_scores_and_ranked_classes_give_the_same_accuracy(case: tuple[Any, Any, int]) -> None:
+    """Whether a manifest ranks with the top_k step or leaves scores must not change the number."""
+    scores, labels, k = case
+    ranked = TopKStep(k=k).apply_batch(scores)
+    expected = np.mean([label in row for label, row in zip(labels, ranked)])
+    assert _value(TopK(k=k), scores, labels).value == pytest.approx(expected)
+    assert _value(TopK(k=k), ranked, labels).value == pytest.approx(expected)
+
+
+def test_top_k_without_ties_is_scikit_learns() -> None:
+    generator = np.random.default_rng(0)
+    scores, labels = generator.normal(size=(500, 10)), generator.integers(0, 10, 500)
+    for metric, k in ((Top1(), 1), (Top5(), 5), (TopK(k=3), 3)):
+        expected = top_k_accuracy_score(labels, scores, k=k, labels=range(10))
+        result = _value(metric, scores, labels)
+        assert result.value == pytest.approx(expected)
+        assert result.n == 500
+        assert result.interval == wilson_interval(round(expected * 500), 500)
+
+
+def test_batches_add_up() -> None:
+    generator = np.random.default_rng(1)
+    scores, labels = generator.normal(size=(100, 10)), generator.integers(0, 10, 100)
+    state = Top1().start()
+    for start in range(0, 100, 7):
+        state.update(scores[start : start + 7], labels[start : start + 7])
+    assert state.result() == _value(Top1(), scores, labels)
+
+
+def test_rows_without_a_prediction_count_as_wrong() -> None:
+    result = _value(Top1(), [[0.0, 1.0], [0.0, 1.0]], [1, 1], errors=2)
+    assert (result.value, result.n) == (0.5, 4)
+
+
+@pytest.mark.parametrize("metric", [Top1(), TopK(k=2)])
+def test_scores_that_are_no_numbers_are_never_right(metric: Metric) -> None:
+    """argmax takes NaN for the largest: a model that gives nothing but NaN must not score."""
+    assert _value(metric, np.full((4, 3), np.nan), [0, 0, 1, 2]).value == 0.0
+
+
+def test_predicted_class_numbers_are_compared_directly() -> None:
+    assert _value(Top1(), [3, 1, 2, 2], [3, 1, 0, 2]).value == 0.75
+
+
+def test_scores_with_trailing_ones_are_scores() -> None:
+    assert _value(Top1(), np.array([[0.0, 1.0]]).reshape(1, 2, 1, 1), [1]).value == 1.0
+
+
+def test_labels_may_have_a_dimension_of_one() -> None:
+    assert _value(Top1(), [[0.0, 1.0], [1.0, 0.0]], [[1], [1]]).value == 0.5
+
+
+@pytest.mark.parametrize(
+    ("metric", "outputs", "labels", "error", "message"),
+    [
+        (Top5(), [[0.1, 0.9]], [0], PreprocessingError, "needs at least 5 classes, the output has 2"),
+        (Top5(), [[1, 2]], [0], PreprocessingError, "needs 5 ranked classes a row, the output has 2"),
+        (Top5(), [1], [0], PreprocessingError, "needs 5 ranked classes a row, the output has 1"),
+        (Top1(), [[0.1, 0.9]], [2], DatasetError, "class number 2 is a label, the output has 2"),
+        (Top1(), [[0.1, 0.9]], [-1], DatasetError, "class number -1 is a label"),
+        (Top1(), [[0.1, 0.9]], [0.5], DatasetError, "labels must be class numbers or names, not float64"),
+        (Top1(), [0.1], [0], PreprocessingError, r"needs scores of shape \(batch, classes\)"),
+        (MeanAbsoluteError(), [[1.0, 2.0]], [1.0], DatasetError, r"the output has shape \(1, 2\), the labels \(1,\)"),
+        (MeanAbsoluteError(), [1.0], ["a"], DatasetError, "labels must be numbers"),
+    ],
+)
+def test_outputs_and_labels_that_do_not_belong_together_are_refused(
+    metric: Metric, outputs: Any, labels: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=f"metric '{metric.name}': {message}"):
+        _value(metric, outputs, labels)
+
+
+_QUANTITIES = st.integers(1, 30).flatmap(
+    lambda n: st.tuples(*[hnp.arrays(np.float64, n, elements=st.floats(-1e6, 1e6))] * 2)
+)
+
+
+@given(_QUANTITIES)
+def test_errors_of_quantities_are_scikit_learns(case: tuple[Any, Any]) -> None:
+    outputs, labels = case
+    assert _value(MeanAbsoluteError(), outputs, labels).value == pytest.approx(mean_absolute_error(labels, outputs))
+    assert _value(RootMeanSquaredError(), outputs, labels).value == pytest.approx(
+        root_mean_squared_error(labels, outputs), abs=1e-9
+    )
+
+
+def test_a_column_of_outputs_is_not_broadcast_against_labels() -> None:
+    """(n, 1) minus (n,) would be (n, n) in numpy, and its mean a wrong number without a word."""
+    assert _value(MeanAbsoluteError(), [[1.0], [2.0], [3.0]], [1.0, 2.0, 3.0]).value == 0.0
+
+
+def test_half_precision_sums_do_not_overflow() -> None:
+    outputs = np.full((100, 1), 300.0, dtype=np.float16)
+    assert _value(RootMeanSquaredError(), outputs, np.zeros(100, dtype=np.float16)).value == pytest.approx(300.0)
+
+
+def test_rows_without_a_prediction_are_left_out_of_errors_of_quantities() -> None:
+    assert _value(MeanAbsoluteError(), [1.0, 3.0], [0.0, 0.0], errors=5) == MetricValue(2.0, 2)
+
+
+@pytest.mark.parametrize("metric", [Top1(), MeanAbsoluteError(), RootMeanSquaredError()])
+def test_no_rows_give_no_number(metric: Metric) -> None:
+    result = metric.start().result()
+    assert np.isnan(result.value)
+    assert result.n == 0
