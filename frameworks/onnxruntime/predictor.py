@@ -39,8 +39,10 @@ def _choice(options: Any, name: str, choices: Dict[str, Any], default: str) -> s
     return str(value)
 
 
-def _dtype(element_type: str) -> str:
-    return _DTYPES.get(element_type, element_type[len("tensor(") : -1])
+def _dtype(element_type: str) -> Any:
+    name = _DTYPES.get(element_type, element_type[len("tensor(") : -1])
+    # A type numpy lacks, such as bfloat16, is left for ONNX Runtime to check.
+    return numpy.dtype(getattr(numpy, name, object))
 
 
 class _Model(LoadedModel):
@@ -72,7 +74,7 @@ class _Model(LoadedModel):
             values.append(value)
         for name in self._outputs:
             example = shown[name]
-            if isinstance(example, numpy.ndarray) and example.dtype != object and example.size:
+            if isinstance(example, numpy.ndarray) and not example.dtype.hasobject and example.size:
                 value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(list(example.shape), example.dtype, device, 0)
                 binding.bind_ortvalue_output(name, value)
                 values.append(value)
@@ -103,9 +105,8 @@ class _Model(LoadedModel):
         if inputs.keys() != self._dtypes.keys():
             raise ValueError("inputs {} given; the model has {}".format(sorted(inputs), sorted(self._dtypes)))
         for name, array in inputs.items():
-            wanted = self._dtypes[name]
-            if wanted != "object" and array.dtype.name != wanted:
-                raise ValueError("input {!r} is {}; the model wants {}".format(name, array.dtype.name, wanted))
+            if array.dtype != self._dtypes[name] and not self._dtypes[name].hasobject:
+                raise ValueError("input {!r} is {}; the model wants {}".format(name, array.dtype, self._dtypes[name]))
 
 
 class FrameworkPredictor(Predictor):

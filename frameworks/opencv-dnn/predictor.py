@@ -20,7 +20,7 @@ class _Model(LoadedModel):
     def __init__(self, file_name: str, net: Any, request: LoadRequest, resolved: Dict[str, Any]) -> None:
         self._file_name = file_name
         self._net = net
-        self._dtypes = {description.name: description.dtype for description in request.inputs}
+        self._dtypes = {description.name: numpy.dtype(description.dtype) for description in request.inputs}
         self._outputs = list(request.outputs)
         self.resolved = resolved
 
@@ -56,10 +56,8 @@ class _Model(LoadedModel):
         if set(inputs) != set(self._dtypes):
             raise ValueError("inputs {} given; the manifest has {}".format(sorted(inputs), sorted(self._dtypes)))
         for name, array in inputs.items():
-            if array.dtype.name != self._dtypes[name]:
-                raise ValueError(
-                    "input {!r} is {}; the model wants {}".format(name, array.dtype.name, self._dtypes[name])
-                )
+            if array.dtype != self._dtypes[name]:
+                raise ValueError("input {!r} is {}; the model wants {}".format(name, array.dtype, self._dtypes[name]))
             self._net.setInput(numpy.ascontiguousarray(array), name)
 
     def _forward(self) -> Any:

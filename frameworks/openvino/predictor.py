@@ -25,7 +25,7 @@ class _Model(LoadedModel):
         self._inputs = inputs
         self._outputs = {name: outputs[name] for name in request.outputs}
         self._request = compiled.create_infer_request()
-        self._dtypes = {name: compiled.input(index).element_type for name, index in inputs.items()}
+        self._dtypes = {name: compiled.input(index).element_type.to_dtype() for name, index in inputs.items()}
         self.resolved = {}
 
     def predict(self, inputs: Tensors) -> Tensors:
@@ -63,9 +63,10 @@ class _Model(LoadedModel):
         kept = []
         for name, index in self._inputs.items():
             array = inputs[name]
-            wanted = self._dtypes[name].to_dtype()
-            if array.dtype != wanted:
-                raise ValueError("input {!r} is {}; the model wants {}".format(name, array.dtype.name, wanted.name))
+            if array.dtype != self._dtypes[name]:
+                raise ValueError(
+                    "input {!r} is {}; the model wants {}".format(name, array.dtype, numpy.dtype(self._dtypes[name]))
+                )
             if not (array.flags.c_contiguous and array.flags.writeable):
                 array = numpy.array(array, order="C")  # OpenVINO borrows only memory of this kind
             try:

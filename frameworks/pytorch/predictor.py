@@ -45,7 +45,7 @@ class _Model(LoadedModel):
     def __init__(self, program: _Program, request: LoadRequest) -> None:
         self._program = program
         self._file_name = os.path.basename(request.files["model"])
-        self._dtypes = {description.name: description.dtype for description in request.inputs}
+        self._dtypes = {description.name: numpy.dtype(description.dtype) for description in request.inputs}
         self._outputs = list(request.outputs)
         self._device = request.device
         self._inference = torch.inference_mode()
@@ -110,10 +110,8 @@ class _Model(LoadedModel):
         tensors = []
         for name in self._program.arguments:
             array = inputs[name]
-            if array.dtype.name != self._dtypes[name]:
-                raise ValueError(
-                    "input {!r} is {}; the model wants {}".format(name, array.dtype.name, self._dtypes[name])
-                )
+            if array.dtype != self._dtypes[name]:
+                raise ValueError("input {!r} is {}; the model wants {}".format(name, array.dtype, self._dtypes[name]))
             # A copy: a program may work in place, and the arrays are the caller's.
             tensors.append(torch.tensor(array, device=self._device))
         return tensors

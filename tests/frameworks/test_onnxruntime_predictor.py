@@ -1,0 +1,103 @@
+"""What is ONNX Runtime's own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_mlscope.host.predictor import TensorDescription, Unsupported
+
+ROOT = Path(__file__).parents[2]
+COUNT_THREADS = """
+import os, sys
+sys.path[:0] = [{root!r}, {tests!r}]
+from conftest import import_predictor
+from pytest_mlscope.host.predictor import LoadRequest, TensorDescription
+predictor = import_predictor("onnxruntime").FrameworkPredictor()
+before = len(os.listdir("/proc/self/task"))
+model = predictor.load(LoadRequest({files!r}, "CPUExecutionProvider", "fp32", {threads}, 1,
+    [TensorDescription("features", "float32", [None, 16])], ["scores"], {{}}))
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.fixture
+def subject(release: Callable[[str], Any]) -> Any:
+    return release("onnxruntime")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in Linux' /proc")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_session_starts_the_threads_asked_for(subject: Any, threads: int) -> None:
+    """The calling thread computes too, so a pool of n has n - 1 threads of its own."""
+    program = COUNT_THREADS.format(
+        root=str(ROOT), tests=str(ROOT / "tests/frameworks"), files=subject.files, threads=threads
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ)
+    assert int(done.stdout) == threads - 1
+
+
+@pytest.mark.parametrize("level", ["disable", "basic", "extended", "all"])
+def test_graph_optimization_is_obeyed(subject: Any, batch: Any, perceptron: Any, level: str) -> None:
+    model = subject.load(options={"graph_optimization": level})
+    assert f"_{level}" in model.resolved["graph_optimization"].lower()
+    np.testing.assert_allclose(model.predict({"features": batch(2)})["scores"], perceptron(batch(2)), atol=1e-4)
+
+
+def test_an_unknown_optimization_is_refused_with_the_known_ones(subject: Any) -> None:
+    with pytest.raises(ValueError, match=r"graph_optimization.*'most'.*disable, basic, extended, all"):
+        subject.load(options={"graph_optimization": "most"})
+
+
+def test_parallel_execution_takes_its_threads(subject: Any, batch: Any, perceptron: Any) -> None:
+    model = subject.load(options={"execution_mode": "parallel", "inter_op_threads": 2})
+    assert model.resolved["inter_op_threads"] == 2
+    assert model.resolved["execution_mode"].endswith("PARALLEL")
+    np.testing.assert_allclose(model.predict({"features": batch(2)})["scores"], perceptron(batch(2)), atol=1e-4)
+
+
+def test_the_frameworks_default_thread_count_has_no_number(subject: Any) -> None:
+    assert subject.load(threads=None).resolved["threads"] is None
+
+
+def test_a_16_bit_model_is_not_fp32(subject: Any, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    half = onnx.TensorProto.FLOAT16
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Relu", ["x"], ["y"])],
+        "half",
+        [onnx.helper.make_tensor_value_info("x", half, ["n", 4])],
+        [onnx.helper.make_tensor_value_info("y", half, ["n", 4])],
+    )
+    path = tmp_path / "half.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), path)
+    half_input = [TensorDescription("x", "float16", [None, 4])]
+    with pytest.raises(Unsupported, match="16-bit"):
+        subject.load(files={"model": str(path)}, inputs=half_input, outputs=["y"])
+    model = subject.load(files={"model": str(path)}, inputs=half_input, outputs=["y"], precision="framework_default")
+    assert model.predict({"x": np.ones((2, 4), np.float16)})["y"].dtype == np.float16
+
+
+def test_outputs_whose_shape_depends_on_the_data_are_bound(subject: Any, tmp_path: Path) -> None:
+    """Memory is allocated at the shape the bound batch gives, an empty result included."""
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("NonZero", ["x"], ["y"])],
+        "nonzero",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n"])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.INT64, [1, "found"])],
+    )
+    path = tmp_path / "nonzero.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), path)
+    model = subject.load(files={"model": str(path)}, inputs=[TensorDescription("x", "float32", [None])], outputs=["y"])
+    for values, expected in (([0, 2, 3], [[1, 2]]), ([0, 0, 0], [[]])):
+        bound = model.bind({"x": np.array(values, np.float32)})
+        bound.run()
+        np.testing.assert_array_equal(bound.outputs()["y"], expected)

@@ -1,0 +1,71 @@
+"""What is OpenVINO's own: it replaces what it cannot give, and must not get away with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_mlscope.host.predictor import Unsupported
+
+pytestmark = pytest.mark.frameworks
+
+
+@pytest.fixture
+def subject(release: Callable[[str], Any]) -> Any:
+    return release("openvino")
+
+
+@pytest.fixture
+def capabilities(subject: Any) -> list[str]:
+    openvino = pytest.importorskip("openvino")
+    found: list[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return found
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_precision_is_given_or_refused(
+    subject: Any, capabilities: list[str], perceptron: Any, batch: Any, precision: str
+) -> None:
+    """Where the processor lacks it OpenVINO takes another one without a word."""
+    if precision.upper() in capabilities:
+        model = subject.load(precision=precision)
+        assert model.resolved["precision"] == precision
+        difference = np.abs(model.predict({"features": batch(8)})["scores"] - perceptron(batch(8))).max()
+        assert 1e-4 < difference < 0.5
+    else:
+        with pytest.raises(Unsupported, match=f"{precision} was asked for and OpenVINO resolved it to"):
+            subject.load(precision=precision)
+
+
+def test_the_default_precision_is_reported_as_what_it_is(subject: Any, capabilities: list[str]) -> None:
+    resolved = subject.load(precision="framework_default").resolved["precision"]
+    assert resolved == ("fp16" if "FP16" in capabilities else "bf16" if "BF16" in capabilities else "fp32")
+
+
+def test_more_threads_than_there_are_is_refused(subject: Any) -> None:
+    threads = 4 * (os.cpu_count() or 1)
+    with pytest.raises(Unsupported, match=f"{threads} threads were asked for and OpenVINO takes"):
+        subject.load(threads=threads)
+
+
+@pytest.mark.parametrize("pinning", [True, False])
+def test_pinning_is_obeyed(subject: Any, pinning: bool) -> None:
+    assert subject.load(options={"cpu_pinning": pinning}).resolved["cpu_pinning"] is pinning
+
+
+def test_an_intermediate_representation_predicts(subject: Any, perceptron: Any, batch: Any, tmp_path: Path) -> None:
+    """The weights lie elsewhere than beside the .xml, as cached files may."""
+    openvino = pytest.importorskip("openvino")
+    model = openvino.Core().read_model(subject.files["model"])
+    openvino.save_model(model, tmp_path / "perceptron.xml", compress_to_fp16=False)
+    (tmp_path / "elsewhere").mkdir()
+    weights = (tmp_path / "perceptron.bin").rename(tmp_path / "elsewhere" / "weights")
+    loaded = subject.load(files={"model": str(tmp_path / "perceptron.xml"), "weights": str(weights)})
+    np.testing.assert_allclose(
+        loaded.predict({"features": batch(3)})["scores"], perceptron(batch(3)), rtol=1e-5, atol=1e-5
+    )
