@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 COUNT_THREADS = """
 import os, sys
 sys.path[:0] = [{root!r}, {tests!r}]
-from conftest import import_predictor
+from perceptron_models import import_predictor
 from pytest_mlscope.host.predictor import LoadRequest, TensorDescription
 predictor = import_predictor("onnxruntime").FrameworkPredictor()
 before = len(os.listdir("/proc/self/task"))

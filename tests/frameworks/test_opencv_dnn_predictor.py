@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Array
+from perceptron_models import Array
 
 from pytest_mlscope.host.predictor import TensorDescription
 

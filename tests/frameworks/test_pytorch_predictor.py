@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import FEATURES, torch_module
+from perceptron_models import FEATURES, torch_module
 
 from pytest_mlscope.host.predictor import TensorDescription, Unsupported
 

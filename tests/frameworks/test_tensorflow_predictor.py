@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import CLASSES, FEATURES, HIDDEN
+from perceptron_models import CLASSES, FEATURES, HIDDEN
 
 pytestmark = pytest.mark.frameworks
 
