@@ -126,7 +126,7 @@ def test_a_damaged_npz_is_one_clear_error_or_harmless(npz: Path, place: float, v
 def test_a_member_that_is_no_array_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "data.npz", "w") as archive:
         archive.writestr("x.npy", b"not numpy's format")
-    with pytest.raises(DatasetError, match="array 'x' cannot be read"):
+    with pytest.raises(DatasetError, match="array 'x': cannot be read"):
         Npz(path="data.npz").open(tmp_path, [])
 
 

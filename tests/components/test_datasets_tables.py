@@ -186,7 +186,7 @@ def test_parquet_mistakes_are_clear(table: Path) -> None:
     with pytest.raises(DatasetError, match="column 'f' groups columns that are not single numbers"):
         _take(grouped, [0], "f")
     (table.parent / "text.parquet").write_text("no table")
-    with pytest.raises(DatasetError, match=r"text\.parquet: not a Parquet file"):
+    with pytest.raises(DatasetError, match=r"text\.parquet: cannot be read"):
         Parquet(path="text.parquet").open(table.parent, [])
 
 
@@ -196,5 +196,5 @@ def test_a_damaged_row_group_is_one_clear_error(table: Path) -> None:
         data[position] = 0xFF
     table.write_bytes(data)
     source = Parquet(path="table.parquet").open(table.parent, [])
-    with pytest.raises(DatasetError, match="rows 0 to 9, column 'a' cannot be read"):
+    with pytest.raises(DatasetError, match="rows 0 to 9, column 'a': cannot be read"):
         _take(source, [0], "a")

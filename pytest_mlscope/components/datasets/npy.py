@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from pytest_mlscope.components.datasets.base import Column, Dataset, DataSource, InputDescription
 from pytest_mlscope.components.datasets.columns import require_columns, take_rows
+from pytest_mlscope.components.datasets.damage import reading
 from pytest_mlscope.components.datasets.files import FilePath, Sha256, dataset_file
 from pytest_mlscope.errors import DatasetError
 
@@ -21,10 +22,8 @@ class _NpySource(DataSource):
         self._title = ", ".join(path.name for path in paths.values())
         self._arrays: dict[str, NDArray[Any]] = {}
         for column, path in paths.items():
-            try:
+            with reading(str(path)):
                 array = np.load(path, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError, EOFError) as error:
-                raise DatasetError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
             if not isinstance(array, np.ndarray) or not array.ndim:
                 raise DatasetError(f"{path}: is not one array with rows")
             self._arrays[column] = array

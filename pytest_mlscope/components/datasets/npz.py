@@ -13,6 +13,7 @@ from pydantic import Field
 
 from pytest_mlscope.components.datasets.base import Column, Dataset, DataSource, InputDescription
 from pytest_mlscope.components.datasets.columns import require_columns
+from pytest_mlscope.components.datasets.damage import reading
 from pytest_mlscope.components.datasets.files import FilePath, Sha256, dataset_file
 from pytest_mlscope.components.datasets.npz_member import NpzMember
 from pytest_mlscope.errors import DatasetError
@@ -22,10 +23,8 @@ class _NpzSource(DataSource):
     def __init__(self, path: Path, columns: Mapping[str, str] | None) -> None:
         self._path = path
         self._members: dict[str, NpzMember] = {}
-        try:
+        with reading(str(path)):
             self._archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise DatasetError(f"{path}: not an .npz archive: {error}") from None
         try:
             available = [name.removesuffix(".npy") for name in self._archive.namelist() if name.endswith(".npy")]
             if columns is None:

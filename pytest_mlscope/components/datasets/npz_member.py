@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zipfile
-import zlib
+from contextlib import AbstractContextManager
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.components.datasets.columns import take_rows
+from pytest_mlscope.components.datasets.damage import reading
 from pytest_mlscope.errors import DatasetError
 
 # A zip member's local header: 30 fixed bytes, of which the last four give the lengths of the name and the extra field
@@ -90,8 +91,8 @@ class NpzMember:
                 return
             count -= skipped
 
-    def _reading(self) -> _Reading:
-        return _Reading(self._path, self._name)
+    def _reading(self) -> AbstractContextManager[None]:
+        return reading(f"{self._path}: array {self._name!r}")
 
     def rewind(self) -> None:
         self.close()
@@ -101,24 +102,6 @@ class NpzMember:
             self._stream.close()
         self._stream = None
         self._position = 0
-
-
-class _Reading:
-    """Turns what zipfile and numpy raise on a damaged archive into one line."""
-
-    def __init__(self, path: Path, name: str) -> None:
-        self._path = path
-        self._name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(
-            error, (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError)
-        ):
-            message = " ".join(str(error).split())
-            raise DatasetError(f"{self._path}: array {self._name!r} cannot be read: {message}") from None
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from pytest_mlscope.components.datasets.base import Column, Dataset, DataSource, InputDescription
 from pytest_mlscope.components.datasets.columns import take_rows
+from pytest_mlscope.components.datasets.damage import reading
 from pytest_mlscope.components.datasets.files import FilePath, Sha256, dataset_file
 from pytest_mlscope.components.datasets.grouping import ColumnGroups, Grouping
 from pytest_mlscope.errors import CannotRun, DatasetError
@@ -32,15 +33,16 @@ class _ParquetSource(DataSource):
         self._path = path
         self._group = -1
         self._loaded: dict[str, Column] = {}
-        try:
+        with reading(str(path)):
             self._file = parquet.ParquetFile(path)
-        except (self._arrow.ArrowException, OSError) as error:
-            raise DatasetError(f"{path}: not a Parquet file: {' '.join(str(error).split())}") from None
-        metadata = self._file.metadata
-        sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
-        self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         try:
-            self._grouping = Grouping(str(path), _leaves(self._file.schema_arrow, self._arrow), groups)
+            with reading(str(path)):
+                metadata = self._file.metadata
+                sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+                self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+                self._grouping = Grouping(str(path), _leaves(self._file.schema_arrow, self._arrow), groups)
+            if metadata.num_rows != self._starts[-1]:
+                raise DatasetError(f"{path}: says it has {metadata.num_rows} rows, its row groups {self._starts[-1]}")
         except BaseException:
             self.close()
             raise
@@ -74,16 +76,14 @@ class _ParquetSource(DataSource):
 
     def _load(self, group: int, column: str) -> Column:
         parts = self._grouping.parts(column)
-        try:
+        rows = f"rows {self._starts[group]} to {self._starts[group + 1] - 1}"
+        with reading(f"{self._path}: {rows}, column {column!r}"):
             table = self._file.read_row_group(group, columns=list(dict.fromkeys(parts)))
             while any(self._arrow.types.is_struct(field.type) for field in table.schema):
                 table = table.flatten()
-        except (self._arrow.ArrowException, OSError) as error:
-            raise DatasetError(
-                f"{self._path}: rows {self._starts[group]} to {self._starts[group + 1] - 1}, column {column!r} cannot "
-                f"be read: {' '.join(str(error).split())}"
-            ) from None
-        values = [self._values(table.column(part), part, group) for part in parts]
+            values = [self._values(table.column(part), part, group) for part in parts]
+            if any(len(value) != self._starts[group + 1] - self._starts[group] for value in values):
+                raise DatasetError(f"{self._path}: {rows}, column {column!r}: has another number of values")
         if not self._grouping.is_vector(column):
             return values[0]
         if any(not isinstance(value, np.ndarray) or value.ndim != 1 for value in values):
