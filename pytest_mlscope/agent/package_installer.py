@@ -58,7 +58,7 @@ class Uv:
 
     def variables(self) -> dict[str, str]:
         variables = child_variables()
-        return {**uv_variables(pip_configuration()), **variables, "NO_COLOR": "1"}
+        return {**variables, **uv_variables(pip_configuration(), variables), "NO_COLOR": "1"}
 
     def meaningful(self, line: str) -> bool:
         words = ("Resolved", "Prepared", "Installed", "Downloading", "Building", "Built", "warning:", "error:")

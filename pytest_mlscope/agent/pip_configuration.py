@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import os
 import subprocess
@@ -10,9 +11,17 @@ from collections.abc import Mapping
 
 from pytest_mlscope.agent.child_variables import child_variables
 
+_OLDER = {
+    "UV_DEFAULT_INDEX": "UV_INDEX_URL",
+    "UV_INDEX": "UV_EXTRA_INDEX_URL",
+    "HTTPS_PROXY": "https_proxy",
+    "HTTP_PROXY": "http_proxy",
+}
+
 
 @functools.cache
-def _pip_config_list() -> str:
+def pip_config_list() -> str:
+    """pip's configuration files, as ``pip config list`` prints them; asked once, since pip takes half a second."""
     try:
         listing = subprocess.run(
             [sys.executable, "-m", "pip", "config", "list"],
@@ -32,11 +41,11 @@ def pip_configuration() -> dict[str, str]:
     """pip's options for ``pip install``, by their long name: the environment, then ``[install]``, then ``[global]``."""
     options: dict[str, str] = {}
     for section in ("global", "install"):
-        for line in _pip_config_list().splitlines():
+        for line in pip_config_list().splitlines():
             key, _, value = line.partition("=")
             if key.startswith(f"{section}."):
-                # pip prints values by repr, a multi-line one with its newlines escaped.
-                options[key.removeprefix(f"{section}.")] = value.strip("'\"").replace("\\n", " ").strip()
+                # pip prints values by repr; one of several lines is a list.
+                options[key.removeprefix(f"{section}.")] = " ".join(str(ast.literal_eval(value)).split())
     for name, value in os.environ.items():
         if name.startswith("PIP_") and value:
             options[name.removeprefix("PIP_").lower().replace("_", "-")] = value
@@ -48,10 +57,11 @@ def is_true(value: str) -> bool:
     return value.lower() in ("1", "true", "yes", "on", "y", "t")
 
 
-def uv_variables(pip: Mapping[str, str]) -> dict[str, str]:
+def uv_variables(pip: Mapping[str, str], present: Mapping[str, str]) -> dict[str, str]:
     """What pip was told, in uv's words: uv itself reads none of it, and would resolve from other places.
 
     :param pip: as of :func:`pip_configuration`.
+    :param present: variables that are set already, and so are not touched, under their older names neither.
     """
     variables: dict[str, str] = {}
     if "find-links" in pip:
@@ -71,4 +81,4 @@ def uv_variables(pip: Mapping[str, str]) -> dict[str, str]:
         variables["UV_HTTP_TIMEOUT"] = timeout
     if "proxy" in pip:
         variables["HTTPS_PROXY"] = variables["HTTP_PROXY"] = pip["proxy"]
-    return variables
+    return {name: value for name, value in variables.items() if not {name, _OLDER.get(name, name)} & set(present)}

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from toy_framework import MakeFramework, write_wheel
 
-from pytest_mlscope.agent import interpreters, pip_configuration
 from pytest_mlscope.components.framework import FrameworkFolder
 
 
@@ -27,8 +26,6 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
-    pip_configuration._pip_config_list.cache_clear()
-    interpreters.probe.cache_clear()
     return folder
 
 
