@@ -61,9 +61,10 @@ def _evaluator(config: pytest.Config) -> Evaluator:
 def case_evaluation(item: pytest.Item, case: Case) -> CaseEvaluation:
     """The evaluation an item's tests read."""
     try:
-        evaluation = CaseEvaluation(item, case, _evaluator(item.config))
+        evaluator = _evaluator(item.config)
     except MlscopeError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+    evaluation = CaseEvaluation(item, case, evaluator)
     item.stash[CASE_EVALUATION] = evaluation
     return evaluation
 

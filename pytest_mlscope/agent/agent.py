@@ -97,7 +97,7 @@ class Agent:
         timeout = self.settings.timeout
         deadline = time.monotonic() + timeout
         threads = case.threads if isinstance(case.threads, int) else None
-        host = self._pool.get(environment, threads=threads, timeout=timeout)
+        host = self._pool.get(environment, threads=threads, device=device, timeout=timeout)
         request = self._load_request(
             case, artifacts, device, threads, dynamic_batch=environment.framework.description.dynamic_batch
         )

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from pytest_mlscope.agent.environment import Environment
 from pytest_mlscope.agent.host_process import HostProcess
 
-HostKey = tuple[str, str, int | None]
+HostKey = tuple[str, str, int | None, str | None]
 
 
 class HostPool:
@@ -19,14 +19,16 @@ class HostPool:
         self._limit = limit
         self._hosts: OrderedDict[HostKey, HostProcess] = OrderedDict()
 
-    def get(self, environment: Environment, *, threads: int | None, timeout: float) -> HostProcess:
+    def get(self, environment: Environment, *, threads: int | None, device: str, timeout: float) -> HostProcess:
         """A live host of this environment, started when there is none.
 
-        :param threads: the thread count; only where the framework fixes it once a process does it choose the host.
+        :param threads: the thread count, and
+        :param device: the device: they choose the host only where the framework fixes them once a process.
         :raises HostError: when it does not come up.
         """
-        scoped = threads if environment.framework.description.thread_scope == "process" else None
-        key = (str(environment.framework.path), str(environment.python), scoped)
+        once = environment.framework.description.thread_scope == "process"
+        scoped = threads if once else None
+        key = (str(environment.framework.path), str(environment.python), scoped, device if once else None)
         host = self._hosts.get(key)
         if host is not None and not host.alive:
             host.kill()

@@ -200,7 +200,7 @@ class HostProcess:
             raise self._crashed(doing) from None
         except TimeoutError:
             self.kill()
-            limit = f" after {timeout:g} s" if timeout is not None else ""
+            limit = f" after {timeout:.1f} s" if timeout is not None else ""
             raise HostTimeout(
                 f"{self.name}: {doing}: no answer{limit}; the predictor host was killed "
                 "(--mlscope-timeout sets the limit)",

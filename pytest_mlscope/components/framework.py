@@ -39,7 +39,7 @@ class FrameworkDescription(BaseModel):
     precisions: dict[str, list[str]]
     """Hardware target name to the precisions the predictor offers there."""
     thread_scope: Literal["process", "model"] = "model"
-    """``process``: the framework fixes its thread count once a process, so each count has a host of its own."""
+    """``process``: the framework fixes threads and device once a process, so each pair has a host of its own."""
     dynamic_batch: bool = True
     """Whether one loaded model takes any batch size where the model declares a dynamic batch dimension."""
     options: dict[str, str] = Field(default_factory=dict)

@@ -31,7 +31,7 @@ class Manifests:
     def registry(self, session: pytest.Session, folder: Path) -> Registry:
         """What is registered for manifests of a folder. :raises MlscopeError: when a hook returns nonsense."""
         if folder not in self._registries:
-            hook = session.gethookproxy(folder / "any.mlscope.yml")
+            hook = session.gethookproxy(folder)
             self._registries[folder] = build_registry(hook, project=self._config.rootpath)
         return self._registries[folder]
 

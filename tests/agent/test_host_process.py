@@ -285,12 +285,12 @@ def test_the_pool_keeps_hosts_warm_and_replaces_dead_ones(toy: MakeEnvironment) 
     pool = HostPool(limit=2)
     try:
         environment = toy(predict="if len(x) == 1: os._exit(1)")
-        first = pool.get(environment, threads=1, timeout=60)
-        assert pool.get(environment, threads=2, timeout=60) is first
+        first = pool.get(environment, threads=1, device="cpu", timeout=60)
+        assert pool.get(environment, threads=2, device="cpu", timeout=60) is first
         load(first)
         with pytest.raises(HostCrashed):
             predict(first, 1)
-        second = pool.get(environment, threads=1, timeout=60)
+        second = pool.get(environment, threads=1, device="cpu", timeout=60)
         assert second is not first
         assert second.alive
     finally:
@@ -302,12 +302,12 @@ def test_a_framework_that_fixes_threads_once_a_process_has_a_host_for_each_count
     pool = HostPool(limit=2)
     try:
         environment = toy(thread_scope="process", predict="print(os.environ['OMP_NUM_THREADS'], flush=True)")
-        hosts = {threads: pool.get(environment, threads=threads, timeout=60) for threads in (1, 2)}
+        hosts = {threads: pool.get(environment, threads=threads, device="cpu", timeout=60) for threads in (1, 2)}
         assert hosts[1] is not hosts[2]
         load(hosts[2])
         predict(hosts[2], 2)
         assert hosts[2].output() == "2"
-        pool.get(environment, threads=3, timeout=60)
+        pool.get(environment, threads=3, device="cpu", timeout=60)
         assert not hosts[1].alive, "the least recently used host makes room"
     finally:
         pool.close()

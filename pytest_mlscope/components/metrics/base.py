@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import create_model
 
 from pytest_mlscope.components.parameters import Component
 
@@ -83,11 +82,11 @@ def per_sample_metric(
     Rows without a prediction score 0.
     """
 
-    def start(self: Metric) -> MetricState:
-        return _MeanState(score)
+    class PerSampleMetric(Metric):
+        def start(self) -> MetricState:
+            return _MeanState(score)
 
-    metric = create_model(name, __base__=Metric)
-    metric.name = name
-    metric.higher_is_better = higher_is_better
-    metric.start = start  # type: ignore[method-assign]  # the class is made here, so is its method
-    return metric
+    PerSampleMetric.name = name
+    PerSampleMetric.higher_is_better = higher_is_better
+    PerSampleMetric.__name__ = PerSampleMetric.__qualname__ = name
+    return PerSampleMetric

@@ -1,0 +1,148 @@
+"""Runs as a whole: with workers, interrupted, reported, and through the API."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from xml.etree import ElementTree
+
+import pytest
+from linear_suite import Suite
+
+import pytest_mlscope
+from pytest_mlscope.errors import CannotRun, ManifestError, MlscopeError
+
+Run = Callable[..., pytest.RunResult]
+
+
+def read(pytester: pytest.Pytester, name: str = "out.json") -> dict[str, object]:
+    report: dict[str, object] = json.loads((pytester.path / name).read_text())
+    return report
+
+
+def test_workers_bring_everything_home(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
+    suite.framework("other", predict="x = -x")
+    suite.manifest(frameworks=("toy", "other"))
+    result = run("-n2", "--mlscope-json", "out.json")
+    result.assert_outcomes(passed=3, failed=1)
+    evaluations = read(pytester)["evaluations"]
+    assert isinstance(evaluations, list)
+    assert {(e["nodeid"].partition("::")[2], e["outcome"]) for e in evaluations} == {
+        ("test_accuracy[toy]", "passed"),
+        ("test_accuracy[other]", "failed"),
+        ("test_latency[toy]", "passed"),
+        ("test_latency[other]", "passed"),
+    }
+    timed = [e for e in evaluations if e["kind"] == "latency"]
+    assert all(len(e["latency"]["samples_ns"]) >= 11 for e in timed)
+    result.stdout.fnmatch_lines(["*latency*"])
+
+
+def test_a_worker_that_dies_is_no_success(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
+    """xdist can end such a run with "no tests ran" and exit code 0."""
+    pytester.makeconftest(
+        """
+        import os
+
+        def pytest_collection_finish(session):
+            if os.environ.get("PYTEST_XDIST_WORKER"):
+                os._exit(3)
+        """
+    )
+    suite.manifest()
+    result = run("-n1", "--max-worker-restart=0")
+    assert result.ret != pytest.ExitCode.OK
+
+
+def test_an_interrupted_run_writes_what_it_has(suite: Suite, pytester: pytest.Pytester) -> None:
+    suite.framework("slow", predict="time.sleep(600)")
+    suite.manifest(frameworks=("toy", "slow"))
+    command = [sys.executable, "-m", "pytest", "--mlscope", "--mlscope-json", "out.json", "-v", "-m", "accuracy"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    partial = pytester.path / "out.json.partial"
+    deadline = time.monotonic() + 60
+    while not (partial.exists() and partial.stat().st_size):
+        assert time.monotonic() < deadline, process.communicate()
+        time.sleep(0.05)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    report = read(pytester)
+    assert isinstance(report["run"], dict)
+    assert report["run"]["interrupted"] is True
+    assert isinstance(report["evaluations"], list)
+    assert report["evaluations"][0]["outcome"] == "passed"
+
+
+def test_a_killed_run_leaves_its_journal(suite: Suite, pytester: pytest.Pytester) -> None:
+    suite.framework("slow", predict="time.sleep(600)")
+    suite.manifest(frameworks=("toy", "slow"))
+    command = [sys.executable, "-m", "pytest", "--mlscope", "--mlscope-json", "out.json", "-m", "accuracy"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    partial = pytester.path / "out.json.partial"
+    deadline = time.monotonic() + 60
+    while not (partial.exists() and partial.stat().st_size):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert json.loads(partial.read_text().splitlines()[0])["outcome"] == "passed"
+
+
+def test_junit_properties_name_the_numbers(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
+    suite.manifest()
+    run("--junitxml", "junit.xml")
+    properties = {
+        (case.attrib["name"], each.attrib["name"]): each.attrib["value"]
+        for case in ElementTree.parse(pytester.path / "junit.xml").iter("testcase")
+        for each in case.iter("property")
+    }
+    assert properties["test_accuracy[toy]", "mlscope.top1"] == "0.9"
+    assert float(properties["test_latency[toy]", "mlscope.p50_ms"]) > 0
+
+
+def test_a_report_that_cannot_be_written_at_the_end_is_an_error(
+    suite: Suite, run: Run, pytester: pytest.Pytester
+) -> None:
+    pytester.makeconftest(
+        "import os\ndef pytest_runtest_setup(item): os.path.isdir('out.json') or os.mkdir('out.json')\n"
+    )
+    suite.manifest()
+    result = run("--mlscope-json", "out.json", "-m", "accuracy")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*ERROR: *out.json*"])
+    assert (pytester.path / "out.json.partial").stat().st_size
+
+
+def test_the_api_returns_the_same_evaluation(suite: Suite) -> None:
+    path = suite.manifest(matrix="{batch_size: [1, 8]}")
+    evaluation = pytest_mlscope.evaluate(path, framework="toy", batch_size=8)
+    assert evaluation.accuracy is not None
+    assert evaluation.accuracy["top1"] == 0.9
+    assert evaluation.accuracy.n == 40
+    assert evaluation.accuracy.predictions.predicted.shape == (40,)
+    assert evaluation.latency is not None
+    assert evaluation.latency.p50 is not None
+    assert evaluation.latency.throughput > 0
+    assert evaluation.provenance["framework"]["version"] == "1.0"
+    assert pytest_mlscope.evaluate(path, framework="toy", batch_size=8, kinds=["accuracy"]).key == evaluation.key
+    assert pytest_mlscope.evaluate(path, framework="toy", kinds=["accuracy"]).key != evaluation.key
+
+
+def test_the_api_says_what_is_wrong(suite: Suite) -> None:
+    path = suite.manifest(frameworks=("toy",))
+    with pytest.raises(MlscopeError, match=r"no case with framework='none'.*name one of: toy"):
+        pytest_mlscope.evaluate(path, framework="none")
+    with pytest.raises(MlscopeError, match="unknown kind 'speed'; allowed: accuracy, parity, latency"):
+        pytest_mlscope.evaluate(path, kinds=["speed"])  # type: ignore[list-item]  # that is the point
+    with pytest.raises(ManifestError, match="absent"):
+        pytest_mlscope.evaluate(suite.folder / "absent.mlscope.yml")
+    suite.framework("toy", load="raise Unsupported('not on Mondays')")
+    with pytest.raises(CannotRun, match="not on Mondays"):
+        pytest_mlscope.evaluate(path)
