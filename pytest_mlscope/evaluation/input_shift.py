@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from pytest_mlscope.cases.case import STATED
 from pytest_mlscope.errors import PreprocessingError
+from pytest_mlscope.evaluation.pipeline import Samples
 from pytest_mlscope.evaluation.prepared_rows import RowPreparer
 from pytest_mlscope.evaluation.results import InputShift
 from pytest_mlscope.manifest.loaded import LoadedManifest
@@ -34,8 +39,7 @@ def input_shift(manifest: LoadedManifest, variant: str, *, limit: int | None = N
             left, right = stated.read(chunk), other.read(chunk)
             _, in_left, in_right = np.intersect1d(left.rows, right.rows, assume_unique=True, return_indices=True)
             for name in left.inputs:
-                for first, second in zip(in_left, in_right):
-                    a, b = np.asarray(left.inputs[name][first]), np.asarray(right.inputs[name][second])
+                for a, b in _pairs(left.inputs[name], right.inputs[name], in_left, in_right):
                     if a.shape != b.shape:
                         return InputShift(float("nan"), float("nan"), shape_differs=True)
                     difference = np.abs(b.astype(np.float64) - a.astype(np.float64))
@@ -46,3 +50,14 @@ def input_shift(manifest: LoadedManifest, variant: str, *, limit: int | None = N
     if not elements:
         raise PreprocessingError(f"{manifest.path}: no row could be pre-processed both as stated and as {variant!r}")
     return InputShift(total / elements, largest)
+
+
+def _pairs(
+    left: Samples, right: Samples, in_left: NDArray[np.intp], in_right: NDArray[np.intp]
+) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """The same rows of both: all at once where each is one array, else row by row."""
+    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
+        yield left[in_left], right[in_right]
+    else:
+        for first, second in zip(in_left, in_right):
+            yield np.asarray(left[first]), np.asarray(right[second])

@@ -10,10 +10,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.components.datasets.base import DataSource, InputDescription
+from pytest_mlscope.components.datasets.base import Column, DataSource, InputDescription
 from pytest_mlscope.components.datasets.columns import require_columns
+from pytest_mlscope.components.datasets.damage import reading
 from pytest_mlscope.components.datasets.random_rows import Random
-from pytest_mlscope.errors import PreprocessingError
+from pytest_mlscope.errors import DatasetError, PreprocessingError
 from pytest_mlscope.evaluation.labels import LabelReader
 from pytest_mlscope.evaluation.pipeline import Pipeline, Samples
 from pytest_mlscope.evaluation.results import FailedRows
@@ -47,6 +48,7 @@ class RowPreparer:
         # Without a dataset there is still something to time and compare: random arrays that are the inputs already.
         dataset = manifest.dataset or Random(count=RANDOM_ROWS)
         entry = content.dataset or DatasetEntry(source=Random.name)
+        self._title = f"dataset {entry.source}"
         self._inputs = content.inputs
         self._columns = {each.name: entry.inputs.get(each.name, each.name) for each in content.inputs}
         self._label = entry.label if with_labels else None
@@ -58,7 +60,7 @@ class RowPreparer:
         self.source: DataSource = dataset.open(manifest.folder, describe_inputs(content.inputs))
         try:
             wanted = [*self._columns.values(), *([self._label] if self._label else [])]
-            require_columns(f"dataset {entry.source}", wanted, self.source.columns)
+            require_columns(self._title, wanted, self.source.columns)
             self.rows = select_rows(len(self.source), entry.rows, entry.sample)
         except BaseException:
             self.source.close()
@@ -74,7 +76,7 @@ class RowPreparer:
         :raises DatasetError: when a row cannot be read.
         :raises PreprocessingError: when the steps do not give what the manifest says the model takes.
         """
-        columns = self.source.take(rows, self._wanted)
+        columns = self._take(rows)
         failures: dict[int, str] = {}
         inputs: dict[str, Samples] = {}
         failed_by_input: dict[str, dict[int, str]] = {}
@@ -96,6 +98,17 @@ class RowPreparer:
             for each in self._inputs:
                 _check(each, inputs[each.name])
         return PreparedRows(rows, inputs, labels, failed)
+
+    def _take(self, rows: NDArray[np.int64]) -> Mapping[str, Column]:
+        which = f"{self._title}, rows {rows[0]} to {rows[-1]}"
+        with reading(which):
+            columns = self.source.take(rows, self._wanted)
+            lengths = {column: len(columns[column]) for column in self._wanted}
+        for column, length in lengths.items():
+            # Rows that moved up would meet the labels of others.
+            if length != len(rows):
+                raise DatasetError(f"{which}: column {column!r} came with {length} values for {len(rows)} rows")
+        return columns
 
     def __enter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_mlscope.components.datasets.base import Column, Dataset, DataSource, InputDescription
@@ -147,6 +147,7 @@ def _read(loaded: LoadedManifest, **options: Any) -> list[PreparedBatch]:
         return list(reader)
 
 
+@settings(deadline=None)
 @given(
     total=st.integers(1, 50),
     first=st.none() | st.integers(0, 60),
@@ -369,6 +370,33 @@ def test_what_goes_wrong_in_the_thread_is_raised_here(manifest: Callable[..., Lo
     with pytest.raises(DatasetError, match="row 41 cannot be read"):
         read()
     assert seen[:1] == [0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (
+            lambda rows: {"image": np.zeros((len(rows[1:]), 2, 2), np.uint8), "label": rows},
+            "rows 1 to 2: column 'image' came with 1 values for 2 rows",
+        ),
+        (lambda rows: {"label": rows}, "dataset given, rows 1 to 2: cannot be read: 'image'"),
+        (lambda rows: 1 / 0, "dataset given, rows 1 to 2: cannot be read: division by zero"),
+    ],
+)
+def test_a_dataset_that_does_not_do_as_it_should_is_named(
+    manifest: Callable[..., LoadedManifest], answer: Callable[[Any], Any], message: str
+) -> None:
+    """Third-party code: fewer values than rows would put labels beside other rows' images."""
+
+    class Wrong(_Source):
+        def take(self, rows: NDRows, columns: Sequence[str]) -> Mapping[str, Column]:
+            taken: Mapping[str, Column] = answer(rows)
+            return taken
+
+    loaded = manifest(dataset={"rows": "1:3"})
+    _Given.made = lambda: Wrong({"image": np.zeros(100), "label": np.zeros(100)}, None)
+    with pytest.raises(DatasetError, match=message):
+        _read(loaded, batch_rows=4)
 
 
 def test_a_missing_library_is_no_failed_row(manifest: Callable[..., LoadedManifest]) -> None:
