@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from toy_framework import MakeFramework, write_wheel
 
 from pytest_mlscope.components.framework import FrameworkFolder
+from tests.agent.toy_framework import MakeFramework, write_wheel
 
 
 @pytest.fixture

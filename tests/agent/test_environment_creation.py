@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from toy_framework import MakeFramework, write_wheel
 
 from pytest_mlscope.agent import interpreters, package_installation
 from pytest_mlscope.agent.environment_creation import create_environment
@@ -23,6 +22,7 @@ from pytest_mlscope.agent.package_installer import Uv, find_uv
 from pytest_mlscope.agent.provisioned_environment import MARKER, list_environments, remove_environment
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.errors import EnvironmentCreationError, MlscopeError
+from tests.agent.toy_framework import MakeFramework, write_wheel
 
 # The installer that is quicker where it is there; what is tested with it does not depend on which it is.
 QUICK: InstallerChoice = "uv" if find_uv() else "pip"

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from toy_framework import MakeFramework
 
 from pytest_mlscope.agent.environment_search import find_environment
 from pytest_mlscope.agent.provisioned_environment import MARKER, environment_key
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.errors import CannotRun
+from tests.agent.toy_framework import MakeFramework
 
 PYTEST_VERSION = importlib.metadata.version("pytest")
 SERIES = ".".join(platform.python_version_tuple()[:2])

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_framework import MakeFramework
 
 from pytest_mlscope.agent import pip_configuration
 from pytest_mlscope.agent.interpreters import how_to_get, python_fits
 from pytest_mlscope.agent.lock_file import locked_version, requirements_in
 from pytest_mlscope.agent.pip_configuration import uv_variables
+from tests.agent.toy_framework import MakeFramework
 
 names = st.from_regex(r"[a-z][a-z0-9]{0,5}(-[a-z0-9]{1,5})?", fullmatch=True)
 versions = st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,3}){0,2}(\+cpu)?", fullmatch=True)

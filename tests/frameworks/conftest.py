@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from perceptron_models import (
+
+from pytest_mlscope.components.framework import FrameworkFolder
+from pytest_mlscope.host.predictor import Predictor
+from tests.frameworks.perceptron_models import (
     BUILDERS,
     CLASSES,
     FEATURES,
@@ -18,9 +21,6 @@ from perceptron_models import (
     Subject,
     import_predictor,
 )
-
-from pytest_mlscope.components.framework import FrameworkFolder
-from pytest_mlscope.host.predictor import Predictor
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ from pytest_mlscope.host.predictor import TensorDescription, Unsupported
 ROOT = Path(__file__).parents[2]
 COUNT_THREADS = """
 import os, sys
-sys.path[:0] = [{root!r}, {tests!r}]
-from perceptron_models import import_predictor
+sys.path.insert(0, {root!r})
+from tests.frameworks.perceptron_models import import_predictor
 from pytest_mlscope.host.predictor import LoadRequest, TensorDescription
 predictor = import_predictor("onnxruntime").FrameworkPredictor()
 before = len(os.listdir("/proc/self/task"))
@@ -37,9 +37,7 @@ def subject(release: Callable[[str], Any]) -> Any:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_session_starts_the_threads_asked_for(subject: Any, threads: int) -> None:
     """The calling thread computes too, so a pool of n has n - 1 threads of its own."""
-    program = COUNT_THREADS.format(
-        root=str(ROOT), tests=str(ROOT / "tests/frameworks"), files=subject.files, threads=threads
-    )
+    program = COUNT_THREADS.format(root=str(ROOT), files=subject.files, threads=threads)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ)
     assert int(done.stdout) == threads - 1
 

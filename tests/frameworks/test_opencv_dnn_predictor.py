@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from perceptron_models import Array
 
 from pytest_mlscope.host.predictor import TensorDescription
+from tests.frameworks.perceptron_models import Array
 
 pytestmark = pytest.mark.frameworks
 

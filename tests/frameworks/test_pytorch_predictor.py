@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from perceptron_models import FEATURES, torch_module
 
 from pytest_mlscope.host.predictor import TensorDescription, Unsupported
+from tests.frameworks.perceptron_models import FEATURES, torch_module
 
 pytestmark = pytest.mark.frameworks
 

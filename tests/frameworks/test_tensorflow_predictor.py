@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from perceptron_models import CLASSES, FEATURES, HIDDEN
+
+from tests.frameworks.perceptron_models import CLASSES, FEATURES, HIDDEN
 
 pytestmark = pytest.mark.frameworks
 

@@ -3,13 +3,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import manifest_samples
 import pytest
 
 from pytest_mlscope.components.registry import Registry
 from pytest_mlscope.errors import ManifestError
 from pytest_mlscope.manifest.load import load_manifest
 from pytest_mlscope.manifest.loaded import LoadedManifest
+from tests.manifest import manifest_samples
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from linear_suite import Suite
 
 # Runs in this process forget what they import; extension modules do not survive being imported twice.
 import pytest_mlscope.session  # noqa: F401
-
-pytest_plugins = ["pytester"]
+from tests.plugin.linear_suite import Suite
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from linear_suite import Suite
+
+from tests.plugin.linear_suite import Suite
 
 Run = Callable[..., pytest.RunResult]
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from linear_suite import Suite
 
 from pytest_mlscope import hookspecs
+from tests.plugin.linear_suite import Suite
 
 Run = Callable[..., pytest.RunResult]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "hooks.md"

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from xml.etree import ElementTree
 
 import pytest
-from linear_suite import Suite
 
 import pytest_mlscope
 from pytest_mlscope.errors import CannotRun, ManifestError, MlscopeError
+from tests.plugin.linear_suite import Suite
 
 Run = Callable[..., pytest.RunResult]
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from synthetic_evaluations import full_run, record
 
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.reports.journal import Journal, read_journal
 from pytest_mlscope.reports.json_report import JsonReport, json_schema, recover, write_json
 from pytest_mlscope.reports.records import ExpandedRecords
 from pytest_mlscope.reports.run_facts import run_facts
+from tests.reports.synthetic_evaluations import full_run, record
 
 DOCS = Path(__file__).parents[2] / "docs" / "json-report.md"
 

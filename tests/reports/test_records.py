@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from jsonschema import Draft202012Validator
-from synthetic_evaluations import accuracy, case, full_run, latency, parity, record
 
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
@@ -26,6 +25,7 @@ from pytest_mlscope.reports.packed import pack, unpack
 from pytest_mlscope.reports.plain import plain
 from pytest_mlscope.reports.records import ExpandedRecords, expand_record, to_record
 from pytest_mlscope.reports.values import number
+from tests.reports.synthetic_evaluations import accuracy, case, full_run, latency, parity, record
 
 ENTRY = Draft202012Validator(json_schema()["properties"]["evaluations"]["items"])
 

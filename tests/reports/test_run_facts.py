@@ -6,13 +6,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from synthetic_evaluations import accuracy as measured_accuracy
-from synthetic_evaluations import case, latency, parity, record
 
 from pytest_mlscope.agent import machine
 from pytest_mlscope.reports import readable
 from pytest_mlscope.reports.junit import junit_properties
 from pytest_mlscope.reports.run_facts import git_facts, run_facts
+from tests.reports.synthetic_evaluations import accuracy as measured_accuracy
+from tests.reports.synthetic_evaluations import case, latency, parity, record
 
 
 def _git(folder: Path, *arguments: str) -> str:

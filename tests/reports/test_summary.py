@@ -8,15 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
-from synthetic_evaluations import accuracy, case, full_run, latency, parity, record
 
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.evaluation.results import InputShift
 from pytest_mlscope.gate.check import Check
 from pytest_mlscope.reports.terminal import Summary
-
-pytest_plugins = ["pytester"]
+from tests.reports.synthetic_evaluations import accuracy, case, full_run, latency, parity, record
 
 
 def _sections(records: list[dict[str, Any]], *, width: int = 80, **options: Any) -> dict[str, list[str]]:
