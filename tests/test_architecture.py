@@ -1,0 +1,157 @@
+"""Imports run one way: a room knows those before it on the line, and no framework is ever in the plugin's process."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "pytest_mlscope"
+FRAMEWORK_MODULES = frozenset({"onnxruntime", "torch", "tensorflow", "keras", "openvino"})
+OPTIONAL_MODULES = frozenset({"sklearn", "PIL", "cv2", "pyarrow", "onnx", "pynvml", "scipy", "xdist"})
+
+# What any room may import, the rooms in the order of the line, and what ties them together on top.
+FLOOR = frozenset({"pytest_mlscope", "errors", "assets", "settings", "options", "hookspecs"})
+LINE = ("components", "manifest", "cases", "items", "host", "agent", "evaluation", "gate", "reports")
+TIE = ("case_evaluation", "controller", "session", "plugin")
+MAY_IMPORT: dict[str, frozenset[str]] = {
+    **dict.fromkeys(FLOOR, frozenset({"errors"})),
+    **{room: FLOOR.union(LINE[:place]) for place, room in enumerate(LINE)},
+    **{room: FLOOR.union(LINE, TIE[:place]) for place, room in enumerate(TIE)},
+    "cli": FLOOR.union(LINE),
+    "errors": frozenset(),
+    "host": frozenset(),
+}
+
+
+class Import(NamedTuple):
+    """One imported module, by its full name."""
+
+    importer: str
+    imported: str
+    place: str
+    deferred: bool
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def import_statements(node: ast.AST, deferred: bool = False) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
+    """Import statements that run, and whether they wait for a function's call."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child, deferred
+        elif isinstance(child, ast.If) and is_type_checking(child):
+            for statement in child.orelse:
+                yield from import_statements(statement, deferred)
+        else:
+            waits = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from import_statements(child, deferred or waits)
+
+
+@cache
+def imports() -> tuple[Import, ...]:
+    sources = sorted(PACKAGE.rglob("*.py"))
+    modules = {module_name(path) for path in sources}
+    found: list[Import] = []
+    for path in sources:
+        for statement, deferred in import_statements(ast.parse(path.read_text("utf-8"), filename=str(path))):
+            place = f"{path.relative_to(ROOT)}:{statement.lineno}"
+            if isinstance(statement, ast.Import):
+                names = [alias.name for alias in statement.names]
+            else:
+                assert statement.level == 0, f"{place}: a relative import"
+                assert statement.module is not None
+                # ``from package import module`` imports the module, ``from module import name`` the module before it.
+                inside = [f"{statement.module}.{alias.name}" for alias in statement.names]
+                names = [name if name in modules else statement.module for name in inside]
+            found.extend(Import(module_name(path), name, place, deferred) for name in names)
+    return tuple(found)
+
+
+def own_imports() -> list[Import]:
+    return [each for each in imports() if each.imported.partition(".")[0] == "pytest_mlscope"]
+
+
+def room(module: str) -> str:
+    """``components`` for ``pytest_mlscope.components.registry``; a module beside the rooms is one by itself."""
+    return module.split(".")[1] if "." in module else module
+
+
+def test_every_room_has_its_place() -> None:
+    rooms = {room(module_name(path)) for path in PACKAGE.rglob("*.py")}
+    assert rooms == set(MAY_IMPORT)
+
+
+def test_imports_run_one_way() -> None:
+    wrong = [
+        f"{each.place}: {room(each.importer)} imports {each.imported}"
+        for each in own_imports()
+        if room(each.importer) != room(each.imported) and room(each.imported) not in MAY_IMPORT[room(each.importer)]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    """Imports inside functions count: a circle that waits for a call is one all the same."""
+    graph: dict[str, set[str]] = {}
+    for each in own_imports():
+        if each.importer != each.imported:
+            graph.setdefault(each.importer, set()).add(each.imported)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
+
+
+@pytest.mark.parametrize(
+    ("modules", "deferred_too"), [(FRAMEWORK_MODULES, True), (OPTIONAL_MODULES, False)], ids=["frameworks", "optional"]
+)
+def test_the_package_names_no_framework_and_defers_what_is_optional(
+    modules: frozenset[str], deferred_too: bool
+) -> None:
+    wrong = [
+        f"{each.place}: {each.imported}"
+        for each in imports()
+        if each.imported.partition(".")[0] in modules and (deferred_too or not each.deferred)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_run_imports_no_framework() -> None:
+    """What a library imports in its turn is not in our sources: only a real evaluation tells."""
+    program = (
+        "import sys, pytest\n"
+        "code = pytest.main(['--mlscope', '-pno:cacheprovider', '-k', 'accuracy and onnxruntime-b1', sys.argv[1]])\n"
+        f"print(int(code), sorted({set(FRAMEWORK_MODULES)!r} & set(sys.modules)))\n"
+    )
+    manifest = ROOT / "model_suites" / "digits" / "digits-cnn.mlscope.yml"
+    done = subprocess.run(
+        [sys.executable, "-c", program, manifest], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.stdout.splitlines()[-1:] == ["0 []"], done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "host").glob("*.py")), ids=lambda path: path.stem)
+def test_the_host_is_python_3_6(path: Path) -> None:
+    """It runs in the framework's interpreter: an old one, with nothing but NumPy and the framework."""
+    tree = ast.parse(path.read_text("utf-8"), filename=str(path), feature_version=(3, 6))
+    allowed = {"numpy", "pkg_resources", *sys.stdlib_module_names} - {"__future__", "dataclasses", "contextvars"}
+    for statement, _ in import_statements(tree):
+        names = [a.name for a in statement.names] if isinstance(statement, ast.Import) else [statement.module or ""]
+        for name in names:
+            assert name.startswith("pytest_mlscope.host") or name.partition(".")[0] in allowed, name
