@@ -10,10 +10,9 @@ from pytest_mlscope.cases.case import Case
 from pytest_mlscope.manifest.dimensions import (
     NAMES,
     Dimensions,
-    criteria,
     dimensions_of,
+    excluded_cells,
     included_cell,
-    selects,
 )
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.schema import Manifest
@@ -66,7 +65,8 @@ def expand(manifest: LoadedManifest) -> list[Case]:
     content = manifest.content
     dimensions = dimensions_of(content)
     written = _written(content, dimensions)
-    excluded = [criteria(selector) for selector in content.matrix.exclude]
+    excluded_outer = excluded_cells(content, before=_OUTER)
+    excluded_inner = excluded_cells(content, among=_OUTER)
     # Ids are put together from halves, which makes the inner loop twice as fast.
     inner = [
         (*values, "".join(map(dict.__getitem__, written[_OUTER:], values)))
@@ -75,15 +75,10 @@ def expand(manifest: LoadedManifest) -> list[Case]:
     cases: list[Case] = []
     for outer in itertools.product(*dimensions.values[:_OUTER]):
         framework, hardware, precision, variant = outer
+        if outer in excluded_outer:
+            continue
         start = "".join(map(dict.__getitem__, written, outer))
-        remaining = [
-            {index - _OUTER: value for index, value in wanted.items() if index >= _OUTER}
-            for wanted in excluded
-            if all(outer[index] == value for index, value in wanted.items() if index < _OUTER)
-        ]
-        here = (
-            [cell for cell in inner if not any(selects(wanted, cell) for wanted in remaining)] if remaining else inner
-        )
+        here = [end for end in inner if (*outer, *end) not in excluded_inner] if excluded_inner else inner
         cases += [
             Case(framework, hardware, precision, threads, batch_size, scenario, variant, start + end, manifest=manifest)
             for threads, batch_size, scenario, end in here

@@ -12,8 +12,8 @@ from pytest_mlscope.manifest.dimensions import (
     criteria,
     devices_in_use,
     dimensions_of,
+    excluded_cells,
     included_cell,
-    selects,
 )
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.schema import CaseSelector
@@ -96,7 +96,7 @@ def check_selector(findings: Findings, path: Path, selector: CaseSelector, value
 def _check_include(findings: Findings) -> None:
     content = findings.content
     dimensions = dimensions_of(content)
-    excluded = [criteria(selector) for selector in content.matrix.exclude]
+    excluded = excluded_cells(content)
     seen: set[tuple[Any, ...]] = set()
     for index, entry in enumerate(content.matrix.include):
         path: Path = ("matrix", "include", index)
@@ -115,7 +115,7 @@ def _check_include(findings: Findings) -> None:
             continue
         cell = included_cell(entry, dimensions)
         in_product = all(value in values for value, values in zip(cell, dimensions.values, strict=True))
-        if cell in seen or (in_product and not any(selects(wanted, cell) for wanted in excluded)):
+        if cell in seen or (in_product and cell not in excluded):
             findings.about(path, "adds a case that is there already; allowed: a further combination")
         seen.add(cell)
         if cell[1] in targets and not supports(findings, *cell[:3]):
@@ -161,9 +161,8 @@ def _has_cases(findings: Findings) -> bool:
     content = findings.content
     if content.matrix.include:
         return True
-    excluded = [criteria(selector) for selector in content.matrix.exclude]
-    cells = itertools.product(*dimensions_of(content).values)
-    return any(not any(selects(wanted, cell) for wanted in excluded) for cell in cells)
+    excluded = excluded_cells(content)
+    return any(cell not in excluded for cell in itertools.product(*dimensions_of(content).values))
 
 
 def check_matrix(findings: Findings) -> None:

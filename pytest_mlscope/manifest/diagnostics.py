@@ -72,7 +72,7 @@ def closest(word: object, names: Sequence[object]) -> str | None:
     """The name that was meant, where one is close."""
     texts = [str(name) for name in names]
     close = difflib.get_close_matches(str(word)[:100], texts, n=1, cutoff=0.6)
-    if not close:
+    if not close and any(text != text.casefold() for text in (str(word)[:100], *texts)):
         folded = {text.casefold(): text for text in texts}
         lowered = difflib.get_close_matches(str(word)[:100].casefold(), list(folded), n=1, cutoff=0.6)
         close = [folded[name] for name in lowered]

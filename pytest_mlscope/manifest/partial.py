@@ -30,56 +30,63 @@ class PartialManifest:
 
     def __init__(self, data: dict[str, Any], removed: set[Path]) -> None:
         """:param removed: paths that are known to be wrong already; nothing more is said about them."""
-        self.removed = set(removed)
-        """Paths of the document that are not in ``content``."""
         self.mistakes: list[SchemaMistake] = []
-        self._unknown_keys: set[Path] = set()
         self._data = data
+        self._unknown_keys: set[Path] = set()
+        self._with_unknown_keys: set[Path] = set()
+        self._removed: set[Path] = set()
+        self._with_removed_entries: set[Path] = set()
+        self._with_removed_parts: set[Path] = set()
+        self._kept: dict[Path, list[int]] = {}
+        for path in removed:
+            self._remove(path)
         self.content = self._validate()
 
     def is_whole(self, *path: str | int) -> bool:
         """Whether nothing at, above or below a path was taken out."""
-        return not any(gone[: len(path)] == path[: len(gone)] for gone in self.removed)
+        return path not in self._with_removed_parts and not self._is_within_removed(path)
 
     def has_all_entries(self, *path: str | int) -> bool:
         """Whether no entry of a mapping or list is missing, whatever is missing inside them."""
-        return not any(
-            gone == path[: len(gone)] or (len(gone) == len(path) + 1 and gone[:-1] == path) for gone in self.removed
-        )
+        return path not in self._with_removed_entries and not self._is_within_removed(path)
 
     def original(self, path: Path) -> Path:
         """The path in the document of a path in ``content``, whose lists may be shorter."""
         result: Path = ()
         for part in path:
-            if isinstance(part, int):
-                gone = {p[-1] for p in self.removed if len(p) == len(result) + 1 and p[:-1] == result}
-                index = -1
-                for _ in range(part + 1):
-                    index += 1
-                    while index in gone:
-                        index += 1
-                part = index
+            if isinstance(part, int) and result in self._kept:
+                kept = self._kept[result]
+                part = kept[part] if part < len(kept) else part
             result += (part,)
         return result
 
+    def _is_within_removed(self, path: Path) -> bool:
+        return any(path[:length] in self._removed for length in range(len(path) + 1))
+
+    def _remove(self, path: Path) -> None:
+        self._removed.add(path)
+        self._with_removed_entries.add(path[:-1])
+        self._with_removed_parts.update(path[:length] for length in range(len(path) + 1))
+
     def _pruned(self, data: Any, path: Path) -> Any:
-        if not self.removed and not self._unknown_keys:
+        if path not in self._with_removed_parts and path not in self._with_unknown_keys:
             return data
         if isinstance(data, dict):
             return {k: self._pruned(v, (*path, k)) for k, v in data.items() if not self._is_out((*path, k))}
         if isinstance(data, list):
-            return [self._pruned(v, (*path, i)) for i, v in enumerate(data) if not self._is_out((*path, i))]
+            self._kept[path] = [index for index in range(len(data)) if not self._is_out((*path, index))]
+            return [self._pruned(data[index], (*path, index)) for index in self._kept[path]]
         return data
 
     def _is_out(self, path: Path) -> bool:
-        return path in self.removed or path in self._unknown_keys
+        return path in self._removed or path in self._unknown_keys
 
     def _validate(self) -> Manifest:
         stood_in: set[str] = set()
         # Each round takes out at least one more level, so this ends.
         for _ in range(MAX_DEPTH * 2):
-            document = self._pruned(self._data, ())
-            document |= {name: _STAND_INS[name] for name in stood_in}
+            self._kept.clear()
+            document = {**self._pruned(self._data, ()), **{name: _STAND_INS[name] for name in stood_in}}
             try:
                 content = Manifest.model_validate(document)
             except ValidationError as error:
@@ -91,16 +98,17 @@ class PartialManifest:
 
     def _take_out(self, mistake: SchemaMistake, stood_in: set[str]) -> None:
         path = mistake.path
-        already_said = any(gone[: len(path)] == path for gone in self.removed)
-        if not already_said and not mistake.silent:
+        if path not in self._with_removed_parts and not mistake.silent:
             self.mistakes.append(mistake)
         if mistake.kind == "unknown key":
             self._unknown_keys.add(path)
+            # An unknown key takes nothing away, but the copy without it has to be made.
+            self._with_unknown_keys.update(path[:length] for length in range(len(path)))
             return
-        self.removed.add(path)
+        self._remove(path)
         # What holds something that it cannot do without goes too.
         if mistake.kind == "missing":
             if len(path) > 1:
-                self.removed.add(path[:-1])
+                self._remove(path[:-1])
             else:
                 stood_in.add(str(path[0]))

@@ -294,19 +294,21 @@ def _single_stream() -> list[Scenario]:
 class Matrix(Section):
     """The dimensions whose product, over the frameworks, gives the cases."""
 
-    hardware: list[str] = Field(default_factory=lambda: ["cpu"], min_length=1)
+    hardware: list[str] = Field(default_factory=lambda: ["cpu"], min_length=1, max_length=256)
     """Hardware targets."""
-    precision: list[Precision] = Field(default_factory=_fp32, min_length=1)
+    precision: list[Precision] = Field(default_factory=_fp32, min_length=1, max_length=64)
     """Precisions; what a framework would choose by itself must be asked for as ``framework_default``."""
-    threads: list[int | Literal["framework_default"]] = Field(default_factory=_one_thread, min_length=1)
+    threads: list[int | Literal["framework_default"]] = Field(
+        default_factory=_one_thread, min_length=1, max_length=4096
+    )
     """Numbers of threads a framework computes with."""
-    batch_size: list[int] = Field(default_factory=lambda: [1], min_length=1)
+    batch_size: list[int] = Field(default_factory=lambda: [1], min_length=1, max_length=4096)
     """Batch sizes; the one the inputs' shapes fix, where they do, unless given."""
-    scenario: list[Scenario] = Field(default_factory=_single_stream, min_length=1)
+    scenario: list[Scenario] = Field(default_factory=_single_stream, min_length=1, max_length=64)
     """How load arrives, under MLPerf's names."""
-    include: list[MatrixEntry] = Field(default_factory=list)
+    include: list[MatrixEntry] = Field(default_factory=list, max_length=10_000)
     """Combinations to add to the product."""
-    exclude: list[CaseSelector] = Field(default_factory=list)
+    exclude: list[CaseSelector] = Field(default_factory=list, max_length=1_000)
     """Combinations to take out of the product, before ``include`` adds any."""
 
 
@@ -336,28 +338,28 @@ class Manifest(Section):
     """What the model is, for readers."""
     license: str | None = None
     """Licence of the model, best as an SPDX identifier."""
-    references: list[Reference] = Field(default_factory=list)
+    references: list[Reference] = Field(default_factory=list, max_length=1_000)
     """Where the model and published figures come from."""
     kinds: list[Kind] | None = Field(default=None, min_length=1)
     """Which tests to make; by default every kind the manifest has what it takes for."""
-    frameworks: dict[str, FrameworkEntry] = Field(min_length=1)
+    frameworks: dict[str, FrameworkEntry] = Field(min_length=1, max_length=256)
     """Framework name to the model in that framework's format."""
     inputs: list[Input] = Field(min_length=1, max_length=256)
     """The model's inputs."""
     outputs: list[Output] = Field(min_length=1, max_length=256)
     """The model's outputs."""
-    preprocessing_variants: dict[str, dict[str, list[StepEntry]]] = Field(default_factory=dict)
+    preprocessing_variants: dict[str, dict[str, list[StepEntry]]] = Field(default_factory=dict, max_length=1_000)
     """Other ways to pre-process: variant name to input name to steps. Each becomes cases of its own, beside the
     inputs' own steps, which go by the name ``stated``."""
     dataset: DatasetEntry | None = None
     """What the model is evaluated on; needed for accuracy."""
-    metrics: list[str | MetricEntry] = Field(default_factory=list)
+    metrics: list[str | MetricEntry] = Field(default_factory=list, max_length=256)
     """Metrics to compute: a name, or ``metric: NAME`` with its parameters."""
     expect: Expectation = Field(default_factory=Expectation)
     """What must hold for every case."""
-    expect_overrides: list[ExpectationOverride] = Field(default_factory=list)
+    expect_overrides: list[ExpectationOverride] = Field(default_factory=list, max_length=1_000)
     """What must hold for some cases instead."""
     matrix: Matrix = Field(default_factory=Matrix)
     """What to evaluate the model on."""
     measurement: Measurement = Field(default_factory=Measurement)
-    """How latency is measured."""
+    """How long latency is measured, and how exactly."""

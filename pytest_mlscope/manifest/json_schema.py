@@ -1,0 +1,161 @@
+"""The JSON Schema of manifests (draft 2020-12), for editors: the same models as those that validate.
+
+``python -m pytest_mlscope.manifest.json_schema`` writes the one for the shipped components to
+``manifest.schema.json`` beside this file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from pytest_mlscope.components import shipped
+from pytest_mlscope.components.datasets import SHIPPED_DATASETS
+from pytest_mlscope.components.metrics import SHIPPED_METRICS
+from pytest_mlscope.components.parameters import Component
+from pytest_mlscope.components.postprocessing import SHIPPED_POSTPROCESSING_STEPS
+from pytest_mlscope.components.preprocessing import SHIPPED_PREPROCESSING_STEPS
+from pytest_mlscope.components.registry import Registry
+from pytest_mlscope.manifest.schema import DatasetEntry, Manifest, MetricEntry, StepEntry
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+SHIPPED = Path(__file__).with_name("manifest.schema.json")
+
+_Schema = dict[str, Any]
+
+
+def _summary(component: type[Component]) -> str:
+    return (component.__doc__ or component.name).strip().split("\n\n")[0].replace("\n", " ")
+
+
+def _entry(component: type[Component], own: _Schema, base: _Schema, key: str) -> _Schema:
+    """The schema of one component's mapping: the key with its name, the entry's other keys, its parameters."""
+    properties = dict(own.get("properties", {}))
+    for name, schema in properties.items():
+        if isinstance(schema, dict) and "description" not in schema:
+            properties[name] = {**schema, "description": f"Parameter of {component.name}."}
+    return {
+        "type": "object",
+        "title": component.name,
+        "description": _summary(component),
+        "properties": {
+            **base["properties"],
+            key: {"const": component.name, "description": _summary(component)},
+            **properties,
+        },
+        "required": [*base.get("required", []), *own.get("required", [])],
+        "additionalProperties": False,
+    }
+
+
+def _any_entry(
+    components: Mapping[str, type[Component]], schemas: Mapping[type[Component], _Schema], base: _Schema, key: str
+) -> _Schema:
+    entries = [_entry(component, schemas[component], base, key) for component in components.values()]
+    return {"description": base["description"], "anyOf": entries} if entries else {"not": {}}
+
+
+def _without_titles(schema: Any, *, is_properties: bool = False) -> Any:
+    """pydantic titles every field after its name, which editors show instead of what is worth showing."""
+    if isinstance(schema, dict):
+        return {
+            key: _without_titles(value, is_properties=key in ("properties", "$defs") and not is_properties)
+            for key, value in schema.items()
+            if is_properties or key != "title"
+        }
+    return [_without_titles(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def _steps(definition: str, description: str | None) -> _Schema:
+    schema: _Schema = {"type": "array", "items": {"$ref": f"#/$defs/{definition}"}, "maxItems": 64}
+    return {**schema, "description": description} if description else schema
+
+
+def manifest_json_schema(registry: Registry) -> dict[str, Any]:
+    """The JSON Schema of manifests that use the components of ``registry``."""
+    components: list[type[Component]] = list(
+        dict.fromkeys(
+            [
+                *registry.datasets.values(),
+                *registry.metrics.values(),
+                *registry.preprocessing_steps.values(),
+                *registry.postprocessing_steps.values(),
+            ]
+        )
+    )
+    models: Sequence[Any] = [Manifest, StepEntry, DatasetEntry, MetricEntry, *components]
+    references, together = models_json_schema([(model, "validation") for model in models], by_alias=True)
+    definitions: dict[str, _Schema] = together["$defs"]
+
+    def definition(model: type) -> str:
+        return str(references[model, "validation"]["$ref"]).rsplit("/", 1)[1]
+
+    schemas = {component: definitions.pop(definition(component)) for component in components}
+    step, metric, dataset = (definitions.pop(definition(m)) for m in (StepEntry, MetricEntry, DatasetEntry))
+    definitions["PreprocessingStep"] = _any_entry(registry.preprocessing_steps, schemas, step, "step")
+    definitions["PostprocessingStep"] = _any_entry(registry.postprocessing_steps, schemas, step, "step")
+    definitions["Dataset"] = _any_entry(registry.datasets, schemas, dataset, "source")
+    names = [{"const": name, "description": _summary(kind)} for name, kind in registry.metrics.items()]
+    definitions["Metric"] = {
+        "description": metric["description"],
+        "anyOf": [*names, *_any_entry(registry.metrics, schemas, metric, "metric").get("anyOf", [])] or [{"not": {}}],
+    }
+    for owner, key, steps in (
+        ("Input", "preprocess", "PreprocessingStep"),
+        ("Output", "postprocess", "PostprocessingStep"),
+    ):
+        properties = definitions[owner]["properties"]
+        properties[key] = _steps(steps, properties[key]["description"])
+    root = definitions.pop(definition(Manifest))
+    _specialise(root, definitions, registry)
+    return {
+        "$schema": DIALECT,
+        "title": "pytest-mlscope model manifest",
+        **_without_titles({**root, "$defs": dict(sorted(definitions.items()))}),
+    }
+
+
+def _specialise(root: _Schema, definitions: dict[str, _Schema], registry: Registry) -> None:
+    properties = root["properties"]
+    properties["preprocessing_variants"]["additionalProperties"] = {
+        "type": "object",
+        "additionalProperties": _steps("PreprocessingStep", None),
+    }
+    properties["dataset"] = {
+        "anyOf": [{"$ref": "#/$defs/Dataset"}, {"type": "null"}],
+        "description": properties["dataset"]["description"],
+    }
+    properties["metrics"]["items"] = {"$ref": "#/$defs/Metric"}
+    frameworks = properties["frameworks"]
+    frameworks["properties"] = {
+        name: {"$ref": "#/$defs/FrameworkEntry", "description": folder.description.description}
+        for name, folder in registry.frameworks.items()
+    }
+    frameworks["additionalProperties"] = False
+    targets = [{"const": name, "description": target.description} for name, target in registry.hardware_targets.items()]
+    definitions["Matrix"]["properties"]["hardware"]["items"] = {"anyOf": targets} if targets else {"type": "string"}
+
+
+def shipped_registry() -> Registry:
+    """What is registered without a project, plugins or conftest files."""
+    return Registry(
+        frameworks={folder.name: folder for folder in shipped.pytest_mlscope_register_frameworks(None)},
+        hardware_targets={target.name: target for target in shipped.pytest_mlscope_register_hardware_targets(None)},
+        datasets={kind.name: kind for kind in SHIPPED_DATASETS},
+        metrics={kind.name: kind for kind in SHIPPED_METRICS},
+        preprocessing_steps={kind.name: kind for kind in SHIPPED_PREPROCESSING_STEPS},
+        postprocessing_steps={kind.name: kind for kind in SHIPPED_POSTPROCESSING_STEPS},
+    )
+
+
+def as_text(schema: Mapping[str, Any]) -> str:
+    """A schema as it is written to a file."""
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    SHIPPED.write_text(as_text(manifest_json_schema(shipped_registry())), "utf-8")

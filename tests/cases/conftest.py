@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from pytest_mlscope.components.framework import FrameworkFolder
+from pytest_mlscope.components.hardware import AlwaysPresent, HardwareTarget
+from pytest_mlscope.components.registry import Registry
+from pytest_mlscope.manifest.load import load_manifest
+from pytest_mlscope.manifest.loaded import LoadedManifest
+
+PRECISIONS = ["fp32", "fp16", "bf16", "int8", "framework_default"]
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """Four frameworks that can run anything on three hardware targets."""
+    folder = tmp_path_factory.mktemp("frameworks")
+    targets = ("cpu", "cuda", "npu")
+    frameworks = {}
+    for name in ("a", "a-b", "b", "onnxruntime"):
+        (folder / name).mkdir()
+        description = {
+            "schema": 1,
+            "name": name,
+            "description": name,
+            "devices": dict.fromkeys(targets, "device"),
+            "precisions": dict.fromkeys(targets, PRECISIONS),
+        }
+        (folder / name / "framework.yml").write_text(yaml.safe_dump(description), "utf-8")
+        frameworks[name] = FrameworkFolder(folder / name)
+    return Registry(
+        frameworks=frameworks,
+        hardware_targets={
+            name: HardwareTarget(name=name, description=name, recognise=AlwaysPresent(rule="always"))
+            for name in targets
+        },
+    )
+
+
+@pytest.fixture(scope="session")
+def make(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., LoadedManifest]:
+    """A manifest of the given frameworks and further sections."""
+    path = tmp_path_factory.mktemp("manifests") / "model.mlscope.yml"
+
+    def make(frameworks: tuple[str, ...] = ("onnxruntime",), **sections: Any) -> LoadedManifest:
+        document: dict[str, Any] = {
+            "schema": 1,
+            "name": "model",
+            "version": "1",
+            "task": "classification",
+            "frameworks": {name: {"files": {"model": {"path": "m"}}} for name in frameworks},
+            "inputs": [{"name": "x", "shape": ["batch", 4]}],
+            "outputs": [{"name": "y"}],
+            **sections,
+        }
+        path.write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
+        return load_manifest(path, registry)
+
+    return make
