@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from packaging.specifiers import SpecifierSet
@@ -35,10 +35,10 @@ class CaseEvaluation:
         self._readings: dict[str, Sequence[Reading]] = {}
         self._announced = False
 
-    def _fail(self, error: MlscopeError) -> NoReturn:
+    def _failure(self, error: MlscopeError) -> BaseException:
         if isinstance(error, HostError) and error.output:
             self._item.add_report_section("call", "predictor host", error.output)
-        pytest.fail(str(error), pytrace=False)
+        return pytest.fail.Exception(str(error), pytrace=False)
 
     def _guarded(self, evaluate: Callable[[], T]) -> T:
         try:
@@ -47,8 +47,8 @@ class CaseEvaluation:
             trouble = error
         # Outside the handler: the reader needs the reason once, not as an exception during another.
         if isinstance(trouble, CannotRun) and not self._evaluator.settings.strict:
-            pytest.skip(str(trouble))
-        self._fail(trouble)
+            raise pytest.skip.Exception(str(trouble))
+        raise self._failure(trouble)
 
     @cached_property
     def accuracy(self) -> Accuracy:

@@ -13,6 +13,7 @@ from pytest_mlscope.agent.artifacts import Artifact, materialise
 from pytest_mlscope.agent.environment import Environment
 from pytest_mlscope.agent.environment_creation import create_environment
 from pytest_mlscope.agent.environment_search import find_environment
+from pytest_mlscope.agent.environment_verification import verify_environment
 from pytest_mlscope.agent.hardware_presence import why_absent
 from pytest_mlscope.agent.host_pool import HostPool
 from pytest_mlscope.agent.host_process import HostProcess
@@ -65,9 +66,10 @@ class Agent:
         try:
             environment = find_environment(folder, constraint=constraint, home=home)
         except CannotRun as missing:
-            if not self.settings.provision or missing.command is None:
+            # Where there is no lock, the command is for the user's own environment, which is not ours to change.
+            if not self.settings.provision or not (missing.command or "").startswith("mlscope env create"):
                 raise
-            create_environment(folder, home=home, progress=self._progress)
+            create_environment(folder, home=home, progress=self._progress, verify=verify_environment)
             environment = find_environment(folder, constraint=constraint, home=home)
         self._environments[key] = environment
         return environment

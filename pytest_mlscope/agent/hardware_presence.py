@@ -12,7 +12,7 @@ from pytest_mlscope.components.hardware import AlwaysPresent, HardwareTarget, Pa
 def _nvidia_gpus() -> tuple[int, str]:
     """How many NVIDIA GPUs the driver lists, and why none when none."""
     try:
-        import pynvml  # type: ignore[import-untyped]  # nvidia-ml-py ships no type information
+        import pynvml
     except ImportError:
         return 0, "nvidia-ml-py is not installed (pip install 'pytest-mlscope[nvidia]')"
     try:

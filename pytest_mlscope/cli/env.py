@@ -53,6 +53,7 @@ def add_to(commands: Commands) -> None:
 
 def _create(options: argparse.Namespace) -> int:
     from pytest_mlscope.agent.environment_creation import create_environment
+    from pytest_mlscope.agent.environment_verification import verify_environment
     from pytest_mlscope.cli.framework_choice import choose_frameworks
 
     failed = False
@@ -62,6 +63,7 @@ def _create(options: argparse.Namespace) -> int:
                 folder,
                 home=home_of(options),
                 progress=lambda line: print(line, flush=True),
+                verify=verify_environment,
                 force=options.force,
                 installer=options.installer,
             )

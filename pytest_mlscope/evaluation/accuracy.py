@@ -18,22 +18,6 @@ from pytest_mlscope.evaluation.input_shift import input_shift
 from pytest_mlscope.evaluation.inputs import BatchReader, PreparedBatch
 from pytest_mlscope.evaluation.results import Accuracy, FailedRows, Predictions
 
-_CHUNK_BYTES = 4 * 1024 * 1024
-_CHUNK_BATCHES = 64
-_CHUNK_ROWS = 2048
-
-
-def chunk_rows(ready: ReadyModel) -> int:
-    """Rows sent to the host at once: whole batches, a few megabytes together."""
-    batch_size = ready.case.batch_size
-    row_bytes = 0
-    for description in ready.case.manifest.content.inputs:
-        sizes = [size if isinstance(size, int) else 1 for size in description.shape[1:]]
-        row_bytes += int(np.prod(sizes, dtype=np.int64)) * np.dtype(description.dtype).itemsize
-    batches = _CHUNK_BYTES // max(row_bytes * batch_size, 1)
-    # Small models predict a row in microseconds: only many rows at a time make the message between processes cheap.
-    return batch_size * int(min(max(batches, 1), max(_CHUNK_BATCHES, _CHUNK_ROWS // batch_size)))
-
 
 def _predicted(outputs: NDArray[Any]) -> NDArray[Any]:
     if np.issubdtype(outputs.dtype, np.integer):
@@ -128,8 +112,11 @@ def measure_accuracy(ready: ReadyModel) -> Accuracy:
         scores.take(waiting.popleft(), outputs, errors)
 
     manifest = ready.case.manifest
-    began = time.perf_counter()
-    with BatchReader(manifest, preprocessing=ready.case.preprocessing, batch_rows=chunk_rows(ready)) as reader:
+    began = None
+    case = ready.case
+    with BatchReader(
+        manifest, preprocessing=case.preprocessing, batch_rows=case.batch_size, whole_chunks=True
+    ) as reader:
         for prepared in reader:
             scores.n += len(prepared.rows) + sum(len(failure.rows) for failure in prepared.failed)
             scores.failures.extend(prepared.failed)
@@ -138,11 +125,13 @@ def measure_accuracy(ready: ReadyModel) -> Accuracy:
             if len(waiting) == DEPTH:
                 receive()
             ready.remaining()
+            began = began or time.perf_counter()
             ready.submit_predict(prepared.inputs)
             waiting.append(prepared)
         while waiting:
             receive()
-    accuracy = scores.finish(time.perf_counter() - began)
+        seconds = time.perf_counter() - began if began else 0.0
+    accuracy = scores.finish(seconds)
     if accuracy.errors == accuracy.n:
         raise HostError(
             f"{ready.host.name}: none of the {accuracy.n} rows has a prediction: {accuracy.failures[0].message}",

@@ -27,6 +27,7 @@ __all__ = ["BatchReader", "PreparedBatch", "input_shift", "select_rows"]
 # first batch is late or memory is.
 _CHUNK_SECONDS = 0.005
 _CHUNK_BYTES = 4 * 2**20
+_FIRST_ROWS = 16
 # With so many rows and none good, it is the steps that are wrong, not the rows.
 _HOPELESS_ROWS = 64
 
@@ -53,6 +54,8 @@ class BatchReader:
 
     :param preprocessing: the variant, ``stated`` for the inputs' own steps.
     :param limit: read this many of the selected rows at most.
+    :param whole_chunks: yield all rows that were prepared together as one, which holds any number of batches: the
+        first ones few, then as many as take some milliseconds to prepare.
     :param prefetch: how many prepared chunks of rows may wait.
     :raises DatasetError: when the dataset cannot be opened, lacks a column or selects no rows; while iterating, when a
         row cannot be read or a label is no class's.
@@ -69,11 +72,13 @@ class BatchReader:
         preprocessing: str = STATED,
         limit: int | None = None,
         with_labels: bool = True,
+        whole_chunks: bool = False,
         prefetch: int = 3,
     ) -> None:
         if batch_rows < 1 or prefetch < 1:
             raise ValueError("batch_rows and prefetch are at least 1")
         self._batch_rows = batch_rows
+        self._whole_chunks = whole_chunks
         self._prefetch = prefetch
         self._preparer = RowPreparer(manifest, preprocessing=preprocessing, with_labels=with_labels)
         self.rows: NDArray[np.int64] = self._preparer.rows[:limit]
@@ -93,7 +98,8 @@ class BatchReader:
             prefetcher.close()
 
     def _chunks(self) -> Iterator[list[PreparedBatch]]:
-        position, batches, good = 0, 1, 0
+        position, good = 0, 0
+        batches = max(1, _FIRST_ROWS // self._batch_rows) if self._whole_chunks else 1
         failed: list[FailedRows] = []
         while position < len(self.rows):
             rows = self.rows[position : position + batches * self._batch_rows]
@@ -120,9 +126,10 @@ class BatchReader:
 
     def _split(self, prepared: PreparedRows, failed: list[FailedRows]) -> list[PreparedBatch]:
         batches = []
-        for start in range(0, len(prepared.rows), self._batch_rows):
-            part = slice(start, start + self._batch_rows)
-            inputs = {name: _batch(name, samples[part]) for name, samples in prepared.inputs.items()}
+        step = len(prepared.rows) if self._whole_chunks else self._batch_rows
+        for start in range(0, len(prepared.rows), step):
+            part = slice(start, start + step)
+            inputs = {name: as_batch(name, samples[part]) for name, samples in prepared.inputs.items()}
             labels = None if prepared.labels is None else prepared.labels[part]
             batches.append(PreparedBatch(prepared.rows[part], inputs, labels, failed))
             failed = []
@@ -141,7 +148,8 @@ class BatchReader:
         self.close()
 
 
-def _batch(name: str, samples: Samples) -> NDArray[Any]:
+def as_batch(name: str, samples: Samples) -> NDArray[Any]:
+    """Samples of an input as one array. :raises PreprocessingError: when their shapes differ."""
     if isinstance(samples, np.ndarray):
         return samples
     shapes = sorted({np.shape(sample) for sample in samples})

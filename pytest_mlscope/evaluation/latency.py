@@ -13,7 +13,8 @@ from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.components.profilers.base import MeasuredWindow, Profiler, Reading
 from pytest_mlscope.errors import DatasetError, HostError
 from pytest_mlscope.evaluation.comparison import DEFAULT_TOLERANCE, OutputComparison
-from pytest_mlscope.evaluation.inputs import BatchReader
+from pytest_mlscope.evaluation.inputs import as_batch
+from pytest_mlscope.evaluation.prepared_rows import RowPreparer
 from pytest_mlscope.evaluation.results import Latency
 from pytest_mlscope.evaluation.statistics import supported_percentiles
 
@@ -30,23 +31,13 @@ def _bound_inputs(ready: ReadyModel) -> dict[str, NDArray[Any]]:
     """The first rows of the dataset, as many as the scenario takes; repeated when there are fewer."""
     case = ready.case
     rows = case.batch_size * (OFFLINE_BATCHES if case.scenario == "offline" else 1)
-    chunks = []
-    with BatchReader(
-        case.manifest,
-        preprocessing=case.preprocessing,
-        batch_rows=rows,
-        limit=rows,
-        with_labels=False,
-    ) as reader:
-        for prepared in reader:
-            if prepared.failed:
-                raise DatasetError(
-                    f"{case.manifest.path}: an input to time cannot be made: {prepared.failed[0].message}"
-                )
-            chunks.append(prepared.inputs)
+    with RowPreparer(case.manifest, preprocessing=case.preprocessing, with_labels=False) as preparer:
+        prepared = preparer.read(preparer.rows[:rows])
+    if prepared.failed:
+        raise DatasetError(f"{case.manifest.path}: an input to time cannot be made: {prepared.failed[0].message}")
     inputs = {}
-    for name in chunks[0]:
-        array = np.concatenate([chunk[name] for chunk in chunks])
+    for name, samples in prepared.inputs.items():
+        array = as_batch(name, samples)
         inputs[name] = np.resize(array, (rows, *array.shape[1:])) if len(array) < rows else array
     return ready.framework_inputs(inputs)
 

@@ -13,10 +13,20 @@ from numpy.typing import NDArray
 from pytest_mlscope.agent.host_process import DEPTH
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.errors import HostError
-from pytest_mlscope.evaluation.accuracy import chunk_rows
 from pytest_mlscope.evaluation.inputs import BatchReader
 
 _IN_MEMORY_BYTES = 32 * 1024 * 1024
+_CHUNK_BYTES = 4 * 1024 * 1024
+
+
+def _chunk_rows(ready: ReadyModel) -> int:
+    """Rows sent to the host at once: whole batches, a few megabytes together; the same for every framework."""
+    row_bytes = 0
+    for description in ready.case.manifest.content.inputs:
+        sizes = [size if isinstance(size, int) else 1 for size in description.shape[1:]]
+        row_bytes += int(np.prod(sizes, dtype=np.int64)) * np.dtype(description.dtype).itemsize
+    batch_size = ready.case.batch_size
+    return batch_size * int(min(max(_CHUNK_BYTES // max(row_bytes * batch_size, 1), 1), 64))
 
 
 class RawOutputs:
@@ -59,7 +69,7 @@ def predict_raw(ready: ReadyModel, *, rows: int) -> Iterator[dict[str, NDArray[A
 
     :raises HostError: when any batch fails: a comparison needs every row.
     """
-    batch_rows = chunk_rows(ready)
+    batch_rows = _chunk_rows(ready)
     with BatchReader(
         ready.case.manifest,
         preprocessing=ready.case.preprocessing,

@@ -55,7 +55,7 @@ class Accuracy:
     failures: Sequence[FailedRows]
     predictions: Predictions
     seconds: float
-    """Wall time from the first batch sent to the last received."""
+    """Wall time from the first batch sent to the last one scored."""
     input_shift: InputShift | None = None
 
     def __getitem__(self, metric: str) -> float:

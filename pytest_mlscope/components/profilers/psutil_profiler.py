@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_mlscope.components.profilers.base import MeasuredWindow, Profiler, Reading
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
 _INTERVAL = 0.05
 # Finding child processes walks over every process of the machine: too dear to do each time.
 _CHILDREN_EVERY = 20
+
+
+def _may_have_children(pid: int) -> bool:
+    """Whether it is worth looking for child processes; the kernel's own lists, where there are any, cost little."""
+    try:
+        lists = list(Path(f"/proc/{pid}/task").glob("*/children"))
+        return not lists or any(each.read_bytes() for each in lists)
+    except OSError:
+        return True
 
 
 class PsutilProfiler(Profiler):
@@ -49,7 +59,7 @@ class PsutilProfiler(Profiler):
         self._sampler = Sampler(self._sample, interval=_INTERVAL, name="mlscope-psutil")
 
     def _sample(self, seconds: float) -> bool:
-        if self._calls % _CHILDREN_EVERY == 0:
+        if self._calls % _CHILDREN_EVERY == 0 and _may_have_children(self._host.pid):
             self._processes = [self._host, *self._children()]
         self._calls += 1
         cpu_seconds: dict[int, float] = {}
