@@ -8,6 +8,7 @@ from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.expectation import expectation_for
 from pytest_mlscope.evaluation.results import Accuracy, Evaluation, Latency, Parity
 from pytest_mlscope.evaluation.statistics import minimum_samples
+from pytest_mlscope.gate import readable
 from pytest_mlscope.gate.check import Check
 from pytest_mlscope.manifest.schema import Bound, Kind
 
@@ -48,14 +49,6 @@ def _parity(parity: Parity) -> Iterator[Check]:
     yield Check("parity", parity.max_abs, text, parity.within_tolerance, message)
 
 
-def readable_seconds(seconds: float) -> str:
-    """A duration with three significant digits, such as ``12.3 µs``."""
-    for factor, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
-        if seconds >= factor:
-            return f"{seconds / factor:.3g} {unit}" if seconds < 1000 * factor else f"{seconds / factor:.0f} {unit}"
-    return f"{seconds / 1e-9:.3g} ns"
-
-
 def _latency(latency: Latency, case: Case) -> Iterator[Check]:
     expected = expectation_for(case)
     n = len(latency.samples_ns)
@@ -64,13 +57,13 @@ def _latency(latency: Latency, case: Case) -> Iterator[Check]:
         if limit is None:
             continue
         value = latency.percentiles[name]
-        text = f"≤ {readable_seconds(limit)}"
+        text = f"≤ {readable.seconds(limit)}"
         if value is None:
             needed = minimum_samples(float(name[1:]))
             message = f"{name} is not known: {n} samples, {needed} needed (expected {text}); raise measurement.budget"
             yield Check(name, None, text, False, message)
         else:
-            message = f"{name} is {readable_seconds(value)} (expected {text}) over {n} samples"
+            message = f"{name} is {readable.seconds(value)} (expected {text}) over {n} samples"
             yield Check(name, value, text, value <= limit, message)
     if expected.throughput is not None:
         text = f"{_bound_text(expected.throughput)} samples/s"
@@ -78,15 +71,15 @@ def _latency(latency: Latency, case: Case) -> Iterator[Check]:
         message = f"throughput is {latency.throughput:.4g} samples/s (expected {text})"
         yield Check("throughput", latency.throughput, text, passed, message)
     if expected.peak_memory is not None:
-        text = f"≤ {expected.peak_memory / 1e6:.4g} MB"
+        text = f"≤ {readable.memory(expected.peak_memory)}"
         measured = latency.peak_memory
-        shown = "not available" if measured is None else f"{measured / 1e6:.4g} MB"
+        shown = "not available" if measured is None else readable.memory(measured)
         message = f"the host's peak memory is {shown} (expected {text})"
         passed = measured is not None and measured <= expected.peak_memory
         yield Check("peak_memory", None if measured is None else float(measured), text, passed, message)
     if expected.load_time is not None:
-        text = f"≤ {readable_seconds(expected.load_time)}"
-        message = f"loading took {readable_seconds(latency.load_seconds)} (expected {text})"
+        text = f"≤ {readable.seconds(expected.load_time)}"
+        message = f"loading took {readable.seconds(latency.load_seconds)} (expected {text})"
         yield Check("load_time", latency.load_seconds, text, latency.load_seconds <= expected.load_time, message)
 
 

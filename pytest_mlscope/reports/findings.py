@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_mlscope.reports.readable import plural
+from pytest_mlscope.gate.readable import plural
 from pytest_mlscope.reports.rows import case_label
 
 

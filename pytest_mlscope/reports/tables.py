@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pytest_mlscope.evaluation.statistics import minimum_samples
-from pytest_mlscope.reports import readable
+from pytest_mlscope.gate import readable
 from pytest_mlscope.reports.layout import Column, Table
 from pytest_mlscope.reports.rows import Row, captions, groups, label_columns, rows_of, verdict_column
 from pytest_mlscope.reports.values import number

@@ -61,10 +61,10 @@ def test_altered_weights_fail_accuracy_and_parity_each_in_its_words(suite: Suite
 @pytest.mark.parametrize(
     ("expect", "said"),
     [
-        ("{latency: {p50: 1 ns}}", "p50 is *(expected ≤ 1 ns)*samples*"),
+        ("{latency: {p50: 1 ns}}", "p50 is *(expected ≤ 1.00 ns)*samples*"),
         ("{throughput: {min: 1.0e+15}}", "throughput is *samples/s (expected ≥ 1e+15 samples/s)*"),
-        ("{peak_memory: 1 MB}", "the host's peak memory is *MB (expected ≤ 1 MB)*"),
-        ("{load_time: 1 ns}", "loading took *(expected ≤ 1 ns)*"),
+        ("{peak_memory: 1 MB}", "the host's peak memory is *MB (expected ≤ 1.00 MB)*"),
+        ("{load_time: 1 ns}", "loading took *(expected ≤ 1.00 ns)*"),
     ],
 )
 def test_bounds_on_speed_and_memory_are_held(suite: Suite, run: Run, expect: str, said: str) -> None:
