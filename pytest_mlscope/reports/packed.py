@@ -21,7 +21,7 @@ def pack(values: Any, *, at: str, not_finite: dict[str, str]) -> Any:
     """
     array = np.asarray(values)
     if array.dtype.kind in "iu" and array.size:
-        array = array.astype(np.result_type(np.min_scalar_type(array.min()), np.min_scalar_type(array.max())))
+        array = array.astype(_smallest(int(array.min()), int(array.max())))
     elif array.dtype.kind == "f" and array.dtype.itemsize > 8:
         array = array.astype(np.float64)
     elif array.dtype.kind not in "iufb":
@@ -34,6 +34,15 @@ def pack(values: Any, *, at: str, not_finite: dict[str, str]) -> Any:
         "shape": list(array.shape),
         "data": base64.b64encode(data).decode("ascii"),
     }
+
+
+def _smallest(lowest: int, highest: int) -> np.dtype[Any]:
+    # numpy's own promotion of a signed and an unsigned 64-bit type is a float, which loses digits.
+    for name in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"):
+        limits = np.iinfo(name)
+        if limits.min <= lowest and highest <= limits.max:
+            return np.dtype(name)
+    raise ValueError(f"no integer type holds both {lowest} and {highest}")
 
 
 def unpack(packed: Any, *, at: str, not_finite: dict[str, str]) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from jsonschema import Draft202012Validator
@@ -100,6 +100,7 @@ def test_any_record_is_strict_json(
 
 
 @given(arrays)
+@example(np.array([-9007199254740993, 4294967296]))
 def test_an_array_survives_packing(array: Any) -> None:
     """Packing picks the smallest type by itself, so that any value could be the one that does not fit."""
     not_finite: dict[str, str] = {}
