@@ -43,7 +43,7 @@ Weights = dict[str, NDArray[np.float32]]
 Array = NDArray[Any]
 
 
-class DigitsCNN(nn.Module):
+class DigitsCNN(nn.Module):  # type: ignore[misc]  # torch is not there when types are checked
     """Two convolutions, each with a max-pooling, and a linear layer: (batch, 1, 8, 8) to logits (batch, 10)."""
 
     def __init__(self) -> None:
@@ -76,15 +76,16 @@ def train(images: torch.Tensor, labels: torch.Tensor) -> DigitsCNN:
             loss.backward()
             optimizer.step()
             schedule.step()
-    return model.eval()
+    model.eval()
+    return model
 
 
 def write_onnx(weights: Weights, path: Path) -> None:
     """Opset 13 and IR version 8, which onnxruntime, OpenVINO and OpenCV 4 all read; the batch is dynamic."""
     from onnx import TensorProto, checker, helper, numpy_helper
 
-    convolution = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [1, 1]}
-    pooling = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    convolution: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [1, 1]}
+    pooling: dict[str, Any] = {"kernel_shape": [2, 2], "strides": [2, 2]}
     nodes = [
         helper.make_node("Conv", ["image", "conv1.weight", "conv1.bias"], ["c1"], "conv1", **convolution),
         helper.make_node("Relu", ["c1"], ["r1"], "relu1"),
@@ -136,7 +137,7 @@ def write_saved_model(weights: Weights, path: Path) -> None:
             self.kernel3 = tf.Variable(dense)
             self.bias3 = tf.Variable(weights["dense.bias"])
 
-        @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 1], tf.float32, name="image")])
+        @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 1], tf.float32, name="image")])  # type: ignore[untyped-decorator]  # likewise
         def serve(self, image: Any) -> dict[str, Any]:
             hidden = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(image, self.kernel1, 1, "SAME"), self.bias1))
             hidden = tf.nn.max_pool2d(hidden, 2, 2, "VALID")
@@ -216,7 +217,7 @@ def main() -> None:
     digits = load_digits()
     images: NDArray[np.uint8] = digits.images.astype(np.uint8)
     labels: NDArray[np.int64] = digits.target.astype(np.int64)
-    scaled = (images.astype(np.float32) / 16)[:, np.newaxis]
+    scaled = (images.astype(np.float32) / np.float32(16))[:, np.newaxis]
     model = train(torch.from_numpy(scaled[:TRAINING_ROWS]), torch.from_numpy(labels[:TRAINING_ROWS]))
     weights: Weights = {name: value.numpy() for name, value in model.state_dict().items()}
 

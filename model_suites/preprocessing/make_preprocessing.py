@@ -51,7 +51,7 @@ def photograph(digit: NDArray[np.float64], random: np.random.RandomState) -> byt
     left, top = random.randint(0, SIDE - size + 1, 2)
     ink = np.zeros((SIDE, SIDE))
     enlarged = Image.fromarray((digit / 16).astype(np.float32)).resize((size, size), Image.Resampling.BICUBIC)
-    ink[top : top + size, left : left + size] = np.clip(enlarged, 0, 1)
+    ink[top : top + size, left : left + size] = np.clip(np.asarray(enlarged), 0, 1)
 
     paper_color = random.uniform((170, 130, 80), (240, 200, 150))
     ink_color = random.uniform((60, 80, 120), (140, 160, 210))
@@ -94,7 +94,7 @@ def prepare(photographs: list[bytes], recipe: list[PreprocessingStep]) -> torch.
     return torch.from_numpy(np.stack(prepared))
 
 
-class DigitsJpegCNN(nn.Sequential):
+class DigitsJpegCNN(nn.Sequential):  # type: ignore[misc]  # torch is not there when types are checked
     """Three convolutions, each with a max-pooling, and a linear layer: (batch, 3, 28, 28) to logits (batch, 10)."""
 
     def __init__(self) -> None:
@@ -121,7 +121,8 @@ def train(images: torch.Tensor, labels: torch.Tensor) -> DigitsJpegCNN:
             loss.backward()
             optimizer.step()
             schedule.step()
-    return model.eval()
+    model.eval()
+    return model
 
 
 def write_onnx(model: DigitsJpegCNN) -> None:
@@ -132,7 +133,8 @@ def write_onnx(model: DigitsJpegCNN) -> None:
     layers = list(model)
     for number, layer in enumerate(layers):
         output = "logits" if layer is layers[-1] else f"{type(layer).__name__.lower()}{number}"
-        inputs, attributes = [tensor], {}
+        inputs = [tensor]
+        attributes: dict[str, Any] = {}
         if isinstance(layer, nn.Conv2d | nn.Linear):
             for part in ("weight", "bias"):
                 inputs.append(f"{number}.{part}")

@@ -1,0 +1,90 @@
+"""The page on options, markers and fixtures says what there is, and nothing that is not."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+import pytest_mlscope
+from pytest_mlscope import options, plugin
+from pytest_mlscope.settings import DEFAULT_TIMEOUT
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = (ROOT / "docs" / "options.md").read_text("utf-8")
+
+
+class OptionRecorder:
+    """Stands in for pytest's parser and its option group."""
+
+    def __init__(self) -> None:
+        self.options: dict[str, dict[str, Any]] = {}
+
+    def getgroup(self, *_: str) -> OptionRecorder:
+        return self
+
+    def addoption(self, name: str, **settings: Any) -> None:
+        self.options[name] = settings
+
+
+def recorded() -> dict[str, dict[str, Any]]:
+    recorder = OptionRecorder()
+    options.add_options(cast(pytest.Parser, recorder))
+    return recorder.options
+
+
+def section(heading: str) -> str:
+    return DOCUMENT.partition(f"\n### `{heading}`\n")[2].partition("\n### ")[0].partition("\n## ")[0].strip()
+
+
+@pytest.mark.parametrize("name", recorded())
+def test_every_option_has_a_section_with_its_value_and_default(name: str) -> None:
+    settings = recorded()[name]
+    text = section(" ".join(filter(None, [name, settings.get("metavar")])))
+    assert text
+    if isinstance(settings.get("default"), float):
+        assert f"{settings['default']:g}" in text
+
+
+def test_precisions_and_the_timeout_are_those_there_are() -> None:
+    assert recorded()["--mlscope-timeout"]["default"] == DEFAULT_TIMEOUT
+    named = re.findall(r"`(\w+)`", section("--mlscope-precision NAME[,NAME]"))
+    assert tuple(named) == options.PRECISIONS
+
+
+def test_no_document_names_an_option_that_is_not_there() -> None:
+    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "model_suites").rglob("*.md")):
+        unknown = set(re.findall(r"--mlscope[a-z-]*", path.read_text("utf-8"))) - set(recorded())
+        assert not unknown, path
+
+
+@pytest.mark.parametrize("marker", options.MARKERS)
+def test_every_marker_is_documented(marker: str) -> None:
+    name = marker.partition(":")[0].partition("(")[0]
+    table = DOCUMENT.partition("\n## Markers\n")[2].partition("\n## ")[0]
+    assert re.search(rf"^\| .*`{name}[`(].*\|", table, re.MULTILINE)
+
+
+def test_every_fixture_is_documented() -> None:
+    fixtures = re.findall(r"^@pytest\.fixture\ndef (\w+)", inspect.getsource(plugin), re.MULTILINE)
+    assert fixtures == ["evaluation"]
+    for name in (*fixtures, "mlscope_case", "mlscope_cases"):
+        assert section(name), name
+
+
+@pytest.mark.parametrize("function", [pytest_mlscope.mlscope_cases, pytest_mlscope.evaluate])
+def test_every_keyword_of_what_tests_call_is_named(function: Any) -> None:
+    for name in inspect.signature(function).parameters:
+        if name != "manifest":
+            assert f"`{name}`" in DOCUMENT, name
+
+
+def test_every_environment_variable_is_documented() -> None:
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "pytest_mlscope").rglob("*.py"))
+    variables = set(re.findall(r"\bMLSCOPE_[A-Z_]+\b", sources))
+    assert "MLSCOPE_HOME" in variables
+    for name in variables:
+        assert re.search(rf"^\| `{name}` \|", DOCUMENT, re.MULTILINE), name
