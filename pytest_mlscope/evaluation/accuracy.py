@@ -17,6 +17,7 @@ from pytest_mlscope.errors import HostError, MlscopeError
 from pytest_mlscope.evaluation.input_shift import input_shift
 from pytest_mlscope.evaluation.inputs import BatchReader, PreparedBatch
 from pytest_mlscope.evaluation.results import Accuracy, FailedRows, Predictions
+from pytest_mlscope.manifest.loaded import BoundMetric
 
 
 def _predicted(outputs: NDArray[Any]) -> NDArray[Any]:
@@ -30,10 +31,10 @@ class _Scores:
 
     def __init__(self, ready: ReadyModel) -> None:
         self._manifest = ready.case.manifest
-        self._states: list[tuple[str, str, MetricState]] = [
-            (bound.name, bound.output, bound.metric.start()) for bound in self._manifest.metrics
+        self._states: list[tuple[BoundMetric, MetricState]] = [
+            (bound, bound.metric.start()) for bound in self._manifest.metrics
         ]
-        self._outputs = sorted({output for _, output, _ in self._states})
+        self._outputs = sorted({bound.output for bound in self._manifest.metrics})
         self._rows: list[NDArray[np.int64]] = []
         self._labels: list[NDArray[Any]] = []
         self._predicted: list[NDArray[Any]] = []
@@ -44,14 +45,14 @@ class _Scores:
         self.failures.append(FailedRows(tuple(int(row) for row in rows), message))
 
     def take(self, prepared: PreparedBatch, outputs: dict[str, NDArray[Any]], errors: list[dict[str, Any]]) -> None:
-        assert prepared.labels is not None  # the manifest check demands a label for metrics
         rows, labels = prepared.rows, prepared.labels
         if errors:
             good = np.ones(len(rows), dtype=bool)
             for error in errors:
                 good[error["start"] : error["stop"]] = False
                 self.failed(rows[error["start"] : error["stop"]], error["message"])
-            rows, labels = rows[good], labels[good]
+            rows = rows[good]
+            labels = {column: values[good] for column, values in labels.items()}
             outputs = {name: array[good] for name, array in outputs.items()}
         if not len(rows):
             return
@@ -61,18 +62,20 @@ class _Scores:
             for step in self._manifest.postprocessing[name]:
                 array = step.apply_batch(array)
             processed[name] = array
-        for metric, output, state in self._states:
+        for bound, state in self._states:
             try:
-                state.update(processed[output], labels)
+                state.update(processed[bound.output], labels[bound.label])
             except (ValueError, TypeError, IndexError) as error:
                 raise MlscopeError(
-                    f"{self._manifest.path}: metric {metric}: {' '.join(str(error).split())}; output {output!r} has "
-                    f"shape {list(processed[output].shape)}, the labels {list(labels.shape)}"
+                    f"{self._manifest.path}: metric {bound.name}: {' '.join(str(error).split())}; output "
+                    f"{bound.output!r} has shape {list(processed[bound.output].shape)}, the labels "
+                    f"{list(labels[bound.label].shape)}"
                 ) from None
+        first = self._manifest.metrics[0]
         self._rows.append(rows)
-        self._labels.append(labels)
+        self._labels.append(labels[first.label])
         # The arena is written again by a later reply: what is kept must be a copy.
-        self._predicted.append(np.array(_predicted(processed[self._states[0][1]])))
+        self._predicted.append(np.array(_predicted(processed[first.output])))
 
     def predictions(self) -> Predictions:
         if not self._rows:
@@ -83,10 +86,10 @@ class _Scores:
     def finish(self, seconds: float) -> Accuracy:
         errors = sum(len(failure.rows) for failure in self.failures)
         metrics = {}
-        for name, _, state in self._states:
+        for bound, state in self._states:
             if errors:
                 state.count_errors(errors)
-            metrics[name] = state.result()
+            metrics[bound.name] = state.result()
         return Accuracy(
             metrics=metrics,
             n=self.n,

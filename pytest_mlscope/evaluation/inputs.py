@@ -40,8 +40,8 @@ class PreparedBatch:
     """Row numbers in the dataset, ascending, shape ``(n,)`` with ``0 <= n <= batch_rows``."""
     inputs: dict[str, NDArray[Any]]
     """Input name to C-contiguous array ``(n, …)`` of the manifest's dtype."""
-    labels: NDArray[Any] | None
-    """Shape ``(n, …)``; class numbers where the dataset has class names; ``None`` without a label column."""
+    labels: dict[str, NDArray[Any]]
+    """Label column to its values, shape ``(n, …)``; class numbers where there are class names. Empty when not read."""
     failed: list[FailedRows]
     """Rows hereabouts that could not be pre-processed, each reported with one batch."""
 
@@ -122,7 +122,7 @@ class BatchReader:
                 yield chunk
         if failed:
             nothing: dict[str, NDArray[Any]] = {}
-            yield [PreparedBatch(self.rows[:0], nothing, None, failed)]
+            yield [PreparedBatch(self.rows[:0], nothing, nothing, failed)]
 
     def _split(self, prepared: PreparedRows, failed: list[FailedRows]) -> list[PreparedBatch]:
         batches = []
@@ -130,7 +130,7 @@ class BatchReader:
         for start in range(0, len(prepared.rows), step):
             part = slice(start, start + step)
             inputs = {name: as_batch(name, samples[part]) for name, samples in prepared.inputs.items()}
-            labels = None if prepared.labels is None else prepared.labels[part]
+            labels = {column: values[part] for column, values in prepared.labels.items()}
             batches.append(PreparedBatch(prepared.rows[part], inputs, labels, failed))
             failed = []
         return batches

@@ -32,7 +32,7 @@ class PreparedRows:
 
     rows: NDArray[np.int64]
     inputs: dict[str, Samples]
-    labels: NDArray[Any] | None
+    labels: dict[str, NDArray[Any]]
     failed: list[FailedRows]
 
 
@@ -51,7 +51,7 @@ class RowPreparer:
         self._title = f"dataset {entry.source}"
         self._inputs = content.inputs
         self._columns = {each.name: entry.inputs.get(each.name, each.name) for each in content.inputs}
-        self._label = entry.label if with_labels else None
+        label_columns = list(dict.fromkeys(bound.label for bound in manifest.metrics)) if with_labels else []
         self._pipelines = (
             _pipelines(manifest, preprocessing)
             if manifest.dataset
@@ -59,16 +59,17 @@ class RowPreparer:
         )
         self.source: DataSource = dataset.open(manifest.folder, describe_inputs(content.inputs))
         try:
-            wanted = [*self._columns.values(), *([self._label] if self._label else [])]
+            wanted = [*self._columns.values(), *label_columns]
             require_columns(self._title, wanted, self.source.columns)
             self.rows = select_rows(len(self.source), entry.rows, entry.sample)
         except BaseException:
             self.source.close()
             raise
         self._wanted = list(dict.fromkeys(wanted))
-        self._read_labels = (
-            LabelReader(self._label, _class_names(manifest) or self.source.class_names) if self._label else None
-        )
+        self._label_readers = {
+            column: LabelReader(column, _class_names(manifest, column) or self.source.class_names)
+            for column in label_columns
+        }
 
     def read(self, rows: NDArray[np.int64]) -> PreparedRows:
         """Read and pre-process ascending rows that come after those read before.
@@ -85,11 +86,11 @@ class RowPreparer:
                 columns[self._columns[each.name]]
             )
             failures = {**failed_by_input[each.name], **failures}
-        labels = None if self._read_labels is None else self._read_labels(columns[self._label or ""], rows)
+        labels = {column: read(columns[column], rows) for column, read in self._label_readers.items()}
         if failures:
             alive = np.array([position not in failures for position in range(len(rows))])
             inputs = {name: _surviving(inputs[name], failed_by_input[name], alive) for name in inputs}
-            labels = None if labels is None else labels[alive]
+            labels = {column: values[alive] for column, values in labels.items()}
             failed = [FailedRows((int(rows[position]),), message) for position, message in sorted(failures.items())]
             rows = rows[alive]
         else:
@@ -139,8 +140,8 @@ def _pipelines(manifest: LoadedManifest, preprocessing: str) -> dict[str, Pipeli
     return {each.name: Pipeline(steps.get(each.name, ())) for each in manifest.content.inputs}
 
 
-def _class_names(manifest: LoadedManifest) -> tuple[str, ...] | None:
-    outputs = [metric.output for metric in manifest.metrics] + [output.name for output in manifest.content.outputs]
+def _class_names(manifest: LoadedManifest, column: str) -> tuple[str, ...] | None:
+    outputs = [bound.output for bound in manifest.metrics if bound.label == column]
     return next((manifest.labels[output] for output in outputs if output in manifest.labels), None)
 
 

@@ -166,8 +166,10 @@ def make_metrics(findings: Findings) -> tuple[BoundMetric, ...]:
     content, known = findings.content, findings.registry.metrics
     if content.metrics and content.dataset is None and findings.is_whole("dataset"):
         findings.at_key(("metrics",), "metrics need a dataset to be computed on; add dataset, or take metrics out")
-    elif content.metrics and content.dataset and content.dataset.label is None and findings.is_whole("dataset"):
-        findings.at(("dataset",), "missing key 'label'; dataset requires it, since there are metrics")
+    common = content.dataset.label if content.dataset else None
+    labels = [(None if isinstance(entry, str) else entry.label) or common for entry in content.metrics]
+    if content.dataset and not all(labels) and findings.is_whole("dataset"):
+        findings.at(("dataset",), "missing key 'label'; dataset requires it, since there are metrics without a label")
     names = metric_names(findings)
     findings.distinct(("metrics",), "metric", names)
     bound: list[BoundMetric] = []
@@ -176,7 +178,8 @@ def make_metrics(findings: Findings) -> tuple[BoundMetric, ...]:
         word, parameters = (entry, {}) if isinstance(entry, str) else (entry.metric, entry.parameters)
         output = _output_of(findings, path, None if isinstance(entry, str) else entry)
         if findings.one_of(path if isinstance(entry, str) else (*path, "metric"), "metric", word, list(known)):
-            metric = _make(findings, path, known[word], parameters, ("metric", "output"))
-            if metric is not None and output is not None:
-                bound.append(BoundMetric(names[index], metric, output))
+            metric = _make(findings, path, known[word], parameters, ("metric", "output", "label"))
+            label = labels[index]
+            if metric is not None and output is not None and label is not None:
+                bound.append(BoundMetric(names[index], metric, output, label))
     return tuple(bound)

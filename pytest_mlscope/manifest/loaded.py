@@ -21,6 +21,8 @@ class BoundMetric:
     """As reported: the manifest's word for it."""
     metric: Metric
     output: str
+    label: str
+    """The dataset's column it compares with."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -168,6 +168,8 @@ class MetricEntry(OpenSection):
     """Name of the metric."""
     output: str | None = None
     """The output it reads; needed where a model has several."""
+    label: str | None = None
+    """The dataset's column it compares with; the dataset's own ``label`` when absent."""
 
 
 class Bound(Section):

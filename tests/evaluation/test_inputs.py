@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from pytest_mlscope.components.datasets.base import Column, Dataset, DataSource, InputDescription
 from pytest_mlscope.components.metrics.top_k import Top1
@@ -130,7 +131,7 @@ def manifest() -> Iterator[Callable[..., LoadedManifest]]:
             content=content,
             registry=Registry(),
             dataset=_Given(),
-            metrics=(BoundMetric("top1", Top1(), "scores"),),
+            metrics=(BoundMetric("top1", Top1(), "scores", (dataset or {}).get("label", "label")),),
             preprocessing={
                 name: {each.name: tuple(recipe) for each in content.inputs} for name, recipe in recipes.items()
             },
@@ -145,6 +146,10 @@ def manifest() -> Iterator[Callable[..., LoadedManifest]]:
 def _read(loaded: LoadedManifest, **options: Any) -> list[PreparedBatch]:
     with BatchReader(loaded, **options) as reader:
         return list(reader)
+
+
+def _labels(batches: list[PreparedBatch]) -> NDArray[Any]:
+    return np.concatenate([batch.labels["label"] for batch in batches])
 
 
 @settings(deadline=None)
@@ -191,7 +196,9 @@ def test_batches_hold_every_row_once_whatever_their_size(
     assert images.shape == (100, 1, 2, 2)
     assert images.dtype == np.float32
     np.testing.assert_array_equal(images[:, 0, 1, 1], np.arange(100) / 2)
-    np.testing.assert_array_equal(np.concatenate([np.asarray(batch.labels) for batch in batches]), np.arange(100) % 10)
+    np.testing.assert_array_equal(
+        np.concatenate([np.asarray(batch.labels["label"]) for batch in batches]), np.arange(100) % 10
+    )
     assert all(batch.inputs["image"].flags.c_contiguous for batch in batches)
 
 
@@ -233,7 +240,7 @@ def test_rows_that_fail_are_left_out_and_reported(manifest: Callable[..., Loaded
     rows = np.concatenate([batch.rows for batch in batches])
     assert rows.tolist() == list(range(0, 21, 2))
     np.testing.assert_array_equal(np.concatenate([batch.inputs["image"] for batch in batches])[:, 0, 0, 0], rows / 2)
-    np.testing.assert_array_equal(np.concatenate([np.asarray(batch.labels) for batch in batches]), rows % 10)
+    np.testing.assert_array_equal(_labels(batches), rows % 10)
     failed = [failure for batch in batches for failure in batch.failed]
     assert [failure.rows for failure in failed] == [(row,) for row in range(1, 21, 2)]
     assert {failure.message for failure in failed} == {"step 'refuse_odd': ValueError: odd"}
@@ -271,7 +278,7 @@ def test_one_input_failing_takes_the_row_out_of_the_others(manifest: Callable[..
     batches = _read(loaded, batch_rows=1)
     assert [batch.rows.tolist() for batch in batches] == [[0], [2], []]
     assert [batch.inputs["right"].shape for batch in batches[:2]] == [(1, 3), (1, 2)]
-    assert [batch.labels for batch in batches[:2]] == [np.array([0]), np.array([2])]
+    assert [batch.labels["label"] for batch in batches[:2]] == [np.array([0]), np.array([2])]
     assert sorted(failure.rows[0] for batch in batches for failure in batch.failed) == [1, 3, 4, 5]
 
 
@@ -316,9 +323,9 @@ def test_class_names_become_numbers_in_the_models_order(manifest: Callable[..., 
     """The model's own list of classes comes before the dataset's sorted one, which may differ."""
     data: dict[str, Column] = {"image": np.zeros((3, 2, 2), np.uint8), "label": ["cat", "dog", "cat"]}
     own = _read(manifest(data, labels=["dog", "cat"], class_names=("cat", "dog")), batch_rows=3)
-    assert np.asarray(own[0].labels).tolist() == [1, 0, 1]
+    assert np.asarray(own[0].labels["label"]).tolist() == [1, 0, 1]
     datasets = _read(manifest(data, class_names=("cat", "dog")), batch_rows=3)
-    assert np.asarray(datasets[0].labels).tolist() == [0, 1, 0]
+    assert np.asarray(datasets[0].labels["label"]).tolist() == [0, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -348,7 +355,7 @@ def test_columns_are_checked_before_anything_is_read(manifest: Callable[..., Loa
 
 def test_labels_are_left_unread_where_nobody_asks(manifest: Callable[..., LoadedManifest]) -> None:
     data: dict[str, Column] = {"image": np.zeros((2, 2, 2), np.uint8), "label": ["no", "class"]}
-    assert _read(manifest(data), batch_rows=2, with_labels=False)[0].labels is None
+    assert _read(manifest(data), batch_rows=2, with_labels=False)[0].labels == {}
 
 
 def test_what_goes_wrong_in_the_thread_is_raised_here(manifest: Callable[..., LoadedManifest]) -> None:
