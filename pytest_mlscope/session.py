@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -34,14 +35,11 @@ def _progress(config: pytest.Config, line: str) -> None:
             print(f"mlscope: {line}", file=sys.__stderr__, flush=True)  # progress, not a result
         return
     capture = config.pluginmanager.get_plugin("capturemanager")
-    if capture is not None:
-        with capture.global_and_fixture_disabled():
-            reporter.ensure_newline()
-            reporter.write_line(f"mlscope: {line}")
-    else:
+    with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
         reporter.ensure_newline()
         reporter.write_line(f"mlscope: {line}")
-    reporter.flush()
+        # What is still buffered when capturing goes on is captured.
+        reporter.flush()
 
 
 def _evaluator(config: pytest.Config) -> Evaluator:

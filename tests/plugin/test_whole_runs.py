@@ -146,3 +146,20 @@ def test_the_api_says_what_is_wrong(suite: Suite) -> None:
     suite.framework("toy", load="raise Unsupported('not on Mondays')")
     with pytest.raises(CannotRun, match="not on Mondays"):
         pytest_mlscope.evaluate(path)
+
+
+def test_progress_is_shown_while_output_is_captured(
+    suite: Suite, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Into a pipe, where stdout is buffered: what is written while capturing is off must leave before it goes on."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    folder = suite.framework("lacking")
+    with (folder / "framework.yml").open("a") as file:
+        file.write("distributions: [no-such-framework]\n")
+    (folder / "requirements.lock").write_text("no-such-framework==1.0\n")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    suite.manifest(frameworks=("lacking",))
+    result = pytester.runpytest_subprocess("--mlscope", "--mlscope-provision", "-m", "accuracy")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["mlscope: lacking: installing 1 package*", "*no-such-framework*"])
