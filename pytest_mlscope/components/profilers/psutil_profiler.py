@@ -108,6 +108,6 @@ class PsutilProfiler(Profiler):
             self._sampler.stop()
         return [
             *summarise("cpu", "%", self._cpu, absent=self._absent, mean=self._mean_cpu()),
-            *summarise("threads", "", self._threads, absent=self._absent),
-            *summarise("resident memory", "B", self._memory, absent=self._absent),
+            summarise("threads", "", self._threads, absent=self._absent)[1],
+            *summarise("rss", "B", self._memory, absent=self._absent),
         ]
