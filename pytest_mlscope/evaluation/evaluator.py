@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_mlscope.agent.agent import Agent
 from pytest_mlscope.agent.lease import shared_lease
@@ -20,32 +21,61 @@ if TYPE_CHECKING:
     from pluggy import HookRelay
 
 
+T = TypeVar("T")
+
+KEPT_RESULTS = 64
+"""Results kept for other tests of the same case: one evaluation serves them all."""
+
+
 class Evaluator:
-    """One a process. Its hosts stay warm from case to case."""
+    """One a process. Its hosts stay warm from case to case, and a case that several tests look at is evaluated once."""
 
     def __init__(self, settings: Settings, *, progress: Callable[[str], None]) -> None:
         self.settings = settings
         self._progress = progress
         self.agent = Agent(settings, progress=progress)
         self._references = ReferenceOutputs(self.agent.ready)
+        self._results: OrderedDict[tuple[object, ...], Any] = OrderedDict()
+
+    def _once(self, kind: str, case: Case, evaluate: Callable[[], T]) -> T:
+        key = (kind, case.manifest.path, case.manifest.sha256, case)
+        if key not in self._results:
+            while len(self._results) >= KEPT_RESULTS:
+                self._results.popitem(last=False)
+            self._results[key] = evaluate()
+        self._results.move_to_end(key)
+        result: T = self._results[key]
+        return result
 
     def provenance(self, case: Case) -> tuple[str, Mapping[str, Any]]:
         """Key and facts of the case as loaded now. Raises as :meth:`Agent.ready`."""
-        return provenance(self.agent.ready(case), command_line=self.settings.command_line)
+
+        def gather() -> tuple[str, Mapping[str, Any]]:
+            return provenance(self.agent.ready(case), command_line=self.settings.command_line)
+
+        return self._once("provenance", case, gather)
 
     def _waiting(self) -> None:
         self._progress("waiting for another process to finish measuring on this machine")
 
     def accuracy(self, case: Case) -> Accuracy:
         """Raises as :meth:`Agent.ready` and :func:`measure_accuracy`."""
-        with shared_lease("machine", waiting=self._waiting):
-            ready = self.agent.ready(case)
-            return with_input_shift(measure_accuracy(ready), ready)
+
+        def evaluate() -> Accuracy:
+            with shared_lease("machine", waiting=self._waiting):
+                ready = self.agent.ready(case)
+                return with_input_shift(measure_accuracy(ready), ready)
+
+        return self._once("accuracy", case, evaluate)
 
     def parity(self, case: Case) -> Parity:
         """Raises as :meth:`Agent.ready` and :func:`measure_parity`."""
-        with shared_lease("machine", waiting=self._waiting):
-            return measure_parity(case, self.agent.ready, self._references)
+
+        def evaluate() -> Parity:
+            with shared_lease("machine", waiting=self._waiting):
+                return measure_parity(case, self.agent.ready, self._references)
+
+        return self._once("parity", case, evaluate)
 
     def latency(self, case: Case, *, hook: HookRelay) -> tuple[Latency, Readings]:
         """Raises as :meth:`Agent.ready` and :func:`measure_latency`."""
@@ -53,10 +83,13 @@ class Evaluator:
         def ready() -> ReadyModel:
             return self.agent.ready(case)
 
-        profilers = tuple(case.manifest.registry.profilers.values())
-        # Making an environment or a file may take minutes: not while others wait for the device.
-        self.agent.prepare(case)
-        return measure_latency(ready, hook=hook, profilers=profilers, waiting=self._waiting)
+        def evaluate() -> tuple[Latency, Readings]:
+            profilers = tuple(case.manifest.registry.profilers.values())
+            # Making an environment or a file may take minutes: not while others wait for the device.
+            self.agent.prepare(case)
+            return measure_latency(ready, hook=hook, profilers=profilers, waiting=self._waiting)
+
+        return self._once("latency", case, evaluate)
 
     def close(self) -> None:
         """End all hosts and free what is kept."""

@@ -163,3 +163,24 @@ def test_progress_is_shown_while_output_is_captured(
     result = pytester.runpytest_subprocess("--mlscope", "--mlscope-provision", "-m", "accuracy")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["mlscope: lacking: installing 1 package*", "*no-such-framework*"])
+
+
+def test_a_case_that_several_tests_look_at_is_evaluated_once(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
+    """An evaluation may take an hour; a second assertion on it must not take another."""
+    suite.framework("toy", predict="with open('calls', 'a') as f:\n    f.write('x')")
+    suite.manifest(matrix="{batch_size: [40]}")
+    pytester.makepyfile(
+        test_more="""
+        from pytest_mlscope import mlscope_cases
+
+        @mlscope_cases("linear.mlscope.yml")
+        def test_one(evaluation):
+            assert evaluation.accuracy["top1"] == 0.9
+
+        @mlscope_cases("linear.mlscope.yml")
+        def test_two(evaluation):
+            assert evaluation.accuracy.n == 40
+        """
+    )
+    run("-k", "accuracy or one or two").assert_outcomes(passed=3)
+    assert (pytester.path / "calls").read_text() == "x"
