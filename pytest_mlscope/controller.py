@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from pytest_mlscope.components.registry import named_components
+from pytest_mlscope.components.report_writer import ReportWriter
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.reports.json_report import JsonReport
 from pytest_mlscope.reports.records import ExpandedRecords
@@ -33,6 +35,9 @@ class Controller:
         self._reported: set[str] = set()
         self._lines: list[str] = []
         self._troubles: list[str] = []
+
+    def pytest_mlscope_register_report_writers(self) -> list[ReportWriter]:
+        return [self._json] if self._json is not None else []
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._expected.update(item.nodeid for item in session.items)
@@ -71,22 +76,26 @@ class Controller:
             self._trouble("no item was run, though pytest would call this a success")
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         run = run_facts(config, self._started, time.time(), int(exitstatus), interrupted)
-        evaluations = ExpandedRecords(list(self._records.values()))
-        if self._json is not None:
-            try:
-                self._lines.append(self._json.write(run, evaluations))
-            except MlscopeError as error:
-                self._trouble(str(error))
-        self._write_other_reports(run, evaluations)
+        self._write_reports(run, ExpandedRecords(list(self._records.values())))
         if self._troubles and finished_well:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    def _write_other_reports(self, run: dict[str, Any], evaluations: ExpandedRecords) -> None:
+    def _report_writers(self) -> list[ReportWriter]:
+        try:
+            registered = self._config.hook.pytest_mlscope_register_report_writers()
+            return list(named_components(registered, ReportWriter, "report_writers").values())
+        except Exception as error:  # a third party's mistake must not lose what is built in
+            self._trouble(str(error))
+            return self.pytest_mlscope_register_report_writers()
+
+    def _write_reports(self, run: dict[str, Any], evaluations: ExpandedRecords) -> None:
         hook = self._config.hook
         for writers in hook.pytest_mlscope_register_report_writers():
             for writer in writers:
                 try:
                     line = writer.write(run, evaluations)
+                except MlscopeError as error:
+                    self._trouble(str(error))
                 except Exception as error:  # a third party's report must not lose the others
                     self._trouble(f"report writer {writer.name}: {type(error).__name__}: {error}")
                 else:

@@ -14,7 +14,6 @@ from pytest_mlscope.components.metrics.base import Metric
 from pytest_mlscope.components.postprocessing.base import PostprocessingStep
 from pytest_mlscope.components.preprocessing.base import PreprocessingStep
 from pytest_mlscope.components.profilers.base import Profiler
-from pytest_mlscope.components.report_writer import ReportWriter
 from pytest_mlscope.errors import MlscopeError
 
 if TYPE_CHECKING:
@@ -34,13 +33,19 @@ class Registry:
     preprocessing_steps: Mapping[str, type[PreprocessingStep]] = field(default_factory=dict)
     postprocessing_steps: Mapping[str, type[PostprocessingStep]] = field(default_factory=dict)
     profilers: Mapping[str, type[Profiler]] = field(default_factory=dict)
-    report_writers: Mapping[str, ReportWriter] = field(default_factory=dict)
 
 
-def _named(results: Iterable[Iterable[T]], expected: type[Any], what: str) -> dict[str, T]:
+def named_components(results: Iterable[Iterable[T]], expected: type[Any], what: str) -> dict[str, T]:
+    """What implementations of one registering hook returned, by name.
+
+    :param what: the last part of the hook's name.
+    :raises MlscopeError: when one returned something else than a list of what is expected.
+    """
     # pluggy calls the last-registered plugin first; the nearest conftest must win over what is built in.
     components: dict[str, T] = {}
     for result in results:
+        if not isinstance(result, list | tuple):
+            raise MlscopeError(f"pytest_mlscope_register_{what}: returned {result!r}; expected a list")
         for component in result:
             is_right = (
                 issubclass(component, expected) if isinstance(component, type) else isinstance(component, expected)
@@ -64,18 +69,19 @@ def build_registry(hook: HookRelay, *, project: Path | None) -> Registry:
     :raises MlscopeError: when a hook returns something else than it should.
     """
     return Registry(
-        frameworks=_named(hook.pytest_mlscope_register_frameworks(project=project), FrameworkFolder, "frameworks"),
-        hardware_targets=_named(
+        frameworks=named_components(
+            hook.pytest_mlscope_register_frameworks(project=project), FrameworkFolder, "frameworks"
+        ),
+        hardware_targets=named_components(
             hook.pytest_mlscope_register_hardware_targets(project=project), HardwareTarget, "hardware_targets"
         ),
-        datasets=_named(hook.pytest_mlscope_register_datasets(), Dataset, "datasets"),
-        metrics=_named(hook.pytest_mlscope_register_metrics(), Metric, "metrics"),
-        preprocessing_steps=_named(
+        datasets=named_components(hook.pytest_mlscope_register_datasets(), Dataset, "datasets"),
+        metrics=named_components(hook.pytest_mlscope_register_metrics(), Metric, "metrics"),
+        preprocessing_steps=named_components(
             hook.pytest_mlscope_register_preprocessing_steps(), PreprocessingStep, "preprocessing_steps"
         ),
-        postprocessing_steps=_named(
+        postprocessing_steps=named_components(
             hook.pytest_mlscope_register_postprocessing_steps(), PostprocessingStep, "postprocessing_steps"
         ),
-        profilers=_named(hook.pytest_mlscope_register_profilers(), Profiler, "profilers"),
-        report_writers=_named(hook.pytest_mlscope_register_report_writers(), ReportWriter, "report_writers"),
+        profilers=named_components(hook.pytest_mlscope_register_profilers(), Profiler, "profilers"),
     )
