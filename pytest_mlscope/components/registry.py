@@ -68,20 +68,16 @@ def build_registry(hook: HookRelay, *, project: Path | None) -> Registry:
     :param project: the user's project root, whose asset folders come first.
     :raises MlscopeError: when a hook returns something else than it should.
     """
+    frameworks = hook.pytest_mlscope_register_frameworks(project=project)
+    targets = hook.pytest_mlscope_register_hardware_targets(project=project)
+    preprocessing = hook.pytest_mlscope_register_preprocessing_steps()
+    postprocessing = hook.pytest_mlscope_register_postprocessing_steps()
     return Registry(
-        frameworks=named_components(
-            hook.pytest_mlscope_register_frameworks(project=project), FrameworkFolder, "frameworks"
-        ),
-        hardware_targets=named_components(
-            hook.pytest_mlscope_register_hardware_targets(project=project), HardwareTarget, "hardware_targets"
-        ),
+        frameworks=named_components(frameworks, FrameworkFolder, "frameworks"),
+        hardware_targets=named_components(targets, HardwareTarget, "hardware_targets"),
         datasets=named_components(hook.pytest_mlscope_register_datasets(), Dataset, "datasets"),
         metrics=named_components(hook.pytest_mlscope_register_metrics(), Metric, "metrics"),
-        preprocessing_steps=named_components(
-            hook.pytest_mlscope_register_preprocessing_steps(), PreprocessingStep, "preprocessing_steps"
-        ),
-        postprocessing_steps=named_components(
-            hook.pytest_mlscope_register_postprocessing_steps(), PostprocessingStep, "postprocessing_steps"
-        ),
+        preprocessing_steps=named_components(preprocessing, PreprocessingStep, "preprocessing_steps"),
+        postprocessing_steps=named_components(postprocessing, PostprocessingStep, "postprocessing_steps"),
         profilers=named_components(hook.pytest_mlscope_register_profilers(), Profiler, "profilers"),
     )

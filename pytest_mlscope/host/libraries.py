@@ -8,7 +8,7 @@ def installed_libraries() -> Dict[str, str]:
     try:
         from importlib.metadata import distributions
     except ImportError:  # Python 3.7 and older
-        import pkg_resources  # type: ignore[import-untyped]  # only there on old interpreters
+        import pkg_resources  # only there on old interpreters
 
         return {d.project_name.lower(): d.version for d in pkg_resources.working_set}
     found: Dict[str, str] = {}
