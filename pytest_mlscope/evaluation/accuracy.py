@@ -16,7 +16,7 @@ from pytest_mlscope.components.metrics.base import MetricState
 from pytest_mlscope.errors import HostError, MlscopeError
 from pytest_mlscope.evaluation.input_shift import input_shift
 from pytest_mlscope.evaluation.inputs import BatchReader, PreparedBatch
-from pytest_mlscope.evaluation.results import Accuracy, FailedRows, Predictions
+from pytest_mlscope.evaluation.results import KEPT_ROW_ELEMENTS, Accuracy, FailedRows, Predictions
 from pytest_mlscope.manifest.loaded import BoundMetric
 
 
@@ -24,6 +24,13 @@ def _predicted(outputs: NDArray[Any]) -> NDArray[Any]:
     if np.issubdtype(outputs.dtype, np.integer):
         return outputs if outputs.ndim == 1 else outputs[:, 0]
     return outputs.argmax(axis=1) if outputs.ndim == 2 and outputs.shape[1] > 1 else outputs
+
+
+def _kept(values: NDArray[Any]) -> NDArray[Any]:
+    """A copy, since arenas are written again by later replies; of rows too large to keep, an array ``(n, 0)``."""
+    if values.size > len(values) * KEPT_ROW_ELEMENTS:
+        return np.empty((len(values), 0), values.dtype)
+    return np.array(values)
 
 
 class _Scores:
@@ -73,9 +80,8 @@ class _Scores:
                 ) from None
         first = self._manifest.metrics[0]
         self._rows.append(rows)
-        self._labels.append(labels[first.label])
-        # The arena is written again by a later reply: what is kept must be a copy.
-        self._predicted.append(np.array(_predicted(processed[first.output])))
+        self._labels.append(_kept(labels[first.label]))
+        self._predicted.append(_kept(_predicted(processed[first.output])))
 
     def predictions(self) -> Predictions:
         if not self._rows:

@@ -13,10 +13,13 @@ from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
 
+KEPT_ROW_ELEMENTS = 4096
+"""A row's prediction or label with more elements, such as a mask, is not kept: a dataset of them fills the memory."""
+
 
 @dataclass(frozen=True)
 class Predictions:
-    """Per-sample results, in row order, for samples that have one."""
+    """Per-sample results, in row order, for samples that have one. Arrays ``(n, 0)`` stand for rows too large to keep."""
 
     rows: NDArray[np.int64]
     """Row numbers in the dataset, shape ``(n,)``."""

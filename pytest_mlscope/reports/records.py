@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.evaluation.results import Accuracy, Evaluation, Latency, Parity
+from pytest_mlscope.evaluation.results import KEPT_ROW_ELEMENTS, Accuracy, Evaluation, Latency, Parity
 from pytest_mlscope.gate.check import Check
 from pytest_mlscope.reports.packed import pack, unpack
 from pytest_mlscope.reports.plain import plain, pointer_token
@@ -116,6 +116,10 @@ def _accuracy(accuracy: Accuracy, not_finite: dict[str, str]) -> dict[str, Any]:
     predictions: dict[str, Any] = {"omitted": None}
     for name in ("rows", "labels", "predicted"):
         values = getattr(accuracy.predictions, name)
+        if values.shape[1:] == (0,):
+            predictions[name] = None
+            predictions["omitted"] = f"{name} has over {KEPT_ROW_ELEMENTS:,} elements a row"
+            continue
         size = int(np.size(values))
         if size > PREDICTION_ELEMENTS:
             predictions[name] = None

@@ -127,3 +127,34 @@ def test_a_model_that_takes_one_batch_size_gets_its_last_batch_filled_up(
     accuracy = json.loads((pytester.path / "out.json").read_text())["evaluations"][0]["accuracy"]
     assert accuracy["n"] == 20
     assert accuracy["predictions"]["rows"] == list(range(20))
+
+
+def test_predictions_too_large_to_keep_are_left_out_and_it_is_said(
+    pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The masks of a dataset do not fit into memory; their metric does."""
+    monkeypatch.setenv("MLSCOPE_HOME", str(pytester.path / "home"))
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "same",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 80, 80])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 80, 80])],
+    )
+    save_model(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), pytester.path / "same.onnx"
+    )
+    masks = np.random.default_rng(0).standard_normal((6, 80, 80)).astype(np.float32)
+    np.savez(pytester.path / "rows.npz", x=masks, label=masks)
+    pytester.makefile(
+        ".mlscope.yml",
+        masks="schema: 1\nname: masks\nversion: '1'\ntask: t\nkinds: [accuracy]\n"
+        "frameworks: {onnxruntime: {files: {model: {path: same.onnx}}}}\n"
+        "inputs: [{name: x, shape: [n, 80, 80]}]\noutputs: [{name: y}]\n"
+        "dataset: {source: npz, path: rows.npz, label: label}\nmetrics: [mean_absolute_error]\n"
+        "expect: {accuracy: {mean_absolute_error: {max: 0}}}\n",
+    )
+    run("--mlscope-json", "out.json").assert_outcomes(passed=1)
+    predictions = json.loads((pytester.path / "out.json").read_text())["evaluations"][0]["accuracy"]["predictions"]
+    assert predictions["rows"] == list(range(6))
+    assert predictions["predicted"] is None
+    assert "4,096 elements a row" in predictions["omitted"]
