@@ -19,7 +19,7 @@ KEPT_ROW_ELEMENTS = 4096
 
 @dataclass(frozen=True)
 class Predictions:
-    """Per-sample results, in row order, for samples that have one. Arrays ``(n, 0)`` stand for rows too large to keep."""
+    """Per-sample results in row order, for samples that have one; arrays ``(n, 0)`` stand for rows too large."""
 
     rows: NDArray[np.int64]
     """Row numbers in the dataset, shape ``(n,)``."""
