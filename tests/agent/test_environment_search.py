@@ -58,7 +58,10 @@ def test_a_framework_without_distributions_runs_in_the_current_interpreter(
     assert (environment.kind, environment.version) == ("current", "")
 
 
-def test_searching_imports_no_framework(make_framework: MakeFramework, home: Path) -> None:
+def test_searching_imports_no_framework(
+    make_framework: MakeFramework, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
     find_environment(make_framework(distributions="[onnxruntime]"), home=home)
     assert "onnxruntime" not in sys.modules
 
