@@ -101,6 +101,18 @@ def add_options(parser: pytest.Parser) -> None:
     )
 
 
+def refuse_without_mlscope(config: pytest.Config) -> None:
+    """What only means something under ``--mlscope`` must not be passed over in silence without it.
+
+    :raises pytest.UsageError: for a manifest or another ``--mlscope-…`` option without ``--mlscope``.
+    """
+    for argument in map(str, config.invocation_params.args):
+        if argument.startswith("--mlscope-"):
+            raise pytest.UsageError(f"{argument.partition('=')[0]} means nothing without --mlscope; add --mlscope")
+        if argument.partition("::")[0].endswith(".mlscope.yml"):
+            raise pytest.UsageError(f"{argument} is a model manifest; add --mlscope to evaluate it")
+
+
 MARKERS = (
     "accuracy: items that hold a model's metrics on a dataset against bounds.",
     "parity: items that hold a model's outputs against the reference framework's.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_mlscope import hookspecs
-from pytest_mlscope.options import MARKERS, add_options
+from pytest_mlscope.options import MARKERS, add_options, refuse_without_mlscope
 
 if TYPE_CHECKING:
     from pytest_mlscope.case_evaluation import CaseEvaluation
@@ -28,6 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_mlscope.session import enable
 
         enable(config)
+    else:
+        refuse_without_mlscope(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

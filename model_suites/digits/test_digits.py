@@ -7,6 +7,7 @@ whatever number of tests look at them, and every mark, option and fixture of pyt
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from pytest_mlscope import mlscope_cases
 from pytest_mlscope.evaluation.results import Evaluation
@@ -54,6 +55,8 @@ def test_confuses_only_what_people_confuse(evaluation: Evaluation) -> None:
 @mlscope_cases(MANIFEST)
 def test_every_framework_agrees_on_the_class(evaluation: Evaluation) -> None:
     """Small numeric differences are fine as long as they never change an answer."""
+    if evaluation.case.framework == "onnxruntime":
+        pytest.skip("it is the reference that the others are held against")
     assert evaluation.parity is not None
     assert evaluation.parity.within_tolerance
     assert evaluation.parity.top1_agreement == 1.0

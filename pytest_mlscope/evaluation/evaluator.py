@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_mlscope.agent.agent import Agent
-from pytest_mlscope.agent.lease import shared_lease
+from pytest_mlscope.agent.lease import leases_folder, shared_lease
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.evaluation.accuracy import measure_accuracy, with_input_shift
@@ -56,7 +56,10 @@ class Evaluator:
         return self._once("provenance", case, gather)
 
     def _waiting(self) -> None:
-        self._progress("waiting for another process to finish measuring on this machine")
+        self._progress(
+            "waiting: another pytest process measures on this machine, and one at a time may; "
+            f"leases are in {leases_folder()}"
+        )
 
     def accuracy(self, case: Case) -> Accuracy:
         """Raises as :meth:`Agent.ready` and :func:`measure_accuracy`."""

@@ -18,11 +18,20 @@ from pytest_mlscope.host.predictor import LoadedModel, LoadRequest, Predictor, T
 
 Header = Dict[str, Any]
 
+PREDICTOR_MODULE = "mlscope_predictor"
+
 
 def error_message(error: BaseException) -> str:
     """An exception as one line: its class, unless it says nothing, and its message."""
     text = " ".join(str(error).split())
     return "{}: {}".format(type(error).__name__, text) if text else type(error).__name__
+
+
+def raised_on_purpose(error: BaseException) -> bool:
+    """Whether a ``raise`` statement of the predictor's own says what is wrong, so that a traceback adds nothing."""
+    frames = traceback.extract_tb(error.__traceback__)
+    predictor = getattr(sys.modules.get(PREDICTOR_MODULE), "__file__", None)
+    return bool(frames) and frames[-1][0] == predictor and (frames[-1][3] or "").startswith("raise ")
 
 
 class Server(object):
@@ -45,7 +54,7 @@ class Server(object):
     def _start(self, request: Header) -> Header:
         began = time.perf_counter()
         path = request["predictor"]
-        spec = importlib.util.spec_from_file_location("mlscope_predictor", path)
+        spec = importlib.util.spec_from_file_location(PREDICTOR_MODULE, path)
         if spec is None or spec.loader is None:
             raise ImportError("{} cannot be loaded as Python".format(path))
         module = importlib.util.module_from_spec(spec)
@@ -137,7 +146,7 @@ def serve(requests: int, replies: int, arena_descriptors: List[int]) -> int:
                 "error": {
                     "kind": "exception",
                     "message": error_message(error),
-                    "traceback": traceback.format_exc(limit=-12)[-8192:],
+                    "traceback": "" if raised_on_purpose(error) else traceback.format_exc(limit=-12)[-8192:],
                 }
             }
         sys.stdout.flush()

@@ -213,3 +213,22 @@ def test_exitfirst_stops(suite: Suite, run: Run) -> None:
     result = run("-x")
     result.assert_outcomes(failed=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["linear.mlscope.yml"], "linear.mlscope.yml is a model manifest; add --mlscope to evaluate it"),
+        (["linear.mlscope.yml::test_latency[[]toy[]]"], "is a model manifest; add --mlscope"),
+        (["--mlscope-json=out.json"], "--mlscope-json means nothing without --mlscope; add --mlscope"),
+        (["--mlscope-strict"], "--mlscope-strict means nothing without --mlscope"),
+    ],
+)
+def test_forgetting_the_option_is_said(
+    suite: Suite, pytester: pytest.Pytester, arguments: list[str], said: str
+) -> None:
+    """A CI job that evaluates nothing must not be green."""
+    suite.manifest()
+    result = pytester.runpytest_inprocess(*arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert said.replace("[[]", "[") in result.stderr.str()
