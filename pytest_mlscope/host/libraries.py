@@ -1,5 +1,6 @@
 """Which distributions an environment holds."""
 
+import importlib
 from typing import Dict
 
 
@@ -8,8 +9,8 @@ def installed_libraries() -> Dict[str, str]:
     try:
         from importlib.metadata import distributions
     except ImportError:  # Python 3.7 and older
-        import pkg_resources  # only there on old interpreters
-
+        # By name, since it is only there on interpreters that no type checker looks at.
+        pkg_resources = importlib.import_module("pkg_resources")
         return {d.project_name.lower(): d.version for d in pkg_resources.working_set}
     found: Dict[str, str] = {}
     for distribution in distributions():
