@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def known_frameworks(project: Path) -> tuple[dict[str, FrameworkFolder], dict[str, FrameworkError]]:
-    """Frameworks by name, the nearest first served; and, by folder name, those whose ``framework.yml`` is wrong."""
+    """Frameworks by name, the nearest first served; and, by name, those whose ``framework.yml`` is wrong."""
     from pytest_mlscope.components.framework import FrameworkFolder
 
     frameworks: dict[str, FrameworkFolder] = {}
@@ -22,10 +22,12 @@ def known_frameworks(project: Path) -> tuple[dict[str, FrameworkFolder], dict[st
     for root in search_path("frameworks", project=project):
         for description in sorted(root.glob("*/framework.yml")):
             folder = FrameworkFolder(description.parent)
+            if folder.name in frameworks or folder.name in malformed:
+                continue
             try:
-                frameworks.setdefault(folder.name, folder)
+                frameworks[folder.description.name] = folder
             except FrameworkError as error:
-                malformed.setdefault(folder.path.name, error)
+                malformed[folder.name] = error
     return dict(sorted(frameworks.items())), malformed
 
 

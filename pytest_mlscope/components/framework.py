@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from pytest_mlscope.errors import FrameworkError
+from pytest_mlscope.errors import FrameworkError, MlscopeError
+from pytest_mlscope.yaml_document.diagnostics import dotted, quoted, suggestion, unknown
+from pytest_mlscope.yaml_document.document import Finding, read_bytes, read_document
+from pytest_mlscope.yaml_document.source import read_source
+
+Precision = Literal["fp32", "fp16", "bf16", "int8", "framework_default"]
+
+_NAME = r"^[a-z][a-z0-9_-]*$"
+_HARDWARE_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_ROLE_OR_OPTION = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 
 
 class FrameworkDescription(BaseModel):
@@ -21,7 +31,7 @@ class FrameworkDescription(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     schema_version: Literal[1] = Field(alias="schema")
-    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    name: str = Field(pattern=_NAME)
     description: str
     distributions: list[str] = Field(default_factory=list)
     """PyPI distributions any of which provides the framework; the first is the one named in messages.
@@ -36,7 +46,7 @@ class FrameworkDescription(BaseModel):
     """Further roles, of files that only some formats of model have."""
     devices: dict[str, str]
     """Hardware target name to what the framework calls that device."""
-    precisions: dict[str, list[str]]
+    precisions: dict[str, list[Precision]]
     """Hardware target name to the precisions the predictor offers there."""
     thread_scope: Literal["process", "model"] = "model"
     """``process``: the framework fixes threads and device once a process, so each pair has a host of its own."""
@@ -54,6 +64,44 @@ class FrameworkDescription(BaseModel):
             except InvalidSpecifier:
                 raise ValueError(f"{value!r} is not a PEP 440 version constraint such as '>=1.17,<2'") from None
         return value
+
+
+def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = data.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _between_keys(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """What is wrong with names, and between ``devices`` and ``precisions``, ``files`` and ``optional_files``."""
+    devices, precisions = _mapping(data, "devices"), _mapping(data, "precisions")
+    for hardware in devices:
+        if not _HARDWARE_NAME.fullmatch(hardware):
+            allowed = "a hardware target: a lower-case letter, then lower-case letters, digits and '_'"
+            yield Finding(("devices", hardware), f"devices has the name {quoted(hardware)}; allowed: {allowed}", True)
+        elif hardware not in precisions and isinstance(data.get("precisions"), dict):
+            hint = suggestion(hardware, [other for other in precisions if other not in devices])
+            message = f"missing key {hardware!r}; precisions requires it, since devices has it{hint}"
+            yield Finding(("precisions",), message)
+    for hardware, values in precisions.items():
+        here = ("precisions", hardware)
+        if hardware not in devices and isinstance(data.get("devices"), dict):
+            yield Finding(here, unknown("the file's devices", hardware, list(devices)), True)
+        if values == []:
+            yield Finding(here, f"{dotted(here)} is empty; required: at least one precision")
+        for index, value in enumerate(values if isinstance(values, list) else ()):
+            if value in values[:index]:
+                yield Finding((*here, index), f"duplicate precision {value!r}; allowed: each once")
+    for section in ("files", "optional_files", "options"):
+        for name in _mapping(data, section):
+            if not _ROLE_OR_OPTION.fullmatch(name):
+                allowed = "a letter, then letters, digits, '.', '_' and '-'"
+                yield Finding((section, name), f"{section} has the name {quoted(name)}; allowed: {allowed}", True)
+    for role in _mapping(data, "optional_files"):
+        if role in _mapping(data, "files"):
+            yield Finding(("optional_files", role), f"{quoted(role)} is among files; allowed: in one of both", True)
+    for section in ("files", "devices", "precisions"):
+        if data.get(section) == {}:
+            yield Finding((section,), f"{section} is empty; required: at least one entry")
 
 
 @dataclass(frozen=True)
@@ -76,27 +124,27 @@ class FrameworkFolder:
         content = self.lock.read_bytes() if self.lock.is_file() else b""
         return hashlib.sha256(content).hexdigest()[:12]
 
+    @property
+    def source(self) -> Path:
+        return self.path / "framework.yml"
+
     @cached_property
     def description(self) -> FrameworkDescription:
-        """:raises FrameworkError: when ``framework.yml`` is missing or wrong, with one line per mistake."""
-        source = self.path / "framework.yml"
+        """:raises FrameworkError: when ``framework.yml`` is missing or wrong, with one line for each mistake."""
         try:
-            data: Any = yaml.safe_load(source.read_text("utf-8"))
-            return FrameworkDescription.model_validate(data)
-        except OSError as error:
-            raise FrameworkError(f"{source}: cannot be read: {error.strerror}") from None
-        except yaml.YAMLError as error:
-            raise FrameworkError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
-        except ValidationError as error:
-            lines = [
-                f"{source}: {'.'.join(str(part) for part in mistake['loc']) or 'top level'}: {mistake['msg']}"
-                for mistake in error.errors()
-            ]
-            raise FrameworkError("\n".join(lines)) from None
+            return read_document(self.source, FrameworkDescription, check=_between_keys)
+        except MlscopeError as error:
+            raise FrameworkError(str(error)) from None
 
-    @property
+    @cached_property
     def name(self) -> str:
-        return self.description.name
+        """As ``framework.yml`` says, be the rest of it right or wrong; else the folder's, so that both can be named."""
+        try:
+            data = read_source(read_bytes(self.source)).data
+        except MlscopeError:
+            return self.path.name
+        name = data.get("name") if isinstance(data, dict) else None
+        return name if isinstance(name, str) and re.search(_NAME, name) else self.path.name
 
     def accepts(self, version: str, constraint: str | None = None) -> bool:
         """Whether a framework version satisfies ``framework.yml`` and a manifest's further constraint."""

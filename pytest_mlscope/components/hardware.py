@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.yaml_document.document import read_document
 
 
 class AlwaysPresent(BaseModel):
@@ -50,15 +49,5 @@ class HardwareTarget(BaseModel):
 
     @classmethod
     def from_file(cls, path: Path) -> HardwareTarget:
-        """:raises MlscopeError: when the file cannot be read or is wrong."""
-        try:
-            data: Any = yaml.safe_load(path.read_text("utf-8"))
-            return cls.model_validate(data)
-        except OSError as error:
-            raise MlscopeError(f"{path}: cannot be read: {error.strerror}") from None
-        except yaml.YAMLError as error:
-            raise MlscopeError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"]) or "top level"
-            raise MlscopeError(f"{path}: {place}: {first['msg']}") from None
+        """:raises MlscopeError: when the file cannot be read or is wrong, with one line for each mistake."""
+        return read_document(path, cls)

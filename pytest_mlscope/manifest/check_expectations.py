@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pytest_mlscope.manifest.check_components import metric_names
 from pytest_mlscope.manifest.check_frameworks import supports
-from pytest_mlscope.manifest.diagnostics import dotted
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.kinds import kinds_made, lacking
 from pytest_mlscope.manifest.overrides import overridden
 from pytest_mlscope.manifest.schema import Bound, Expectation, ExpectationOverride, Kind, LatencyExpectation
-from pytest_mlscope.manifest.source import Path
+from pytest_mlscope.yaml_document.diagnostics import dotted
+from pytest_mlscope.yaml_document.source import Path
 
 _LATENCY_KEYS = ("latency", "throughput", "peak_memory", "load_time")
 
@@ -75,12 +75,6 @@ def _check_overrides(findings: Findings) -> None:
             here = (*path, "parity")
             if content.expect.parity is None and findings.is_whole("expect"):
                 findings.at_key(here, f"{dotted(findings.place(here))} needs expect.parity, which states the reference")
-            if override.parity.min is not None:
-                findings.at_key((*here, "min"), "a tolerance has no lower bound; allowed: max")
-            elif override.parity.max is None and findings.is_whole(*findings.place(here)):
-                findings.about(here, "has no max; required: max, the absolute tolerance")
-            elif override.parity.max is not None and override.parity.max < 0:
-                findings.about((*here, "max"), f"is the number {override.parity.max}; allowed: at least 0")
         if findings.is_whole("expect"):
             _check_result(findings, path, overridden(content.expect, override), override)
 

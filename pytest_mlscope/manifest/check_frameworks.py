@@ -8,10 +8,10 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from pytest_mlscope.components.framework import FrameworkDescription
 from pytest_mlscope.errors import FrameworkError
-from pytest_mlscope.manifest.diagnostics import dotted, listed, one_line, quoted, unknown
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.schema import FrameworkEntry, Input, ModelFile
-from pytest_mlscope.manifest.source import Path
+from pytest_mlscope.yaml_document.diagnostics import dotted, listed, quoted, unknown
+from pytest_mlscope.yaml_document.source import Path
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*(?:::[A-Za-z][A-Za-z0-9+.-]*)*)://")
 _PACKAGE = re.compile(r"package://[A-Za-z0-9][A-Za-z0-9._-]*/[^/].*")
@@ -135,20 +135,29 @@ def _check_entry(findings: Findings, path: Path, entry: FrameworkEntry, descript
         )
 
 
+def _unknown_framework(findings: Findings, name: str) -> str:
+    folders = findings.registry.frameworks
+    malformed = [other for other in folders if describe(findings, other) is None]
+    message = unknown("framework", name, [other for other in folders if other not in malformed])
+    message += "; looked in frameworks/ of the rootdir, of installed packages and of pytest-mlscope"
+    files = listed(folders[other].source for other in malformed)
+    return f"{message}; malformed: {files}" if malformed else message
+
+
 def check_frameworks(findings: Findings) -> None:
     """Everything under ``frameworks``."""
     inputs = {entry.name: entry for entry in findings.content.inputs}
     outputs = [entry.name for entry in findings.content.outputs]
-    known = list(findings.registry.frameworks)
     for name, entry in findings.content.frameworks.items():
         path: Path = ("frameworks", name)
-        if name not in known:
-            findings.at_key(path, unknown("framework", name, known))
+        if name not in findings.registry.frameworks:
+            findings.at_key(path, _unknown_framework(findings, name))
         else:
             try:
                 _check_entry(findings, path, entry, findings.registry.frameworks[name].description)
             except FrameworkError as error:
-                findings.at_key(path, f"framework {name!r} cannot be used: {one_line(error)}")
+                for line in str(error).splitlines():
+                    findings.at_key(path, f"framework {name!r} cannot be used: {line}")
         _check_specifier(findings, (*path, "version"), entry.version)
         if entry.xfail is not None:
             _check_specifier(findings, (*path, "xfail", "version"), entry.xfail.version)

@@ -6,7 +6,6 @@ import itertools
 from typing import Any
 
 from pytest_mlscope.manifest.check_frameworks import supports
-from pytest_mlscope.manifest.diagnostics import dotted, found, listed
 from pytest_mlscope.manifest.dimensions import (
     NAMES,
     criteria,
@@ -17,7 +16,8 @@ from pytest_mlscope.manifest.dimensions import (
 )
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.schema import CaseSelector
-from pytest_mlscope.manifest.source import Path
+from pytest_mlscope.yaml_document.diagnostics import dotted, found, listed
+from pytest_mlscope.yaml_document.source import Path
 
 MAX_CASES = 1_000_000
 MAX_BATCH = 2**20

@@ -7,11 +7,11 @@ import re
 from pathlib import Path as FilePath
 
 from pytest_mlscope.manifest.check_frameworks import local_path_mistake
-from pytest_mlscope.manifest.diagnostics import found, quoted
 from pytest_mlscope.manifest.dimensions import dimensions_of
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.schema import Input, Output
-from pytest_mlscope.manifest.source import Path
+from pytest_mlscope.yaml_document.diagnostics import found, quoted
+from pytest_mlscope.yaml_document.source import Path
 
 MAX_DIMENSION = 2**31
 MAX_TENSOR_BYTES = 2**34
@@ -150,9 +150,8 @@ def _labels_of(findings: Findings, path: Path, entry: Output, folder: FilePath) 
     if entry.shape is not None and len(entry.shape) == 2:
         classes = entry.shape[1]
         if isinstance(classes, int) and classes != len(labels):
-            findings.about(
-                here, f"has {len(labels)} names, but the output's shape has {classes} classes; allowed: {classes}"
-            )
+            names = "1 name" if len(labels) == 1 else f"{len(labels)} names"
+            findings.about(here, f"has {names}, but the output's shape has {classes} classes; allowed: {classes}")
     return tuple(labels)
 
 

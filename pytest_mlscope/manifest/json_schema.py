@@ -15,11 +15,13 @@ from pydantic.json_schema import models_json_schema
 
 from pytest_mlscope.components import shipped
 from pytest_mlscope.components.datasets import SHIPPED_DATASETS
+from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.components.metrics import SHIPPED_METRICS
 from pytest_mlscope.components.parameters import Component
 from pytest_mlscope.components.postprocessing import SHIPPED_POSTPROCESSING_STEPS
 from pytest_mlscope.components.preprocessing import SHIPPED_PREPROCESSING_STEPS
 from pytest_mlscope.components.registry import Registry
+from pytest_mlscope.errors import FrameworkError
 from pytest_mlscope.manifest.schema import DatasetEntry, Manifest, MetricEntry, StepEntry
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -56,7 +58,18 @@ def _any_entry(
     components: Mapping[str, type[Component]], schemas: Mapping[type[Component], _Schema], base: _Schema, key: str
 ) -> _Schema:
     entries = [_entry(component, schemas[component], base, key) for component in components.values()]
-    return {"description": base["description"], "anyOf": entries} if entries else {"not": {}}
+    return {"description": base["description"], "anyOf": [*entries, _unknown_entry(components, base, key)]}
+
+
+def _unknown_entry(components: Mapping[str, type[Component]], base: _Schema, key: str) -> _Schema:
+    """The mapping of a component that a conftest or plugin may register: any name that is not known, any parameters."""
+    name = {"type": "string", "minLength": 1, "not": {"enum": list(components)}}
+    name["description"] = "Name of one that a conftest or a plugin registers."
+    return {
+        "type": "object",
+        "properties": {**base["properties"], key: name},
+        "required": base.get("required", []),
+    }
 
 
 def _without_titles(schema: Any, *, is_properties: bool = False) -> Any:
@@ -76,7 +89,7 @@ def _steps(definition: str, description: str | None) -> _Schema:
 
 
 def manifest_json_schema(registry: Registry) -> dict[str, Any]:
-    """The JSON Schema of manifests that use the components of ``registry``."""
+    """The JSON Schema of manifests: strict about what ``registry`` has, open to other datasets, metrics and steps."""
     components: list[type[Component]] = list(
         dict.fromkeys(
             [
@@ -102,7 +115,7 @@ def manifest_json_schema(registry: Registry) -> dict[str, Any]:
     names = [{"const": name, "description": _summary(kind)} for name, kind in registry.metrics.items()]
     definitions["Metric"] = {
         "description": metric["description"],
-        "anyOf": [*names, *_any_entry(registry.metrics, schemas, metric, "metric").get("anyOf", [])] or [{"not": {}}],
+        "anyOf": [*names, {"type": "string"}, *_any_entry(registry.metrics, schemas, metric, "metric")["anyOf"]],
     }
     for owner, key, steps in (
         ("Input", "preprocess", "PreprocessingStep"),
@@ -119,6 +132,13 @@ def manifest_json_schema(registry: Registry) -> dict[str, Any]:
     }
 
 
+def _framework_summary(folder: FrameworkFolder) -> str:
+    try:
+        return folder.description.description
+    except FrameworkError:
+        return "Malformed: pytest --mlscope says what is wrong with its framework.yml."
+
+
 def _specialise(root: _Schema, definitions: dict[str, _Schema], registry: Registry) -> None:
     properties = root["properties"]
     properties["preprocessing_variants"]["additionalProperties"] = {
@@ -132,7 +152,7 @@ def _specialise(root: _Schema, definitions: dict[str, _Schema], registry: Regist
     properties["metrics"]["items"] = {"$ref": "#/$defs/Metric"}
     frameworks = properties["frameworks"]
     frameworks["properties"] = {
-        name: {"$ref": "#/$defs/FrameworkEntry", "description": folder.description.description}
+        name: {"$ref": "#/$defs/FrameworkEntry", "description": _framework_summary(folder)}
         for name, folder in registry.frameworks.items()
     }
     frameworks["additionalProperties"] = False

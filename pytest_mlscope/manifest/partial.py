@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from pytest_mlscope.manifest.schema import Manifest
-from pytest_mlscope.manifest.schema_mistakes import SchemaMistake, schema_mistakes
-from pytest_mlscope.manifest.source import MAX_DEPTH, Path
+from pytest_mlscope.yaml_document.schema_mistakes import SchemaMistake, schema_mistakes
+from pytest_mlscope.yaml_document.source import MAX_DEPTH, Path
 
 _STAND_INS: dict[str, Any] = {
     "schema": 1,
@@ -90,7 +90,9 @@ class PartialManifest:
             try:
                 content = Manifest.model_validate(document)
             except ValidationError as error:
-                for mistake in schema_mistakes(error, model=Manifest, data=document, place=self.original):
+                for mistake in schema_mistakes(
+                    error, model=Manifest, data=document, place=self.original, whole="the manifest"
+                ):
                     self._take_out(mistake, stood_in)
                 continue
             return content.model_copy(update={name: _EMPTY[name] for name in stood_in & _EMPTY.keys()})

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pytest_mlscope.components.framework import Precision
 from pytest_mlscope.manifest.quantities import Duration, MemorySize
 
 Kind = Literal["accuracy", "parity", "latency"]
-Precision = Literal["fp32", "fp16", "bf16", "int8", "framework_default"]
 Scenario = Literal["single_stream", "offline"]
 DType = Literal[
     "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"
@@ -194,6 +194,13 @@ class ParityExpectation(Section):
     """How many of the dataset's rows are compared."""
 
 
+class ParityTolerance(Section):
+    """How close the raw outputs of some cases must be instead."""
+
+    max: float = Field(ge=0)
+    """Absolute tolerance."""
+
+
 class LatencyExpectation(Section):
     """Upper bounds of one batch's latency, such as ``p50: 5 ms``."""
 
@@ -258,8 +265,8 @@ class ExpectationOverride(Section):
     """Upper bound of the predictor host's peak resident memory."""
     load_time: Duration | None = None
     """Upper bound of the time to load the model."""
-    parity: Bound | None = None
-    """``max``: the absolute tolerance for these cases."""
+    parity: ParityTolerance | None = None
+    """Tolerance of their own for raw outputs."""
 
 
 class MatrixEntry(Section):

@@ -132,7 +132,8 @@ class TestEnv:
         assert main(["env", "list"]) == 1
         captured = capsys.readouterr()
         assert "good" in captured.out
-        assert captured.err.startswith(f"mlscope: error: {path}: schema")
+        assert captured.err.startswith("mlscope: error: ")
+        assert f"{path}:1:9: schema is the number 2; allowed: 1\n" in captured.err
 
     def test_create_goes_on_after_a_failure(
         self, project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -161,7 +162,7 @@ class TestEnv:
         write_framework(project, "bad")
         (project / "frameworks" / "bad" / "framework.yml").write_text("[")
         assert main(["env", "create", "bad"]) == 1
-        assert "framework.yml: not YAML" in error_line(capsys)
+        assert "framework.yml:2:1: not YAML" in error_line(capsys)
 
     def test_remove(self, project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         path = pretend_environment(tmp_path)

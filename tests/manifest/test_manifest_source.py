@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_mlscope.manifest.source import MAX_BYTES, MAX_DEPTH, read_source
+from pytest_mlscope.yaml_document.source import MAX_BYTES, MAX_DEPTH, read_source
 
 
 @pytest.mark.parametrize(

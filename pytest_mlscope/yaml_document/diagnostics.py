@@ -1,4 +1,4 @@
-"""Mistakes in a manifest, as lines ``file:line:column: what is wrong; what is allowed (did you mean 'x'?)``."""
+"""Mistakes in a file, as lines ``file:line:column: what is wrong; what is allowed (did you mean 'x'?)``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pytest_mlscope.manifest.source import Path as DocumentPath
-from pytest_mlscope.manifest.source import Position
+from pytest_mlscope.yaml_document.source import Path as DocumentPath
+from pytest_mlscope.yaml_document.source import Position
 
 MAX_LINES = 100
 _MAX_LISTED = 40
@@ -28,7 +28,7 @@ def one_line(text: object) -> str:
 
 
 def found(value: Any) -> str:
-    """A value of a manifest, in words."""
+    """A value of a document, in words."""
     if value is None:
         return "empty"
     if isinstance(value, bool):
@@ -45,8 +45,8 @@ def quoted(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:59]}…")
 
 
-def dotted(path: DocumentPath) -> str:
-    """A path as ``inputs[0].shape``."""
+def dotted(path: DocumentPath, *, whole: str = "the file") -> str:
+    """A path as ``inputs[0].shape``; ``whole`` is what the document is called."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -58,7 +58,7 @@ def dotted(path: DocumentPath) -> str:
                 else quoted(part)
             )
             text += f".{name}" if text else name
-    return text or "the manifest"
+    return text or whole
 
 
 def listed(names: Iterable[object]) -> str:
@@ -97,7 +97,7 @@ def unknown(what: str, word: object, names: Sequence[object]) -> str:
 
 def render(path: Path, mistakes: Iterable[Mistake]) -> str:
     """All mistakes of a file, sorted by place, one line each, the path as given."""
-    ordered = sorted(set(mistakes))
+    ordered = sorted(dict.fromkeys(mistakes), key=lambda mistake: mistake.position)
     lines = [f"{path}:{at.line}:{at.column}: {one_line(message)}" for at, message in ordered[:MAX_LINES]]
     if len(ordered) > MAX_LINES:
         at = ordered[MAX_LINES].position

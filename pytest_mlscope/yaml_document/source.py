@@ -32,6 +32,10 @@ _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN")
 _TAG = "tag:yaml.org,2002:"
+_HINTS = {
+    "cannot start any token": "; indent with spaces, and quote text that starts with %, @ or `",
+    "mapping values are not allowed": '; quote text that ends with a colon or has one before a space, as in "400:"',
+}
 
 Path = tuple[str | int, ...]
 
@@ -145,7 +149,7 @@ def _events(text: str) -> Iterator[Any]:
         yield from yaml.parse(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         parts = [_one_line(part) for part in (error.context, error.problem) if part]
-        hint = "; indent with spaces, and quote text that starts with %, @ or `" if "cannot start" in parts[-1] else ""
+        hint = next((hint for problem, hint in _HINTS.items() if problem in parts[-1]), "")
         raise _UnreadableError(
             _mark(error.problem_mark or error.context_mark), f"not YAML: {', '.join(parts)}{hint}"
         ) from None
@@ -174,6 +178,14 @@ def _plain(text: str) -> Any:
         return text[0] in "tT"
     number = _number(text)
     return text if number is None else number
+
+
+def is_plain_text(text: str) -> bool:
+    """Whether text, written without quotes, is read as text and not as a number, a boolean or null."""
+    try:
+        return isinstance(_plain(text), str)
+    except ValueError:
+        return False
 
 
 def _scalar(event: Any) -> Any:

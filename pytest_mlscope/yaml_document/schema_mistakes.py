@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import types
 import typing
@@ -11,8 +12,8 @@ from typing import Any, NamedTuple, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from pytest_mlscope.manifest.diagnostics import closest, dotted, found, listed, one_line, quoted, suggestion
-from pytest_mlscope.manifest.source import Path
+from pytest_mlscope.yaml_document.diagnostics import closest, dotted, found, listed, one_line, quoted, suggestion
+from pytest_mlscope.yaml_document.source import Path, is_plain_text
 
 
 class SchemaMistake(NamedTuple):
@@ -60,6 +61,8 @@ _PATTERNS = {
     r"^[A-Z]{1,8}$": "one capital letter a dimension, such as NCHW",
     r"^[0-9]*:[0-9]*$": "a slice first:past_last, such as 0:450",
     r"^[a-z0-9][a-z0-9._-]*$": "lower-case letters, digits, '.', '_' and '-'",
+    r"^[a-z][a-z0-9_-]*$": "a lower-case letter, then lower-case letters, digits, '_' and '-'",
+    r"^[a-z][a-z0-9_]*$": "a lower-case letter, then lower-case letters, digits and '_'",
 }
 
 
@@ -69,6 +72,8 @@ def _allowed(error: ErrorDetails) -> str | None:
         return _TYPES[kind]
     if kind in ("literal_error", "enum"):
         return re.sub(r"(.*) or ", r"\1, ", str(context["expected"])).replace("'", "")
+    if kind == "union_tag_invalid":
+        return str(context["expected_tags"]).replace("'", "")
     if kind in _LIMITS:
         words, key = _LIMITS[kind]
         return f"{words} {context[key]}"
@@ -98,7 +103,7 @@ def _flatten(annotation: Any) -> Iterator[Any]:
 
 
 def field_names(model: type[BaseModel]) -> dict[str, str]:
-    """Keys a manifest writes, to the model's attribute names."""
+    """Keys a document has, to the model's attribute names."""
     return {field.alias or name: name for name, field in model.model_fields.items()}
 
 
@@ -125,15 +130,28 @@ class _Located(NamedTuple):
     error: ErrorDetails
 
 
-def _locate(error: ErrorDetails, data: Any) -> _Located:
+def _is_tagged_union(model: type[BaseModel], path: Path) -> bool:
+    """Whether one key of what is at a path says which model it is, so that pydantic names that key's value next."""
+    if not path:
+        return False
+    parents = _models_at(model, path[:-1])
+    names = [(parent, field_names(parent).get(str(path[-1]))) for parent in parents]
+    return any(parent.model_fields[name].discriminator is not None for parent, name in names if name)
+
+
+def _locate(error: ErrorDetails, model: type[BaseModel], data: Any) -> _Located:
     """Split pydantic's location into the path in the document and the union branch it names on the way."""
     path: list[str | int] = []
     union: Path | None = None
     branch = ""
     place = data
     location = error["loc"]
+    tag = False
     for index, part in enumerate(location):
         last = index == len(location) - 1
+        if tag:
+            tag = False
+            continue
         is_item = isinstance(place, list) and isinstance(part, int) and part < len(place)
         if is_item or (isinstance(place, dict) and part in place):
             place = place[part]
@@ -142,6 +160,7 @@ def _locate(error: ErrorDetails, data: Any) -> _Located:
                 union, branch = tuple(path), str(part)
             continue
         path.append(part)
+        tag = not last and isinstance(part, str) and _is_tagged_union(model, tuple(path))
     return _Located(tuple(path), union, branch, error)
 
 
@@ -152,27 +171,59 @@ def _message(error: ErrorDetails, where: str, value: Any, allowed: str | None) -
         return f"{where}: {one_line(text)}" if error["type"] == "value_error" else f"{where} is {found(value)}; {text}"
     if error["type"] in ("too_short", "too_long", "string_too_short", "string_too_long"):
         return f"{where} has {len(value)}; allowed: {allowed}"
-    names = allowed.split(", ") if error["type"] == "literal_error" else []
+    names = allowed.split(", ") if error["type"] in ("literal_error", "union_tag_invalid") else []
     if error["type"] == "string_type" and isinstance(value, int | float):
         allowed += ", so put it in quotes"
     return f"{where} is {found(value)}; allowed: {allowed}{suggestion(value, names) if names else ''}"
 
 
+def _as_entry(models: Sequence[type[BaseModel]], value: Any) -> str:
+    """`` such as {min: 0.95}`` for a bare value that one key of the mapping it should be takes."""
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        for model in models:
+            for key in field_names(model):
+                if _takes(model, key, value):
+                    return f" such as {{{key}: {_written(value)}}}"
+    return ""
+
+
+def _takes(model: type[BaseModel], key: str, value: Any) -> bool:
+    try:
+        model.model_validate({key: value})
+    except ValidationError as error:
+        return all(details["loc"][0] != key and details["type"] == "missing" for details in error.errors())
+    return True
+
+
+def _written(value: Any) -> str:
+    is_plain = not isinstance(value, str) or (re.fullmatch(r"[\w./][\w./ -]*", value) and is_plain_text(value))
+    return str(value) if is_plain else json.dumps(value, ensure_ascii=False)
+
+
 def _single(
-    located: _Located, model: type[BaseModel], place: Callable[[Path], Path], reserved: Sequence[str]
+    located: _Located, model: type[BaseModel], place: Callable[[Path], Path], reserved: Sequence[str], whole: str
 ) -> SchemaMistake:
     error, path = located.error, located.path
     full = place(path)
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        key = str(error["ctx"]["discriminator"]).strip("'")
+        path, full = (*path, key), (*full, key)
+        if key not in error["input"]:
+            return SchemaMistake(full, f"missing key {key!r}; {dotted(full[:-1])} requires it", "missing")
+        return SchemaMistake(full, _message(error, dotted(full), error["input"][key], _allowed(error)), "value")
     if error["type"] == "missing":
-        parent = dotted(full[:-1])
+        parent = dotted(full[:-1], whole=whole)
         return SchemaMistake(full, f"missing key {str(path[-1])!r}; {parent} requires it", "missing")
     if error["type"] == "extra_forbidden":
         models = _models_at(model, path[:-1])
         names = [*(reserved if len(path) == 1 else ()), *dict.fromkeys(n for m in models for n in field_names(m))]
-        message = f"unknown key {quoted(str(path[-1]))} in {dotted(full[:-1])}; allowed: {listed(names)}"
+        message = f"unknown key {quoted(str(path[-1]))} in {dotted(full[:-1], whole=whole)}; allowed: {listed(names)}"
         meant = closest(path[-1], names)
         return SchemaMistake(full, message + suggestion(path[-1], names), "unknown key", meant)
-    return SchemaMistake(full, _message(error, dotted(full), error["input"], _allowed(error)), "value")
+    allowed = _allowed(error)
+    if error["type"] in ("model_type", "model_attributes_type"):
+        allowed = f"{allowed}{_as_entry(_models_at(model, path), error['input'])}"
+    return SchemaMistake(full, _message(error, dotted(full, whole=whole), error["input"], allowed), "value")
 
 
 def _union(branches: dict[str, list[_Located]], union: Path, path: Path) -> list[_Located] | SchemaMistake:
@@ -201,6 +252,7 @@ def schema_mistakes(
     data: Any,
     place: Callable[[Path], Path],
     reserved: Sequence[str] = (),
+    whole: str = "the file",
 ) -> list[SchemaMistake]:
     """Put pydantic's errors into words.
 
@@ -208,13 +260,14 @@ def schema_mistakes(
     :param data: the plain data that was validated.
     :param place: from a path in ``data`` to the path in the document.
     :param reserved: keys allowed at the top beside the model's own.
+    :param whole: what the document is called.
     """
     mistakes: list[SchemaMistake] = []
     unions: dict[Path, dict[str, list[_Located]]] = {}
     for details in error.errors(include_url=False):
-        located = _locate(details, data)
+        located = _locate(details, model, data)
         if located.union is None:
-            mistakes.append(_single(located, model, place, reserved))
+            mistakes.append(_single(located, model, place, reserved, whole))
         else:
             unions.setdefault(located.union, {}).setdefault(located.branch, []).append(located)
     for union, branches in unions.items():
@@ -222,7 +275,7 @@ def schema_mistakes(
         if isinstance(chosen, SchemaMistake):
             mistakes.append(chosen)
         else:
-            mistakes += [_single(located, model, place, reserved) for located in chosen]
+            mistakes += [_single(located, model, place, reserved, whole) for located in chosen]
     # A mistyped key is both unknown and missing; that it is unknown, with the right one proposed, says it all.
     proposed = {(*m.path[:-1], m.proposal) for m in mistakes if m.proposal}
     return [m._replace(silent=True) if m.kind == "missing" and m.path in proposed else m for m in mistakes]
