@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_mlscope.gate.readable import plural
-from pytest_mlscope.reports.rows import case_label
+from pytest_mlscope.reports.rows import case_label, is_of_manifest, test_name
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,12 @@ class Reason:
 
 @dataclass(frozen=True)
 class Failure:
-    """A test item that failed: one line a check that did not hold, or why it could not be checked."""
+    """Test items that failed alike: one line a check that did not hold, or why it could not be checked."""
 
-    label: str
+    labels: tuple[str, ...]
     lines: tuple[str, ...]
+    command: str | None = None
+    """What would make them run."""
 
 
 def reasons(records: Sequence[Mapping[str, Any]], outcome: str) -> list[Reason]:
@@ -52,17 +54,23 @@ def reasons(records: Sequence[Mapping[str, Any]], outcome: str) -> list[Reason]:
 
 
 def failures(records: Sequence[Mapping[str, Any]]) -> list[Failure]:
-    """Every record that failed, in the order of node ids."""
-    found = []
+    """What failed, each reason once, in the order of the node ids that it is first met at."""
+    grouped: dict[tuple[tuple[str, ...], str | None], list[str]] = {}
     for record in sorted(records, key=lambda record: str(record["nodeid"])):
         if record["outcome"] not in ("failed", "error"):
             continue
         lines = tuple(_one_line(check["message"]) for check in record["checks"] if not check["passed"])
         if not lines:
             lines = (_one_line(record["reason"]) or "failed without a reason",)
-        label = f"{case_label(record['case'])} {record['kind']}" if record["case"] else record["nodeid"]
-        found.append(Failure(label, lines))
-    return found
+        grouped.setdefault((lines, record["command"]), []).append(_label(record))
+    return [Failure(tuple(labels), lines, command) for (lines, command), labels in grouped.items()]
+
+
+def _label(record: Mapping[str, Any]) -> str:
+    if not record["case"]:
+        return str(record["nodeid"])
+    test = record["kind"] if is_of_manifest(record) else test_name(record)
+    return f"{case_label(record['case'])} {test}"
 
 
 def _one_line(text: str | None) -> str:

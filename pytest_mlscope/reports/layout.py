@@ -34,6 +34,8 @@ class Column:
     """Whether it says which row this is: repeated when a table is stacked."""
     shorten: bool = False
     """Whether the middle of its cells may be left out; for names only."""
+    shorten_last: bool = False
+    """Whether every column that may be dropped is dropped before this one is shortened."""
     styles: Sequence[str] = ()
     """A rich style a row; none when empty."""
 
@@ -110,7 +112,7 @@ def _total(widths: Sequence[int]) -> int:
 def _shrink(columns: Sequence[Column], widths: list[int], chosen: list[int], room: int, least: int) -> bool:
     """Narrow the widest names until everything fits; whether it does."""
     excess = _total([widths[i] for i in chosen]) - room
-    names = [i for i in chosen if columns[i].shorten]
+    names = [i for i in chosen if columns[i].shorten and not (columns[i].shorten_last and least == _NAME_WIDTH)]
     if least == _NAME_WIDTH and excess > sum(max(0, widths[i] - least) for i in names):
         return False
     while excess > 0:

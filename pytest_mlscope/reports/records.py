@@ -70,7 +70,8 @@ def to_record(
         if evaluation.parity:
             parts["parity"] = plain(_parity(evaluation.parity), at="/parity", not_finite=not_finite)
         if evaluation.latency:
-            parts["latency"] = _latency(evaluation.latency, not_finite)
+            wanted = evaluation.case.manifest.content.measurement.relative_error
+            parts["latency"] = _latency(evaluation.latency, wanted, not_finite)
         parts["readings"] = _readings(evaluation, not_finite)
     return {**record, **parts, "not_finite": not_finite}
 
@@ -78,9 +79,9 @@ def to_record(
 def _split(reason: str | None) -> tuple[str | None, str | None]:
     if reason is None:
         return None, None
-    reason = reason.removeprefix("Skipped: ")
+    reason = reason.removeprefix("Skipped: ").removeprefix("Failed: ")
     why, separator, command = reason.rpartition(_COMMAND)
-    return (why, command) if separator else (reason, None)
+    return (why, command) if separator and "\n" not in command else (reason, None)
 
 
 def _case(case: Case) -> dict[str, Any]:
@@ -145,11 +146,12 @@ def _parity(parity: Parity) -> dict[str, Any]:
     }
 
 
-def _latency(latency: Latency, not_finite: dict[str, str]) -> dict[str, Any]:
+def _latency(latency: Latency, wanted_relative_error: float, not_finite: dict[str, str]) -> dict[str, Any]:
     facts = {
         "batch_size": latency.batch_size,
         "percentiles": latency.percentiles,
         "relative_error": latency.relative_error,
+        "wanted_relative_error": wanted_relative_error,
         "throughput": latency.throughput,
         "stop_reason": latency.stop_reason,
         "warmup_calls": latency.warmup_calls,

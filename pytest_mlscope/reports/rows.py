@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pytest_mlscope.manifest.load import SUFFIX
 from pytest_mlscope.reports.layout import Column
 from pytest_mlscope.reports.values import framework_version
 
@@ -28,12 +29,14 @@ _VERDICTS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One case in one table. ``outcome`` is the worst of the test items that looked at this measurement."""
+    """One case in one table."""
 
     record: Mapping[str, Any]
-    outcome: str
+    """Of the manifest's own test item, where there is one."""
+    outcome: str | None
+    """Of the manifest's own test item; ``None`` where only hand-written tests looked at this measurement."""
     judged: bool
-    """Whether something was expected of it."""
+    """Whether the manifest expects something of it."""
 
 
 def rows_of(records: Sequence[Mapping[str, Any]], part: str) -> list[Row]:
@@ -45,16 +48,21 @@ def rows_of(records: Sequence[Mapping[str, Any]], part: str) -> list[Row]:
     for record in records:
         if not record["case"] or not record[part]:
             continue
-        row = Row(record, record["outcome"], bool(record["checks"]) or record["kind"] == "test")
+        of_manifest = is_of_manifest(record)
+        row = Row(record, record["outcome"] if of_manifest else None, of_manifest and bool(record["checks"]))
         result = {name: value for name, value in record[part].items() if name not in _BESIDE_THE_RESULT}
         # A case's id depends on the test's parametrization.
         key = json.dumps([record["key"], {**record["case"], "id": ""}, result], sort_keys=True)
         same = rows.get(key)
-        if same:
-            worst = min(same.outcome, row.outcome, key=_WORST_FIRST.index)
-            row = replace(same, outcome=worst, judged=same.judged or row.judged)
-        rows[key] = row
+        rows[key] = _joined(same, row) if same else row
     return sorted(rows.values(), key=_order)
+
+
+def _joined(one: Row, other: Row) -> Row:
+    if one.outcome is None or other.outcome is None:
+        return other if one.outcome is None and other.outcome is not None else one
+    worst = min(one.outcome, other.outcome, key=_WORST_FIRST.index)
+    return replace(one, outcome=worst, judged=one.judged or other.judged)
 
 
 def _order(row: Row) -> tuple[Any, ...]:
@@ -81,10 +89,10 @@ def label_columns(rows: Sequence[Row]) -> list[Column]:
     if _one_row_a_model(rows):
         columns.append(Column("model", [_model(row) for row in rows], "left", label=True, shorten=True))
     frameworks = [row.record["case"]["framework"] for row in rows]
-    columns.append(Column("framework", frameworks, "left", label=True, shorten=True))
+    columns.append(Column("framework", frameworks, "left", label=True, shorten=True, shorten_last=True))
     if len({_identity(row) for row in rows}) < len(rows):
         # One case measured by several tests.
-        tests = [_test_name(row) for row in rows]
+        tests = [test_name(row.record) for row in rows]
         columns.append(Column("test", tests, "left", label=True, shorten=True))
     versions = [framework_version(row.record) for row in rows]
     if any(versions):
@@ -118,10 +126,29 @@ def captions(rows: Sequence[Row]) -> list[str]:
     return [" · ".join(shared)] if shared else []
 
 
-def verdict_column(rows: Sequence[Row]) -> Column:
-    """Passed, failed, or measured without anything expected."""
-    verdicts = [_VERDICTS.get(row.outcome, ("passed", "green") if row.judged else ("no bound", "dim")) for row in rows]
-    return Column("verdict", [name for name, _ in verdicts], "left", styles=[style for _, style in verdicts])
+def verdict_columns(rows: Sequence[Row]) -> list[Column]:
+    """The manifest's verdict: passed, failed, or measured without anything expected. No column where it judged none."""
+    verdicts = [_verdict(row) for row in rows]
+    if not any(name for name, _ in verdicts):
+        return []
+    return [Column("verdict", [name for name, _ in verdicts], "left", styles=[style for _, style in verdicts])]
+
+
+def _verdict(row: Row) -> tuple[str, str]:
+    if row.outcome is None:
+        return "", ""
+    return _VERDICTS.get(row.outcome, ("passed", "green") if row.judged else ("no bound", "dim"))
+
+
+def is_of_manifest(record: Mapping[str, Any]) -> bool:
+    """Whether it is of a manifest's own test item, not of a hand-written test."""
+    return str(record["nodeid"]).partition("::")[0].endswith(SUFFIX)
+
+
+def test_name(record: Mapping[str, Any]) -> str:
+    """The function's name in a node id: ``test_fast`` of ``suite/test_digits.py::TestSpeed::test_fast[cpu-fp32]``."""
+    nodeid = str(record["nodeid"])
+    return nodeid.partition("::")[2].partition("[")[0].rpartition("::")[2] or nodeid
 
 
 def case_label(case: Mapping[str, Any]) -> str:
@@ -149,11 +176,6 @@ def _model(row: Row) -> str:
 def _identity(row: Row) -> tuple[str, ...]:
     case = row.record["case"]
     return (_model(row), case["framework"], *(str(case[name]) for name in DIMENSIONS))
-
-
-def _test_name(row: Row) -> str:
-    """The function's name in a node id: ``test_fast`` of ``suite/test_digits.py::test_fast[cpu-fp32]``."""
-    return str(row.record["nodeid"]).partition("[")[0].rpartition("::")[2]
 
 
 def _one_row_a_model(rows: Sequence[Row]) -> bool:

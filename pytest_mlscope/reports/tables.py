@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pytest_mlscope.evaluation.statistics import minimum_samples
 from pytest_mlscope.gate import readable
-from pytest_mlscope.reports.layout import Column, Table
-from pytest_mlscope.reports.rows import Row, captions, groups, label_columns, rows_of, verdict_column
+from pytest_mlscope.reports.layout import KEEP, Column, Table
+from pytest_mlscope.reports.remarks import latency_remarks
+from pytest_mlscope.reports.rows import Row, captions, groups, label_columns, rows_of, verdict_columns
 from pytest_mlscope.reports.values import number
 
 Record = Mapping[str, Any]
@@ -51,7 +51,7 @@ def _accuracy_table(metrics: Sequence[str], rows: list[Row]) -> Table:
     columns.append(
         _numbers(rows, "samples/s", readable.number, "accuracy", "samples_per_second", importance=20),
     )
-    columns.append(verdict_column(rows))
+    columns += verdict_columns(rows)
     notes = (
         ["input shift: mean |difference| of the input tensors from the stated pre-processing's"]
         if any(column.title == "input shift" for column in columns)
@@ -85,7 +85,7 @@ def parity_tables(records: Sequence[Record]) -> list[Table]:
     violations = [row.record["parity"]["violations"] for row in rows]
     columns.append(Column("beyond", [f"{count:,}" for count in violations], importance=45 if any(violations) else 15))
     columns.append(_numbers(rows, "n", readable.number, "parity", "n", importance=65))
-    columns.append(verdict_column(rows))
+    columns += verdict_columns(rows)
     above = [*captions(rows), *([" · ".join(shared)] if shared else [])]
     notes = ["beyond: elements outside the tolerance"] if any(violations) else []
     return [Table("parity", columns, groups(rows), above, notes)]
@@ -109,10 +109,9 @@ def latency_tables(records: Sequence[Record]) -> list[Table]:
     columns.append(_numbers(rows, "load", readable.seconds, "latency", "load_seconds", importance=40))
     columns.append(_numbers(rows, "peak memory", readable.memory, "latency", "peak_memory", importance=45))
     columns.append(_numbers(rows, "calls", readable.number, "latency", "n", importance=30))
-    columns.append(verdict_column(rows))
+    columns += verdict_columns(rows)
     notes = ["n<N: the percentile needs at least N calls"] if unsupported else []
-    warnings = Counter(warning for row in rows for warning in row.record["latency"]["warnings"])
-    notes += [f"{warning} ({readable.plural(count, 'case')})" for warning, count in warnings.items()]
+    notes += latency_remarks([row.record for row in rows])
     return [Table("latency", columns, groups(rows), captions(rows), notes)]
 
 
@@ -140,7 +139,10 @@ def _profiler_table(profiler: str, rows: list[Row]) -> Table | None:
                 values.setdefault(name, [ABSENT] * len(rows))[place] = _reading(value, reading["unit"])
     if not rows:
         return None
-    columns = [Column(_reading_title(name, unit), cells) for (name, unit), cells in values.items()]
+    columns = [
+        Column(_reading_title(name, unit), cells, importance=_reading_importance(name, unit))
+        for (name, unit), cells in values.items()
+    ]
     notes = []
     for note, names in missing.items():
         # Where a profiler saw nothing at all, the reason says it; else it matters which sensors were missing.
@@ -158,6 +160,11 @@ def _reading(value: float, unit: str) -> str:
     if unit in ("s", "seconds"):
         return readable.seconds(value)
     return readable.number(value)
+
+
+def _reading_importance(name: str, unit: str) -> int:
+    # The peak of a sampled rate is one coarse sample; of memory, the peak is what counts.
+    return 20 if name.endswith(" peak") and unit not in ("B", "bytes") else KEEP
 
 
 def _reading_title(name: str, unit: str) -> str:

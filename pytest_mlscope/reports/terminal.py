@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from pytest_mlscope.gate.readable import plural
 from pytest_mlscope.reports.findings import failures, reasons
 from pytest_mlscope.reports.layout import Table, lay_out
 from pytest_mlscope.reports.tables import summary_tables
@@ -17,6 +18,8 @@ from pytest_mlscope.reports.text import TerminalText, wrap
 
 ROWS = 60
 """Rows shown of a table, and failures listed, without ``-v``."""
+ALIKE = 3
+"""Tests named of those that failed for one reason, without ``-v``."""
 NARROWEST = 40
 """Cells below which lines may be longer than the terminal is wide: numbers are not cut."""
 
@@ -92,17 +95,16 @@ class Summary:
     def _reasons(self, records: Sequence[Mapping[str, Any]], outcome: str) -> list[Text]:
         lines: list[Text] = []
         for reason in reasons(records, outcome):
-            if not reason.command:
-                lines += self._wrapped(reason.line)
-                continue
-            whole = self.text(f"{reason.line}; to enable: {reason.command}")
-            one_line = wrap(whole, self.width, first="  ")
-            if len(one_line) == 1:
-                lines.append(Text(one_line[0]))
-            else:
-                lines += self._wrapped(reason.line)
-                lines += [Text(line) for line in self._command(reason.command)]
+            lines += self._with_command(reason.line, reason.command)
         return lines
+
+    def _with_command(self, text: str, command: str | None) -> list[Text]:
+        if not command:
+            return self._wrapped(text)
+        one_line = wrap(self.text(f"{text}; to enable: {command}"), self.width, first="  ")
+        if len(one_line) == 1:
+            return [Text(one_line[0])]
+        return [*self._wrapped(text), *(Text(line) for line in self._command(command))]
 
     def _command(self, command: str) -> list[str]:
         """A command that can be copied: continued with a backslash where it is too long for a line."""
@@ -121,10 +123,15 @@ class Summary:
         shown = found if self.rows is None else found[: self.rows]
         lines: list[Text] = []
         for failure in shown:
-            label = self.text.shorten(self.text(failure.label), self.width)
-            lines.append(Text(label, style="bold red"))
-            for message in failure.lines:
+            named = failure.labels if self.rows is None else failure.labels[:ALIKE]
+            lines += [Text(self.text.shorten(self.text(label), self.width), style="bold red") for label in named]
+            unnamed = len(failure.labels) - len(named)
+            if unnamed:
+                lines.append(Text(self.text(f"… and {plural(unnamed, 'more test')}"), style="red"))
+            *messages, last = failure.lines
+            for message in messages:
                 lines += self._wrapped(message)
+            lines += self._with_command(last, failure.command)
         return [*lines, *self._rest(len(found) - len(shown))]
 
     def _wrapped(self, text: str, *, style: str = "") -> list[Text]:

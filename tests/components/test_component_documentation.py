@@ -53,7 +53,7 @@ def test_every_component_says_what_it_does(component: type[Component]) -> None:
 @pytest.mark.parametrize("profiler", SHIPPED_PROFILERS, ids=lambda each: each.name)
 def test_every_reading_is_documented_with_its_unit(profiler: Any) -> None:
     watched = profiler()
-    watched.start(MeasuredWindow(host_pid=2**22 + 1, hardware="cpu", device="CPU", case_id="x"))
+    watched.start(MeasuredWindow(host_pid=2**22 + 1, hardware="cuda", device="cuda:0", case_id="x"))
     readings = watched.stop()
     section = _section("profilers", profiler.name)
     assert readings

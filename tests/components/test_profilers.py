@@ -221,20 +221,24 @@ def test_one_absent_sensor_leaves_the_others(nvml: _Nvml) -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "hardware", "visible", "note"),
+    ("device", "visible", "note"),
     [
-        ("CPU", "cpu", None, "not available: the case runs on cpu, not on an NVIDIA GPU"),
-        ("cuda:7", "cuda", None, "not available: Invalid Argument"),
-        ("cuda:1", "cuda", "0", "not available: CUDA_VISIBLE_DEVICES=0 has no device 1"),
+        ("cuda:7", None, "not available: Invalid Argument"),
+        ("cuda:1", "0", "not available: CUDA_VISIBLE_DEVICES=0 has no device 1"),
     ],
 )
 def test_what_is_not_there_is_not_available(
-    nvml: _Nvml, monkeypatch: pytest.MonkeyPatch, device: str, hardware: str, visible: str | None, note: str
+    nvml: _Nvml, monkeypatch: pytest.MonkeyPatch, device: str, visible: str | None, note: str
 ) -> None:
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    seen = _profiled(device, hardware)
+    seen = _profiled(device)
     assert {(reading.value, reading.note) for reading in seen.values()} == {(None, note)}
+    assert nvml.open == 0
+
+
+def test_nvml_has_nothing_to_say_of_other_hardware(nvml: _Nvml) -> None:
+    assert _profiled("CPU", hardware="cpu") == {}
     assert nvml.open == 0
 
 

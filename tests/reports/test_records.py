@@ -141,6 +141,17 @@ def test_the_command_of_a_case_that_cannot_run_is_apart_from_the_reason() -> Non
     assert made["command"] == "mlscope env create pytorch"
 
 
+def test_under_strict_the_command_is_apart_as_well() -> None:
+    error = CannotRun("pytorch is not installed here", command="mlscope env create pytorch")
+    made = record(outcome="failed", reason=f"Failed: {error}")
+    assert (made["reason"], made["command"]) == ("pytorch is not installed here", "mlscope env create pytorch")
+
+
+def test_the_precision_wanted_of_the_median_stands_beside_the_one_reached() -> None:
+    measured = record(latency=latency())["latency"]
+    assert (measured["relative_error"], measured["wanted_relative_error"]) == (0.0042, 0.01)
+
+
 def test_a_reason_without_a_command_is_left_alone() -> None:
     made = record(outcome="skipped", reason=str(CannotRun("no NVIDIA driver")))
     assert (made["reason"], made["command"]) == ("no NVIDIA driver", None)

@@ -195,15 +195,60 @@ def test_a_long_command_stays_one_that_can_be_copied() -> None:
     assert pasted.split() == command.split()
 
 
-def test_a_row_is_the_measurement_not_the_test_that_looked_at_it() -> None:
-    """Several hand-written tests share one evaluation: one row, with the worst verdict."""
-    shared = accuracy()
+BY_HAND = "test_digits.py::test_{}[onnxruntime]"
+
+
+@pytest.mark.parametrize("outcomes", [("passed", "failed"), ("failed", "passed")])
+@pytest.mark.parametrize("kind", ["test", "accuracy"])
+@pytest.mark.parametrize("first", [True, False])
+def test_the_verdict_is_that_of_the_manifests_own_test(outcomes: tuple[Any, Any], kind: str, first: bool) -> None:
+    """Hand-written tests share its evaluation, marked with its kind or not: one row, whichever ran first."""
+    own, by_hand = outcomes
+    check = Check("top1", 0.97, "≥ 0.97", own == "passed", "top1")
     records = [
-        record(kind="test", nodeid=f"test_digits.py::test_{outcome}", accuracy=shared, outcome=outcome)
+        record(kind="accuracy", accuracy=accuracy(), outcome=own, checks=[check]),
+        record(kind=kind, nodeid=BY_HAND.format("it"), accuracy=accuracy(), outcome=by_hand),
+    ]
+    lines = _sections(records if first else records[::-1])["accuracy"]
+    verdict = {"passed": "passed", "failed": "FAILED"}[own]
+    assert [line.split()[-1] for line in lines if "onnxruntime" in line] == [verdict]
+
+
+def test_what_only_hand_written_tests_looked_at_has_no_verdict() -> None:
+    """Neither theirs nor `no bound`: the manifest may well have one, whose test was not among those that ran."""
+    by_hand = [
+        record(kind="test", nodeid=BY_HAND.format(outcome), accuracy=accuracy(), outcome=outcome)
         for outcome in ("passed", "failed", "xfailed")
     ]
-    lines = _sections(records)["accuracy"]
-    assert [line.split()[-1] for line in lines if "onnxruntime" in line] == ["FAILED"]
+    lines = _sections(by_hand)["accuracy"]
+    assert not any("verdict" in line for line in lines)
+    assert sum("onnxruntime" in line for line in lines) == 1
+
+    judged = record(case(batch_size=8), kind="accuracy", accuracy=accuracy())
+    lines = _sections([*by_hand, judged])["accuracy"]
+    assert [line.endswith("no bound") for line in lines if "onnxruntime" in line] == [False, True]
+
+
+def test_a_hand_written_test_that_failed_goes_by_its_name() -> None:
+    nodeid = "suite/test_digits.py::TestSpeed::test_wrong[onnxruntime-a::b[c]]"
+    for kind in ("test", "accuracy"):
+        lines = _sections([record(kind=kind, nodeid=nodeid, outcome="failed", reason="assert 1 > 2")])["failed"]
+        assert lines == ["digits-cnn onnxruntime test_wrong", "  assert 1 > 2"]
+
+
+def test_failures_for_one_reason_are_told_once() -> None:
+    reason = "Failed: not installed here; to enable: mlscope env create pytorch"
+    records = [
+        record(case(framework="pytorch", batch_size=size), kind=kind, outcome="failed", reason=reason)
+        for kind in ("accuracy", "latency")
+        for size in (1, 32)
+    ]
+    records.append(record(outcome="failed", reason="predictor host killed by SIGSEGV"))
+    told = ["  not installed here; to enable: mlscope env create pytorch"]
+    other = ["digits-cnn onnxruntime latency", "  predictor host killed by SIGSEGV"]
+    one_by_one = [f"digits-cnn pytorch-{size} {kind}" for kind in ("accuracy", "latency") for size in (1, 32)]
+    assert _sections(records)["failed"] == [*one_by_one[:3], "… and 1 more test", *told, *other]
+    assert _sections(records, rows=None)["failed"] == [*one_by_one, *told, *other]
 
 
 def test_the_same_result_from_two_tests_is_one_row() -> None:
@@ -277,6 +322,71 @@ def test_one_table_shows_how_far_each_variant_moves_the_input() -> None:
 def test_models_with_one_row_each_are_a_column() -> None:
     lines = _sections([record(case(name), latency=latency()) for name in ("alexnet", "resnet50")], width=120)["latency"]
     assert [line.split()[0] for line in lines[1:4]] == ["model", "alexnet", "resnet50"]
+
+
+def test_peaks_give_way_before_a_frameworks_name_is_cut() -> None:
+    readings = [
+        Reading("cpu mean", "%", 100.2),
+        Reading("cpu peak", "%", 118.3),
+        Reading("threads peak", "", 3.0),
+        Reading("rss mean", "B", 64.4e6),
+        Reading("rss peak", "B", 65.7e6),
+    ]
+    records = [
+        record(case(framework="onnxruntime", batch_size=size), latency=latency(), readings={"psutil": readings})
+        for size in (1, 32)
+    ]
+    assert _sections(records)["profiler psutil"] == [
+        "  cpu · fp32 · 1 thread · single_stream",
+        "  framework    version  batch  cpu mean [%]  cpu peak [%]  rss mean  rss peak",
+        "digits-cnn 1.0",
+        "  onnxruntime  1.31.1       1         100.2         118.3   64.4 MB   65.7 MB",
+        "  onnxruntime  1.31.1      32         100.2         118.3   64.4 MB   65.7 MB",
+        "  not shown at this width: threads peak",
+    ]
+    narrow = _sections(records, width=60)["profiler psutil"]
+    assert narrow[1] == "  framework    batch  cpu mean [%]  rss mean  rss peak"
+    assert sum("onnxruntime" in line for line in narrow) == 2
+
+
+def test_a_long_framework_name_is_whole_while_a_column_can_go() -> None:
+    name = "tensorflow-with-a-long-name"
+    lines = _sections([record(case(framework=name), latency=latency())])["latency"]
+    assert any(name in line for line in lines)
+
+
+def test_a_profiler_without_readings_has_no_section() -> None:
+    assert "profiler nvml" not in _sections([record(latency=latency(), readings={"nvml": []})])
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"stop_reason": "budget", "relative_error": 0.0101}, True),
+        ({"stop_reason": "budget", "relative_error": None}, True),
+        ({"stop_reason": "budget", "relative_error": 0.01}, False),
+        ({"stop_reason": "steady", "relative_error": 0.0099}, False),
+    ],
+)
+def test_a_median_less_sure_than_wanted_is_remarked(facts: dict[str, Any], told: bool) -> None:
+    records = [record(case(batch_size=size), latency=latency(**facts)) for size in (1, 2, 3)]
+    remark = "p50 is known to worse than 1%: 3 cases (the budget ended first; measurement.budget)"
+    assert (f"  {remark}" in _sections(records, width=120)["latency"]) == told
+
+
+def test_warnings_that_differ_in_a_number_are_one_remark() -> None:
+    warnings = [
+        ("not steady after 1.2 s of warm-up", "peak memory is since the host started"),
+        ("not steady after 1 s of warm-up",),
+        ("not steady after 1.1e+02 s of warm-up",),
+        ("peak memory is since the host started",),
+    ]
+    records = [record(case(batch_size=i + 1), latency=latency(warnings=each)) for i, each in enumerate(warnings)]
+    assert _sections(records)["latency"][-3:] == [
+        "  not steady after 1–1.1e+02 s of warm-up (3 cases)",
+        "  peak memory is since the host started (2 cases)",
+        "  not shown at this width: version, p95, load, peak memory, calls",
+    ]
 
 
 def test_many_readings_are_stacked_rather_than_dropped() -> None:

@@ -17,8 +17,8 @@ _QUANTITIES = {"gpu power": "W", "gpu utilisation": "%", "gpu memory": "B", "gpu
 class NvmlProfiler(Profiler):
     """Samples the GPU every 50 ms: power, utilisation, memory in use and SM clock, of the whole device.
 
-    The driver averages power and utilisation over up to a second of its own. Needs nvidia-ml-py, a driver, and the
-    hardware target ``cuda``; elsewhere every reading says why it is not available.
+    The driver averages power and utilisation over up to a second of its own. A ``cuda`` case without nvidia-ml-py or
+    a driver has readings that say why they are not available; a case on other hardware has none.
     """
 
     name = "nvml"
@@ -28,11 +28,12 @@ class NvmlProfiler(Profiler):
         self._nvml: Any = None
         self._sensors: dict[str, Callable[[], float]] = {}
         self._samples: dict[str, Samples] = {quantity: [] for quantity in _QUANTITIES}
+        self._concerned = False
         self._absent = dict.fromkeys(_QUANTITIES, "the window was too short to sample")
 
     def start(self, window: MeasuredWindow) -> None:
-        if window.hardware != "cuda":
-            self._all_absent(f"the case runs on {window.hardware}, not on an NVIDIA GPU")
+        self._concerned = window.hardware == "cuda"
+        if not self._concerned:
             return
         try:
             import pynvml
@@ -71,6 +72,8 @@ class NvmlProfiler(Profiler):
         return bool(self._sensors)
 
     def stop(self) -> Sequence[Reading]:
+        if not self._concerned:
+            return []
         if self._sampler is not None:
             self._sampler.stop()
         if self._nvml is not None:
