@@ -10,7 +10,8 @@ from pytest_mlscope.cli.parsers import Commands, add_command
 _DETAILS = """\
 Editors complete and check manifests by it. With the YAML language server, write it to a file and begin a manifest with
     # yaml-language-server: $schema=mlscope.schema.json
-It knows the frameworks and hardware targets of the current folder, and not what a conftest or a plugin registers."""
+where the path is relative to the manifest. It knows the frameworks and hardware targets of the current folder, and lets
+pass datasets, metrics and steps that a conftest or a plugin may register."""
 
 
 def add_to(commands: Commands) -> None:

@@ -179,7 +179,7 @@ def _message(error: ErrorDetails, where: str, value: Any, allowed: str | None) -
 
 def _as_entry(models: Sequence[type[BaseModel]], value: Any) -> str:
     """`` such as {min: 0.95}`` for a bare value that one key of the mapping it should be takes."""
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
+    if isinstance(value, str | int | float) and not isinstance(value, bool) and len(str(value)) <= 60:
         for model in models:
             for key in field_names(model):
                 if _takes(model, key, value):
@@ -191,7 +191,9 @@ def _takes(model: type[BaseModel], key: str, value: Any) -> bool:
     try:
         model.model_validate({key: value})
     except ValidationError as error:
-        return all(details["loc"][0] != key and details["type"] == "missing" for details in error.errors())
+        return all(details["type"] == "missing" and details["loc"][0] != key for details in error.errors())
+    except Exception:  # a plugin's own validators can raise anything, and this is a mere hint
+        return False
     return True
 
 

@@ -174,6 +174,16 @@ def test_valid_manifests_load(load: Callable[[str], LoadedManifest]) -> None:
         ("expect: {parity: {reference: onnxruntime}}\nkinds: [parity]\n", "2:9: kind 'parity' needs a case besides"),
         ("expect: {throughput: {}}\n", "1:22: expect.throughput has neither min nor max"),
         ("expect: {latency: {}}\n", "1:19: expect.latency is empty"),
+        (
+            "expect: {latency: 5 ms}\n",
+            "1:19: expect.latency is the text '5 ms'; allowed: a mapping such as {p50: 5 ms}",
+        ),
+        ("expect: {throughput: 100}\n", "is the number 100; allowed: a mapping such as {min: 100}"),
+        ("expect: {throughput: many}\n", "is the text 'many'; allowed: a mapping"),
+        (
+            "description: rows: 400:\n",
+            "1:18: not YAML: mapping values are not allowed in this context; quote text that",
+        ),
         ("expect_overrides: [{when: {}, load_time: 1 s}]\n", "1:27: expect_overrides[0].when selects every case"),
         ("expect_overrides: [{when: {threads: 1}}]\n", "1:20: expect_overrides[0] overrides nothing"),
         ("expect_overrides: [{when: {threads: 1}, parity: {max: 1}}]\n", "needs expect.parity"),
@@ -242,6 +252,11 @@ def test_label_files(mistakes: Mistakes, tmp_path: Path, content: bytes, message
     found = mistakes(manifest_samples.MINIMAL + "    labels: names.txt\n")
     assert len(found) == 1
     assert message in found[0]
+
+
+def test_one_label_is_one_name(mistakes: Mistakes) -> None:
+    found = mistakes(manifest_samples.MINIMAL + "    shape: [batch, 2]\n    labels: [one]\n")
+    assert found == ["16:13: outputs[0].labels has 1 name, but the output's shape has 2 classes; allowed: 2"]
 
 
 def test_labels_are_read_from_a_file(load: Callable[[str], LoadedManifest], tmp_path: Path) -> None:
