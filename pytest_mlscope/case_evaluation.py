@@ -89,7 +89,8 @@ class CaseEvaluation:
         expected = self.case.manifest.content.frameworks[self.case.framework].xfail
         if expected is None or kind not in expected.kinds:
             return
-        version = self._guarded(lambda: self._evaluator.agent.environment(self.case)).version
+        agent = self._evaluator.agent
+        version = self._guarded(lambda: agent.environment(self.case).version or agent.ready(self.case).host.version)
         if expected.version is None or SpecifierSet(expected.version).contains(version, prereleases=True):
             self._item.add_marker(pytest.mark.xfail(reason=expected.reason, strict=expected.strict))
 

@@ -18,6 +18,8 @@ from pytest_mlscope.reports.run_facts import run_facts
 from pytest_mlscope.reports.terminal import write_summary
 
 RECORD_ATTRIBUTE = "mlscope_record"
+WORKER_MISTAKE = "mlscope_usage_error"
+"""Key of ``workeroutput`` under which a worker says what is wrong with the command line."""
 
 
 class Controller:
@@ -35,6 +37,7 @@ class Controller:
         self._reported: set[str] = set()
         self._lines: list[str] = []
         self._troubles: list[str] = []
+        self._mistaken = False
 
     def pytest_mlscope_register_report_writers(self) -> list[ReportWriter]:
         return [self._json] if self._json is not None else []
@@ -45,6 +48,13 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: object, ids: Sequence[str]) -> None:
         self._expected.update(ids)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        mistake = getattr(node, "workeroutput", {}).get(WORKER_MISTAKE)
+        if mistake is not None:
+            self._mistaken = True
+            self._trouble(mistake)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._reported.add(report.nodeid)
@@ -77,7 +87,9 @@ class Controller:
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         run = run_facts(config, self._started, time.time(), int(exitstatus), interrupted)
         self._write_reports(run, ExpandedRecords(list(self._records.values())))
-        if self._troubles and finished_well:
+        if self._mistaken:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif self._troubles and finished_well:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _report_writers(self) -> list[ReportWriter]:

@@ -14,7 +14,7 @@ from pytest_mlscope.agent.cache import cache_home
 from pytest_mlscope.case_evaluation import CaseEvaluation
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components import shipped
-from pytest_mlscope.controller import RECORD_ATTRIBUTE, Controller
+from pytest_mlscope.controller import RECORD_ATTRIBUTE, WORKER_MISTAKE, Controller
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.evaluation.evaluator import Evaluator
 from pytest_mlscope.items.module import SUFFIX, ManifestModule
@@ -62,6 +62,9 @@ def case_evaluation(item: pytest.Item, case: Case) -> CaseEvaluation:
         evaluator = _evaluator(item.config)
     except MlscopeError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
+    if CASE_EVALUATION in item.stash:
+        # The item runs again, by a plugin that repeats what failed: so must the evaluation.
+        evaluator.forget(case)
     evaluation = CaseEvaluation(item, case, evaluator)
     item.stash[CASE_EVALUATION] = evaluation
     return evaluation
@@ -103,8 +106,15 @@ class MlscopePlugin:
         module: pytest.Collector = ManifestModule.from_parent(parent, path=file_path, state=run_state(parent.config))
         return module
 
-    def pytest_collection_modifyitems(self, config: pytest.Config) -> None:
-        run_state(config).check_selection()
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        mistake = run_state(config).selection_mistake()
+        if mistake is None:
+            return
+        if not hasattr(config, "workeroutput"):
+            raise pytest.UsageError(mistake)
+        # A worker that raises is an internal error to its controller: it reports, and has nothing to run.
+        config.workeroutput[WORKER_MISTAKE] = mistake
+        items.clear()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

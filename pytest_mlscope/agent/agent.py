@@ -9,6 +9,9 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion
+
 from pytest_mlscope.agent.artifacts import Artifact, materialise
 from pytest_mlscope.agent.environment import Environment
 from pytest_mlscope.agent.environment_creation import create_environment
@@ -38,6 +41,21 @@ def _device(case: Case) -> str:
         offered = ", ".join(precisions) or "nothing"
         raise CannotRun(f"{case.framework} on {case.hardware} offers {offered}, not {case.precision}")
     return device
+
+
+def _check_version(case: Case, version: str) -> None:
+    """Of a framework that is no distribution, only its predictor knows the version."""
+    folder = case.manifest.registry.frameworks[case.framework]
+    constraint = case.manifest.content.frameworks[case.framework].version
+    for wanted, whose in ((folder.description.version, "framework.yml"), (constraint, "the manifest")):
+        if wanted is None or wanted == "*":
+            continue
+        try:
+            fits = SpecifierSet(wanted).contains(version, prereleases=True)
+        except InvalidVersion:
+            raise CannotRun(f"{folder.name} calls its version {version!r}, which {whose} cannot compare") from None
+        if not fits:
+            raise CannotRun(f"{folder.name} {version}, the version here, does not satisfy {wanted!r} of {whose}")
 
 
 class Agent:
@@ -100,6 +118,8 @@ class Agent:
         deadline = time.monotonic() + timeout
         threads = case.threads if isinstance(case.threads, int) else None
         host = self._pool.get(environment, threads=threads, device=device, timeout=timeout)
+        if not environment.version:
+            _check_version(case, host.version)
         request = self._load_request(
             case, artifacts, device, threads, dynamic_batch=environment.framework.description.dynamic_batch
         )

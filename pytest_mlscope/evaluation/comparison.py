@@ -21,6 +21,7 @@ class OutputComparison:
         self.max_rel = 0.0
         self.violations = 0
         self.elements = 0
+        self.finite = 0
         self.agreeing = 0
         self.ranked = 0
         self.mismatch: str | None = None
@@ -37,6 +38,7 @@ class OutputComparison:
             return
         if output.dtype.kind not in "fiub":
             self._count(output != reference, output.size)
+            self.finite += output.size
             return
         a = np.asarray(output, dtype=np.float64)
         b = np.asarray(reference, dtype=np.float64)
@@ -53,9 +55,12 @@ class OutputComparison:
             self.max_abs = max(self.max_abs, float(difference.max()))
             self.max_rel = max(self.max_rel, float(relative.max()))
         self._count(difference > allowed, output.size)
+        self.finite += int(np.count_nonzero(np.isfinite(a) & np.isfinite(b)))
         if ranked and a.ndim == 2 and a.shape[1] > 1:
             self.ranked += len(a)
-            self.agreeing += int((a.argmax(axis=1) == b.argmax(axis=1)).sum())
+            # A row with a NaN has no largest element to agree on.
+            has_largest = ~(np.isnan(a) | np.isnan(b)).any(axis=1)
+            self.agreeing += int((has_largest & (a.argmax(axis=1) == b.argmax(axis=1))).sum())
 
     def _count(self, violating: NDArray[Any], elements: int) -> None:
         self.violations += int(np.count_nonzero(violating))

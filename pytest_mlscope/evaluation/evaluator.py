@@ -47,6 +47,11 @@ class Evaluator:
         result: T = self._results[key]
         return result
 
+    def forget(self, case: Case) -> None:
+        """Evaluate the case anew when it is asked for again."""
+        for key in [key for key in self._results if key[-1] == case]:
+            del self._results[key]
+
     def provenance(self, case: Case) -> tuple[str, Mapping[str, Any]]:
         """Key and facts of the case as loaded now. Raises as :meth:`Agent.ready`."""
 

@@ -105,5 +105,6 @@ def measure_parity(case: Case, ready: Callable[[Case], ReadyModel], references: 
         rel_tolerance=rel_tolerance,
         violations=comparison.violations,
         elements=comparison.elements,
-        mismatch=comparison.mismatch,
+        mismatch=comparison.mismatch
+        or (None if comparison.finite else "no element is finite in both, so agreement would mean nothing"),
     )

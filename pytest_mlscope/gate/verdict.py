@@ -25,14 +25,20 @@ def _within(value: float, bound: Bound) -> bool:
 
 
 def _accuracy(accuracy: Accuracy, case: Case) -> Iterator[Check]:
-    for name, bound in expectation_for(case).accuracy.items():
+    expected = expectation_for(case)
+    if accuracy.errors:
+        message = (
+            f"{accuracy.errors} of {accuracy.n} rows have no prediction (expected ≤ {expected.errors}); "
+            f"first error: {accuracy.failures[0].message}"
+        )
+        passed = accuracy.errors <= expected.errors
+        yield Check("errors", float(accuracy.errors), f"≤ {expected.errors}", passed, message)
+    for name, bound in expected.accuracy.items():
         metric = accuracy.metrics[name]
         interval = f", 95 % interval {metric.interval[0]:.4f}–{metric.interval[1]:.4f}" if metric.interval else ""
         errors = f", {accuracy.errors} of them errors" if accuracy.errors else ""
         text = _bound_text(bound)
         message = f"{name} is {metric.value:.4f} (expected {text}) over {accuracy.n} rows{errors}{interval}"
-        if accuracy.errors:
-            message += f"; first error: {accuracy.failures[0].message}"
         yield Check(name, metric.value, text, _within(metric.value, bound), message)
 
 

@@ -42,15 +42,16 @@ class RunState:
             seen.update(getattr(case, dimension) for case in cases)
         return [case for case in cases if self._selection.matches(case)]
 
-    def check_selection(self) -> None:
-        """:raises pytest.UsageError: when an option names a value that no collected case has."""
+    def selection_mistake(self) -> str | None:
+        """What is wrong when an option names a value that no collected case has."""
         for dimension, (option, wanted) in self._wanted.items():
             seen = sorted(map(str, self._seen[dimension]))
             for value in sorted(map(str, wanted)):
                 if seen and value not in seen:
                     close = difflib.get_close_matches(value, seen, 1)
                     hint = f" (did you mean {close[0]!r}?)" if close else ""
-                    raise pytest.UsageError(f"{option}: no case has {value!r}{hint}; cases have: {', '.join(seen)}")
+                    return f"{option}: no case has {value!r}{hint}; cases have: {', '.join(seen)}"
+        return None
 
 
 def run_state(config: pytest.Config) -> RunState:

@@ -123,7 +123,48 @@ def test_rows_without_a_prediction_count_as_wrong(suite: Suite, run: Run) -> Non
     suite.manifest(matrix="{batch_size: [8]}")
     result = run("-m", "accuracy")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*over 40 rows, 8 of them errors*first error: ValueError: bad batch*"])
+    result.stdout.fnmatch_lines(
+        [
+            "*8 of 40 rows have no prediction (expected ≤ 0); first error: ValueError: bad batch*",
+            "*top1 is 0.8* over 40 rows, 8 of them errors*",
+        ]
+    )
+
+
+@pytest.mark.parametrize(("allowed", "outcome"), [(8, {"passed": 1}), (7, {"failed": 1})])
+def test_rows_without_a_prediction_fail_unless_they_are_expected(
+    suite: Suite, run: Run, allowed: int, outcome: dict[str, int]
+) -> None:
+    """Also where no bound is given, or a metric leaves them out: nine rows in ten may be missing from its value."""
+    suite.framework("toy", predict="if not hasattr(sys, 'once'):\n    sys.once = 1\n    raise ValueError('bad batch')")
+    suite.manifest(matrix="{batch_size: [8]}", expect=f"{{errors: {allowed}}}")
+    run("-m", "accuracy").assert_outcomes(**outcome)
+
+
+def test_parity_of_nothing_but_nans_is_no_agreement(suite: Suite, run: Run) -> None:
+    suite.framework("toy", predict="x = x * float('nan')")
+    suite.framework("other", predict="x = x * float('nan')")
+    suite.manifest(frameworks=("toy", "other"), expect="{parity: {reference: toy}}")
+    result = run("-m", "parity")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*no element is finite in both*"])
+
+
+def test_a_version_that_only_the_predictor_knows_is_held_against_the_manifest(suite: Suite, run: Run) -> None:
+    path = suite.manifest(entry=", version: '>=99'")
+    result = run("-m", "accuracy", "-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*toy 1.0, the version here, does not satisfy '>=99' of the manifest*"])
+    path.write_text(path.read_text().replace(">=99", ">=1"))
+    run("-m", "accuracy").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(("version", "outcome"), [("<2", {"xfailed": 1}), (">=2", {"failed": 1})])
+def test_a_known_failure_may_be_that_of_some_versions(
+    suite: Suite, run: Run, version: str, outcome: dict[str, int]
+) -> None:
+    suite.manifest(entry=f", xfail: {{reason: known, version: '{version}'}}", expect="{accuracy: {top1: {min: 0.99}}}")
+    run("-m", "accuracy").assert_outcomes(**outcome)
 
 
 def test_a_timed_path_that_does_not_predict_is_no_measurement(suite: Suite, run: Run) -> None:

@@ -184,3 +184,31 @@ def test_a_case_that_several_tests_look_at_is_evaluated_once(suite: Suite, run: 
     )
     run("-k", "accuracy or one or two").assert_outcomes(passed=3)
     assert (pytester.path / "calls").read_text() == "x"
+
+
+def test_a_selection_of_nothing_is_a_usage_error_with_workers_too(suite: Suite, run: Run) -> None:
+    suite.manifest()
+    result = run("-n1", "--mlscope-framework", "toi")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stdout.fnmatch_lines(["ERROR: --mlscope-framework: no case has 'toi' (did you mean 'toy'?)*"])
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+def test_an_item_that_runs_again_is_evaluated_again(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
+    """Rerunning what failed is worth nothing when the old result is looked at again."""
+    suite.framework("toy", predict="with open('calls', 'a') as f:\n    f.write('x')")
+    suite.manifest(matrix="{batch_size: [40]}")
+    pytester.makeconftest(
+        """
+        from _pytest.runner import runtestprotocol
+
+        def pytest_runtest_protocol(item, nextitem):
+            for _ in range(2):
+                reports = runtestprotocol(item, nextitem=nextitem, log=False)
+            for report in reports:
+                item.ihook.pytest_runtest_logreport(report=report)
+            return True
+        """
+    )
+    run("-m", "accuracy").assert_outcomes(passed=1)
+    assert (pytester.path / "calls").read_text() == "xx"
