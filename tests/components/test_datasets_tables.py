@@ -179,6 +179,45 @@ def test_parquet_without_a_value_names_the_row(tmp_path: Path) -> None:
         _take(source, [2], "a")
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int32", "uint16", "float32", "float64"])
+def test_parquet_lists_of_different_lengths_keep_their_dtype(tmp_path: Path, dtype: str) -> None:
+    """A row's dtype must not hang on the lengths of the other rows in its row group."""
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    rows = [[[1, 2]], [[3, 4], [5, 6]], [], [[7], [8]], [[1, 2]]]
+    columns = {"flat": [[number for part in row for number in part] for row in rows], "images": rows}
+    kinds = {"flat": pa.list_(pa.from_numpy_dtype(dtype)), "images": pa.list_(pa.list_(pa.from_numpy_dtype(dtype)))}
+    table = pa.table({name: pa.array(column, kinds[name]) for name, column in columns.items()})
+    parquet.write_table(table, tmp_path / "table.parquet", row_group_size=4)
+    source = Parquet(path="table.parquet").open(tmp_path, [])
+    for name, column in columns.items():
+        taken = [np.asarray(sample) for sample in _take(source, list(range(len(rows))), name)]
+        assert [sample.tolist() for sample in taken] == column
+        assert {sample.dtype for sample in taken} == {np.dtype(dtype)}
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ([[[1]], [[2]], [[3]], [[None]]], "row 3 has a missing value in column 'v'"),
+        ([[[1]], [[2]], [[3, 4]], [[3], None]], "row 3 has a missing value in column 'v'"),
+        ([[[1]], [[2]], [], [[3, None, 5]]], "row 3 has a missing value in column 'v'"),
+        ([[[1]], [[2]], [[3]], [[3], [4, 5]]], "row 3 has lists of different lengths in column 'v'"),
+    ],
+)
+def test_parquet_lists_that_are_no_array_name_the_row(tmp_path: Path, rows: Any, problem: str) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table = pa.table({"v": pa.array(rows, pa.list_(pa.list_(pa.float32())))})
+    parquet.write_table(table, tmp_path / "table.parquet", row_group_size=2)
+    source = Parquet(path="table.parquet").open(tmp_path, [])
+    assert np.asarray(_take(source, [0, 1], "v")).tolist() == rows[:2]
+    with pytest.raises(DatasetError, match=problem):
+        _take(source, [3], "v")
+
+
 def test_parquet_mistakes_are_clear(table: Path) -> None:
     with pytest.raises(DatasetError, match="no column 'spezies'; did you mean 'species'"):
         _take(Parquet(path="table.parquet").open(table.parent, []), [0], "spezies")

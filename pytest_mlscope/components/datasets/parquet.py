@@ -104,10 +104,29 @@ class _ParquetSource(DataSource):
         if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
             numbers: NDArray[Any] = array.to_numpy(zero_copy_only=False)
             return numbers
-        if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-            return _nested(array, types)
+        if _is_list(kind, types):
+            return self._nested(array, name, int(self._starts[group]))
         values: list[Any] = array.to_pylist()
         return values
+
+    def _nested(self, array: Any, name: str, first_row: int) -> Column:
+        """Lists as one array where all have one shape, else one array a row, of the file's dtype either way."""
+        types = self._arrow.types
+        missing = _row_with_missing(array, types)
+        if missing is not None:
+            raise DatasetError(f"{self._path}: row {first_row + missing} has a missing value in column {name!r}")
+        stacked = _stacked(array, types)
+        if stacked is not None:
+            return stacked
+        samples = []
+        for row in range(len(array)):
+            sample = _stacked(array.slice(row, 1), types)
+            if sample is None:
+                raise DatasetError(
+                    f"{self._path}: row {first_row + row} has lists of different lengths in column {name!r}"
+                )
+            samples.append(sample[0])
+        return samples
 
     def close(self) -> None:
         self._loaded = {}
@@ -127,19 +146,31 @@ def _leaves(schema: Any, arrow: Any) -> list[str]:
     return names
 
 
-def _nested(array: Any, types: Any) -> Column:
-    """Lists as one array where all have one shape, else one array a row."""
+def _is_list(kind: Any, types: Any) -> bool:
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _row_with_missing(array: Any, types: Any) -> int | None:
+    """The first row with a null anywhere in its lists."""
+    rows = np.arange(len(array))
+    while _is_list(array.type, types):
+        rows = np.repeat(rows, array.value_lengths().to_numpy(zero_copy_only=False))
+        array = array.flatten()
+        if array.null_count:
+            return int(rows[array.is_null().index(True).as_py()])
+    return None
+
+
+def _stacked(array: Any, types: Any) -> NDArray[Any] | None:
+    """Lists without nulls as one array, shape ``(rows, …)``; ``None`` where their lengths differ."""
     shape = [len(array)]
-    flat = array
-    while types.is_list(flat.type) or types.is_large_list(flat.type) or types.is_fixed_size_list(flat.type):
-        lengths = np.unique(flat.value_lengths().to_numpy(zero_copy_only=False)) if len(flat) else np.array([0])
-        if len(lengths) != 1 or flat.null_count:
-            return [np.asarray(item) for item in array.to_pylist()]
+    while _is_list(array.type, types):
+        lengths = np.unique(array.value_lengths().to_numpy(zero_copy_only=False)) if len(array) else np.array([0])
+        if len(lengths) != 1:
+            return None
         shape.append(int(lengths[0]))
-        flat = flat.flatten()
-    if flat.null_count:
-        return [np.asarray(item) for item in array.to_pylist()]
-    stacked: NDArray[Any] = flat.to_numpy(zero_copy_only=False).reshape(shape)
+        array = array.flatten()
+    stacked: NDArray[Any] = array.to_numpy(zero_copy_only=False).reshape(shape)
     return stacked
 
 
