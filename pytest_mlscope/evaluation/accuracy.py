@@ -16,6 +16,7 @@ from pytest_mlscope.components.metrics.base import MetricState
 from pytest_mlscope.errors import HostError, MlscopeError
 from pytest_mlscope.evaluation.input_shift import input_shift
 from pytest_mlscope.evaluation.inputs import BatchReader, PreparedBatch
+from pytest_mlscope.evaluation.manifest_errors import naming
 from pytest_mlscope.evaluation.results import KEPT_ROW_ELEMENTS, Accuracy, FailedRows, Predictions
 from pytest_mlscope.manifest.loaded import BoundMetric
 
@@ -113,14 +114,15 @@ def measure_accuracy(ready: ReadyModel) -> Accuracy:
     :raises HostError: when the host died, or no row at all could be predicted.
     :raises MlscopeError: when a metric cannot read what the model gives.
     """
+    manifest = ready.case.manifest
     scores = _Scores(ready)
     waiting: deque[PreparedBatch] = deque()
 
     def receive() -> None:
         outputs, errors = ready.receive_predict()
-        scores.take(waiting.popleft(), outputs, errors)
+        with naming(manifest):
+            scores.take(waiting.popleft(), outputs, errors)
 
-    manifest = ready.case.manifest
     began = None
     case = ready.case
     with BatchReader(
@@ -140,7 +142,8 @@ def measure_accuracy(ready: ReadyModel) -> Accuracy:
         while waiting:
             receive()
         seconds = time.perf_counter() - began if began else 0.0
-    accuracy = scores.finish(seconds)
+    with naming(manifest):
+        accuracy = scores.finish(seconds)
     if accuracy.errors == accuracy.n:
         raise HostError(
             f"{ready.host.name}: none of the {accuracy.n} rows has a prediction: {accuracy.failures[0].message}",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pytest_mlscope.cases.case import STATED
 from pytest_mlscope.errors import PreprocessingError
 from pytest_mlscope.evaluation.input_shift import input_shift
+from pytest_mlscope.evaluation.manifest_errors import naming
 from pytest_mlscope.evaluation.pipeline import Samples
 from pytest_mlscope.evaluation.prefetch import Prefetcher
 from pytest_mlscope.evaluation.prepared_rows import PreparedRows, RowPreparer
@@ -80,6 +81,7 @@ class BatchReader:
         self._batch_rows = batch_rows
         self._whole_chunks = whole_chunks
         self._prefetch = prefetch
+        self._manifest = manifest
         self._preparer = RowPreparer(manifest, preprocessing=preprocessing, with_labels=with_labels)
         self.rows: NDArray[np.int64] = self._preparer.rows[:limit]
         """The rows that will be read, failures included; ascending."""
@@ -110,11 +112,12 @@ class BatchReader:
             failed += prepared.failed
             if not good and (position >= _HOPELESS_ROWS or position == len(self.rows)):
                 raise PreprocessingError(
-                    f"none of the first {position} rows could be pre-processed; "
+                    f"{self._manifest.path}: none of the first {position} rows could be pre-processed; "
                     f"row {failed[0].rows[0]}: {failed[0].message}"
                 )
             if len(prepared.rows):
-                chunk = self._split(prepared, failed)
+                with naming(self._manifest):
+                    chunk = self._split(prepared, failed)
                 failed = []
                 size = sum(array.nbytes for batch in chunk for array in batch.inputs.values())
                 if perf_counter() - started < _CHUNK_SECONDS / 2 and size < _CHUNK_BYTES / 2:

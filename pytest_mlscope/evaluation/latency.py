@@ -14,6 +14,7 @@ from pytest_mlscope.components.profilers.base import MeasuredWindow, Profiler, R
 from pytest_mlscope.errors import DatasetError, HostError
 from pytest_mlscope.evaluation.comparison import DEFAULT_TOLERANCE, OutputComparison
 from pytest_mlscope.evaluation.inputs import as_batch
+from pytest_mlscope.evaluation.manifest_errors import naming
 from pytest_mlscope.evaluation.prepared_rows import RowPreparer
 from pytest_mlscope.evaluation.results import Latency
 from pytest_mlscope.evaluation.statistics import supported_percentiles
@@ -37,7 +38,8 @@ def _bound_inputs(ready: ReadyModel) -> dict[str, NDArray[Any]]:
         raise DatasetError(f"{case.manifest.path}: an input to time cannot be made: {prepared.failed[0].message}")
     inputs = {}
     for name, samples in prepared.inputs.items():
-        array = as_batch(name, samples)
+        with naming(case.manifest):
+            array = as_batch(name, samples)
         inputs[name] = np.resize(array, (rows, *array.shape[1:])) if len(array) < rows else array
     return ready.framework_inputs(inputs)
 

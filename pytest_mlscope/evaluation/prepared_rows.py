@@ -16,6 +16,7 @@ from pytest_mlscope.components.datasets.damage import reading
 from pytest_mlscope.components.datasets.random_rows import Random
 from pytest_mlscope.errors import DatasetError, PreprocessingError
 from pytest_mlscope.evaluation.labels import LabelReader
+from pytest_mlscope.evaluation.manifest_errors import naming
 from pytest_mlscope.evaluation.pipeline import Pipeline, Samples
 from pytest_mlscope.evaluation.results import FailedRows
 from pytest_mlscope.evaluation.row_selection import select_rows
@@ -37,13 +38,18 @@ class PreparedRows:
 
 
 class RowPreparer:
-    """Opens a manifest's dataset and prepares rows of it.
+    """Opens a manifest's dataset and prepares rows of it. Errors name the manifest.
 
     :raises DatasetError: when the dataset cannot be opened or lacks a column.
     :raises CannotRun: when an optional library is missing.
     """
 
     def __init__(self, manifest: LoadedManifest, *, preprocessing: str, with_labels: bool = True) -> None:
+        self._manifest = manifest
+        with naming(manifest):
+            self._open(manifest, preprocessing, with_labels)
+
+    def _open(self, manifest: LoadedManifest, preprocessing: str, with_labels: bool) -> None:
         content = manifest.content
         # Without a dataset there is still something to time and compare: random arrays that are the inputs already.
         dataset = manifest.dataset or Random(count=RANDOM_ROWS)
@@ -77,6 +83,10 @@ class RowPreparer:
         :raises DatasetError: when a row cannot be read.
         :raises PreprocessingError: when the steps do not give what the manifest says the model takes.
         """
+        with naming(self._manifest):
+            return self._prepare(rows)
+
+    def _prepare(self, rows: NDArray[np.int64]) -> PreparedRows:
         columns = self._take(rows)
         failures: dict[int, str] = {}
         inputs: dict[str, Samples] = {}

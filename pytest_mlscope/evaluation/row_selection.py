@@ -13,7 +13,7 @@ def select_rows(total: int, rows: str | None, sample: RowSample | None) -> NDArr
     """Row numbers, ascending, shape ``(n,)``.
 
     :param total: rows the dataset has.
-    :param rows: a slice ``first:past_last``, as in Python.
+    :param rows: ``first:past_last``, either of which may be left out; no negative numbers and no step.
     :param sample: a subset drawn without replacement from ``rows`` by PCG64 with the given seed.
     :raises DatasetError: when nothing is left, or the sample is larger than what it is drawn from.
     """
@@ -29,6 +29,6 @@ def select_rows(total: int, rows: str | None, sample: RowSample | None) -> NDArr
     if sample is None:
         return np.arange(first, last, dtype=np.int64)
     if sample.size > last - first:
-        raise DatasetError(f"a sample of {sample.size} rows cannot be drawn from {last - first}")
+        raise DatasetError(f"a sample of {sample.size} rows cannot be drawn from {last - first} rows")
     drawn = np.random.default_rng(sample.seed).choice(last - first, size=sample.size, replace=False, shuffle=False)
     return np.sort(drawn.astype(np.int64)) + first

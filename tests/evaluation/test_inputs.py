@@ -289,7 +289,10 @@ def test_samples_of_different_shapes_need_batches_of_one(manifest: Callable[...,
     }
     loaded = manifest(data, steps=(), inputs=[{"name": "image", "shape": ["batch", 1, "height", 2]}])
     assert [batch.inputs["image"].shape[2] for batch in _read(loaded, batch_rows=1)] == [3, 3, 4, 5]
-    with pytest.raises(PreprocessingError, match=r"samples of shapes \(1, 4, 2\) and \(1, 5, 2\) cannot be one batch"):
+    with pytest.raises(
+        PreprocessingError,
+        match=r"^model\.mlscope\.yml: input .image.: samples of shapes \(1, 4, 2\) and \(1, 5, 2\) cannot be one batch",
+    ):
         _read(loaded, batch_rows=2)
 
 
@@ -311,6 +314,27 @@ def test_inputs_the_model_does_not_take_are_refused(
 ) -> None:
     with pytest.raises(PreprocessingError, match=message):
         _read(manifest(steps=steps), batch_rows=4)
+
+
+@pytest.mark.parametrize(
+    ("options", "mistake"),
+    [
+        ({"rows": 0}, r"the dataset has no rows"),
+        ({"dataset": {"rows": "200:"}}, r"rows 200: select nothing"),
+        ({"dataset": {"sample": {"size": 101}}}, r"a sample of 101 rows cannot be drawn from 100 rows"),
+        ({"dataset": {"inputs": {"image": "picture"}}}, r"dataset given: no column 'picture'"),
+        ({"steps": ()}, r"input 'image': the steps give"),
+        ({"steps": (_RefuseOdd(), *_STEPS), "dataset": {"rows": "1:2"}}, r"none of the first 1 rows"),
+        ({"data": {"image": [b""], "label": ["cat"]}}, r"label column 'label' holds text"),
+    ],
+)
+def test_errors_name_the_manifest_once(
+    manifest: Callable[..., LoadedManifest], options: dict[str, Any], mistake: str
+) -> None:
+    """In a run of many manifests, a dataset's or a step's own words do not say which one to look at."""
+    with pytest.raises((DatasetError, PreprocessingError), match=rf"^model\.mlscope\.yml: {mistake}") as caught:
+        _read(manifest(**options), batch_rows=4)
+    assert str(caught.value).count("model.mlscope.yml") == 1
 
 
 def test_encoded_samples_ask_for_a_decode_step(manifest: Callable[..., LoadedManifest]) -> None:

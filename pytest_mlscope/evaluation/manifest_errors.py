@@ -1,0 +1,24 @@
+"""Errors of an evaluation name the manifest they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pytest_mlscope.errors import ArtifactError, DatasetError, PreprocessingError
+from pytest_mlscope.manifest.loaded import LoadedManifest
+
+
+@contextmanager
+def naming(manifest: LoadedManifest) -> Iterator[None]:
+    """Begin the message of what is raised inside with the manifest's path, unless it has it already.
+
+    Datasets, steps and metrics do not know for which manifest they work.
+    """
+    try:
+        yield
+    except (ArtifactError, DatasetError, PreprocessingError) as error:
+        message = str(error)
+        if str(manifest.path) not in message:
+            error.args = (f"{manifest.path}: {message}",)
+        raise
