@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -27,12 +28,49 @@ from pytest_mlscope.settings import DEFAULT_TIMEOUT, Settings
 def _plugin_manager(plugins: Sequence[object]) -> pytest.PytestPluginManager:
     manager = pytest.PytestPluginManager()
     manager.add_hookspecs(hookspecs)
-    for plugin in (shipped, *plugins):
+    manager.register(shipped)
+    for plugin in plugins:
+        if not any(name.startswith("pytest_mlscope_") for name in dir(plugin)):
+            raise TypeError(f"plugins: {plugin!r} has no pytest_mlscope_* hook; pass objects or modules with some")
         manager.register(plugin)
     return manager
 
 
+def _list_of(name: str, values: object, what: str) -> list[object]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a list of {what}, not {values!r}")
+    return list(values)
+
+
+def _kinds(kinds: object) -> list[object]:
+    allowed = ", ".join(get_args(Kind))
+    chosen = _list_of("kinds", kinds, f"kinds, of {allowed}")
+    if not chosen:
+        raise MlscopeError(f"kinds is empty, so there is nothing to evaluate; allowed: {allowed}")
+    for kind in chosen:
+        if kind not in get_args(Kind):
+            raise MlscopeError(f"unknown kind {kind!r}; allowed: {allowed}")
+    return chosen
+
+
+def _path(name: str, value: object) -> Path:
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} must be a path, not {value!r}")
+    return Path(value)
+
+
+def _seconds(timeout: object) -> float:
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout must be a number of seconds, not {timeout!r}")
+    return timeout
+
+
 def _one_case(cases: Sequence[Case], wanted: dict[str, object], path: Path) -> Case:
+    for name, value in wanted.items():
+        there = list(dict.fromkeys(getattr(case, name) for case in cases))
+        if value is not None and value not in there:
+            values = ", ".join(map(str, there))
+            raise MlscopeError(f"{path}: no case with {name}={value!r}; name one of: {values}")
     matching = [
         case
         for case in cases
@@ -73,17 +111,22 @@ def evaluate(
     :param timeout: seconds the case may take in its host.
     :param home: where environments and artifacts are kept; by default the user's cache folder.
     :param plugins: objects or modules with ``pytest_mlscope_*`` hooks.
+    :raises TypeError: for an argument of another type.
     :raises ManifestError: when the manifest is wrong.
     :raises CannotRun: when the case cannot run here.
     :raises MlscopeError: when it fails; see ``pytest_mlscope.errors``.
     """
-    path = Path(manifest)
-    manager = _plugin_manager(plugins)
+    path = _path("manifest", manifest)
+    asked = None if kinds is None else _kinds(kinds)
+    settings = Settings(
+        home=cache_home() if home is None else _path("home", home),
+        timeout=_seconds(timeout),
+        provision=provision,
+        command_line=tuple(sys.argv),
+    )
+    manager = _plugin_manager(_list_of("plugins", plugins, "objects or modules with pytest_mlscope_* hooks"))
     loaded = load_manifest(path, build_registry(manager.hook, project=Path.cwd()))
-    chosen: Sequence[Kind] = kinds if kinds is not None else kinds_of(loaded)
-    for kind in chosen:
-        if kind not in get_args(Kind):
-            raise MlscopeError(f"unknown kind {kind!r}; allowed: {', '.join(get_args(Kind))}")
+    chosen: Sequence[object] = kinds_of(loaded) if asked is None else asked
     wanted: dict[str, object] = {
         "framework": framework,
         "hardware": hardware,
@@ -99,7 +142,6 @@ def evaluate(
         if wanted[name] is None:
             wanted[name] = getattr(first, name)
     case = _one_case(cases, wanted, path)
-    settings = Settings(home=home or cache_home(), timeout=timeout, provision=provision, command_line=tuple(sys.argv))
     evaluator = Evaluator(settings, progress=lambda line: print(line, file=sys.stderr))  # noqa: T201  # the caller's console
     try:
         accuracy = evaluator.accuracy(case) if "accuracy" in chosen else None

@@ -1,0 +1,66 @@
+"""What ``evaluate`` says about its arguments, before anything is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pytest_mlscope
+from pytest_mlscope.errors import MlscopeError
+
+_MANIFEST = """\
+schema: 1
+name: model
+version: "1"
+task: classification
+frameworks: {onnxruntime: {files: {model: {path: model.onnx}}}}
+inputs: [{name: x, shape: [batch, 4]}]
+outputs: [{name: scores}]
+matrix: {threads: [1, 2], batch_size: [1, 8]}
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MLSCOPE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "model.mlscope.yml"
+    path.write_text(_MANIFEST)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"threads": 99}, r"model\.mlscope\.yml: no case with threads=99; name one of: 1, 2$"),
+        ({"batch_size": 7}, r"no case with batch_size=7; name one of: 1, 8$"),
+        ({"framework": "tflite"}, r"no case with framework='tflite'; name one of: onnxruntime$"),
+        ({"kinds": ["speed"]}, "unknown kind 'speed'; allowed: accuracy, parity, latency"),
+        ({"kinds": []}, "kinds is empty, so there is nothing to evaluate; allowed: accuracy, parity, latency"),
+        ({"timeout": -1}, "the timeout must be a positive number of seconds, not -1"),
+    ],
+)
+def test_values_that_are_not_there(path: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(MlscopeError, match=message):
+        pytest_mlscope.evaluate(path, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"manifest": 5}, "manifest must be a path, not 5"),
+        ({"kinds": "latency"}, "kinds must be a list of kinds, of accuracy, parity, latency, not 'latency'"),
+        ({"kinds": 5}, "kinds must be a list .* not 5"),
+        ({"timeout": "x"}, "timeout must be a number of seconds, not 'x'"),
+        ({"timeout": None}, "timeout must be a number of seconds, not None"),
+        ({"home": 5}, "home must be a path, not 5"),
+        ({"plugins": 5}, r"plugins must be a list of objects or modules with pytest_mlscope_\* hooks, not 5"),
+        ({"plugins": "conftest"}, "plugins must be a list .* not 'conftest'"),
+        ({"plugins": ["conftest"]}, r"plugins: 'conftest' has no pytest_mlscope_\* hook"),
+    ],
+)
+def test_arguments_of_another_type(path: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        pytest_mlscope.evaluate(**{"manifest": path, **arguments})
