@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from pytest_mlscope.manifest.load import SUFFIX
@@ -33,6 +35,8 @@ class Row:
 
     record: Mapping[str, Any]
     """Of the manifest's own test item, where there is one."""
+    model: str
+    """Name and version; the manifest's path too, where another manifest of the run has the same."""
     outcome: str | None
     """Of the manifest's own test item; ``None`` where only hand-written tests looked at this measurement."""
     judged: bool
@@ -45,11 +49,13 @@ def rows_of(records: Sequence[Mapping[str, Any]], part: str) -> list[Row]:
     Several test items may look at one measurement, or evaluate a case again with the same result: it is one row.
     """
     rows: dict[str, Row] = {}
+    models = _models(records)
     for record in records:
         if not record["case"] or not record[part]:
             continue
         of_manifest = is_of_manifest(record)
-        row = Row(record, record["outcome"] if of_manifest else None, of_manifest and bool(record["checks"]))
+        model = models[_name(record["case"]), str(record["case"]["manifest"])]
+        row = Row(record, model, record["outcome"] if of_manifest else None, of_manifest and bool(record["checks"]))
         result = {name: value for name, value in record[part].items() if name not in _BESIDE_THE_RESULT}
         # A case's id depends on the test's parametrization.
         key = json.dumps([record["key"], {**record["case"], "id": ""}, result], sort_keys=True)
@@ -80,14 +86,14 @@ def _order(row: Row) -> tuple[Any, ...]:
 
 def groups(rows: Sequence[Row]) -> list[str]:
     """The group of each row: its model, unless every model has one row only, which then names the model itself."""
-    return [""] * len(rows) if _one_row_a_model(rows) else [_model(row) for row in rows]
+    return [""] * len(rows) if _one_row_a_model(rows) else [row.model for row in rows]
 
 
 def label_columns(rows: Sequence[Row]) -> list[Column]:
     """Columns that say which case a row is: the framework and the dimensions in which these rows differ."""
     columns = []
     if _one_row_a_model(rows):
-        columns.append(Column("model", [_model(row) for row in rows], "left", label=True, shorten=True))
+        columns.append(Column("model", [row.model for row in rows], "left", label=True, shorten=True))
     frameworks = [row.record["case"]["framework"] for row in rows]
     columns.append(Column("framework", frameworks, "left", label=True, shorten=True, shorten_last=True))
     if len({_identity(row) for row in rows}) < len(rows):
@@ -168,16 +174,40 @@ def _value(row: Row, name: str) -> str:
     return str(row.record["case"][name]).replace("framework_default", "default")
 
 
-def _model(row: Row) -> str:
-    case = row.record["case"]
+def _name(case: Mapping[str, Any]) -> str:
     return f"{case['model']} {case['model_version']}"
+
+
+def _models(records: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    """Name and manifest path to what the model is called; of paths, what those of one name do not share."""
+    paths: dict[str, list[str]] = {}
+    for case in (record["case"] for record in records if record["case"]):
+        same = paths.setdefault(_name(case), [])
+        if str(case["manifest"]) not in same:
+            same.append(str(case["manifest"]))
+    return {
+        (name, path): name if len(same) == 1 else f"{name} ({shorter})"
+        for name, same in paths.items()
+        for path, shorter in zip(same, _without_what_is_shared(same))
+    }
+
+
+def _without_what_is_shared(paths: Sequence[str]) -> list[str]:
+    folders = [str(Path(path).parent) for path in paths]
+    try:
+        shared = os.path.commonpath(folders)
+    except ValueError:  # on different drives, or one of them relative
+        return list(paths)
+    return [os.path.relpath(path, shared or os.curdir) for path in paths]
 
 
 def _identity(row: Row) -> tuple[str, ...]:
     case = row.record["case"]
-    return (_model(row), case["framework"], *(str(case[name]) for name in DIMENSIONS))
+    return (row.model, case["framework"], *(str(case[name]) for name in DIMENSIONS))
 
 
 def _one_row_a_model(rows: Sequence[Row]) -> bool:
-    counts = Counter(_model(row) for row in rows)
+    counts = Counter(row.model for row in rows)
+    if any(row.model != _name(row.record["case"]) for row in rows):
+        return False  # a cell's middle may be left out, and with it what tells two paths apart
     return len(counts) > 1 and max(counts.values()) == 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -434,3 +435,21 @@ def test_nothing_evaluated_prints_nothing(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(CONFTEST)
     (pytester.path / "records").write_bytes(pickle.dumps([]))
     assert "mlscope ==" not in pytester.runpytest("-p", "no:cacheprovider").stdout.str()
+
+
+def test_models_of_one_name_are_told_apart_by_their_manifests() -> None:
+    """A copied manifest keeps its name; its rows must not pass for those of the original, even in another table."""
+
+    def of(folder: str, **parts: Any) -> dict[str, Any]:
+        copied = case()
+        path = Path(f"/suites/{folder}/digits.mlscope.yml")
+        copied = replace(copied, manifest=replace(copied.manifest, path=path))
+        return record(copied, nodeid=f"{folder}/digits.mlscope.yml::test", **parts)
+
+    tables = _sections([of("new", latency=latency()), of("old/a", latency=latency(), accuracy=accuracy())], width=120)
+    names = ["digits-cnn 1.0 (new/digits.mlscope.yml)", "digits-cnn 1.0 (old/a/digits.mlscope.yml)"]
+    latencies = "\n".join(tables["latency"])
+    assert all(name in latencies for name in names)
+    assert names[1] in "\n".join(tables["accuracy"])
+    alone = _sections([of("new", latency=latency()), of("new", latency=latency(800, median_ns=99))], width=120)
+    assert "mlscope.yml" not in "\n".join(alone["latency"])
