@@ -45,7 +45,7 @@ class Findings:
     def _referable(self, path: Path, names: list[str], known: Collection[str]) -> list[str] | None:
         # A name mistyped where it is declared is one mistake; its right use elsewhere is not another.
         mistyped = any(name not in known for name in names)
-        return [*names, *(known if mistyped else ())] if self.has_all_entries(*path) else None
+        return list(dict.fromkeys([*names, *(known if mistyped else ())])) if self.has_all_entries(*path) else None
 
     def place(self, path: Path) -> Path:
         """The path in the document."""

@@ -152,6 +152,17 @@ def test_ten_mistakes_are_ten_lines(mistakes: Mistakes) -> None:
     assert len(mistakes(text)) == 10
 
 
+def test_what_is_allowed_is_listed_once(mistakes: Mistakes) -> None:
+    """A metric mistyped under ``metrics`` lets every known name be used in ``expect``, its correct ones again."""
+    text = manifest_samples.COMPLETE
+    for old, new in [("- top1\n", "- tpo1\n"), ("    top1:\n      min: 0.97", "    top5:\n      min: 0.97")]:
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (found,) = [mistake for mistake in mistakes(text) if "the manifest's metrics" in mistake]
+    allowed = found.partition("allowed: ")[2].partition(" (")[0].split(", ")
+    assert sorted(allowed) == ["top1", "topk", "tpo1"]
+
+
 def test_valid_manifests_load(load: Callable[[str], LoadedManifest]) -> None:
     loaded = load(manifest_samples.COMPLETE)
     assert [metric.name for metric in loaded.metrics] == ["top1", "topk"]
