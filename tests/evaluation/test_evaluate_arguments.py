@@ -1,7 +1,8 @@
-"""What ``evaluate`` says about its arguments, before anything is run."""
+"""What ``evaluate`` says about its arguments, and about a manifest that does not fit its model."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 import pytest_mlscope
 from pytest_mlscope.errors import MlscopeError
+from tests.plugin.linear_suite import Suite
 
 _MANIFEST = """\
 schema: 1
@@ -64,3 +66,11 @@ def test_values_that_are_not_there(path: Path, arguments: dict[str, Any], messag
 def test_arguments_of_another_type(path: Path, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(TypeError, match=message):
         pytest_mlscope.evaluate(**{"manifest": path, **arguments})
+
+
+def test_a_metric_the_output_does_not_fit_names_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLSCOPE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    path = Suite(tmp_path).manifest(metrics="[{metric: top_k, k: 50}]", expect="{}")
+    with pytest.raises(MlscopeError, match=rf"^{re.escape(str(path))}: metric 'top_k': needs at least 50 classes"):
+        pytest_mlscope.evaluate(path, kinds=["accuracy"])
