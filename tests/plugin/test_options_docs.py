@@ -70,8 +70,8 @@ def test_every_marker_is_documented(marker: str) -> None:
 
 def test_every_fixture_is_documented() -> None:
     fixtures = re.findall(r"^@pytest\.fixture\ndef (\w+)", inspect.getsource(plugin), re.MULTILINE)
-    assert fixtures == ["evaluation"]
-    for name in (*fixtures, "mlscope_case", "mlscope_cases"):
+    assert "evaluation" in fixtures
+    for name in {*fixtures, "mlscope_case", "mlscope_cases"}:
         assert section(name), name
 
 
