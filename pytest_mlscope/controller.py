@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from pytest_mlscope.components.registry import named_components
+from pytest_mlscope.components.mistakes import raised
 from pytest_mlscope.components.report_writer import ReportWriter
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.items.module import SUFFIX
 from pytest_mlscope.reports.json_report import JsonReport
-from pytest_mlscope.reports.records import ExpandedRecords
+from pytest_mlscope.reports.records import ExpandedRecords, to_record
 from pytest_mlscope.reports.run_facts import run_facts
 from pytest_mlscope.reports.terminal import write_summary
 
@@ -59,6 +60,8 @@ class Controller:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._reported.add(report.nodeid)
         record = getattr(report, RECORD_ATTRIBUTE, None)
+        if record is None and _died_with_its_worker(report) and report.nodeid not in self._records:
+            record = _record_of_the_dead(report)
         if record is None:
             return
         self._records[report.nodeid] = record
@@ -93,31 +96,49 @@ class Controller:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _report_writers(self) -> list[ReportWriter]:
+        hook_name = "pytest_mlscope_register_report_writers"
         try:
-            registered = self._config.hook.pytest_mlscope_register_report_writers()
-            return list(named_components(registered, ReportWriter, "report_writers").values())
+            registered = getattr(self._config.hook, hook_name)()
         except Exception as error:  # a third party's mistake must not lose what is built in
-            self._trouble(str(error))
+            self._trouble(f"{hook_name}: {raised(error)}")
             return self.pytest_mlscope_register_report_writers()
+        writers: list[ReportWriter] = []
+        for returned in registered:
+            if not isinstance(returned, list | tuple):
+                self._trouble(f"{hook_name}: returned {returned!r}; expected a list")
+                continue
+            for writer in returned:
+                if isinstance(writer, ReportWriter):
+                    writers.append(writer)
+                else:
+                    self._trouble(f"{hook_name}: returned {writer!r}; expected ReportWriters")
+        return writers
 
     def _write_reports(self, run: dict[str, Any], evaluations: ExpandedRecords) -> None:
-        hook = self._config.hook
-        for writers in hook.pytest_mlscope_register_report_writers():
-            for writer in writers:
-                try:
-                    line = writer.write(run, evaluations)
-                except MlscopeError as error:
-                    self._trouble(str(error))
-                except Exception as error:  # a third party's report must not lose the others
-                    self._trouble(f"report writer {writer.name}: {type(error).__name__}: {error}")
-                else:
-                    self._lines.extend([line] if line else [])
+        for writer in self._report_writers():
+            where = f"report writer {getattr(writer, 'name', type(writer).__name__)}"
+            try:
+                line = writer.write(run, evaluations)
+            except MlscopeError as error:
+                self._trouble(str(error))
+            except Exception as error:  # a third party's report must not lose the others
+                self._trouble(f"{where}: {raised(error)}")
+            else:
+                self._tell(line, where)
+        where = "pytest_mlscope_write_reports"
         try:
-            lines = hook.pytest_mlscope_write_reports(run=run, evaluations=evaluations)
+            lines = self._config.hook.pytest_mlscope_write_reports(run=run, evaluations=evaluations)
         except Exception as error:  # likewise
-            self._trouble(f"pytest_mlscope_write_reports: {type(error).__name__}: {error}")
+            self._trouble(f"{where}: {raised(error)}")
         else:
-            self._lines.extend(line for line in lines if line)
+            for line in lines:
+                self._tell(line, where)
+
+    def _tell(self, line: object, where: str) -> None:
+        if isinstance(line, str):
+            self._lines.extend([line] if line else [])
+        elif line is not None:
+            self._trouble(f"{where}: returned {line!r}; expected one line of text or None")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._records:
@@ -126,3 +147,23 @@ class Controller:
             terminalreporter.write_line(line)
         for line in self._troubles:
             terminalreporter.write_line(f"ERROR: {line}", red=True)
+
+
+def _died_with_its_worker(report: pytest.TestReport) -> bool:
+    """Of an item whose process died there is one report, which xdist makes up in the controller."""
+    in_phase = report.when in ("setup", "call", "teardown")
+    return report.failed and not in_phase and report.nodeid.partition("::")[0].endswith(SUFFIX)
+
+
+def _record_of_the_dead(report: pytest.TestReport) -> dict[str, Any]:
+    test = report.nodeid.partition("::")[2].partition("[")[0]
+    return to_record(
+        None,
+        nodeid=report.nodeid,
+        kind=test.removeprefix("test_"),
+        case=None,  # the controller collects nothing, so it knows no cases
+        outcome="failed",
+        reason=str(report.longrepr),
+        checks=(),
+        seconds=report.duration,
+    )

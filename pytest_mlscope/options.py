@@ -45,6 +45,12 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _path(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the path is empty")
+    return text
+
+
 def add_options(parser: pytest.Parser) -> None:
     """Add the ``mlscope`` option group."""
     group = parser.getgroup("mlscope", "evaluation of machine-learning models (pytest-mlscope)")
@@ -96,6 +102,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--mlscope-json",
+        type=_path,
         metavar="PATH",
         help="Write every evaluation with its raw samples to this JSON file, interrupted runs included.",
     )

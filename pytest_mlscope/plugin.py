@@ -45,6 +45,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
+def mlscope_case(request: pytest.FixtureRequest) -> Any:
+    """The item's case: what ``mlscope_cases`` parametrizes a test over. Without that mark there is none."""
+    if not request.config.getoption("mlscope"):
+        pytest.skip("evaluates models: run with --mlscope")
+    pytest.fail(
+        f'{request.node.nodeid}: decorate the test with @mlscope_cases("MODEL.mlscope.yml"), which gives it its cases',
+        pytrace=False,
+    )
+
+
+@pytest.fixture
 def evaluation(request: pytest.FixtureRequest, mlscope_case: Any) -> CaseEvaluation:
     """The evaluation of the item's case: ``accuracy``, ``parity`` and ``latency`` are evaluated when first read."""
     if not request.config.getoption("mlscope"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -157,8 +158,25 @@ class RegistryWatch:
     def __init__(self, state: RunState) -> None:
         self._state = state
 
-    def pytest_plugin_registered(self, plugin: Any) -> None:
+    def pytest_plugin_registered(self, plugin: Any, manager: pytest.PytestPluginManager) -> None:
         self._state.manifests.forget_registries()
+        self._warn_of_unknown_hooks(plugin, manager)
+
+    def _warn_of_unknown_hooks(self, plugin: Any, manager: pytest.PytestPluginManager) -> None:
+        """A hook's name with a typo is never called, and ``optionalhook`` keeps pytest from saying so."""
+        ours = [name for name in dir(plugin) if name.startswith("pytest_mlscope_")]
+        known = {name for name, caller in vars(manager.hook).items() if caller.has_spec()}
+        for name in ours:
+            if name in known or manager.parse_hookimpl_opts(plugin, name) is None:
+                continue
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            where = getattr(plugin, "__file__", None) or manager.get_name(plugin)
+            warning = pytest.PytestConfigWarning(
+                f"{where}: pytest-mlscope has no hook {name!r}{hint}; it is never called"
+            )
+            config: Any = manager.get_plugin("pytestconfig")
+            config.issue_config_time_warning(warning, stacklevel=2)
 
 
 def enable(config: pytest.Config) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.agent.lease import exclusive_lease
 from pytest_mlscope.agent.ready_model import ReadyModel
+from pytest_mlscope.components.mistakes import checked_readings, raised
 from pytest_mlscope.components.profilers.base import MeasuredWindow, Profiler, Reading
-from pytest_mlscope.errors import DatasetError, HostError
+from pytest_mlscope.errors import DatasetError, HostError, MlscopeError
 from pytest_mlscope.evaluation.comparison import DEFAULT_TOLERANCE, OutputComparison
 from pytest_mlscope.evaluation.inputs import as_batch
 from pytest_mlscope.evaluation.manifest_errors import naming
@@ -26,6 +28,7 @@ OFFLINE_BATCHES = 16
 """How many batches an offline queue holds."""
 
 Readings = dict[str, Sequence[Reading]]
+T = TypeVar("T")
 
 
 def _bound_inputs(ready: ReadyModel) -> dict[str, NDArray[Any]]:
@@ -60,33 +63,52 @@ def _did_predict(ready: ReadyModel, tensors: dict[str, NDArray[Any]]) -> None:
 
 
 class _Window:
-    """Profilers and hooks around a measurement."""
+    """Profilers and hooks around a measurement.
+
+    :raises MlscopeError: when a profiler fails or returns something else than readings.
+    """
 
     def __init__(self, window: MeasuredWindow, hook: HookRelay, profilers: Sequence[type[Profiler]]) -> None:
         self._window = window
         self._hook = hook
-        self._profilers = [profiler() for profiler in profilers]
+        self._profilers = [(profiler.name, self._guarded(profiler.name, profiler)) for profiler in profilers]
+        self._started: list[tuple[str, Profiler]] = []
         self.readings: Readings = {}
+
+    @staticmethod
+    def _guarded(name: str, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except Exception as error:
+            raise MlscopeError(f"profiler {name}: {raised(error)}") from error
 
     def __enter__(self) -> _Window:
         self._hook.pytest_mlscope_measured_window_opens(window=self._window)
-        self._started: list[Profiler] = []
         try:
-            for profiler in self._profilers:
-                profiler.start(self._window)
-                self._started.append(profiler)
+            for name, profiler in self._profilers:
+                self._guarded(name, partial(profiler.start, self._window))
+                self._started.append((name, profiler))
         except BaseException:
-            self._stop()
+            self._close()
             raise
         return self
 
-    def _stop(self) -> None:
-        for profiler in self._started:
-            self.readings[profiler.name] = list(profiler.stop())
-
-    def __exit__(self, *_: object) -> None:
-        self._stop()
+    def _close(self) -> MlscopeError | None:
+        """Stop every profiler, whatever becomes of the others; returns the first one's failure."""
+        failure: MlscopeError | None = None
+        for name, profiler in self._started:
+            try:
+                self.readings[name] = checked_readings(self._guarded(name, profiler.stop), profiler=name)
+            except MlscopeError as error:
+                failure = failure or error
         self._hook.pytest_mlscope_measured_window_closes(window=self._window)
+        return failure
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        failure = self._close()
+        # Why the measurement failed comes first.
+        if failure is not None and error is None:
+            raise failure
 
 
 def measure_latency(

@@ -8,12 +8,28 @@ from typing import TYPE_CHECKING
 
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import expand
+from pytest_mlscope.components.mistakes import raised, raising_hook
 from pytest_mlscope.components.registry import Registry, build_registry
+from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.manifest.load import load_manifest
 from pytest_mlscope.manifest.loaded import LoadedManifest
 
 if TYPE_CHECKING:
     import pytest
+
+
+def _check_modified(cases: Sequence[object], manifest: LoadedManifest, where: str) -> None:
+    frameworks = manifest.content.frameworks
+    for case in cases:
+        if not isinstance(case, Case):
+            raise MlscopeError(f"{where} left {case!r} in the list; expected Cases")
+        if not isinstance(case.id, str):
+            raise MlscopeError(f"{where} left a case with the id {case.id!r}; expected text")
+        if case.framework not in frameworks:
+            raise MlscopeError(
+                f"{where} left a case of framework {case.framework!r}, which the manifest does not have; "
+                f"it has: {', '.join(frameworks)}"
+            )
 
 
 class Manifests:
@@ -29,22 +45,36 @@ class Manifests:
         self._registries.clear()
 
     def registry(self, session: pytest.Session, folder: Path) -> Registry:
-        """What is registered for manifests of a folder. :raises MlscopeError: when a hook returns nonsense."""
+        """What is registered for manifests of a folder.
+
+        :raises MlscopeError: when a hook raises or returns nonsense.
+        """
         if folder not in self._registries:
             hook = session.gethookproxy(folder)
-            self._registries[folder] = build_registry(hook, project=self._config.rootpath)
+            try:
+                self._registries[folder] = build_registry(hook, project=self._config.rootpath)
+            except MlscopeError:
+                raise
+            except Exception as error:
+                raise MlscopeError(f"{raising_hook(error)} {raised(error)}") from error
         return self._registries[folder]
 
     def load(self, session: pytest.Session, path: Path) -> tuple[LoadedManifest, Sequence[Case]]:
         """A manifest and its cases, after ``pytest_mlscope_modify_cases``.
 
         :raises ManifestError: when it is wrong.
+        :raises MlscopeError: when a hook is.
         """
         path = path.resolve()
         if path not in self._loaded:
             manifest = load_manifest(path, self.registry(session, path.parent))
             cases = expand(manifest)
             hook = session.gethookproxy(path)
-            hook.pytest_mlscope_modify_cases(config=self._config, manifest=manifest.content, cases=cases)
+            where = f"{path}: pytest_mlscope_modify_cases"
+            try:
+                hook.pytest_mlscope_modify_cases(config=self._config, manifest=manifest.content, cases=cases)
+            except Exception as error:
+                raise MlscopeError(f"{where} {raised(error)}") from error
+            _check_modified(cases, manifest, where)
             self._loaded[path] = (manifest, cases)
         return self._loaded[path]

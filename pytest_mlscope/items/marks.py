@@ -23,7 +23,12 @@ def mlscope_cases(
 
     :param manifest: path of a ``*.mlscope.yml``, relative to the test's file.
     :param framework: … ``preprocessing``: only cases with this value.
+    :raises TypeError: when it is used without a manifest.
     """
+    if not isinstance(manifest, str | Path):
+        raise TypeError(
+            f'mlscope_cases takes a manifest\'s path, not {manifest!r}; write @mlscope_cases("MODEL.mlscope.yml")'
+        )
     selected: dict[str, Any] = {
         "framework": framework,
         "hardware": hardware,

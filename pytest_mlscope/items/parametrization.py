@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,6 +41,10 @@ def parametrize_marked(metafunc: pytest.Metafunc) -> None:
         raise pytest.Collector.CollectError(f"{where}: the test must take the fixture 'evaluation'")
     if len(mark.args) != 1:
         raise pytest.Collector.CollectError(f"{where}: expected one manifest path, got {len(mark.args)} arguments")
+    if not isinstance(mark.args[0], str | Path):
+        raise pytest.Collector.CollectError(f"{where}: expected a manifest's path, not {mark.args[0]!r}")
+    if sum(own.name == mark.name for own in metafunc.definition.own_markers) > 1:
+        raise pytest.Collector.CollectError(f"{where}: stands twice on the test; write one test for each manifest")
     state = run_state(metafunc.config)
     path = metafunc.definition.path.parent / mark.args[0]
     allowed = ("framework", "hardware", "precision", "threads", "batch_size", "scenario", "preprocessing")

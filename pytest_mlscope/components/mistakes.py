@@ -1,0 +1,59 @@
+"""What someone's hook or component did wrong, in one line for its author."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pytest_mlscope.components.profilers.base import Reading
+from pytest_mlscope.errors import MlscopeError
+
+HOOK_PREFIX = "pytest_mlscope_"
+
+
+def raised(error: Exception) -> str:
+    """``raised OSError: no such disk (conftest.py:7)``: the place stands in for the traceback that is not shown."""
+    said = " ".join(str(error).split())
+    kind = type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"raised {kind}: {said}{where}" if said else f"raised {kind}{where}"
+
+
+def raising_hook(error: Exception) -> str:
+    """Name of the hook whose implementation raised; of all registering hooks where it cannot be told."""
+    names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    return next((name for name in names if name.startswith(HOOK_PREFIX)), f"{HOOK_PREFIX}register_…")
+
+
+def checked_readings(returned: Any, *, profiler: str) -> Sequence[Reading]:
+    """What ``stop`` of a profiler returned.
+
+    :raises MlscopeError: when it is not a list of readings, or a reading holds what no report can show.
+    """
+    if not isinstance(returned, list | tuple) or not all(isinstance(reading, Reading) for reading in returned):
+        raise MlscopeError(f"profiler {profiler}: stop returned {returned!r}; expected a list of Readings")
+    for reading in returned:
+        if not isinstance(reading.name, str):
+            raise MlscopeError(f"profiler {profiler}: a reading has the name {reading.name!r}; expected text")
+        where = f"profiler {profiler}: reading {reading.name!r}"
+        for field in ("unit", "note"):
+            if not isinstance(getattr(reading, field), str):
+                raise MlscopeError(f"{where} has the {field} {getattr(reading, field)!r}; expected text")
+        number = isinstance(reading.value, int | float | np.integer | np.floating) and not isinstance(
+            reading.value, bool
+        )
+        if reading.value is not None and not number:
+            raise MlscopeError(f"{where} has the value {reading.value!r}; expected a number or None")
+        try:
+            pairs = np.asarray(reading.samples, dtype=np.float64).reshape(-1, 2)
+            are_pairs = len(pairs) == len(reading.samples)
+        except (TypeError, ValueError):
+            are_pairs = False
+        if not are_pairs:
+            raise MlscopeError(f"{where} has samples that are not (seconds, value) pairs")
+    return returned
