@@ -70,6 +70,7 @@ class Evaluator:
         """Raises as :meth:`Agent.ready` and :func:`measure_accuracy`."""
 
         def evaluate() -> Accuracy:
+            self.agent.prepare(case)
             with shared_lease("machine", waiting=self._waiting):
                 ready = self.agent.ready(case)
                 return with_input_shift(measure_accuracy(ready), ready)
@@ -80,6 +81,7 @@ class Evaluator:
         """Raises as :meth:`Agent.ready` and :func:`measure_parity`."""
 
         def evaluate() -> Parity:
+            self.agent.prepare(case)
             with shared_lease("machine", waiting=self._waiting):
                 return measure_parity(case, self.agent.ready, self._references)
 
@@ -93,7 +95,6 @@ class Evaluator:
 
         def evaluate() -> tuple[Latency, Readings]:
             profilers = tuple(case.manifest.registry.profilers.values())
-            # Making an environment or a file may take minutes: not while others wait for the device.
             self.agent.prepare(case)
             return measure_latency(ready, hook=hook, profilers=profilers, waiting=self._waiting)
 

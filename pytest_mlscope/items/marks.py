@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from pytest_mlscope.cases.case import Threads
 
 
 def mlscope_cases(
     manifest: str | Path,
     *,
-    framework: str | None = None,
-    hardware: str | None = None,
-    precision: str | None = None,
-    threads: int | str | None = None,
-    batch_size: int | None = None,
-    scenario: str | None = None,
-    preprocessing: str | None = None,
+    framework: str | Sequence[str] | None = None,
+    hardware: str | Sequence[str] | None = None,
+    precision: str | Sequence[str] | None = None,
+    threads: Threads | Sequence[Threads] | None = None,
+    batch_size: int | Sequence[int] | None = None,
+    scenario: str | Sequence[str] | None = None,
+    preprocessing: str | Sequence[str] | None = None,
 ) -> pytest.MarkDecorator:
     """Parametrize a test over the cases of a manifest; the test takes the ``evaluation`` fixture.
 
     :param manifest: path of a ``*.mlscope.yml``, relative to the test's file.
-    :param framework: … ``preprocessing``: only cases with this value.
+    :param framework: … ``preprocessing``: only cases with this value, or one of these values.
     :raises TypeError: when it is used without a manifest.
     """
     if not isinstance(manifest, str | Path):

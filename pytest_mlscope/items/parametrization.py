@@ -63,4 +63,8 @@ def parametrize_marked(metafunc: pytest.Metafunc) -> None:
 
 
 def _agrees(case: Case, wanted: Mapping[str, Any]) -> bool:
-    return all(getattr(case, name) == value for name, value in wanted.items())
+    for name, value in wanted.items():
+        allowed = value if isinstance(value, list | tuple) else (value,)
+        if getattr(case, name) not in allowed:
+            return False
+    return True

@@ -139,7 +139,7 @@ def test_a_hand_written_test_takes_cases(suite: Suite, run: Run, pytester: pytes
         test_linear="""
         from pytest_mlscope import mlscope_cases
 
-        @mlscope_cases("linear.mlscope.yml", batch_size=8)
+        @mlscope_cases("linear.mlscope.yml", batch_size=(8, 9), framework=["toy", "other"])
         def test_mine(evaluation):
             assert evaluation.accuracy["top1"] == 0.9
             assert evaluation.accuracy.n == 40
