@@ -99,7 +99,10 @@ class Agent:
         }
 
     def prepare(self, case: Case) -> None:
-        """Make or fetch everything the case needs, without loading it. Raises as :meth:`ready`."""
+        """Make or fetch everything the case needs, without loading it. Raises as :meth:`ready`.
+
+        It may take minutes, so it comes before a lease, for which others wait.
+        """
         _device(case)
         self.environment(case)
         self._artifacts(case)
@@ -128,7 +131,8 @@ class Agent:
         loaded = self._loaded.get(host)
         if loaded is None or loaded[0] != key:
             self._loaded.pop(host, None)
-            reply = host.request(request, timeout=max(deadline - time.monotonic(), 0.1), doing="loading the model")
+            host = self._pool.emptied(host, timeout=max(deadline - time.monotonic(), 0.1))
+            reply = host.load(request, timeout=max(deadline - time.monotonic(), 0.1))
             loaded = self._loaded[host] = (key, reply)
         return ReadyModel(
             case=case,

@@ -26,6 +26,9 @@ from pytest_mlscope.host.frames import PROTOCOL_VERSION, Arena, ProtocolError, h
 DEPTH = 2
 """How many requests may be under way at once: each has an arena of its own in both directions."""
 
+GROWTH_BYTES = 200 * 1000**2
+"""How much more memory than before its first model a host may keep after unloading and still be used again."""
+
 _POLL_SECONDS = 0.25
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -48,6 +51,15 @@ def _environment_variables(environment: Environment, threads: int | None) -> dic
     if threads is not None:
         variables.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
     return variables
+
+
+def _printable(value: Any) -> Any:
+    """JSON with lone surrogates, which no report can encode, replaced by ``?``."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    return [_printable(item) for item in value] if isinstance(value, list) else value
 
 
 def _how_it_ended(status: int) -> str:
@@ -137,6 +149,33 @@ class HostProcess:
         self.build: dict[str, str] = started["build"]
         self.python_version: str = started["python"]
         self.libraries: dict[str, str] = started["libraries"]
+        self._resident_at_start: int | None = started.get("resident")
+        self._used = False
+
+    def load(self, request: Header, *, timeout: float) -> Header:
+        """Load a model in place of the one before; tensors of earlier replies become invalid. Raises as
+        :meth:`request`.
+        """
+        self._used = True
+        self._discard_arenas()
+        return self.request(request, timeout=timeout, doing="loading the model")
+
+    def emptied(self, *, timeout: float) -> bool:
+        """Unload; whether memory is near what it was before the first model: at most ``GROWTH_BYTES`` or half more.
+
+        True where memory is not known.
+        :raises MlscopeError: as :meth:`request`.
+        """
+        if not self._used:
+            return True
+        self._discard_arenas()
+        resident = self.request({"operation": "unload"}, timeout=timeout, doing="unloading the model").get("resident")
+        start = self._resident_at_start
+        return resident is None or start is None or resident <= max(start + GROWTH_BYTES, start * 3 // 2)
+
+    def _discard_arenas(self) -> None:
+        for arena in (*self._outgoing, *self._incoming):
+            arena.discard()
 
     def request(
         self, header: Header, tensors: Mapping[str, NDArray[Any]] | None = None, *, timeout: float, doing: str
@@ -195,7 +234,8 @@ class HostProcess:
     def _read(self, deadline: float, doing: str, timeout: float | None = None) -> Header:
         try:
             length = header_length(self._read_exactly(4, deadline))
-            return parse_header(self._read_exactly(length, deadline))
+            header: Header = _printable(parse_header(self._read_exactly(length, deadline)))
+            return header
         except EOFError:
             raise self._crashed(doing) from None
         except TimeoutError:

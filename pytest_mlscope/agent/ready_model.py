@@ -14,13 +14,20 @@ from pytest_mlscope.agent.artifacts import Artifact
 from pytest_mlscope.agent.environment import Environment
 from pytest_mlscope.agent.host_process import Header, HostProcess
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.errors import HostTimeout
+from pytest_mlscope.errors import HostError, HostTimeout
 from pytest_mlscope.manifest.schema import FrameworkEntry
 
 
 def relayout(array: NDArray[Any], source: str, target: str) -> NDArray[Any]:
     """Transpose from one layout to another, such as ``NCHW`` to ``NHWC``; contiguous."""
     return np.ascontiguousarray(array.transpose([source.index(letter) for letter in target]))
+
+
+def _fits(actual: tuple[int, ...], stated: list[int | str]) -> bool:
+    """Whether a row's shape is the stated one; the first dimension is the batch, a name any size."""
+    return len(actual) == len(stated) and all(
+        isinstance(size, str) or size == n for n, size in zip(actual[1:], stated[1:], strict=True)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +81,25 @@ class ReadyModel:
         return ready
 
     def manifest_outputs(self, tensors: Mapping[str, NDArray[Any]], *, prefix: str = "") -> dict[str, NDArray[Any]]:
-        """Outputs by the manifest's names."""
+        """Outputs by the manifest's names.
+
+        :raises HostError: when one is not among the tensors, or has another shape than the manifest says.
+        """
         entry = self._entry
-        return {
-            output.name: tensors[prefix + entry.output_names.get(output.name, output.name)]
-            for output in self.case.manifest.content.outputs
-        }
+        outputs = {}
+        for output in self.case.manifest.content.outputs:
+            name = entry.output_names.get(output.name, output.name)
+            if prefix + name not in tensors:
+                present = ", ".join(n[len(prefix) :] for n in tensors if n.startswith(prefix)) or "nothing"
+                raise self._wrong(f"output {name!r} is not among what the predictor returned: {present}")
+            array = outputs[output.name] = tensors[prefix + name]
+            if output.shape is not None and not _fits(array.shape, output.shape):
+                shape, stated = (", ".join(map(str, sizes)) for sizes in (("n", *array.shape[1:]), output.shape))
+                raise self._wrong(f"output {name!r} has shape [{shape}]; the manifest says [{stated}]")
+        return outputs
+
+    def _wrong(self, message: str) -> HostError:
+        return HostError(f"{self.host.name}: {message}", output=self.host.output())
 
     def submit_predict(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Send rows to be predicted in batches of the case's size. Raises as ``HostProcess.submit``."""

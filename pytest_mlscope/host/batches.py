@@ -7,6 +7,9 @@ import numpy
 
 from pytest_mlscope.host.frames import Arena
 from pytest_mlscope.host.predictor import Tensors
+from pytest_mlscope.host.returned import check_outputs
+
+_NOTHING_YET: Any = object()
 
 
 def _padded(array: numpy.ndarray, rows: int) -> numpy.ndarray:
@@ -21,11 +24,16 @@ class _Outputs(object):
         self._rows = rows
         self._batch_size = batch_size
         self.places: List[Dict[str, Any]] = []
-        self.slots: List[Tuple[str, Tuple[int, ...], numpy.ndarray]] = []
-        """Name, shape of a whole batch, and the whole batches' places: an array ``(batches, batch_size, …)``."""
+        self.slots: List[Tuple[str, Tuple[int, ...], numpy.dtype, numpy.ndarray]] = []
+        """Name, shape of a whole batch, dtype, and the whole batches' places: an array ``(batches, batch_size, …)``."""
 
     def allocate(self, outputs: Tensors) -> None:
-        """Make room, by the outputs of any batch. :raises ValueError: when one has no batch dimension."""
+        """Make room, by the outputs of any batch.
+
+        :raises WrongReturn: when these are no outputs.
+        :raises ValueError: when one has no batch dimension.
+        """
+        check_outputs(outputs, "predict")
         predicted_rows = None
         for name, array in outputs.items():
             predicted_rows = len(array) if predicted_rows is None and array.ndim else predicted_rows
@@ -40,10 +48,15 @@ class _Outputs(object):
         for place in self.places:
             row_shape = tuple(place["shape"][1:])
             slots = self._arena.view(place)[:whole].reshape((-1, self._batch_size) + row_shape)
-            self.slots.append((place["name"], (self._batch_size,) + row_shape, slots))
+            dtype = outputs[place["name"]].dtype
+            self.slots.append((place["name"], (self._batch_size,) + row_shape, dtype, slots))
 
-    def mismatch(self, name: str, array: numpy.ndarray, expected: Tuple[int, ...]) -> ValueError:
-        """The error for an output of another shape than a batch's outputs have."""
+    def mismatch(self, name: str, array: numpy.ndarray, expected: Tuple[int, ...], dtype: numpy.dtype) -> ValueError:
+        """The error for an output of another shape or dtype than a batch's outputs have."""
+        if array.shape == expected:
+            return ValueError(
+                "output {!r} has dtype {}; in an earlier batch it had {}".format(name, array.dtype, dtype)
+            )
         return ValueError(
             "output {!r} has shape {}; its first dimension must be the batch, and the whole {}".format(
                 name, list(array.shape), list(expected)
@@ -54,12 +67,24 @@ class _Outputs(object):
         """Keep the last, shorter batch; rows beyond the end were padding."""
         if not self.places:
             self.allocate(outputs)
+        check_outputs(outputs, "predict", [place["name"] for place in self.places])
         for place in self.places:
             array = outputs[place["name"]]
             expected = (predicted_rows,) + tuple(place["shape"][1:])
-            if array.shape != expected:
-                raise self.mismatch(place["name"], array, expected)
-            self._arena.view(place)[start:] = array[: self._rows - start]
+            kept = self._arena.view(place)
+            if array.shape != expected or array.dtype != kept.dtype:
+                raise self.mismatch(place["name"], array, expected, kept.dtype)
+            kept[start:] = array[: self._rows - start]
+
+    def reason(self, predicted: Any, error: Exception) -> Exception:
+        """Why a batch failed: what ``predict`` returned for it, where that explains it better than the error."""
+        if predicted is _NOTHING_YET:
+            return error
+        try:
+            check_outputs(predicted, "predict", [slot[0] for slot in self.slots])
+        except Exception as better:
+            return better
+        return error
 
 
 def predict_batches(
@@ -82,21 +107,28 @@ def predict_batches(
     errors: List[Dict[str, Any]] = []
     whole = rows // batch_size * batch_size
     shaped = [array[:whole].reshape((-1, batch_size) + array.shape[1:]) for array in inputs.values()]
+
+    def failed(number: int, predicted: Any, error: Exception) -> None:
+        start = number * batch_size
+        message = error_message(outputs.reason(predicted, error))
+        errors.append({"start": start, "stop": start + batch_size, "message": message})
+
     began = time.perf_counter()
     # A small model predicts in microseconds, so that each thing done a batch counts: one walk over views made at once.
     for number, batch in enumerate(zip(*shaped)):
+        predicted = _NOTHING_YET
         try:
             predicted = predict(dict(zip(names, batch)))
             if not outputs.slots:
                 outputs.allocate(predicted)
-            for name, expected, slots in outputs.slots:
+            for name, expected, dtype, slots in outputs.slots:
                 array = predicted[name]
-                if array.shape != expected:
-                    raise outputs.mismatch(name, array, expected)
+                # Identity first: it is cheaper, and dtypes are nearly always one object.
+                if array.shape != expected or (array.dtype is not dtype and array.dtype != dtype):
+                    raise outputs.mismatch(name, array, expected, dtype)
                 slots[number] = array
         except Exception as error:
-            start = number * batch_size
-            errors.append({"start": start, "stop": start + batch_size, "message": error_message(error)})
+            failed(number, predicted, error)
     if whole < rows:
         tail = {name: array[whole:] for name, array in inputs.items()}
         predicted_rows = rows - whole

@@ -5,6 +5,7 @@ in UTF-8. Tensors do not pass through the pipe: the header's ``tensors`` list sa
 both processes have mapped. See ``docs/host-protocol.md``.
 """
 
+import contextlib
 import json
 import mmap
 import os
@@ -100,6 +101,22 @@ class Arena(object):
                 size = actual
             self._map = mmap.mmap(self._descriptor, size)
         return self._map
+
+    def forget(self) -> None:
+        """Unmap, so that what passed no longer counts as this process's memory; views of it stay valid."""
+        self._map = None
+
+    def discard(self) -> None:
+        """Unmap and give the file's memory back, where the kernel can; views of it read zeros from then on.
+
+        A hole rather than a shorter file, since a view beyond a file's end is a SIGBUS.
+        """
+        size = os.fstat(self._descriptor).st_size
+        remove = getattr(mmap, "MADV_REMOVE", None)
+        if size and remove is not None:
+            with mmap.mmap(self._descriptor, size) as whole, contextlib.suppress(OSError):
+                whole.madvise(remove)
+        self.forget()
 
     def allocate(self, tensors: Mapping[str, Any]) -> List[Dict[str, Any]]:
         """Lay out tensors given as name to ``(dtype, shape)``; returns their places and makes room.

@@ -1,5 +1,7 @@
 """Peak resident memory of this process, as the kernel keeps it: no sampling, so no peak is missed."""
 
+import ctypes
+import os
 import sys
 from typing import Optional
 
@@ -16,6 +18,23 @@ def reset_peak() -> bool:
     except OSError:
         return False
     return True
+
+
+def resident_bytes() -> Optional[int]:
+    """Resident memory in bytes at this moment, by ``/proc/self/statm``; ``None`` where there is none."""
+    try:
+        with open("/proc/self/statm", "rb") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
+
+
+def return_free_memory() -> None:
+    """Give the allocator's free pages back to the kernel, where the C library can: glibc's malloc_trim(3)."""
+    if sys.platform.startswith("linux"):
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(ctypes.c_size_t(0))
 
 
 def peak_bytes() -> Optional[int]:

@@ -11,10 +11,11 @@ from typing import Any, Callable, Dict, List, Optional
 
 import numpy
 
-from pytest_mlscope.host import batches, timing_window
-from pytest_mlscope.host.frames import PROTOCOL_VERSION, Arena, read_frame, write_frame
+from pytest_mlscope.host import batches, memory, timing_window
+from pytest_mlscope.host.frames import PROTOCOL_VERSION, Arena, ProtocolError, read_frame, write_frame
 from pytest_mlscope.host.libraries import installed_libraries
 from pytest_mlscope.host.predictor import LoadedModel, LoadRequest, Predictor, TensorDescription, Unsupported
+from pytest_mlscope.host.returned import WrongReturn, check_model
 
 Header = Dict[str, Any]
 
@@ -24,11 +25,15 @@ PREDICTOR_MODULE = "mlscope_predictor"
 def error_message(error: BaseException) -> str:
     """An exception as one line: its class, unless it says nothing, and its message."""
     text = " ".join(str(error).split())
+    if isinstance(error, WrongReturn):
+        return text
     return "{}: {}".format(type(error).__name__, text) if text else type(error).__name__
 
 
 def raised_on_purpose(error: BaseException) -> bool:
     """Whether a ``raise`` statement of the predictor's own says what is wrong, so that a traceback adds nothing."""
+    if isinstance(error, WrongReturn):
+        return True
     frames = traceback.extract_tb(error.__traceback__)
     predictor = getattr(sys.modules.get(PREDICTOR_MODULE), "__file__", None)
     return bool(frames) and frames[-1][0] == predictor and (frames[-1][3] or "").startswith("raise ")
@@ -70,6 +75,7 @@ class Server(object):
             "python": platform.python_version(),
             "libraries": installed_libraries(),
             "seconds": time.perf_counter() - began,
+            "resident": memory.resident_bytes(),
         }
 
     def _load(self, request: Header) -> Header:
@@ -78,7 +84,7 @@ class Server(object):
         self._unload(request)
         descriptions = [TensorDescription(d["name"], d["dtype"], d["shape"]) for d in request["inputs"]]
         began = time.perf_counter()
-        self._model = self._predictor.load(
+        model = self._predictor.load(
             LoadRequest(
                 request["files"],
                 request["device"],
@@ -90,7 +96,10 @@ class Server(object):
                 request["options"],
             )
         )
-        return {"seconds": time.perf_counter() - began, "resolved": dict(self._model.resolved)}
+        seconds = time.perf_counter() - began
+        check_model(model)
+        self._model = model
+        return {"seconds": seconds, "resolved": dict(model.resolved)}
 
     def _loaded(self) -> LoadedModel:
         if self._model is None:
@@ -109,6 +118,10 @@ class Server(object):
         tensors = self._incoming[arena].read(request["tensors"])
         # The arena is the pytest process's to overwrite; what is bound must stay.
         inputs = {name: numpy.array(array) for name, array in tensors.items()}
+        # Else the peak would hold the largest chunk that ever passed.
+        del tensors
+        self._forget_arenas()
+        memory.return_free_memory()
         return timing_window.measure_window(self._loaded(), inputs, request, self._outgoing[arena])
 
     def _unload(self, request: Header) -> Header:
@@ -116,8 +129,22 @@ class Server(object):
             model, self._model = self._model, None
             model.unload()
             del model
-            gc.collect()
-        return {}
+        self._forget_arenas()
+        gc.collect()
+        memory.return_free_memory()
+        return {"resident": memory.resident_bytes()}
+
+    def _forget_arenas(self) -> None:
+        for arena in self._incoming + self._outgoing:
+            arena.forget()
+
+
+def _answer(replies: int, reply: Header) -> None:
+    try:
+        write_frame(replies, reply)
+    except (ProtocolError, TypeError, ValueError) as error:
+        # Nothing was written yet: the reply, such as what ``resolved`` holds, is no JSON.
+        write_frame(replies, {"error": {"kind": "exception", "message": error_message(error), "traceback": ""}})
 
 
 def serve(requests: int, replies: int, arena_descriptors: List[int]) -> int:
@@ -152,6 +179,6 @@ def serve(requests: int, replies: int, arena_descriptors: List[int]) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         try:
-            write_frame(replies, reply)
+            _answer(replies, reply)
         except BrokenPipeError:
             return 0

@@ -8,6 +8,7 @@ from pytest_mlscope.host import memory
 from pytest_mlscope.host.frames import Arena
 from pytest_mlscope.host.measure import measure
 from pytest_mlscope.host.predictor import Bound, LoadedModel, Tensors
+from pytest_mlscope.host.returned import check_bound, check_outputs
 
 
 def _queue(runs: List[Callable[[], Any]]) -> Callable[[], None]:
@@ -31,9 +32,13 @@ def measure_window(model: LoadedModel, inputs: Tensors, request: Dict[str, Any],
         {name: numpy.ascontiguousarray(array[start : start + batch_size]) for name, array in inputs.items()}
         for start in range(0, rows, batch_size)
     ]
-    predicted = {name: numpy.array(array) for name, array in model.predict(batches[0]).items()}
+    outputs = model.predict(batches[0])
+    check_outputs(outputs, "predict")
+    predicted = {name: numpy.array(array) for name, array in outputs.items()}
     memory_was_reset = memory.reset_peak()
     bounds: List[Bound] = [model.bind(batch) for batch in batches]
+    for bound in bounds:
+        check_bound(bound)
     run = bounds[0].run if len(bounds) == 1 else _queue([bound.run for bound in bounds])
     measured = measure(
         run,
@@ -46,7 +51,9 @@ def measure_window(model: LoadedModel, inputs: Tensors, request: Dict[str, Any],
     # Binding several batches may share buffers; only a run of the first one alone is sure to be its own.
     if len(bounds) > 1:
         bounds[0].run()
-    tensors.update({"bound:" + name: numpy.asarray(array) for name, array in bounds[0].outputs().items()})
+    timed = bounds[0].outputs()
+    check_outputs(timed, "Bound.outputs", predicted)
+    tensors.update({"bound:" + name: numpy.asarray(array) for name, array in timed.items()})
     tensors.update({"predicted:" + name: array for name, array in predicted.items()})
     return {
         "tensors": arena.write(tensors),

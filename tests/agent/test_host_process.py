@@ -86,19 +86,21 @@ def start() -> Iterator[Callable[..., HostProcess]]:
         host.kill()
 
 
+LOAD: dict[str, Any] = {
+    "operation": "load",
+    "files": {},
+    "device": "cpu",
+    "precision": "fp32",
+    "threads": 1,
+    "batch_size": 1,
+    "inputs": [],
+    "outputs": [],
+    "options": {},
+}
+
+
 def load(host: HostProcess) -> dict[str, Any]:
-    request = {
-        "operation": "load",
-        "files": {},
-        "device": "cpu",
-        "precision": "fp32",
-        "threads": 1,
-        "batch_size": 1,
-        "inputs": [],
-        "outputs": [],
-        "options": {},
-    }
-    return host.request(request, timeout=30.0, doing="loading the model")
+    return host.load(LOAD, timeout=30.0)
 
 
 def predict(host: HostProcess, rows: int = 4, *, timeout: float = 30.0, **header: Any) -> dict[str, Any]:
@@ -326,3 +328,102 @@ def test_timed_calls_are_those_that_predict(toy: MakeEnvironment, start: Start) 
     assert len(tensors["samples_ns"]) >= 11
     assert tensors["samples_ns"].min() > 0
     assert reply["window_seconds"] * 1e9 >= tensors["samples_ns"].sum()
+
+
+def test_a_dtype_that_changes_is_an_error_and_not_a_cast(toy: MakeEnvironment, start: Start) -> None:
+    host = start(toy(predict="if x[0] in (2, 6): return {'y': x.astype('f8') * 2.5}"))
+    load(host)
+    reply = predict(host, 7)
+    message = "ValueError: output 'y' has dtype float64; in an earlier batch it had float32"
+    assert reply["errors"] == [
+        {"start": 2, "stop": 4, "message": message},
+        {"start": 6, "stop": 7, "message": message},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        ("None", "the predictor's predict returned None; it must return a dict of output name to numpy array"),
+        ("{'z': x}", "output 'y' is not among what the predictor's predict returned: z"),
+    ],
+)
+def test_a_later_batch_without_outputs_says_what_it_returned(
+    toy: MakeEnvironment, start: Start, returned: str, said: str
+) -> None:
+    host = start(toy(predict=f"if x[0] == 2: return {returned}\nif x[0] == 4: raise ValueError('own words')"))
+    load(host)
+    messages = [error["message"] for error in predict(host, 8)["errors"]]
+    assert messages == [said, "ValueError: own words"]
+
+
+def test_what_is_no_json_is_an_error_and_the_host_lives(toy: MakeEnvironment, start: Start) -> None:
+    host = start(toy(load="Model.resolved = {'threads': object()}"))
+    with pytest.raises(PredictorError, match=r"loading the model: TypeError: .*not JSON serializable"):
+        load(host)
+    assert host.alive
+
+
+def test_lone_surrogates_are_replaced_in_what_the_host_says(toy: MakeEnvironment, start: Start) -> None:
+    host = start(toy(load=r"getattr(sys, 'caf\udce9')"))
+    with pytest.raises(PredictorError, match=r"caf") as caught:
+        load(host)
+    str(caught.value).encode()
+    caught.value.output.encode()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_large_batch_is_no_memory_of_the_next_model(toy: MakeEnvironment, start: Start) -> None:
+    """Arenas stay mapped from request to request; what passed before must not count as the next model's peak."""
+    host = start(toy())
+    load(host)
+    resident = psutil.Process(host.pid).memory_info().rss
+    predict(host, 2**26, batch_size=2**26)
+    assert psutil.Process(host.pid).memory_info().rss - resident > 2**28
+    host.load(LOAD, timeout=30)
+    assert psutil.Process(host.pid).memory_info().rss - resident < 50 * 10**6
+    assert host.tensors(predict(host))["y"].tolist() == [0, 2, 4, 6]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_large_batch_is_no_memory_of_the_next_measurement(toy: MakeEnvironment, start: Start) -> None:
+    host = start(toy())
+    load(host)
+    resident = psutil.Process(host.pid).memory_info().rss
+    predict(host, 2**26, batch_size=2**26)
+    request = {"operation": "measure", "batch_size": 2, "budget": 0.02, "relative_error": 0.5, "warmup_budget": 0.02}
+    reply = host.request(request, {"x": np.ones(2, np.float32)}, timeout=30, doing="measuring latency")
+    if reply["peak_memory_since"] != "window":
+        pytest.skip("this kernel cannot reset the peak")
+    assert reply["peak_memory"] - resident < 50 * 10**6
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("leak", ["sys.kept = bytearray(b'x') * 400_000_000", "Model.unload = lambda self: 1 / 0"])
+def test_a_framework_that_keeps_a_models_memory_or_cannot_unload_gets_a_fresh_host(
+    toy: MakeEnvironment, leak: str
+) -> None:
+    pool = HostPool()
+    try:
+        environment = toy(load=leak)
+        host = pool.get(environment, threads=1, device="cpu", timeout=60)
+        assert pool.emptied(host, timeout=60) is host
+        host.load(LOAD, timeout=30)
+        fresh = pool.emptied(host, timeout=60)
+        assert fresh is not host
+        assert not host.alive
+        assert pool.get(environment, threads=1, device="cpu", timeout=60) is fresh
+    finally:
+        pool.close()
+
+
+def test_a_host_that_gives_its_memory_back_is_used_again(toy: MakeEnvironment) -> None:
+    pool = HostPool()
+    try:
+        load = "Model.weights = bytearray(b'x') * 400_000_000\nModel.unload = lambda self: delattr(Model, 'weights')"
+        environment = toy(load=load)
+        host = pool.get(environment, threads=1, device="cpu", timeout=60)
+        host.load(LOAD, timeout=30)
+        assert pool.emptied(host, timeout=60) is host
+    finally:
+        pool.close()

@@ -255,3 +255,56 @@ def test_offline_times_a_queue_of_batches(suite: Suite, run: Run) -> None:
     result.stdout.fnmatch_lines(
         ["*test_latency[[]toy-single_stream[]] PASSED*", "*test_latency[[]toy-offline[]] PASSED*"]
     )
+
+
+@pytest.mark.parametrize(
+    ("predict", "said"),
+    [
+        ("return {'other': x}", "toy: output 'scores' is not among what the predictor returned: other"),
+        ("return None", "the predictor's predict returned None; it must return a dict of output name to numpy array"),
+        ("return [x]", "the predictor's predict returned an object of type list; it must return a dict *"),
+        (
+            "return {'scores': x.tolist()}",
+            "the predictor's predict returned 'scores' as an object of type list; it must return a dict *",
+        ),
+        ("return {'scores': x}", "toy: output 'scores' has shape [[]n, 4]; the manifest says [[]batch, 3]"),
+    ],
+    ids=["name", "none", "list", "values", "shape"],
+)
+@pytest.mark.parametrize("kind", ["accuracy", "latency"])
+def test_what_is_not_the_stated_outputs_is_said_in_one_line(
+    suite: Suite, run: Run, predict: str, said: str, kind: str
+) -> None:
+    suite.framework("toy", predict=predict)
+    path = suite.manifest()
+    path.write_text(path.read_text().replace("{name: scores,", "{name: scores, shape: [batch, 3],"))
+    result = run("-m", kind)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"*{said}*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("return None\n", "the predictor's load returned None; it must return a LoadedModel"),
+        ("Model.bind = lambda *_: 3\n", "the predictor's bind returned an object of type int; it must return a Bound"),
+    ],
+)
+def test_load_and_bind_that_return_something_else_are_one_line(suite: Suite, run: Run, fault: str, said: str) -> None:
+    suite.framework("toy", load=fault)
+    suite.manifest()
+    result = run("-m", "latency")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"*{said}*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_a_message_that_no_encoding_holds_does_not_end_a_distributed_run(suite: Suite, run: Run) -> None:
+    """A lone surrogate, as file names that are not UTF-8 give, cannot be sent between workers."""
+    pytest.importorskip("xdist")
+    suite.framework("toy", predict=r"raise ValueError('caf\udce9')")
+    suite.manifest()
+    result = run("-m", "accuracy or latency", "-n", "1", "-p", "xdist")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*ValueError: caf[?]*"])

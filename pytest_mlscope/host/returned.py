@@ -1,0 +1,45 @@
+"""What a predictor returned, checked where something went wrong or came for the first time; each fault is one line."""
+
+from typing import Any, Iterable, Mapping
+
+import numpy
+
+from pytest_mlscope.host.predictor import Bound, LoadedModel
+
+
+class WrongReturn(Exception):
+    """A predictor returned something else than its interface says; the message is complete without a traceback."""
+
+
+def _what(value: Any) -> str:
+    return "None" if value is None else "an object of type {}".format(type(value).__name__)
+
+
+def check_model(model: Any) -> None:
+    """:raises WrongReturn: when ``load`` returned no model."""
+    if not isinstance(model, LoadedModel):
+        raise WrongReturn("the predictor's load returned {}; it must return a LoadedModel".format(_what(model)))
+
+
+def check_bound(bound: Any) -> None:
+    """:raises WrongReturn: when ``bind`` returned nothing that can be timed."""
+    if not isinstance(bound, Bound):
+        raise WrongReturn("the predictor's bind returned {}; it must return a Bound".format(_what(bound)))
+
+
+def check_outputs(outputs: Any, source: str, expected: Iterable[str] = ()) -> None:
+    """:raises WrongReturn: when these are not arrays by name, or an expected one is not among them."""
+    must = "it must return a dict of output name to numpy array"
+    if not isinstance(outputs, Mapping):
+        raise WrongReturn("the predictor's {} returned {}; {}".format(source, _what(outputs), must))
+    for name, array in outputs.items():
+        if not isinstance(name, str):
+            raise WrongReturn("the predictor's {} returned {!r} as a name; {}".format(source, name, must))
+        if not isinstance(array, (numpy.ndarray, numpy.generic)):
+            raise WrongReturn("the predictor's {} returned {!r} as {}; {}".format(source, name, _what(array), must))
+    for name in expected:
+        if name not in outputs:
+            names = ", ".join(outputs) or "nothing"
+            raise WrongReturn(
+                "output {!r} is not among what the predictor's {} returned: {}".format(name, source, names)
+            )
