@@ -1,7 +1,7 @@
 """Prediction over a chunk of rows, batch by batch, without a word to the other process in between."""
 
 import time
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import numpy
 
@@ -87,6 +87,13 @@ class _Outputs(object):
         return error
 
 
+def _batches(names: List[str], shaped: List[numpy.ndarray]) -> Iterator[Tensors]:
+    if len(names) == 1:
+        name = names[0]
+        return ({name: array} for array in shaped[0])
+    return (dict(zip(names, arrays)) for arrays in zip(*shaped))
+
+
 def predict_batches(
     predict: Callable[[Tensors], Tensors],
     inputs: Tensors,
@@ -115,13 +122,14 @@ def predict_batches(
 
     began = time.perf_counter()
     # A small model predicts in microseconds, so that each thing done a batch counts: one walk over views made at once.
-    for number, batch in enumerate(zip(*shaped)):
+    all_slots = outputs.slots
+    for number, batch in enumerate(_batches(names, shaped)):
         predicted = _NOTHING_YET
         try:
-            predicted = predict(dict(zip(names, batch)))
-            if not outputs.slots:
+            predicted = predict(batch)
+            if not all_slots:
                 outputs.allocate(predicted)
-            for name, expected, dtype, slots in outputs.slots:
+            for name, expected, dtype, slots in all_slots:
                 array = predicted[name]
                 # Identity first: it is cheaper, and dtypes are nearly always one object.
                 if array.shape != expected or (array.dtype is not dtype and array.dtype != dtype):

@@ -311,10 +311,10 @@ class Matrix(Section):
     precision: list[Precision] = Field(default_factory=_fp32, min_length=1, max_length=64)
     """Precisions; what a framework would choose by itself must be asked for as ``framework_default``."""
     threads: list[int | Literal["framework_default"]] = Field(
-        default_factory=_one_thread, min_length=1, max_length=4096
+        default_factory=_one_thread, min_length=1, max_length=200_000
     )
     """Numbers of threads a framework computes with."""
-    batch_size: list[int] = Field(default_factory=lambda: [1], min_length=1, max_length=4096)
+    batch_size: list[int] = Field(default_factory=lambda: [1], min_length=1, max_length=200_000)
     """Batch sizes; the one the inputs' shapes fix, where they do, unless given."""
     scenario: list[Scenario] = Field(default_factory=_single_stream, min_length=1, max_length=64)
     """How load arrives, under MLPerf's names."""

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-MAX_BYTES = 2**20
+MAX_BYTES = 4 * 2**20
 MAX_DEPTH = 64
-MAX_NODES = 100_000
+MAX_NODES = 300_000
 """Keys and values, each alias counted as often as it is used."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
