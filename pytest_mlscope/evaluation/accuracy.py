@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from pytest_mlscope.evaluation.inputs import BatchReader, PreparedBatch
 from pytest_mlscope.evaluation.manifest_errors import naming
 from pytest_mlscope.evaluation.results import KEPT_ROW_ELEMENTS, Accuracy, FailedRows, Predictions
 from pytest_mlscope.manifest.loaded import BoundMetric
+
+_OUTPUT_BYTES = 64 * 2**20
+"""About how large the outputs of one message may be: a model's outputs may be thousands of times its inputs."""
 
 
 def _predicted(outputs: NDArray[Any]) -> NDArray[Any]:
@@ -107,6 +111,23 @@ class _Scores:
         )
 
 
+def _rows_within(limit: int, outputs: dict[str, NDArray[Any]], batch_size: int) -> int:
+    """How many rows, in whole batches, have outputs of about that many bytes; one batch at least."""
+    row_bytes = sum(array.nbytes // max(len(array), 1) for array in outputs.values())
+    return max(limit // max(row_bytes, 1) // batch_size, 1) * batch_size
+
+
+def _pieces(prepared: PreparedBatch, rows: int | None) -> Iterator[PreparedBatch]:
+    if rows is None or len(prepared.rows) <= rows:
+        yield prepared
+        return
+    for start in range(0, len(prepared.rows), rows):
+        part = slice(start, start + rows)
+        inputs = {name: array[part] for name, array in prepared.inputs.items()}
+        labels = {column: values[part] for column, values in prepared.labels.items()}
+        yield PreparedBatch(prepared.rows[part], inputs, labels, [])
+
+
 def measure_accuracy(ready: ReadyModel) -> Accuracy:
     """Predict every row of the dataset and score it; reading and pre-processing overlap prediction.
 
@@ -114,17 +135,22 @@ def measure_accuracy(ready: ReadyModel) -> Accuracy:
     :raises HostError: when the host died, or no row at all could be predicted.
     :raises MlscopeError: when a metric cannot read what the model gives.
     """
-    manifest = ready.case.manifest
+    case = ready.case
+    manifest = case.manifest
     scores = _Scores(ready)
     waiting: deque[PreparedBatch] = deque()
 
+    rows_at_once: int | None = None
+
     def receive() -> None:
+        nonlocal rows_at_once
         outputs, errors = ready.receive_predict()
+        if outputs and rows_at_once is None:
+            rows_at_once = _rows_within(_OUTPUT_BYTES, outputs, case.batch_size)
         with naming(manifest):
             scores.take(waiting.popleft(), outputs, errors)
 
     began = None
-    case = ready.case
     with BatchReader(
         manifest, preprocessing=case.preprocessing, batch_rows=case.batch_size, whole_chunks=True
     ) as reader:
@@ -133,12 +159,14 @@ def measure_accuracy(ready: ReadyModel) -> Accuracy:
             scores.failures.extend(prepared.failed)
             if not len(prepared.rows):
                 continue
-            if len(waiting) == DEPTH:
-                receive()
-            ready.remaining()
-            began = began or time.perf_counter()
-            ready.submit_predict(prepared.inputs)
-            waiting.append(prepared)
+            for piece in _pieces(prepared, rows_at_once):
+                # How large outputs are is known only once there is one.
+                if len(waiting) == (DEPTH if rows_at_once else 1):
+                    receive()
+                ready.remaining()
+                began = began or time.perf_counter()
+                ready.submit_predict(piece.inputs)
+                waiting.append(piece)
         while waiting:
             receive()
         seconds = time.perf_counter() - began if began else 0.0

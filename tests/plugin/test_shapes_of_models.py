@@ -158,3 +158,38 @@ def test_predictions_too_large_to_keep_are_left_out_and_it_is_said(
     assert predictions["rows"] == list(range(6))
     assert predictions["predicted"] is None
     assert "4,096 elements a row" in predictions["omitted"]
+
+
+def test_outputs_far_larger_than_inputs_come_in_pieces(
+    pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is reserved for outputs must not grow with the rows that fit into a message by their inputs."""
+    monkeypatch.setenv("MLSCOPE_HOME", str(pytester.path / "home"))
+    monkeypatch.setattr("pytest_mlscope.evaluation.accuracy._OUTPUT_BYTES", 4000)
+    save_model(
+        helper.make_model(
+            helper.make_graph(
+                [helper.make_node("Identity", ["x"], ["y"])],
+                "same",
+                [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 100])],
+                [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 100])],
+            ),
+            opset_imports=[helper.make_opsetid("", 13)],
+            ir_version=8,
+        ),
+        pytester.path / "same.onnx",
+    )
+    scores = np.random.default_rng(0).standard_normal((200, 100)).astype(np.float32)
+    np.savez(pytester.path / "rows.npz", x=scores, label=scores.argmax(axis=1))
+    pytester.makefile(
+        ".mlscope.yml",
+        wide="schema: 1\nname: wide\nversion: '1'\ntask: t\nkinds: [accuracy]\n"
+        "frameworks: {onnxruntime: {files: {model: {path: same.onnx}}}}\n"
+        "inputs: [{name: x, shape: [n, 100]}]\noutputs: [{name: y}]\n"
+        "dataset: {source: npz, path: rows.npz, label: label}\nmetrics: [top1]\n"
+        "expect: {accuracy: {top1: {min: 1}}}\nmatrix: {batch_size: [3]}\n",
+    )
+    run("--mlscope-json", "out.json").assert_outcomes(passed=1)
+    accuracy = json.loads((pytester.path / "out.json").read_text())["evaluations"][0]["accuracy"]
+    assert accuracy["n"] == 200
+    assert accuracy["predictions"]["rows"] == list(range(200))
