@@ -28,7 +28,6 @@ class CaseEvaluation:
 
     def __init__(self, item: pytest.Item, case: Case, evaluator: Evaluator) -> None:
         self.case = case
-        self.kind: Kind | None = None
         self.checks: Sequence[Check] = ()
         self._item = item
         self._evaluator = evaluator
@@ -96,7 +95,6 @@ class CaseEvaluation:
 
     def check(self, kind: Kind) -> None:
         """Evaluate one kind and fail the test when the manifest's expectations do not hold."""
-        self.kind = kind
         self._expect_failure(kind)
         getattr(self, kind)
         evaluation = self.announce()

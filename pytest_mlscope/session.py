@@ -135,7 +135,7 @@ class MlscopePlugin:
         record = to_record(
             evaluation,
             nodeid=item.nodeid,
-            kind=kinds[0] if made is not None and made.kind and kinds else (kinds[0] if kinds else "test"),
+            kind=kinds[0] if kinds else "test",
             case=case,
             outcome=_outcome(report),
             reason=_reason(report),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -184,6 +185,4 @@ def with_input_shift(accuracy: Accuracy, ready: ReadyModel) -> Accuracy:
     """Add how far the case's pre-processing variant moves the inputs from the stated recipe."""
     if ready.case.preprocessing == STATED:
         return accuracy
-    from dataclasses import replace
-
     return replace(accuracy, input_shift=input_shift(ready.case.manifest, ready.case.preprocessing))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -19,17 +20,18 @@ class RunState:
 
     def __init__(self, config: pytest.Config) -> None:
         self.manifests = Manifests(config)
-        self._wanted: dict[str, tuple[str, frozenset[str] | frozenset[int]]] = {
-            "framework": ("--mlscope-framework", frozenset(config.getoption("mlscope_framework") or ())),
-            "hardware": ("--mlscope-hardware", frozenset(config.getoption("mlscope_hardware") or ())),
-            "precision": ("--mlscope-precision", frozenset(config.getoption("mlscope_precision") or ())),
-            "batch_size": ("--mlscope-batch-size", frozenset(config.getoption("mlscope_batch_size") or ())),
+        frameworks = frozenset(config.getoption("mlscope_framework") or ())
+        hardware = frozenset(config.getoption("mlscope_hardware") or ())
+        precisions = frozenset(config.getoption("mlscope_precision") or ())
+        batch_sizes = frozenset(config.getoption("mlscope_batch_size") or ())
+        self._wanted: dict[str, tuple[str, frozenset[Any]]] = {
+            "framework": ("--mlscope-framework", frameworks),
+            "hardware": ("--mlscope-hardware", hardware),
+            "precision": ("--mlscope-precision", precisions),
+            "batch_size": ("--mlscope-batch-size", batch_sizes),
         }
         self._selection = Selection(
-            frameworks=frozenset(config.getoption("mlscope_framework") or ()),
-            hardware=frozenset(config.getoption("mlscope_hardware") or ()),
-            precisions=frozenset(config.getoption("mlscope_precision") or ()),
-            batch_sizes=frozenset(config.getoption("mlscope_batch_size") or ()),
+            frameworks=frameworks, hardware=hardware, precisions=precisions, batch_sizes=batch_sizes
         )
         self._restricted = any(values for _, values in self._wanted.values())
         self._seen: dict[str, set[object]] = {dimension: set() for dimension in self._wanted}
