@@ -46,6 +46,8 @@ def _dtype(element_type: str) -> Any:
 
 
 class _Model(LoadedModel):
+    returns_new_arrays = True
+
     def __init__(self, session: Any, request: LoadRequest, resolved: Dict[str, Any]) -> None:
         self._session = session
         self._file_name = os.path.basename(request.files["model"])

@@ -9,8 +9,6 @@ from pytest_mlscope.host.frames import Arena
 from pytest_mlscope.host.predictor import Tensors
 from pytest_mlscope.host.returned import check_outputs
 
-_NOTHING_YET: Any = object()
-
 
 def _padded(array: numpy.ndarray, rows: int) -> numpy.ndarray:
     return numpy.concatenate([array, numpy.repeat(array[-1:], rows - len(array), axis=0)])
@@ -76,15 +74,46 @@ class _Outputs(object):
                 raise self.mismatch(place["name"], array, expected, kept.dtype)
             kept[start:] = array[: self._rows - start]
 
+    def store(self, number: int, predicted: Tensors) -> None:
+        """Keep a whole batch."""
+        if not self.slots:
+            self.allocate(predicted)
+        for name, expected, dtype, slots in self.slots:
+            array = predicted[name]
+            # Identity first: it is cheaper, and dtypes are nearly always one object.
+            if array.shape != expected or (array.dtype is not dtype and array.dtype != dtype):
+                raise self.mismatch(name, array, expected, dtype)
+            slots[number] = array
+
+    def store_all(self, predictions: List[Any]) -> bool:
+        """Keep all whole batches at once; false, and nothing certain kept, when one is not as it should be."""
+        try:
+            if not self.slots:
+                self.allocate(predictions[0])
+            for name, expected, _, slots in self.slots:
+                arrays = [predicted[name] for predicted in predictions]
+                if set(map(type, arrays)) != {numpy.ndarray} or set(map(len, arrays)) != {self._batch_size}:
+                    return False
+                numpy.concatenate(arrays, out=slots.reshape((-1,) + expected[1:]), casting="no")
+        except Exception:
+            # Batch by batch, each error finds its place.
+            return False
+        return True
+
     def reason(self, predicted: Any, error: Exception) -> Exception:
         """Why a batch failed: what ``predict`` returned for it, where that explains it better than the error."""
-        if predicted is _NOTHING_YET:
-            return error
         try:
             check_outputs(predicted, "predict", [slot[0] for slot in self.slots])
         except Exception as better:
             return better
         return error
+
+
+class _Failed(object):
+    """Stands for the prediction of a batch that raised."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
 def _batches(names: List[str], shaped: List[numpy.ndarray]) -> Iterator[Tensors]:
@@ -94,6 +123,22 @@ def _batches(names: List[str], shaped: List[numpy.ndarray]) -> Iterator[Tensors]
     return (dict(zip(names, arrays)) for arrays in zip(*shaped))
 
 
+def _collected(predict: Callable[[Tensors], Tensors], batches: Iterator[Tensors]) -> List[Any]:
+    """What each batch's prediction returned; :class:`_Failed` where it raised."""
+    predictions: List[Any] = []
+    append = predictions.append
+    ended = False
+    while not ended:
+        # Outside the loop over batches, a `try` costs them nothing; the iterator goes on where it was.
+        try:
+            for batch in batches:
+                append(predict(batch))
+            ended = True
+        except Exception as error:
+            append(_Failed(error))
+    return predictions
+
+
 def predict_batches(
     predict: Callable[[Tensors], Tensors],
     inputs: Tensors,
@@ -101,12 +146,15 @@ def predict_batches(
     pad: bool,
     arena: Arena,
     error_message: Callable[[BaseException], str],
+    returns_new_arrays: bool = False,
 ) -> Dict[str, Any]:
     """Predict all rows and leave the stacked outputs in the arena.
 
     A batch that fails is named in ``errors`` with its rows (``start``, ``stop``) and message; the others go on.
 
     :param pad: whether a last, shorter batch is filled up by repeating its last row; the surplus is dropped.
+    :param returns_new_arrays: whether no later prediction overwrites what an earlier one returned
+        (:attr:`~pytest_mlscope.host.predictor.LoadedModel.returns_new_arrays`).
     """
     names = list(inputs)
     rows = len(inputs[names[0]])
@@ -115,28 +163,31 @@ def predict_batches(
     whole = rows // batch_size * batch_size
     shaped = [array[:whole].reshape((-1, batch_size) + array.shape[1:]) for array in inputs.values()]
 
-    def failed(number: int, predicted: Any, error: Exception) -> None:
-        start = number * batch_size
-        message = error_message(outputs.reason(predicted, error))
-        errors.append({"start": start, "stop": start + batch_size, "message": message})
+    def store(number: int, predicted: Any) -> None:
+        try:
+            if isinstance(predicted, _Failed):
+                raise predicted.error
+            outputs.store(number, predicted)
+        except Exception as error:
+            start = number * batch_size
+            explained = error if isinstance(predicted, _Failed) else outputs.reason(predicted, error)
+            errors.append({"start": start, "stop": start + batch_size, "message": error_message(explained)})
 
     began = time.perf_counter()
-    # A small model predicts in microseconds, so that each thing done a batch counts: one walk over views made at once.
-    all_slots = outputs.slots
-    for number, batch in enumerate(_batches(names, shaped)):
-        predicted = _NOTHING_YET
-        try:
-            predicted = predict(batch)
-            if not all_slots:
-                outputs.allocate(predicted)
-            for name, expected, dtype, slots in all_slots:
-                array = predicted[name]
-                # Identity first: it is cheaper, and dtypes are nearly always one object.
-                if array.shape != expected or (array.dtype is not dtype and array.dtype != dtype):
-                    raise outputs.mismatch(name, array, expected, dtype)
-                slots[number] = array
-        except Exception as error:
-            failed(number, predicted, error)
+    # A small model predicts in microseconds, so that each thing done a batch counts: one walk over views made at once,
+    # and one copy of all that was predicted, unless the predictor hands out one buffer again and again.
+    if returns_new_arrays:
+        predictions = _collected(predict, _batches(names, shaped))
+        if predictions and not outputs.store_all(predictions):
+            for number, predicted in enumerate(predictions):
+                store(number, predicted)
+    else:
+        for number, batch in enumerate(_batches(names, shaped)):
+            try:
+                predicted = predict(batch)
+            except Exception as error:
+                predicted = _Failed(error)
+            store(number, predicted)
     if whole < rows:
         tail = {name: array[whole:] for name, array in inputs.items()}
         predicted_rows = rows - whole

@@ -78,6 +78,10 @@ class LoadedModel(object):
     """What the request came to: at least ``precision`` (str) and ``threads`` (int or None), as read back from the
     framework where it can be read back. Recorded with every evaluation."""
 
+    returns_new_arrays = False
+    """Whether each :meth:`predict` returns memory that no later one overwrites. Where that is certain, the outputs of
+    many batches are copied at once."""
+
     def predict(self, inputs: Tensors) -> Tensors:
         """Predict one batch. Arrays in and out are C-contiguous; the inputs must not be written to or kept."""
         raise NotImplementedError

@@ -109,8 +109,15 @@ class Server(object):
     def _predict(self, request: Header) -> Header:
         arena = request["arena"]
         inputs = self._incoming[arena].read(request["tensors"])
+        model = self._loaded()
         return batches.predict_batches(
-            self._loaded().predict, inputs, request["batch_size"], request["pad"], self._outgoing[arena], error_message
+            model.predict,
+            inputs,
+            request["batch_size"],
+            request["pad"],
+            self._outgoing[arena],
+            error_message,
+            returns_new_arrays=model.returns_new_arrays,
         )
 
     def _measure(self, request: Header) -> Header:
