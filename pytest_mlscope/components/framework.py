@@ -25,6 +25,23 @@ _HARDWARE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _ROLE_OR_OPTION = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 
 
+class EnvironmentDescription(BaseModel):
+    """What the framework environment is made of beyond its Python packages.
+
+    Debian packages are those of ``debian-ARCHITECTURE.lock``; they are unpacked into the environment's own ``debian``
+    folder, so nothing is installed on the machine.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    interpreter: str | None = None
+    """The Python to run, by its path among the Debian packages; absent: one of this machine that fits ``python``."""
+    library_path: list[str] = Field(default_factory=list)
+    """Folders of the Debian packages in which the predictor host looks for shared libraries, in order."""
+    links: dict[str, str] = Field(default_factory=dict)
+    """Symbolic links to make: path in ``site-packages`` to the path among the Debian packages it leads to."""
+
+
 class FrameworkDescription(BaseModel):
     """The content of ``framework.yml``."""
 
@@ -54,6 +71,15 @@ class FrameworkDescription(BaseModel):
     """Whether one loaded model takes any batch size where the model declares a dynamic batch dimension."""
     options: dict[str, str] = Field(default_factory=dict)
     """Names of the options a manifest may set and what each does."""
+    layers: bool = False
+    """Whether the predictor returns a per-layer profile."""
+    self_test: str | None = None
+    """A manifest with which a new environment and ``mlscope framework check`` try the predictor: a path relative to
+    this folder, or ``SUITE/FILE`` of a model suite that is found."""
+    environment: EnvironmentDescription = Field(default_factory=EnvironmentDescription)
+    """What the framework environment is made of beyond its Python packages."""
+    system_libraries: dict[str, str] = Field(default_factory=dict)
+    """Shared libraries that the machine itself must have, by soname, and how to get each."""
 
     @field_validator("version", "python")
     @classmethod

@@ -71,6 +71,28 @@ class Bound(object):
         self.call_path = call_path
 
 
+class Layer(object):
+    """One layer of a per-layer profile, as the framework executed it, which after fusion may stand for several."""
+
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        seconds: Optional[float],
+        shape: Optional[List[int]] = None,
+        memory: Optional[int] = None,
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        """The framework's own word for its type, such as ``Conv``."""
+        self.seconds = seconds
+        """Median over the runs; ``None`` where the framework does not say, never 0 instead."""
+        self.shape = shape
+        """Shape of the first output; ``None`` where unknown."""
+        self.memory = memory
+        """Bytes of the outputs or the workspace, as the framework counts them; ``None`` where unknown."""
+
+
 class LoadedModel(object):
     """A model ready to predict."""
 
@@ -95,6 +117,16 @@ class LoadedModel(object):
 
         return Bound(run, lambda: latest["outputs"], "predict")
 
+    def layers(self, inputs: Tensors, runs: int) -> List[Layer]:
+        """Profile ``runs`` predictions of one batch with the framework's own profiler; layers in order of execution.
+
+        ``layers: true`` in ``framework.yml`` claims it. What profiling slows down is not undone, so that a model that
+        was profiled is loaded anew before it is measured.
+
+        :raises Unsupported: when the framework has none, or not for this model.
+        """
+        raise Unsupported("this framework has no per-layer profile")
+
     def unload(self) -> None:
         """Free the model's memory."""
 
@@ -109,6 +141,10 @@ class Predictor(object):
     def build_information(self) -> Dict[str, str]:
         """Further facts of the installed build that can change a result, such as its BLAS; empty by default."""
         return {}
+
+    def devices(self) -> Optional[List[str]]:
+        """The devices the installed build offers here, in the words ``framework.yml`` uses; ``None``: cannot be told."""
+        return None
 
     def load(self, request: LoadRequest) -> LoadedModel:
         """Load a model.
