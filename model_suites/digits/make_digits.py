@@ -17,6 +17,7 @@ import os
 import re
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -159,10 +160,10 @@ def write_saved_model(weights: Weights, path: Path) -> None:
                     archive.writestr(entry, source.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
-def write_heldout(images: NDArray[np.uint8], labels: NDArray[np.int64], path: Path) -> None:
-    """An npz of ``images`` (n, 8, 8) in 0…16 and ``labels`` (n,), without the time of writing that numpy puts in."""
+def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Without the time of writing, which numpy puts in."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in (("images", images), ("labels", labels)):
+        for name, array in arrays.items():
             buffer = io.BytesIO()
             np.lib.format.write_array(buffer, array, version=(1, 0), allow_pickle=False)
             entry = zipfile.ZipInfo(f"{name}.npy", EARLIEST_TIME)
@@ -224,7 +225,8 @@ def main() -> None:
     write_onnx(weights, FOLDER / "digits.onnx")
     write_pt2(model, FOLDER / "digits.pt2")
     write_saved_model(weights, FOLDER / "digits-savedmodel.zip")
-    write_heldout(images[TRAINING_ROWS:], labels[TRAINING_ROWS:], FOLDER / "digits-heldout.npz")
+    write_npz(FOLDER / "digits-weights.npz", weights)
+    write_npz(FOLDER / "digits-heldout.npz", {"images": images[TRAINING_ROWS:], "labels": labels[TRAINING_ROWS:]})
 
     heldout = scaled[TRAINING_ROWS:]
     with torch.inference_mode():

@@ -143,7 +143,7 @@ class Predictor(object):
         return {}
 
     def devices(self) -> Optional[List[str]]:
-        """The devices the installed build offers here, in the words ``framework.yml`` uses; ``None``: cannot be told."""
+        """What the installed build offers here, in the words of ``devices`` in ``framework.yml``; ``None``: unknown."""
         return None
 
     def load(self, request: LoadRequest) -> LoadedModel:

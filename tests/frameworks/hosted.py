@@ -1,0 +1,66 @@
+"""A predictor in its provisioned environment, for frameworks whose Python is not the tests' own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from pytest_mlscope.agent.cache import cache_home
+from pytest_mlscope.agent.environment_search import find_environment
+from pytest_mlscope.agent.host_process import HostProcess
+from pytest_mlscope.components.framework import FrameworkFolder
+from pytest_mlscope.errors import CannotRun
+from tests.frameworks.perceptron_models import FRAMEWORKS
+
+DIGITS = Path(__file__).parents[2] / "model_suites" / "digits"
+TIMEOUT = 120.0
+
+
+class Hosted:
+    """One framework's host."""
+
+    def __init__(self, name: str, *, threads: int = 1) -> None:
+        folder = FrameworkFolder(FRAMEWORKS / name)
+        try:
+            environment = find_environment(folder, home=cache_home())
+        except CannotRun as missing:
+            pytest.skip(str(missing))
+        self.description = folder.description
+        self.threads = threads
+        self.host = HostProcess(environment, threads=threads, timeout=TIMEOUT)
+
+    def load(
+        self,
+        files: Mapping[str, Path],
+        *,
+        inputs: Sequence[tuple[str, str, Sequence[int | None]]],
+        outputs: Sequence[str],
+        precision: str = "fp32",
+        batch_size: int = 1,
+        device: str | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """What loading resolved to; raises what the host raises."""
+        request = {
+            "operation": "load",
+            "files": {role: str(path) for role, path in files.items()},
+            "device": device or self.description.devices["cpu"],
+            "precision": precision,
+            "threads": self.threads,
+            "batch_size": batch_size,
+            "inputs": [{"name": name, "dtype": dtype, "shape": list(shape)} for name, dtype, shape in inputs],
+            "outputs": list(outputs),
+            "options": dict(options or {}),
+        }
+        return dict(self.host.load(request, timeout=TIMEOUT)["resolved"])
+
+
+def heldout() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """The held-out digits as the model takes them, (450, 1, 8, 8) in 0…1, and their classes (450,)."""
+    with np.load(DIGITS / "digits-heldout.npz") as data:
+        return (data["images"].reshape(-1, 1, 8, 8) / 16).astype(np.float32), data["labels"]
