@@ -13,6 +13,9 @@ from pytest_mlscope.components.metrics.wilson import wilson_interval
 from pytest_mlscope.errors import DatasetError, PreprocessingError
 
 
+_FEW_CLASSES = 64
+
+
 class TopKState(MetricState):
     """Counts the rows whose label is among the best ``k`` classes. A score that is not a number is never right."""
 
@@ -65,9 +68,11 @@ class TopKState(MetricState):
             right: NDArray[np.bool_] = (scores.argmax(axis=1) == labels) & ~np.isnan(own)
             return right
         # Ranked as a stable sort would: of equal scores the lower class number comes first.
-        better = ~(scores <= own[:, np.newaxis])
-        tied = (scores == own[:, np.newaxis]) & (np.arange(classes) < labels[:, np.newaxis])
-        inside: NDArray[np.bool_] = (np.count_nonzero(better | tied, axis=1) < self._k) & ~np.isnan(own)
+        # Classes go first, because numpy reduces many short rows slowly.
+        by_class = np.ascontiguousarray(scores.T) if classes <= _FEW_CLASSES else scores.T
+        ahead = ~(by_class <= own)
+        ahead |= (by_class == own) & (np.arange(classes)[:, np.newaxis] < labels)
+        inside: NDArray[np.bool_] = (ahead.sum(axis=0, dtype=np.int32) < self._k) & ~np.isnan(own)
         return inside
 
     def _class_numbers(self, labels: NDArray[Any], rows: int) -> NDArray[Any]:
