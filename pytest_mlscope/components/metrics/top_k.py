@@ -12,7 +12,6 @@ from pytest_mlscope.components.metrics.base import Metric, MetricState, MetricVa
 from pytest_mlscope.components.metrics.wilson import wilson_interval
 from pytest_mlscope.errors import DatasetError, PreprocessingError
 
-
 _FEW_CLASSES = 64
 
 
