@@ -1,0 +1,72 @@
+"""McNemar's exact test: two models on the same rows.
+
+Source: Q. McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
+Psychometrika 12(2), 1947; exact form by the binomial distribution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class PairedProportions:
+    """How two models did on the same rows."""
+
+    both_right: int
+    only_baseline_right: int
+    only_candidate_right: int
+    both_wrong: int
+
+    @classmethod
+    def count(cls, baseline_right: NDArray[Any], candidate_right: NDArray[Any]) -> PairedProportions:
+        """:param baseline_right: bool, shape ``(n,)``. :param candidate_right: bool, shape ``(n,)``, the same rows.
+
+        :raises ValueError: when the shapes differ.
+        """
+        if baseline_right.shape != candidate_right.shape or baseline_right.ndim != 1:
+            raise ValueError(f"needs the same rows of both, not {baseline_right.shape} and {candidate_right.shape}")
+        a, b = baseline_right.astype(bool), candidate_right.astype(bool)
+        return cls(*(int(np.count_nonzero(both)) for both in (a & b, a & ~b, ~a & b, ~a & ~b)))
+
+    @property
+    def n(self) -> int:
+        return self.both_right + self.only_baseline_right + self.only_candidate_right + self.both_wrong
+
+    @property
+    def difference(self) -> float:
+        """Accuracy of the candidate less the baseline's; NaN without rows."""
+        return (self.only_candidate_right - self.only_baseline_right) / self.n if self.n else float("nan")
+
+    @property
+    def p_worse(self) -> float:
+        """One-sided p-value of "the candidate is not worse": rows on which they disagree fall either way by chance."""
+        return binomial_at_most(self.only_candidate_right, self.only_candidate_right + self.only_baseline_right)
+
+    @property
+    def p_better(self) -> float:
+        """One-sided p-value of "the candidate is not better"."""
+        return binomial_at_most(self.only_baseline_right, self.only_candidate_right + self.only_baseline_right)
+
+
+def binomial_at_most(k: int, n: int) -> float:
+    """``P[Binomial(n, 1/2) <= k]``, exact but for the last rounding: in whole numbers.
+
+    :raises ValueError: when not ``0 <= k <= n``.
+    """
+    if not 0 <= k <= n:
+        raise ValueError(f"k is {k} and n {n}; it must be 0 <= k <= n")
+    term, total = 1, 1
+    smaller = min(k, n - k - 1)
+    for i in range(1, smaller + 1):
+        term = term * (n - i + 1) // i
+        total += term
+    if smaller < 0:
+        return 1.0
+    below = total / 2**n if n < 1000 else float(total * 10**30 // 2**n) / 1e30
+    # The distribution is symmetric: P[X <= k] is 1 less P[X <= n - k - 1].
+    return below if k <= n - k - 1 else 1 - below

@@ -1,0 +1,61 @@
+"""McNemar's exact test and Holm's procedure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_mlscope.gate.multiplicity import holm
+from pytest_mlscope.gate.paired_proportions import PairedProportions, binomial_at_most
+
+RIGHT = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
+
+
+@settings(deadline=None)  # the first example imports scipy
+@given(st.integers(0, 3000), st.data())
+def test_the_binomial_is_scipys(n: int, data: st.DataObject) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    k = data.draw(st.integers(0, n))
+    assert binomial_at_most(k, n) == pytest.approx(stats.binom.cdf(k, n, 0.5), rel=1e-8, abs=1e-15)
+
+
+@given(RIGHT)
+def test_counts_add_up_and_rows_may_come_in_any_order(rows: list[tuple[bool, bool]]) -> None:
+    counted = PairedProportions.count(*np.array(rows).T)
+    assert counted == PairedProportions.count(*np.array(rows[::-1]).T)
+    assert counted.n == len(rows)
+    accuracies = np.array(rows).mean(axis=0)
+    assert counted.difference == pytest.approx(accuracies[1] - accuracies[0])
+
+
+@given(RIGHT)
+def test_swapping_the_models_swaps_the_p_values(rows: list[tuple[bool, bool]]) -> None:
+    a, b = np.array(rows).T
+    one, other = PairedProportions.count(a, b), PairedProportions.count(b, a)
+    assert (one.p_worse, one.p_better) == (other.p_better, other.p_worse)
+
+
+def test_rows_on_which_both_agree_say_nothing() -> None:
+    assert PairedProportions(1000, 8, 1, 1000).p_worse == PairedProportions(0, 8, 1, 0).p_worse == 10 / 512
+
+
+def test_other_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match="same rows"):
+        PairedProportions.count(np.ones(3, bool), np.ones(4, bool))
+
+
+@given(st.lists(st.floats(0, 1), max_size=20))
+def test_holm_never_lowers_a_p_value_nor_changes_their_order(p_values: list[float]) -> None:
+    adjusted = holm(p_values)
+    assert all(a >= p for a, p in zip(adjusted, p_values, strict=True))
+    assert all(a <= 1 for a in adjusted)
+    by_value = sorted(zip(p_values, adjusted, strict=True))
+    assert [a for _, a in by_value] == sorted(adjusted)
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    with pytest.raises(ValueError, match="p-value"):
+        holm([1.5])
