@@ -22,7 +22,7 @@ class Served(NamedTuple):
     """When the query was taken up: its arrival, unless an earlier prediction was still under way."""
     completed: numpy.ndarray
     noticed_late: numpy.ndarray
-    """ns by which an arrival was noticed late while nothing was under way, shape ``(m,)``: the error of the loop itself."""
+    """ns by which an arrival was noticed late with nothing under way, shape ``(m,)``: the error of the loop itself."""
     batch_sizes: numpy.ndarray
     """Queries in each prediction, shape ``(predictions,)``."""
     unanswered: int
