@@ -87,7 +87,8 @@ def time_block(run: Callable[[], Any], calls: int) -> numpy.ndarray:
     return numpy.frombuffer(samples, dtype=numpy.int64)
 
 
-def _calls_in(seconds: float, call_ns: float) -> int:
+def calls_in(seconds: float, call_ns: float) -> int:
+    """How many calls fill so many seconds; one at least."""
     # A call that ends between two ticks of the clock reads 0.
     return int(max(seconds * 1e9 / max(call_ns, 100.0), 1))
 
@@ -112,14 +113,52 @@ def _wanted_samples(call_ns: float, budget: float) -> int:
     return max(fitting) if fitting else 0
 
 
+class WarmUp(NamedTuple):
+    """A warm-up that is over."""
+
+    calls: int
+    """The first call included."""
+    seconds: float
+    """The first call included."""
+    reason: str
+    """``steady`` or ``budget``."""
+    first_call_seconds: float
+    call_ns: float
+    """Median of the latest block."""
+
+
+def warm_up(run: Callable[[], Any], *, warmup_budget: float) -> WarmUp:
+    """Call until steady: the first call, then blocks of about 5 ms until the medians of three in a row lie within 5 %
+    of each other (or within the calls' own interquartile range) and no longer fall, or until ``warmup_budget`` has
+    passed since the first call; so two calls at least. The first call may compile or allocate, and counts against no
+    budget.
+
+    :param run: one prediction, finished when it returns. What it raises propagates.
+    :param warmup_budget: seconds.
+    """
+    clock = time.perf_counter
+    began = clock()
+    first = time_block(run, 1)
+    blocks: List[numpy.ndarray] = []
+    call_ns = float(first[0])
+    start = clock()
+    while True:
+        left = warmup_budget - (clock() - start)
+        blocks.append(time_block(run, calls_in(min(BLOCK_SECONDS, left), call_ns)))
+        call_ns = float(numpy.median(blocks[-1]))
+        if _is_steady(blocks):
+            reason = "steady"
+            break
+        if clock() - start >= warmup_budget:
+            reason = "budget"
+            break
+    return WarmUp(1 + sum(map(len, blocks)), clock() - began, reason, float(first[0]) / 1e9, call_ns)
+
+
 def measure(
     run: Callable[[], Any], *, budget: float, relative_error: float, warmup_budget: float, min_calls: int = 11
 ) -> Measured:
-    """Warm up and measure a callable.
-
-    Warm-up: the first call, then blocks of about 5 ms until the medians of three in a row lie within 5 % of each other
-    (or within the calls' own interquartile range) and no longer fall, or until ``warmup_budget`` has passed since the
-    first call; so two calls at least. The first call may compile or allocate, and counts against no budget.
+    """Warm up, as of :func:`warm_up`, and measure a callable.
 
     Window: blocks of about 5 ms of calls timed one by one. It ends as ``steady`` when the median's relative error is at
     most ``relative_error``, there are ``min_calls``, all percentiles that fit into the budget are supported, and 0.1 s
@@ -143,23 +182,8 @@ def measure(
             raise ValueError("{} is {!r}; it must be more than 0".format(name, value))
 
     clock = time.perf_counter
-    warmup_start = clock()
-    first = time_block(run, 1)
-    warmup_blocks: List[numpy.ndarray] = []
-    call_ns = float(first[0])
-    start = clock()
-    while True:
-        left = warmup_budget - (clock() - start)
-        warmup_blocks.append(time_block(run, _calls_in(min(BLOCK_SECONDS, left), call_ns)))
-        call_ns = float(numpy.median(warmup_blocks[-1]))
-        if _is_steady(warmup_blocks):
-            warmup_reason = "steady"
-            break
-        if clock() - start >= warmup_budget:
-            warmup_reason = "budget"
-            break
-    warmup_seconds = clock() - warmup_start
-
+    warmed = warm_up(run, warmup_budget=warmup_budget)
+    call_ns = warmed.call_ns
     blocks: List[numpy.ndarray] = []
     n = 0
     next_check = min_calls
@@ -180,7 +204,7 @@ def measure(
             if error is not None and error <= relative_error and n >= _wanted_samples(call_ns, budget):
                 stop_reason = "steady"
                 break
-        blocks.append(time_block(run, _calls_in(min(BLOCK_SECONDS, left), call_ns)))
+        blocks.append(time_block(run, calls_in(min(BLOCK_SECONDS, left), call_ns)))
         call_ns = float(numpy.median(blocks[-1]))
         n += len(blocks[-1])
 
@@ -189,8 +213,8 @@ def measure(
         relative_error=error,
         stop_reason=stop_reason,
         window_seconds=elapsed,
-        first_call_seconds=float(first[0]) / 1e9,
-        warmup_calls=1 + sum(map(len, warmup_blocks)),
-        warmup_seconds=warmup_seconds,
-        warmup_reason=warmup_reason,
+        first_call_seconds=warmed.first_call_seconds,
+        warmup_calls=warmed.calls,
+        warmup_seconds=warmed.seconds,
+        warmup_reason=warmed.reason,
     )

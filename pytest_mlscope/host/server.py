@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Optional
 import numpy
 
 from pytest_mlscope.host import batches, memory, timing_window
+from pytest_mlscope.host.blocks import TimedBlocks
 from pytest_mlscope.host.frames import PROTOCOL_VERSION, Arena, ProtocolError, read_frame, write_frame
 from pytest_mlscope.host.libraries import installed_libraries
 from pytest_mlscope.host.predictor import LoadedModel, LoadRequest, Predictor, TensorDescription, Unsupported
@@ -48,11 +49,14 @@ class Server(object):
         self._outgoing = arenas[half:]
         self._predictor: Optional[Predictor] = None
         self._model: Optional[LoadedModel] = None
+        self._blocks: Optional[TimedBlocks] = None
         self.operations: Dict[str, Callable[[Header], Header]] = {
             "start": self._start,
             "load": self._load,
             "predict": self._predict,
             "measure": self._measure,
+            "open_blocks": self._open_blocks,
+            "block": self._block,
             "unload": self._unload,
         }
 
@@ -131,7 +135,20 @@ class Server(object):
         memory.return_free_memory()
         return timing_window.measure_window(self._loaded(), inputs, request, self._outgoing[arena])
 
+    def _open_blocks(self, request: Header) -> Header:
+        arena = request["arena"]
+        tensors = self._incoming[arena].read(request["tensors"])
+        inputs = {name: numpy.array(array) for name, array in tensors.items()}
+        self._blocks = TimedBlocks(self._loaded(), inputs, request)
+        return self._blocks.opened(self._outgoing[arena])
+
+    def _block(self, request: Header) -> Header:
+        if self._blocks is None:
+            raise RuntimeError("block before open_blocks")
+        return self._blocks.block(request["calls"], self._outgoing[request["arena"]])
+
     def _unload(self, request: Header) -> Header:
+        self._blocks = None
         if self._model is not None:
             model, self._model = self._model, None
             model.unload()

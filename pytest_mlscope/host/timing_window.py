@@ -11,7 +11,41 @@ from pytest_mlscope.host.predictor import Bound, LoadedModel, Tensors
 from pytest_mlscope.host.returned import check_bound, check_outputs
 
 
-def _queue(runs: List[Callable[[], Any]]) -> Callable[[], None]:
+class BoundQueue(object):
+    """All batches of the inputs, bound, run one after the other."""
+
+    def __init__(self, model: LoadedModel, inputs: Tensors, batch_size: int) -> None:
+        """Predict the first batch plainly, forget memory's peak so far, and bind."""
+        self.rows = len(next(iter(inputs.values())))
+        batches = [
+            {name: numpy.ascontiguousarray(array[start : start + batch_size]) for name, array in inputs.items()}
+            for start in range(0, self.rows, batch_size)
+        ]
+        outputs = model.predict(batches[0])
+        check_outputs(outputs, "predict")
+        self._predicted = {name: numpy.array(array) for name, array in outputs.items()}
+        self.memory_was_reset = memory.reset_peak()
+        self._bounds: List[Bound] = [model.bind(batch) for batch in batches]
+        for bound in self._bounds:
+            check_bound(bound)
+        runs = [bound.run for bound in self._bounds]
+        self.run = runs[0] if len(runs) == 1 else _in_turn(runs)
+        self.call_path = self._bounds[0].call_path
+
+    def outputs(self) -> Tensors:
+        """Of the first batch, the outputs of the timed path (``bound:NAME``) and of plain prediction
+        (``predicted:NAME``), to be compared; to be called after :attr:`run`."""
+        # Binding several batches may share buffers; only a run of the first one alone is sure to be its own.
+        if len(self._bounds) > 1:
+            self._bounds[0].run()
+        timed = self._bounds[0].outputs()
+        check_outputs(timed, "Bound.outputs", self._predicted)
+        tensors = {"bound:" + name: numpy.asarray(array) for name, array in timed.items()}
+        tensors.update({"predicted:" + name: array for name, array in self._predicted.items()})
+        return tensors
+
+
+def _in_turn(runs: List[Callable[[], Any]]) -> Callable[[], None]:
     def run() -> None:
         for predict in runs:
             predict()
@@ -23,41 +57,21 @@ def measure_window(model: LoadedModel, inputs: Tensors, request: Dict[str, Any],
     """Time one case.
 
     ``single_stream``: each sample is one batch. ``offline``: each sample is one pass over a queue of all the batches
-    given, bound beforehand. The reply holds the samples (``samples_ns``, int64), and of the first batch the outputs of
-    the timed path (``bound:NAME``) and of plain prediction (``predicted:NAME``).
+    given, bound beforehand. The reply holds the samples (``samples_ns``, int64) and :meth:`BoundQueue.outputs`.
     """
-    batch_size = request["batch_size"]
-    rows = len(next(iter(inputs.values())))
-    batches = [
-        {name: numpy.ascontiguousarray(array[start : start + batch_size]) for name, array in inputs.items()}
-        for start in range(0, rows, batch_size)
-    ]
-    outputs = model.predict(batches[0])
-    check_outputs(outputs, "predict")
-    predicted = {name: numpy.array(array) for name, array in outputs.items()}
-    memory_was_reset = memory.reset_peak()
-    bounds: List[Bound] = [model.bind(batch) for batch in batches]
-    for bound in bounds:
-        check_bound(bound)
-    run = bounds[0].run if len(bounds) == 1 else _queue([bound.run for bound in bounds])
+    queue = BoundQueue(model, inputs, request["batch_size"])
     measured = measure(
-        run,
+        queue.run,
         budget=request["budget"],
         relative_error=request["relative_error"],
         warmup_budget=request["warmup_budget"],
     )
     peak = memory.peak_bytes()
     tensors = {"samples_ns": numpy.asarray(measured.samples, dtype=numpy.int64)}
-    # Binding several batches may share buffers; only a run of the first one alone is sure to be its own.
-    if len(bounds) > 1:
-        bounds[0].run()
-    timed = bounds[0].outputs()
-    check_outputs(timed, "Bound.outputs", predicted)
-    tensors.update({"bound:" + name: numpy.asarray(array) for name, array in timed.items()})
-    tensors.update({"predicted:" + name: array for name, array in predicted.items()})
+    tensors.update(queue.outputs())
     return {
         "tensors": arena.write(tensors),
-        "call_path": bounds[0].call_path,
+        "call_path": queue.call_path,
         "warmup_calls": int(measured.warmup_calls),
         "warmup_seconds": float(measured.warmup_seconds),
         "warmup_reason": str(measured.warmup_reason),
@@ -65,6 +79,6 @@ def measure_window(model: LoadedModel, inputs: Tensors, request: Dict[str, Any],
         "relative_error": measured.relative_error,
         "stop_reason": str(measured.stop_reason),
         "peak_memory": peak,
-        "peak_memory_since": "window" if memory_was_reset else "start",
-        "rows_per_sample": rows,
+        "peak_memory_since": "window" if queue.memory_was_reset else "start",
+        "rows_per_sample": queue.rows,
     }

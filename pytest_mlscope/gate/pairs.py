@@ -1,0 +1,94 @@
+"""A pair: baseline and candidate in two fresh hosts, timed in alternating blocks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_mlscope.agent.ready_model import ReadyModel
+
+BLOCK_SECONDS = 0.005
+"""What a block should last: shorter than the bursts in which other work comes, longer than what starting it costs."""
+MOST_BLOCKS = 30
+FEWEST_BLOCKS = 6
+PAIR_SECONDS = 0.5
+"""What the blocks of a pair should last in all. Further ones tell ever less: processes differ more than blocks do."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What one pair of processes gave."""
+
+    baseline_seconds: float
+    """Median over the blocks of their median call."""
+    candidate_seconds: float
+    log_ratio: float
+    """Median, over the blocks that stood beside each other, of the log of candidate over baseline."""
+    blocks: NDArray[np.float64]
+    """Median call of each block in seconds, shape ``(blocks, 2)``: baseline, candidate."""
+    load_seconds: tuple[float, float]
+    peak_memory: tuple[int, int] | None
+    """Bytes: peak resident memory since binding; ``None`` where a host cannot tell."""
+
+
+class OpenBlocks:
+    """A ready model with inputs bound and warm, which times blocks on request.
+
+    :raises HostError: when the framework fails.
+    """
+
+    def __init__(self, ready: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> None:
+        self._ready = ready
+        measurement = ready.case.manifest.content.measurement
+        header = {
+            "operation": "open_blocks",
+            "batch_size": ready.case.batch_size,
+            "warmup_budget": measurement.warmup_budget,
+        }
+        reply = ready.host.request(header, inputs, timeout=ready.remaining(), doing="warming up")
+        self.tensors = {name: np.array(array) for name, array in ready.host.tensors(reply).items()}
+        self.call_seconds: float = reply["call_seconds"]
+        self.peak_memory: int | None = None
+
+    def median_call(self, calls: int) -> float:
+        """Time so many calls; seconds of the median one."""
+        ready = self._ready
+        header = {"operation": "block", "calls": calls}
+        reply = ready.host.request(header, {}, timeout=ready.remaining(), doing="measuring latency")
+        self.peak_memory = reply["peak_memory"]
+        return float(np.median(ready.host.tensors(reply)["samples_ns"])) / 1e9
+
+
+def _calls_and_blocks(call_seconds: float) -> tuple[int, int]:
+    calls = max(1, round(BLOCK_SECONDS / call_seconds))
+    fitting = int(PAIR_SECONDS / (2 * calls * call_seconds))
+    return calls, min(max(fitting, FEWEST_BLOCKS), MOST_BLOCKS)
+
+
+def measure_pair(baseline: OpenBlocks, candidate: OpenBlocks, *, load_seconds: tuple[float, float], seed: int) -> Pair:
+    """Time both sides in blocks of as many calls, one block of each at a time, whichever first by a seeded coin."""
+    calls, blocks = _calls_and_blocks(baseline.call_seconds)
+    coin = random.Random(seed)  # noqa: S311 - an order, no secret
+    medians = np.empty((blocks, 2))
+    for block in range(blocks):
+        sides = [(0, baseline), (1, candidate)]
+        if coin.random() < 0.5:
+            sides.reverse()
+        for column, side in sides:
+            medians[block, column] = side.median_call(calls)
+    # A call between two ticks of the clock reads 0, and says no more than that it was faster than a tick.
+    medians = np.maximum(medians, 1e-9)
+    memory = (baseline.peak_memory, candidate.peak_memory)
+    return Pair(
+        baseline_seconds=float(np.median(medians[:, 0])),
+        candidate_seconds=float(np.median(medians[:, 1])),
+        log_ratio=float(np.median(np.log(medians[:, 1] / medians[:, 0]))),
+        blocks=medians,
+        load_seconds=load_seconds,
+        peak_memory=None if memory[0] is None or memory[1] is None else (memory[0], memory[1]),
+    )
