@@ -31,6 +31,10 @@ class FrameworkError(MlscopeError):
     """A framework folder is malformed."""
 
 
+class BaselineError(MlscopeError):
+    """What a run is to be compared with cannot be used."""
+
+
 class EnvironmentCreationError(MlscopeError):
     """A framework environment could not be made."""
 

@@ -1,0 +1,75 @@
+"""Revisions of a real repository, unpacked beside it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pytest_mlscope.errors import BaselineError
+from pytest_mlscope.gate.git_revision import check_out
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    (folder / "suite").mkdir(parents=True)
+    _git(folder, "init", "--quiet", "--initial-branch=main")
+    for number in (1, 2):
+        (folder / "suite" / "model.txt").write_text(str(number))
+        _git(folder, "add", ".")
+        _git(folder, "commit", "--quiet", "-m", f"model {number}")
+    return folder
+
+
+def test_an_older_revision_lies_beside_the_working_tree(repository: Path, tmp_path: Path) -> None:
+    revision = check_out("HEAD~1", folder=repository / "suite", home=tmp_path / "cache")
+    assert (revision.folder / "suite" / "model.txt").read_text() == "1"
+    assert (repository / "suite" / "model.txt").read_text() == "2"
+    assert revision.commit == _git(repository, "rev-parse", "HEAD~1")
+    assert (revision.repository, revision.dirty) == (repository, False)
+    assert _git(repository, "status", "--porcelain") == ""
+
+
+def test_a_commit_is_unpacked_once(repository: Path, tmp_path: Path) -> None:
+    first = check_out("main", folder=repository, home=tmp_path)
+    (first.folder / "suite" / "seen").touch()
+    assert (check_out("HEAD", folder=repository, home=tmp_path).folder / "suite" / "seen").exists()
+
+
+def test_what_a_killed_process_left_is_made_anew(repository: Path, tmp_path: Path) -> None:
+    first = check_out("main", folder=repository, home=tmp_path)
+    (first.folder.parent / ".complete").unlink()
+    (first.folder / "suite" / "model.txt").unlink()
+    again = check_out("main", folder=repository, home=tmp_path)
+    assert (again.folder / "suite" / "model.txt").read_text() == "2"
+
+
+def test_a_dirty_tree_is_told(repository: Path, tmp_path: Path) -> None:
+    (repository / "suite" / "model.txt").write_text("3")
+    assert check_out("main", folder=repository, home=tmp_path).dirty
+
+
+@pytest.mark.parametrize("name", ["no-such-branch", "--help", "HEAD~17", "", "main:suite/model.txt"])
+def test_a_name_git_does_not_know_is_one_clear_line(repository: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(BaselineError, match="is no revision of the git repository") as error:
+        check_out(name, folder=repository, home=tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_outside_a_repository_there_are_no_revisions(tmp_path: Path) -> None:
+    with pytest.raises(BaselineError, match="in no git repository"):
+        check_out("main", folder=tmp_path, home=tmp_path)
+
+
+def test_a_machine_without_git_says_so(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BaselineError, match="git cannot be started"):
+        check_out("main", folder=repository, home=tmp_path)
