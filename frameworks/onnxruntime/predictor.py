@@ -142,7 +142,7 @@ class FrameworkPredictor(Predictor):
             "graph_optimization": settings.graph_optimization_level.name,
             "execution_mode": settings.execution_mode.name,
         }
-        return _Model(session, request, resolved)
+        return _Model(session, request, resolved, lambda prefix: self._session(request, provider, prefix))
 
     def _session(self, request: LoadRequest, provider: str) -> Any:
         path = request.files["model"]

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_mlscope.cli import lock_debian
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, shown_size
 from pytest_mlscope.errors import CannotRun, MlscopeError
 
@@ -45,6 +46,8 @@ def add_to(commands: Commands) -> None:
 
     listing = add_command(actions, "list", "show the frameworks and what they run in", _list, _LIST)
     add_home(listing)
+
+    lock_debian.add_to(actions)
 
     remove = add_command(actions, "remove", "remove environments", _remove, _REMOVE)
     remove.add_argument("names", nargs="+", metavar="NAME", help="a framework, or an environment's folder name")

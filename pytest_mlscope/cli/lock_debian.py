@@ -1,0 +1,67 @@
+"""``mlscope env lock-debian``: the Debian packages of a framework folder, pinned."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from pytest_mlscope.cli.parsers import Commands, add_command
+from pytest_mlscope.errors import MlscopeError
+
+_DETAILS = """\
+Prints the lock of the packages and all that they depend on: it belongs in frameworks/NAME/debian-ARCH.lock, from
+which `mlscope env create NAME` unpacks them into the environment. Nothing is installed on this machine."""
+
+
+def add_to(actions: Commands) -> None:
+    """Add ``lock-debian``."""
+    parser = add_command(actions, "lock-debian", "pin Debian packages for a framework folder", _run, _DETAILS)
+    parser.add_argument("suite", metavar="SUITE", help="the Debian release, such as bookworm")
+    parser.add_argument("architecture", metavar="ARCH", help="x86_64, aarch64 or ppc64le")
+    parser.add_argument("packages", nargs="+", metavar="PACKAGE", help="a package wanted")
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="a dependency to leave out, with what it alone needs; * stands for anything; may be repeated",
+    )
+    parser.add_argument(
+        "--archive",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="where packages come from, instead of Debian's own archives; may be repeated",
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the lock there instead of printing it")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from pytest_mlscope.agent.debian_download import fetch
+    from pytest_mlscope.agent.debian_lock import format_debian_lock
+    from pytest_mlscope.agent.debian_locking import ARCHIVES, make_debian_lock
+
+    archives = [url.rstrip("/") for url in options.archive]
+    lock = make_debian_lock(
+        options.suite,
+        options.architecture,
+        options.packages,
+        exclude=options.exclude,
+        archives=archives or ARCHIVES,
+        fetch=fetch,
+    )
+    words = ["mlscope", "env", "lock-debian", options.suite, options.architecture, *options.packages]
+    words += [word for pattern in options.exclude for word in ("--exclude", pattern)]
+    words += [word for url in archives for word in ("--archive", url)]
+    text = format_debian_lock(lock, comments=[f"Made by: {shlex.join(words)}"])
+    if options.output is None:
+        print(text, end="")
+        return 0
+    try:
+        options.output.write_text(text, "utf-8")
+    except OSError as error:
+        raise MlscopeError(f"{options.output}: cannot be written: {error.strerror}") from None
+    print(f"{options.output}: {len(lock.packages)} packages, {lock.size / 1e6:,.0f} MB to download", file=sys.stderr)
+    return 0
