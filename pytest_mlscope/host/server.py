@@ -147,6 +147,7 @@ class Server(object):
         if self._blocks is None:
             raise RuntimeError("block before open_blocks")
         return self._blocks.block(request["calls"], self._outgoing[request["arena"]])
+
     def _layers(self, request: Header) -> Header:
         return profile_layers(self._loaded(), self._own_inputs(request), request["runs"])
 
