@@ -108,9 +108,10 @@ class Agent:
         self.environment(case)
         self._artifacts(case)
 
-    def ready(self, case: Case) -> ReadyModel:
+    def ready(self, case: Case, *, pool: HostPool | None = None) -> ReadyModel:
         """Load the case's model in a host; one that is loaded there already is used as it is.
 
+        :param pool: the hosts to choose from, this agent's warm ones when absent.
         :raises CannotRun: when hardware, framework or precision are not to be had here.
         :raises ArtifactError: when a file is missing or not what the manifest says.
         :raises HostError: when the framework fails to load it.
@@ -121,10 +122,10 @@ class Agent:
         timeout = self.settings.timeout
         deadline = time.monotonic() + timeout
         threads = case.threads if isinstance(case.threads, int) else None
-        host = self._pool.get(environment, threads=threads, device=device, timeout=timeout)
+        pool = pool or self._pool
+        host = pool.get(environment, threads=threads, device=device, timeout=timeout)
         if not environment.version:
             _check_version(case, host.version)
-        _check_device(case, device, host)
         files = {role: artifact.path for role, artifact in artifacts.items()}
         dynamic_batch = environment.framework.description.dynamic_batch
         request = load_request(case, files, device=device, dynamic_batch=dynamic_batch)
@@ -133,7 +134,7 @@ class Agent:
         loaded = self._loaded.get(host)
         if loaded is None or loaded[0] != key:
             self._loaded.pop(host, None)
-            host = self._pool.emptied(host, timeout=max(deadline - time.monotonic(), 0.1))
+            host = pool.emptied(host, timeout=max(deadline - time.monotonic(), 0.1))
             reply = host.load(request, timeout=max(deadline - time.monotonic(), 0.1))
             loaded = self._loaded[host] = (key, reply)
         return ReadyModel(

@@ -63,3 +63,8 @@ class HostPool:
         """End all hosts."""
         while self._hosts:
             self._hosts.popitem()[1].close()
+
+    def kill(self) -> None:
+        """End all hosts at once, without letting them say good-bye."""
+        while self._hosts:
+            self._hosts.popitem()[1].kill()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pytest_mlscope.agent.lease import exclusive_lease
 from pytest_mlscope.agent.ready_model import ReadyModel
+from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components.mistakes import checked_readings, raised
 from pytest_mlscope.components.profilers.base import MeasuredWindow, Profiler, Reading
 from pytest_mlscope.errors import HostError, MlscopeError
@@ -29,7 +30,12 @@ Readings = dict[str, Sequence[Reading]]
 T = TypeVar("T")
 
 
-def _did_predict(ready: ReadyModel, tensors: dict[str, NDArray[Any]]) -> None:
+def rows_in_a_sample(case: Case) -> int:
+    """Rows whose prediction is one latency sample: a batch, or a queue of them."""
+    return case.batch_size * (OFFLINE_BATCHES if case.scenario == "offline" else 1)
+
+
+def check_timed_path(ready: ReadyModel, tensors: dict[str, NDArray[Any]]) -> None:
     """The timed path must give what plain prediction gives: a fast path that predicts nothing is no measurement."""
     tolerance = DEFAULT_TOLERANCE.get(ready.case.precision, DEFAULT_TOLERANCE["fp32"])
     comparison = OutputComparison(*tolerance)
@@ -111,8 +117,7 @@ def measure_latency(
         model = ready()
         case = model.case
         measurement = case.manifest.content.measurement
-        rows = case.batch_size * (OFFLINE_BATCHES if case.scenario == "offline" else 1)
-        inputs = first_rows(model, rows)
+        inputs = first_rows(model, rows_in_a_sample(case))
         window = _Window(
             MeasuredWindow(host_pid=model.host.pid, hardware=case.hardware, device=model.device, case_id=case.id),
             hook,
@@ -132,7 +137,7 @@ def measure_latency(
                 doing="measuring latency",
             )
         tensors = model.host.tensors(reply)
-        _did_predict(model, tensors)
+        check_timed_path(model, tensors)
         samples = np.array(tensors["samples_ns"])
     warnings = []
     if reply["warmup_reason"] != "steady":

@@ -70,10 +70,11 @@ def _calls_and_blocks(call_seconds: float) -> tuple[int, int]:
     return calls, min(max(fitting, FEWEST_BLOCKS), MOST_BLOCKS)
 
 
-def measure_pair(baseline: OpenBlocks, candidate: OpenBlocks, *, load_seconds: tuple[float, float], seed: int) -> Pair:
-    """Time both sides in blocks of as many calls, one block of each at a time, whichever first by a seeded coin."""
+def measure_pair(
+    baseline: OpenBlocks, candidate: OpenBlocks, *, load_seconds: tuple[float, float], coin: random.Random
+) -> Pair:
+    """Time both sides in blocks of as many calls, one of each at a time; the coin says which comes first."""
     calls, blocks = _calls_and_blocks(baseline.call_seconds)
-    coin = random.Random(seed)  # noqa: S311 - an order, no secret
     medians = np.empty((blocks, 2))
     for block in range(blocks):
         sides = [(0, baseline), (1, candidate)]

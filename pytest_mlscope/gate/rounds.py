@@ -1,0 +1,122 @@
+"""Rounds of fresh hosts: each starts baseline and candidate anew once and measures a pair of every undecided case."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from pytest_mlscope.agent.agent import Agent
+from pytest_mlscope.agent.host_pool import HostPool
+from pytest_mlscope.agent.ready_model import ReadyModel
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.evaluation.first_rows import first_rows
+from pytest_mlscope.evaluation.latency import check_timed_path, rows_in_a_sample
+from pytest_mlscope.gate.pairs import OpenBlocks, Pair, measure_pair
+from pytest_mlscope.gate.sequential import DEFAULT_FLOOR, Verdict, decide
+
+MEMORY_EFFECT = 0.05
+LOAD_TIME_EFFECT = 0.10
+"""Relative differences of peak memory and of load time that matter."""
+MOST_PAIRS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """When a comparison is decided."""
+
+    minimum_effect: float = 0.03
+    """The relative difference of latency that matters."""
+    seconds: float = 20.0
+    """Time for a case, after which it is inconclusive."""
+    floor: float = DEFAULT_FLOOR
+    """The relative difference that 95 % of A/A pairs stay within."""
+
+
+@dataclass
+class Contest:
+    """One case measured against its baseline."""
+
+    baseline: Case
+    candidate: Case
+    rules: Rules
+    pairs: list[Pair] = field(default_factory=list)
+    seconds: float = 0.0
+    """Spent so far, starting hosts included."""
+    latency: Verdict | None = None
+    memory: Verdict | None = None
+    load_time: Verdict | None = None
+    failure: MlscopeError | None = None
+
+    @property
+    def decided(self) -> bool:
+        return self.failure is not None or self.latency is not None
+
+    def take(self, pair: Pair, seconds: float) -> None:
+        """Add a pair, and decide where the pairs so far suffice or time is up."""
+        self.pairs.append(pair)
+        self.seconds += seconds
+        last = self.seconds >= self.rules.seconds or len(self.pairs) >= MOST_PAIRS
+        self.latency = decide(
+            [each.log_ratio for each in self.pairs],
+            minimum_effect=self.rules.minimum_effect,
+            floor=self.rules.floor,
+            last=last,
+        )
+        if self.latency is None:
+            return
+        loads = [math.log(each.load_seconds[1] / each.load_seconds[0]) for each in self.pairs]
+        self.load_time = decide(loads, minimum_effect=LOAD_TIME_EFFECT, floor=2 * self.rules.floor, last=True)
+        peaks = [each.peak_memory for each in self.pairs]
+        known = [math.log(peak[1] / peak[0]) for peak in peaks if peak is not None and min(peak) > 0]
+        if len(known) == len(peaks):
+            self.memory = decide(known, minimum_effect=MEMORY_EFFECT, floor=self.rules.floor, last=True)
+
+
+def _opened(ready: ReadyModel, *, check: bool) -> OpenBlocks:
+    blocks = OpenBlocks(ready, first_rows(ready, rows_in_a_sample(ready.case)))
+    if check:
+        check_timed_path(ready, blocks.tensors)
+    return blocks
+
+
+def _pair(contest: Contest, agent: Agent, pools: Sequence[HostPool], coin: random.Random) -> Pair:
+    sides = [(contest.baseline, pools[0]), (contest.candidate, pools[1])]
+    # Which side is started and warmed up first is chance too.
+    first = coin.randrange(2)
+    ready = {side: agent.ready(sides[side][0], pool=sides[side][1]) for side in (first, 1 - first)}
+    opened = {side: _opened(ready[side], check=not contest.pairs) for side in (first, 1 - first)}
+    loads = (ready[0].load_seconds, ready[1].load_seconds)
+    return measure_pair(opened[0], opened[1], load_seconds=loads, coin=coin)
+
+
+def run_rounds(
+    contests: Sequence[Contest], agent: Agent, *, progress: Callable[[str], None] | None = None, seed: int = 0
+) -> None:
+    """Measure pairs until every contest is decided, in rounds in which all share the restarts.
+
+    A contest that fails is decided by its failure; the others go on. The device must be ours alone.
+    """
+    coin = random.Random(seed)  # noqa: S311 - orders, no secrets
+    for number in range(MOST_PAIRS):
+        undecided = [contest for contest in contests if not contest.decided]
+        if not undecided:
+            return
+        if progress is not None and number:
+            progress(f"comparing: round {number + 1}, {len(undecided)} of {len(contests)} cases undecided")
+        with ExitStack() as stack:
+            pools = [HostPool(), HostPool()]
+            for pool in pools:
+                stack.callback(pool.kill)
+            for contest in undecided:
+                began = time.monotonic()
+                try:
+                    pair = _pair(contest, agent, pools, coin)
+                except MlscopeError as error:
+                    contest.failure = error
+                else:
+                    contest.take(pair, time.monotonic() - began)
