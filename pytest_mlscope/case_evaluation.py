@@ -13,7 +13,7 @@ from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.errors import CannotRun, HostError, MlscopeError
 from pytest_mlscope.evaluation.evaluator import Evaluator
-from pytest_mlscope.evaluation.results import Accuracy, Evaluation, Latency, Parity
+from pytest_mlscope.evaluation.results import Accuracy, Evaluation, Latency, LayerProfile, Parity
 from pytest_mlscope.gate.check import Check
 from pytest_mlscope.gate.verdict import checks
 
@@ -68,9 +68,14 @@ class CaseEvaluation:
         self._readings.update(readings)
         return latency
 
+    @cached_property
+    def layers(self) -> LayerProfile:
+        """The framework's own profile of the model, layer by layer; ``layers.not_available`` says why there is none."""
+        return self._guarded(lambda: self._evaluator.layers(self.case))
+
     def result(self) -> Evaluation | None:
         """Everything evaluated so far; ``None`` when nothing was."""
-        parts = {kind: vars(self).get(kind) for kind in ("accuracy", "parity", "latency")}
+        parts = {kind: vars(self).get(kind) for kind in ("accuracy", "parity", "latency", "layers")}
         if not any(part is not None for part in parts.values()):
             return None
         key, facts = self._evaluator.provenance(self.case)
@@ -97,6 +102,8 @@ class CaseEvaluation:
         """Evaluate one kind and fail the test when the manifest's expectations do not hold."""
         self._expect_failure(kind)
         getattr(self, kind)
+        if kind == "latency" and self._evaluator.settings.layers:
+            _ = self.layers
         evaluation = self.announce()
         if evaluation is None:
             return

@@ -101,6 +101,12 @@ def add_options(parser: pytest.Parser) -> None:
         help="Kill a case's predictor host after this time and fail the case (default: 600).",
     )
     group.addoption(
+        "--mlscope-layers",
+        action="store_true",
+        help="Profile the model of every latency case layer by layer, once it is measured; the layers are in the "
+        "JSON report.",
+    )
+    group.addoption(
         "--mlscope-json",
         type=_path,
         metavar="PATH",

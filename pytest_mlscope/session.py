@@ -51,6 +51,7 @@ def _evaluator(config: pytest.Config) -> Evaluator:
             timeout=config.getoption("mlscope_timeout"),
             provision=config.getoption("mlscope_provision"),
             strict=config.getoption("mlscope_strict"),
+            layers=config.getoption("mlscope_layers"),
             command_line=("pytest", *map(str, config.invocation_params.args)),
         )
         config.stash[EVALUATOR] = Evaluator(settings, progress=lambda line: _progress(config, line))

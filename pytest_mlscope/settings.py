@@ -22,6 +22,8 @@ class Settings:
     """Make missing framework environments."""
     strict: bool = False
     """Turn cases that cannot run here into failures."""
+    layers: bool = False
+    """Profile the model of every latency case layer by layer."""
     command_line: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -1,12 +1,17 @@
 """ONNX Runtime."""
 
+import ast
+import json
 import os
-from typing import Any, Dict, List
+import shutil
+import statistics
+import tempfile
+from typing import Any, Callable, Dict, List, Optional
 
 import numpy
 import onnxruntime
 
-from pytest_mlscope.host.predictor import Bound, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
 
 _OPTIMIZATIONS = {
     "disable": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
@@ -45,11 +50,51 @@ def _dtype(element_type: str) -> Any:
     return numpy.dtype(getattr(numpy, name, object))
 
 
+def _layers(events: List[Dict[str, Any]], runs: int) -> List[Layer]:
+    """Layers of the last ``runs`` predictions among Chrome's trace events, in the order of their first start."""
+    predictions = [event for event in events if event["name"] == "model_run"]
+    spans = sorted((event["ts"], event["ts"] + event["dur"]) for event in predictions)[-runs:]
+    nodes = [event for event in events if event["cat"] == "Node" and event["name"].endswith("_kernel_time")]
+    nodes.sort(key=lambda event: int(event["ts"]))
+    first: Dict[Any, Dict[str, Any]] = {}
+    times: Dict[Any, List[int]] = {}
+    for place, (start, stop) in enumerate(spans):
+        for event in nodes:
+            if start <= event["ts"] <= stop:
+                key = (event["name"], event["args"].get("node_index"))
+                first.setdefault(key, event)
+                # A node of a loop's body runs several times a prediction.
+                times.setdefault(key, [0] * len(spans))[place] += event["dur"]
+    layers = []
+    for key, event in first.items():
+        arguments = event["args"]
+        median = statistics.median(times[key])
+        layers.append(
+            Layer(
+                event["name"][: -len("_kernel_time")] or arguments["op_name"],
+                arguments["op_name"],
+                median / 1e6 or None,
+                _shape(arguments.get("output_type_shape")),
+                int(arguments["output_size"]) if "output_size" in arguments else None,
+            )
+        )
+    return layers
+
+
+def _shape(described: Any) -> Optional[List[int]]:
+    """Of ``[{'float': [4, 10]}]``, which some releases write as text."""
+    shapes = ast.literal_eval(described) if isinstance(described, str) else described
+    return [int(size) for size in next(iter(shapes[0].values()))] if shapes else None
+
+
 class _Model(LoadedModel):
     returns_new_arrays = True
 
-    def __init__(self, session: Any, request: LoadRequest, resolved: Dict[str, Any]) -> None:
+    def __init__(
+        self, session: Any, request: LoadRequest, resolved: Dict[str, Any], profiled: Callable[[str], Any]
+    ) -> None:
         self._session = session
+        self._profiled = profiled
         self._file_name = os.path.basename(request.files["model"])
         self._dtypes = {value.name: _dtype(value.type) for value in session.get_inputs()}
         self._outputs = list(request.outputs)
@@ -99,6 +144,22 @@ class _Model(LoadedModel):
         run = run_on_cuda if self._on_cuda else run_on_cpu
         return Bound(run, outputs, "InferenceSession.run_with_iobinding")
 
+    def layers(self, inputs: Tensors, runs: int) -> List[Layer]:
+        """A session of its own writes a profile: microseconds a node, as whole numbers."""
+        if self._on_cuda:
+            raise Unsupported("ONNX Runtime times the launch of a CUDA kernel, not the kernel")
+        self._check(inputs)
+        folder = tempfile.mkdtemp(prefix="mlscope-profile-")
+        try:
+            session = self._profiled(os.path.join(folder, "onnxruntime"))
+            for _ in range(runs + 1):  # the first one allocates
+                session.run(self._outputs, inputs)
+            with open(session.end_profiling(), encoding="utf-8") as stream:
+                events = json.load(stream)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return _layers(events, runs)
+
     def unload(self) -> None:
         self._session = None
 
@@ -142,13 +203,16 @@ class FrameworkPredictor(Predictor):
             "graph_optimization": settings.graph_optimization_level.name,
             "execution_mode": settings.execution_mode.name,
         }
-        return _Model(session, request, resolved)
+        return _Model(session, request, resolved, lambda prefix: self._session(request, provider, prefix))
 
-    def _session(self, request: LoadRequest, provider: str) -> Any:
+    def _session(self, request: LoadRequest, provider: str, profile_prefix: str = "") -> Any:
         path = request.files["model"]
         options = request.options
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = _ERRORS_ONLY
+        if profile_prefix:
+            settings.enable_profiling = True
+            settings.profile_file_prefix = profile_prefix
         settings.graph_optimization_level = _OPTIMIZATIONS[
             _choice(options, "graph_optimization", _OPTIMIZATIONS, "all")
         ]

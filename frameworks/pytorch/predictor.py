@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import re
+import statistics
 import warnings
 import zipfile
 from typing import Any, Callable, Dict, List, NamedTuple
@@ -16,7 +17,7 @@ os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
 import numpy
 import torch
 
-from pytest_mlscope.host.predictor import Bound, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _PRECISIONS = {
@@ -30,6 +31,11 @@ _DATA_ENTRY = re.compile(
 )
 
 
+_RUN = "mlscope run"
+_NODE = "mlscope node "
+_WARMUP_CALLS = 3
+
+
 class _Program(NamedTuple):
     """A loaded program: how to call it and what its arguments are called."""
 
@@ -39,6 +45,7 @@ class _Program(NamedTuple):
     """Without them."""
     arguments: List[str]
     call_path: str
+    module: Any
 
 
 class _Model(LoadedModel):
@@ -98,6 +105,32 @@ class _Model(LoadedModel):
                 raise ValueError("the model writes to its input {!r}, so it cannot predict it twice".format(name))
         return Bound(run, lambda: self._named(latest[0]), self._program.call_path)
 
+    def layers(self, inputs: Tensors, runs: int) -> List[Layer]:
+        """Kineto's times of the operators, gathered under the nodes of an exported program's graph. TorchScript tells
+        no nodes: there each operator called is a layer, by its place.
+        """
+        if self._device != "cpu":
+            raise Unsupported("the per-layer profile is of the CPU alone")
+        if self._program.call_path == "torch.compile":
+            raise Unsupported("a program under torch.compile has no layers any more")
+        tensors = self._tensors(inputs)
+        module = self._program.module
+        interpreter = _NamedNodes(module) if isinstance(module, torch.fx.GraphModule) else None
+        call = self._program.forward if interpreter is None else interpreter.run
+        with self._inference, self._mixed:
+            for _ in range(_WARMUP_CALLS):
+                call(*tensors)
+            with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+                for _ in range(runs):
+                    with torch.profiler.record_function(_RUN):
+                        call(*tensors)
+        marked = sorted(
+            (each for each in profile.events() if each.name == _RUN), key=lambda each: each.time_range.start
+        )
+        if interpreter is None:
+            return _layers_by_place([_operators(run) for run in marked])
+        return _layers_by_node(marked, interpreter.shown)
+
     def unload(self) -> None:
         del self._program
         gc.collect()
@@ -133,6 +166,62 @@ class _Model(LoadedModel):
         return {name: _array(value) for name, value in zip(self._outputs, values)}
 
 
+class _NamedNodes(torch.fx.Interpreter):  # type: ignore[misc]  # torch is not there when types are checked
+    """Runs a graph node by node, each under its name in the profile."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__(module)
+        self.shown: Dict[str, Any] = {}
+
+    def run_node(self, n: Any) -> Any:
+        with torch.profiler.record_function(_NODE + n.name):
+            result = super().run_node(n)
+        first = result[0] if isinstance(result, (tuple, list)) and result else result
+        if isinstance(first, torch.Tensor):
+            self.shown[n.name] = (str(n.target), list(first.shape), first.numel() * first.element_size())
+        else:
+            self.shown[n.name] = (str(n.target), None, None)
+        return result
+
+
+def _operators(event: Any) -> List[Any]:
+    """The outermost operators called during an event, in order."""
+    found = []
+    for child in sorted(event.cpu_children, key=lambda child: float(child.time_range.start)):
+        if child.name.startswith("aten::"):
+            found.append(child)
+        else:
+            found.extend(_operators(child))
+    return found
+
+
+def _layers_by_node(marked: List[Any], shown: Dict[str, Any]) -> List[Layer]:
+    times: Dict[str, List[float]] = {}
+    for run in marked:
+        for node in sorted(run.cpu_children, key=lambda node: float(node.time_range.start)):
+            operators = _operators(node)
+            if node.name.startswith(_NODE) and operators:
+                # Of the node itself, most is the interpreter's own work.
+                total = sum(operator.time_range.elapsed_us() for operator in operators)
+                times.setdefault(node.name[len(_NODE) :], []).append(total)
+    layers = []
+    for name, microseconds in times.items():
+        kind, shape, memory = shown[name]
+        layers.append(Layer(name, kind, statistics.median(microseconds) / 1e6 or None, shape, memory))
+    return layers
+
+
+def _layers_by_place(runs: List[List[Any]]) -> List[Layer]:
+    names = [operator.name for operator in runs[0]]
+    if any([operator.name for operator in run] != names for run in runs):
+        raise Unsupported("the program calls other operators from run to run")
+    layers = []
+    for place, name in enumerate(names):
+        median = statistics.median(run[place].time_range.elapsed_us() for run in runs)
+        layers.append(Layer("{} {}".format(place, name), name, median / 1e6 or None))
+    return layers
+
+
 class FrameworkPredictor(Predictor):
     def __init__(self) -> None:
         # torch.export logs a traceback of its own for every file it cannot read.
@@ -142,6 +231,9 @@ class FrameworkPredictor(Predictor):
 
     def version(self) -> str:
         return str(torch.__version__)
+
+    def devices(self) -> List[str]:
+        return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
     def build_information(self) -> Dict[str, str]:
         return {
@@ -226,8 +318,8 @@ class FrameworkPredictor(Predictor):
             raise RuntimeError("{}: takes keyword or nested arguments; export it with plain tensors".format(file_name))
         if request.options.get("compile", False):
             compiled = torch.compile(module, dynamic=True)
-            return _Program(compiled, compiled, names, "torch.compile")
-        return _Program(module, module.forward, names, "GraphModule.forward")
+            return _Program(compiled, compiled, names, "torch.compile", module)
+        return _Program(module, module.forward, names, "GraphModule.forward", module)
 
     def _load_script(self, file_name: str, request: LoadRequest) -> _Program:
         if request.precision in _AUTOCAST:
@@ -241,7 +333,7 @@ class FrameworkPredictor(Predictor):
         _check_dtypes(file_name, module, request)
         names = [argument.name for argument in module.forward.schema.arguments[1:]]
         module = torch.jit.freeze(module)
-        return _Program(module, module.forward, names, "ScriptModule.forward")
+        return _Program(module, module.forward, names, "ScriptModule.forward", module)
 
 
 def _check_dtypes(file_name: str, module: Any, request: LoadRequest) -> None:

@@ -4,9 +4,10 @@ import gc
 import os
 import shutil
 import stat
+import statistics
 import tempfile
 import zipfile
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # oneDNN may otherwise be told to compute fp32 products in bfloat16.
@@ -17,7 +18,12 @@ import numpy
 import tensorflow
 from tensorflow.core.protobuf import saved_model_pb2
 
-from pytest_mlscope.host.predictor import Bound, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+try:
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+except ImportError:
+    xplane_pb2 = None
+
+from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
 
 _MOST_ENTRIES = 10000
 _MOST_BYTES = 16 * 2**30
@@ -25,8 +31,44 @@ _FILE_OPERATIONS = {"ReadFile", "WriteFile", "PyFunc", "PyFuncStateless", "Eager
 """Operations by which a graph reaches files or Python; ``saved_model_cli scan`` warns of the first two."""
 
 
+_RUN = "mlscope run"
+_WARMUP_CALLS = 3
+_CALLS = {"PartitionedCall", "StatefulPartitionedCall", "While", "StatelessWhile", "If", "StatelessIf", "Case"}
+"""Operations that consist of others, which are listed themselves."""
+
+
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:600]
+
+
+def _layers(folder: str) -> List[Layer]:
+    """Layers of the only trace in a folder: ``XSpace`` messages, in which events of operations are called
+    ``NAME:TYPE`` and shown as ``TYPE``.
+    """
+    space = xplane_pb2.XSpace()
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(".xplane.pb"):
+                with open(os.path.join(parent, name), "rb") as stream:
+                    space.MergeFromString(stream.read())
+    spans, operations = [], []
+    for plane in space.planes:
+        for line in plane.lines:
+            for event in line.events:
+                told = plane.event_metadata[event.metadata_id]
+                start = line.timestamp_ns * 1000 + event.offset_ps
+                name, _, kind = told.name.rpartition(":")
+                if told.name == _RUN:
+                    spans.append((start, start + event.duration_ps))
+                elif name and kind == told.display_name and kind not in _CALLS:
+                    operations.append((start, name, kind, event.duration_ps))
+    times: Dict[Tuple[str, str], List[int]] = {}
+    for place, (start, stop) in enumerate(sorted(spans)):
+        for at, name, kind, picoseconds in sorted(operations):
+            if start <= at <= stop:
+                # A loop's operation runs several times a prediction.
+                times.setdefault((name, kind), [0] * len(spans))[place] += picoseconds
+    return [Layer(name, kind, statistics.median(each) / 1e12 or None) for (name, kind), each in times.items()]
 
 
 class _Program(object):
@@ -74,6 +116,30 @@ class _Model(LoadedModel):
         run = run_on_gpu if self._device == "GPU" else run_on_cpu
         return Bound(run, lambda: self._named(latest[0]), "ConcreteFunction.__call__")
 
+    def layers(self, inputs: Tensors, runs: int) -> List[Layer]:
+        """The operations of the graph as TensorFlow rewrote it, from the trace its profiler writes."""
+        if self._device != "CPU":
+            raise Unsupported("the per-layer profile is of the CPU alone")
+        if xplane_pb2 is None:
+            raise Unsupported("this TensorFlow brings no description of its profiler's files")
+        tensors = self._tensors(inputs)
+        for _ in range(_WARMUP_CALLS):
+            self._concrete(*tensors)
+        folder = tempfile.mkdtemp(prefix="mlscope-profile-")
+        profiler = tensorflow.profiler.experimental
+        try:
+            # Level 3 shows cheap operations too.
+            profiler.start(folder, profiler.ProfilerOptions(host_tracer_level=3, python_tracer_level=0))
+            try:
+                for number in range(runs):
+                    with profiler.Trace(_RUN, step_num=number):
+                        self._concrete(*tensors)
+            finally:
+                profiler.stop()
+            return _layers(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def unload(self) -> None:
         folder = self._program.folder
         del self._program, self._concrete
@@ -104,6 +170,9 @@ class _Model(LoadedModel):
 class FrameworkPredictor(Predictor):
     def version(self) -> str:
         return str(tensorflow.__version__)
+
+    def devices(self) -> List[str]:
+        return sorted({device.device_type for device in tensorflow.config.list_physical_devices()})
 
     def build_information(self) -> Dict[str, str]:
         facts = {name: str(value) for name, value in tensorflow.sysconfig.get_build_info().items()}

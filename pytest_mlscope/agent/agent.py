@@ -20,6 +20,7 @@ from pytest_mlscope.agent.environment_verification import verify_environment
 from pytest_mlscope.agent.hardware_presence import why_absent
 from pytest_mlscope.agent.host_pool import HostPool
 from pytest_mlscope.agent.host_process import HostProcess
+from pytest_mlscope.agent.load_request import load_request
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import CannotRun
@@ -123,9 +124,9 @@ class Agent:
         host = self._pool.get(environment, threads=threads, device=device, timeout=timeout)
         if not environment.version:
             _check_version(case, host.version)
-        request = self._load_request(
-            case, artifacts, device, threads, dynamic_batch=environment.framework.description.dynamic_batch
-        )
+        files = {role: artifact.path for role, artifact in artifacts.items()}
+        dynamic_batch = environment.framework.description.dynamic_batch
+        request = load_request(case, files, device=device, dynamic_batch=dynamic_batch)
         identity = {**request, "sha256": {role: artifact.sha256 for role, artifact in artifacts.items()}}
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         loaded = self._loaded.get(host)
@@ -146,32 +147,9 @@ class Agent:
             timeout=timeout,
         )
 
-    @staticmethod
-    def _load_request(
-        case: Case, artifacts: dict[str, Artifact], device: str, threads: int | None, *, dynamic_batch: bool
-    ) -> dict[str, Any]:
-        content = case.manifest.content
-        entry = content.frameworks[case.framework]
-        inputs = []
-        for description in content.inputs:
-            shape = [size if isinstance(size, int) else None for size in description.shape]
-            layout = entry.input_layouts.get(description.name)
-            if layout and description.layout:
-                shape = [shape[description.layout.index(letter)] for letter in layout]
-            name = entry.input_names.get(description.name, description.name)
-            inputs.append({"name": name, "dtype": description.dtype, "shape": shape})
-        return {
-            "operation": "load",
-            "files": {role: str(artifact.path) for role, artifact in artifacts.items()},
-            "device": device,
-            "precision": case.precision,
-            "threads": threads,
-            # Only a framework that fixes the batch at load is loaded anew for another one.
-            "batch_size": case.batch_size if not dynamic_batch else 1,
-            "inputs": inputs,
-            "outputs": [entry.output_names.get(output.name, output.name) for output in content.outputs],
-            "options": dict(entry.options),
-        }
+    def load_anew(self, host: HostProcess) -> None:
+        """What is loaded there now is not used as it is: profiling, say, left it slower."""
+        self._loaded.pop(host, None)
 
     def close(self) -> None:
         """End all hosts."""

@@ -96,6 +96,7 @@ def evaluate(
     scenario: str | None = None,
     preprocessing: str | None = None,
     kinds: Sequence[Kind] | None = None,
+    layers: bool = False,
     provision: bool = False,
     timeout: float = DEFAULT_TIMEOUT,
     home: Path | None = None,
@@ -107,6 +108,7 @@ def evaluate(
     :param framework: … ``preprocessing``: which case; what is not named must leave exactly one, or stands at the first
         value of its dimension.
     :param kinds: which parts to evaluate; by default every kind the manifest has what it takes for.
+    :param layers: profile the model layer by layer too, with its framework's own profiler.
     :param provision: make a missing framework environment.
     :param timeout: seconds the case may take in its host.
     :param home: where environments and artifacts are kept; by default the user's cache folder.
@@ -147,11 +149,19 @@ def evaluate(
         accuracy = evaluator.accuracy(case) if "accuracy" in chosen else None
         parity = evaluator.parity(case) if "parity" in chosen else None
         latency, readings = evaluator.latency(case, hook=manager.hook) if "latency" in chosen else (None, {})
+        profile = evaluator.layers(case) if layers else None
         key, facts = evaluator.provenance(case)
     finally:
         evaluator.close()
     evaluation = Evaluation(
-        case=case, key=key, provenance=facts, accuracy=accuracy, parity=parity, latency=latency, readings=readings
+        case=case,
+        key=key,
+        provenance=facts,
+        accuracy=accuracy,
+        parity=parity,
+        latency=latency,
+        layers=profile,
+        readings=readings,
     )
     manager.hook.pytest_mlscope_evaluation_made(evaluation=evaluation)
     return evaluation

@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_mlscope.agent.agent import Agent
-from pytest_mlscope.agent.lease import leases_folder, shared_lease
+from pytest_mlscope.agent.lease import exclusive_lease, leases_folder, shared_lease
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.evaluation.accuracy import measure_accuracy, with_input_shift
 from pytest_mlscope.evaluation.latency import Readings, measure_latency
+from pytest_mlscope.evaluation.layers import profile_layers
 from pytest_mlscope.evaluation.parity import ReferenceOutputs, measure_parity
 from pytest_mlscope.evaluation.provenance import provenance
-from pytest_mlscope.evaluation.results import Accuracy, Latency, Parity
+from pytest_mlscope.evaluation.results import Accuracy, Latency, LayerProfile, Parity
 from pytest_mlscope.settings import Settings
 
 if TYPE_CHECKING:
@@ -99,6 +100,22 @@ class Evaluator:
             return measure_latency(ready, hook=hook, profilers=profilers, waiting=self._waiting)
 
         return self._once("latency", case, evaluate)
+
+    def layers(self, case: Case) -> LayerProfile:
+        """Raises as :meth:`Agent.ready` and :func:`profile_layers`."""
+
+        def evaluate() -> LayerProfile:
+            self.agent.prepare(case)
+            with exclusive_lease("machine", waiting=self._waiting):
+                ready = self.agent.ready(case)
+                # Asked for afterwards, it would have the model loaded anew for it alone.
+                self.provenance(case)
+                try:
+                    return profile_layers(ready)
+                finally:
+                    self.agent.load_anew(ready.host)
+
+        return self._once("layers", case, evaluate)
 
     def close(self) -> None:
         """End all hosts and free what is kept."""

@@ -13,11 +13,9 @@ from pytest_mlscope.agent.lease import exclusive_lease
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.components.mistakes import checked_readings, raised
 from pytest_mlscope.components.profilers.base import MeasuredWindow, Profiler, Reading
-from pytest_mlscope.errors import DatasetError, HostError, MlscopeError
+from pytest_mlscope.errors import HostError, MlscopeError
 from pytest_mlscope.evaluation.comparison import DEFAULT_TOLERANCE, OutputComparison
-from pytest_mlscope.evaluation.inputs import as_batch
-from pytest_mlscope.evaluation.manifest_errors import naming
-from pytest_mlscope.evaluation.prepared_rows import RowPreparer
+from pytest_mlscope.evaluation.first_rows import first_rows
 from pytest_mlscope.evaluation.results import Latency
 from pytest_mlscope.evaluation.statistics import supported_percentiles
 
@@ -29,22 +27,6 @@ OFFLINE_BATCHES = 16
 
 Readings = dict[str, Sequence[Reading]]
 T = TypeVar("T")
-
-
-def _bound_inputs(ready: ReadyModel) -> dict[str, NDArray[Any]]:
-    """The first rows of the dataset, as many as the scenario takes; repeated when there are fewer."""
-    case = ready.case
-    rows = case.batch_size * (OFFLINE_BATCHES if case.scenario == "offline" else 1)
-    with RowPreparer(case.manifest, preprocessing=case.preprocessing, with_labels=False) as preparer:
-        prepared = preparer.read(preparer.rows[:rows])
-    if prepared.failed:
-        raise DatasetError(f"{case.manifest.path}: an input to time cannot be made: {prepared.failed[0].message}")
-    inputs = {}
-    for name, samples in prepared.inputs.items():
-        with naming(case.manifest):
-            array = as_batch(name, samples)
-        inputs[name] = np.resize(array, (rows, *array.shape[1:])) if len(array) < rows else array
-    return ready.framework_inputs(inputs)
 
 
 def _did_predict(ready: ReadyModel, tensors: dict[str, NDArray[Any]]) -> None:
@@ -129,7 +111,8 @@ def measure_latency(
         model = ready()
         case = model.case
         measurement = case.manifest.content.measurement
-        inputs = _bound_inputs(model)
+        rows = case.batch_size * (OFFLINE_BATCHES if case.scenario == "offline" else 1)
+        inputs = first_rows(model, rows)
         window = _Window(
             MeasuredWindow(host_pid=model.host.pid, hardware=case.hardware, device=model.device, case_id=case.id),
             hook,

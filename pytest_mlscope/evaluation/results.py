@@ -128,6 +128,48 @@ class Latency:
 
 
 @dataclass(frozen=True)
+class ProfiledLayer:
+    """One layer as the framework executed it, which after fusion may stand for several of the model file."""
+
+    name: str
+    kind: str
+    """The framework's own word for its type, such as ``Conv``."""
+    seconds: float | None
+    """Median over the profiled runs; ``None`` where the framework does not say."""
+    shape: tuple[int, ...] | None
+    """Shape of the first output; ``None`` where unknown."""
+    memory: int | None
+    """Bytes, as the framework counts them; ``None`` where unknown."""
+
+
+@dataclass(frozen=True)
+class LayerProfile:
+    """A model's layers in order of execution, by the framework's own profiler."""
+
+    layers: Sequence[ProfiledLayer]
+    runs: int
+    """Predictions that were profiled."""
+    unprofiled_median: float | None
+    """Seconds of one prediction on the timed call path, without the profiler, measured just before."""
+    not_available: str | None = None
+    """Why there are no layers; ``None`` where there are."""
+
+    @property
+    def seconds(self) -> float | None:
+        """Sum over the layers that have a time; ``None`` where none has."""
+        known = [layer.seconds for layer in self.layers if layer.seconds is not None]
+        return sum(known) if known else None
+
+    @property
+    def explained(self) -> float | None:
+        """``seconds`` relative to the unprofiled median: what the profile explains. A profiler slows down, and layers
+        may run side by side, so it may be above 1.
+        """
+        seconds = self.seconds
+        return seconds / self.unprofiled_median if seconds is not None and self.unprofiled_median else None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What one case gave. Parts that were not evaluated are ``None``."""
 
@@ -139,5 +181,7 @@ class Evaluation:
     accuracy: Accuracy | None = None
     parity: Parity | None = None
     latency: Latency | None = None
+    layers: LayerProfile | None = None
+    """Only where it was asked for: ``--mlscope-layers``, ``evaluate(layers=True)``."""
     readings: Mapping[str, Sequence[Reading]] = field(default_factory=dict)
     """Profiler name to what it saw in the measured window."""

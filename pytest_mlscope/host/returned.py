@@ -11,32 +11,35 @@ class WrongReturn(Exception):
     """A predictor returned something else than its interface says; the message is complete without a traceback."""
 
 
-def _what(value: Any) -> str:
+def what_it_is(value: Any) -> str:
+    """A value in words, for a message."""
     return "None" if value is None else "an object of type {}".format(type(value).__name__)
 
 
 def check_model(model: Any) -> None:
     """:raises WrongReturn: when ``load`` returned no model."""
     if not isinstance(model, LoadedModel):
-        raise WrongReturn("the predictor's load returned {}; it must return a LoadedModel".format(_what(model)))
+        raise WrongReturn("the predictor's load returned {}; it must return a LoadedModel".format(what_it_is(model)))
 
 
 def check_bound(bound: Any) -> None:
     """:raises WrongReturn: when ``bind`` returned nothing that can be timed."""
     if not isinstance(bound, Bound):
-        raise WrongReturn("the predictor's bind returned {}; it must return a Bound".format(_what(bound)))
+        raise WrongReturn("the predictor's bind returned {}; it must return a Bound".format(what_it_is(bound)))
 
 
 def check_outputs(outputs: Any, source: str, expected: Iterable[str] = ()) -> None:
     """:raises WrongReturn: when these are not arrays by name, or an expected one is not among them."""
     must = "it must return a dict of output name to numpy array"
     if not isinstance(outputs, Mapping):
-        raise WrongReturn("the predictor's {} returned {}; {}".format(source, _what(outputs), must))
+        raise WrongReturn("the predictor's {} returned {}; {}".format(source, what_it_is(outputs), must))
     for name, array in outputs.items():
         if not isinstance(name, str):
             raise WrongReturn("the predictor's {} returned {!r} as a name; {}".format(source, name, must))
         if not isinstance(array, (numpy.ndarray, numpy.generic)):
-            raise WrongReturn("the predictor's {} returned {!r} as {}; {}".format(source, name, _what(array), must))
+            raise WrongReturn(
+                "the predictor's {} returned {!r} as {}; {}".format(source, name, what_it_is(array), must)
+            )
     for name in expected:
         if name not in outputs:
             names = ", ".join(outputs) or "nothing"

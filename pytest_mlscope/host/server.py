@@ -13,8 +13,9 @@ import numpy
 
 from pytest_mlscope.host import batches, memory, timing_window
 from pytest_mlscope.host.frames import PROTOCOL_VERSION, Arena, ProtocolError, read_frame, write_frame
+from pytest_mlscope.host.layer_profile import profile_layers
 from pytest_mlscope.host.libraries import installed_libraries
-from pytest_mlscope.host.predictor import LoadedModel, LoadRequest, Predictor, TensorDescription, Unsupported
+from pytest_mlscope.host.predictor import LoadedModel, LoadRequest, Predictor, TensorDescription, Tensors, Unsupported
 from pytest_mlscope.host.returned import WrongReturn, check_model
 
 Header = Dict[str, Any]
@@ -53,6 +54,7 @@ class Server(object):
             "load": self._load,
             "predict": self._predict,
             "measure": self._measure,
+            "layers": self._layers,
             "unload": self._unload,
         }
 
@@ -120,16 +122,21 @@ class Server(object):
             returns_new_arrays=model.returns_new_arrays,
         )
 
+    def _own_inputs(self, request: Header) -> Tensors:
+        tensors = self._incoming[request["arena"]].read(request["tensors"])
+        # The arena is the pytest process's to overwrite; what is bound must stay.
+        return {name: numpy.array(array) for name, array in tensors.items()}
+
     def _measure(self, request: Header) -> Header:
         arena = request["arena"]
-        tensors = self._incoming[arena].read(request["tensors"])
-        # The arena is the pytest process's to overwrite; what is bound must stay.
-        inputs = {name: numpy.array(array) for name, array in tensors.items()}
+        inputs = self._own_inputs(request)
         # Else the peak would hold the largest chunk that ever passed.
-        del tensors
         self._forget_arenas()
         memory.return_free_memory()
         return timing_window.measure_window(self._loaded(), inputs, request, self._outgoing[arena])
+
+    def _layers(self, request: Header) -> Header:
+        return profile_layers(self._loaded(), self._own_inputs(request), request["runs"])
 
     def _unload(self, request: Header) -> Header:
         if self._model is not None:

@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.evaluation.results import KEPT_ROW_ELEMENTS, Accuracy, Evaluation, Latency, Parity
+from pytest_mlscope.evaluation.results import KEPT_ROW_ELEMENTS, Accuracy, Evaluation, Latency, LayerProfile, Parity
 from pytest_mlscope.gate.check import Check
 from pytest_mlscope.reports.packed import pack, unpack
 from pytest_mlscope.reports.plain import plain, pointer_token
@@ -63,7 +63,7 @@ def to_record(
         "provenance": evaluation.provenance if evaluation else None,
     }
     record = plain(record, at="", not_finite=not_finite)
-    parts: dict[str, Any] = {"accuracy": None, "parity": None, "latency": None, "readings": {}}
+    parts: dict[str, Any] = {"accuracy": None, "parity": None, "latency": None, "layers": None, "readings": {}}
     if evaluation:
         if evaluation.accuracy:
             parts["accuracy"] = _accuracy(evaluation.accuracy, not_finite)
@@ -72,6 +72,8 @@ def to_record(
         if evaluation.latency:
             wanted = evaluation.case.manifest.content.measurement.relative_error
             parts["latency"] = _latency(evaluation.latency, wanted, not_finite)
+        if evaluation.layers:
+            parts["layers"] = plain(_layers(evaluation.layers), at="/layers", not_finite=not_finite)
         parts["readings"] = _readings(evaluation, not_finite)
     return {**record, **parts, "not_finite": not_finite}
 
@@ -167,6 +169,17 @@ def _latency(latency: Latency, wanted_relative_error: float, not_finite: dict[st
     record: dict[str, Any] = plain(facts, at="/latency", not_finite=not_finite)
     samples = pack(latency.samples_ns, at="/latency/samples_ns", not_finite=not_finite)
     return {**record, "samples_ns": samples}
+
+
+def _layers(profile: LayerProfile) -> dict[str, Any]:
+    return {
+        "not_available": profile.not_available,
+        "runs": profile.runs,
+        "unprofiled_median": profile.unprofiled_median,
+        "seconds": profile.seconds,
+        "explained": profile.explained,
+        "layers": profile.layers,
+    }
 
 
 def _readings(evaluation: Evaluation, not_finite: dict[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What stands below the latency table: how far its figures can be trusted."""
+"""What stands below the latency table: how far its figures can be trusted, and whether layers were profiled."""
 
 from __future__ import annotations
 
@@ -14,8 +14,18 @@ _NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
 
 
 def latency_remarks(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Windows that ended before the median was known as well as wanted, and warnings, each once with its count."""
-    return [*_imprecise(records), *_warnings(records)]
+    """Windows that ended before the median was known as well as wanted, warnings, and profiles, each once with its
+    count.
+    """
+    return [*_imprecise(records), *_warnings(records), *_layers(records)]
+
+
+def _layers(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    profiles = [record["layers"] for record in records if record["layers"]]
+    count = sum(len(profile["layers"]) for profile in profiles)
+    lacking = Counter(str(profile["not_available"]) for profile in profiles if profile["not_available"])
+    found = [f"layers: {count:,}, in JSON"] if count else []
+    return [*found, *(f"layers: {reason} ({plural(cases, 'case')})" for reason, cases in sorted(lacking.items()))]
 
 
 def _imprecise(records: Sequence[Mapping[str, Any]]) -> list[str]:

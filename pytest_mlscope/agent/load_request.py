@@ -1,0 +1,40 @@
+"""What a predictor host is asked to load for a case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_mlscope.cases.case import Case
+
+
+def load_request(case: Case, files: Mapping[str, Path], *, device: str, dynamic_batch: bool) -> dict[str, Any]:
+    """The ``load`` request of ``docs/host-protocol.md``, with names and layouts as the framework's file has them.
+
+    :param files: role to path on disk.
+    :param device: as the framework calls it.
+    :param dynamic_batch: whether one loaded model takes any batch size.
+    """
+    content = case.manifest.content
+    entry = content.frameworks[case.framework]
+    inputs = []
+    for description in content.inputs:
+        shape = [size if isinstance(size, int) else None for size in description.shape]
+        layout = entry.input_layouts.get(description.name)
+        if layout and description.layout:
+            shape = [shape[description.layout.index(letter)] for letter in layout]
+        name = entry.input_names.get(description.name, description.name)
+        inputs.append({"name": name, "dtype": description.dtype, "shape": shape})
+    return {
+        "operation": "load",
+        "files": {role: str(path) for role, path in files.items()},
+        "device": device,
+        "precision": case.precision,
+        "threads": case.threads if isinstance(case.threads, int) else None,
+        # Only a framework that fixes the batch at load is loaded anew for another one.
+        "batch_size": case.batch_size if not dynamic_batch else 1,
+        "inputs": inputs,
+        "outputs": [entry.output_names.get(output.name, output.name) for output in content.outputs],
+        "options": dict(entry.options),
+    }
