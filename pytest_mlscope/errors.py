@@ -31,6 +31,10 @@ class FrameworkError(MlscopeError):
     """A framework folder is malformed."""
 
 
+class HardwareError(MlscopeError):
+    """A hardware target's file is malformed."""
+
+
 class EnvironmentCreationError(MlscopeError):
     """A framework environment could not be made."""
 

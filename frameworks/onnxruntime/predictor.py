@@ -31,6 +31,7 @@ _DTYPES = {
     "tensor(string)": "object",
 }  # the remaining element types are called alike in ONNX and numpy
 _ERRORS_ONLY = 3
+_WHOLE = ("CPUExecutionProvider", "CUDAExecutionProvider")  # what these leave to the CPU is bookkeeping on shapes
 
 
 def _one_line(error: BaseException) -> str:
@@ -42,6 +43,18 @@ def _choice(options: Any, name: str, choices: Dict[str, Any], default: str) -> s
     if value not in choices:
         raise ValueError("option {}: {!r} is none of {}".format(name, value, ", ".join(choices)))
     return str(value)
+
+
+def _provider_options(options: Any) -> Dict[str, str]:
+    """Of ``device_type=CPU; precision=FP32``; the provider knows the names."""
+    found = {}
+    for part in str(options.get("provider_options", "")).split(";"):
+        name, sign, value = part.partition("=")
+        if part.strip() and not (sign and name.strip()):
+            raise ValueError("option provider_options: {!r} is not NAME=VALUE".format(part.strip()))
+        if sign:
+            found[name.strip()] = value.strip()
+    return found
 
 
 def _dtype(element_type: str) -> Any:
@@ -176,6 +189,9 @@ class FrameworkPredictor(Predictor):
     def version(self) -> str:
         return str(onnxruntime.__version__)
 
+    def devices(self) -> List[str]:
+        return list(onnxruntime.get_available_providers())
+
     def build_information(self) -> Dict[str, str]:
         return {
             "build": onnxruntime.get_build_info(),
@@ -225,9 +241,19 @@ class FrameworkPredictor(Predictor):
         settings.add_session_config_entry("session.inter_op.allow_spinning", spinning)
         # TensorFloat-32 rounds fp32 products to 10 bits of mantissa; ONNX Runtime's default is to allow it.
         tf32 = {"use_tf32": "0"} if provider == "CUDAExecutionProvider" and request.precision == "fp32" else {}
+        elsewhere = provider not in _WHOLE
+        if elsewhere and not options.get("cpu_fallback", False):
+            settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        providers = [(provider, dict(tf32, **_provider_options(options)))]
         try:
-            return onnxruntime.InferenceSession(path, settings, providers=[(provider, tf32)])
+            return onnxruntime.InferenceSession(path, settings, providers=providers)
         except Exception as error:
+            if elsewhere and "fallback to CPU EP" in str(error):
+                raise Unsupported(
+                    "{} cannot run every node of {}; option cpu_fallback: true lets the CPU run the others".format(
+                        provider, os.path.basename(path)
+                    )
+                ) from None
             raise RuntimeError("{}: {}".format(os.path.basename(path), _one_line(error))) from None
 
     def _check(self, session: Any, request: LoadRequest) -> None:

@@ -149,6 +149,7 @@ class HostProcess:
         self.build: dict[str, str] = started["build"]
         self.python_version: str = started["python"]
         self.libraries: dict[str, str] = started["libraries"]
+        self.devices: list[str] | None = started.get("devices")
         self._resident_at_start: int | None = started.get("resident")
         self._used = False
 

@@ -114,7 +114,13 @@ def measure_latency(
         rows = case.batch_size * (OFFLINE_BATCHES if case.scenario == "offline" else 1)
         inputs = first_rows(model, rows)
         window = _Window(
-            MeasuredWindow(host_pid=model.host.pid, hardware=case.hardware, device=model.device, case_id=case.id),
+            MeasuredWindow(
+                host_pid=model.host.pid,
+                hardware=case.hardware,
+                device=model.device,
+                case_id=case.id,
+                lineage=case.manifest.registry.hardware_targets[case.hardware].lineage,
+            ),
             hook,
             profilers,
         )
