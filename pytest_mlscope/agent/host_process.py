@@ -48,6 +48,10 @@ def _environment_variables(environment: Environment, threads: int | None) -> dic
     if environment.kind == "provisioned":
         for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
             variables.pop(name, None)
+    if environment.library_path:
+        inherited = variables.get("LD_LIBRARY_PATH")
+        folders = [*map(str, environment.library_path), *([inherited] if inherited else [])]
+        variables["LD_LIBRARY_PATH"] = os.pathsep.join(folders)
     if threads is not None:
         variables.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
     return variables
