@@ -96,7 +96,9 @@ class Agent:
             # Where there is no lock, the command is for the user's own environment, which is not ours to change.
             if not self.settings.provision or not (missing.command or "").startswith("mlscope env create"):
                 raise
-            create_environment(folder, home=home, progress=self._progress, verify=verify_environment)
+            create_environment(
+                folder, constraint=constraint, home=home, progress=self._progress, verify=verify_environment
+            )
             environment = find_environment(folder, constraint=constraint, home=home)
         self._environments[key] = environment
         return environment
