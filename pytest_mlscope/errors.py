@@ -35,6 +35,10 @@ class BaselineError(MlscopeError):
     """What a run is to be compared with cannot be used."""
 
 
+class HardwareError(MlscopeError):
+    """A hardware target's file is malformed."""
+
+
 class EnvironmentCreationError(MlscopeError):
     """A framework environment could not be made."""
 

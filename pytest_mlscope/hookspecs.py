@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_mlscope.cases.case import Case
     from pytest_mlscope.components.datasets.base import Dataset
     from pytest_mlscope.components.framework import FrameworkFolder
-    from pytest_mlscope.components.hardware import HardwareTarget
+    from pytest_mlscope.components.hardware import HardwareFile, HardwareTarget
     from pytest_mlscope.components.metrics.base import Metric
     from pytest_mlscope.components.postprocessing.base import PostprocessingStep
     from pytest_mlscope.components.preprocessing.base import PreprocessingStep
@@ -36,8 +36,8 @@ def pytest_mlscope_register_frameworks(project: Path | None) -> list[FrameworkFo
     raise NotImplementedError
 
 
-def pytest_mlscope_register_hardware_targets(project: Path | None) -> list[HardwareTarget]:
-    """Hardware targets to add.
+def pytest_mlscope_register_hardware_targets(project: Path | None) -> Sequence[HardwareFile | HardwareTarget]:
+    """Hardware targets to add: objects, or files that are read when a manifest names their target.
 
     Runs at collection, in every pytest process. A conftest may implement it.
 

@@ -1,12 +1,17 @@
 """ONNX Runtime."""
 
+import ast
+import json
 import os
-from typing import Any, Dict, List
+import shutil
+import statistics
+import tempfile
+from typing import Any, Callable, Dict, List, Optional
 
 import numpy
 import onnxruntime
 
-from pytest_mlscope.host.predictor import Bound, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
 
 _OPTIMIZATIONS = {
     "disable": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
@@ -26,6 +31,7 @@ _DTYPES = {
     "tensor(string)": "object",
 }  # the remaining element types are called alike in ONNX and numpy
 _ERRORS_ONLY = 3
+_WHOLE = ("CPUExecutionProvider", "CUDAExecutionProvider")  # what these leave to the CPU is bookkeeping on shapes
 
 
 def _one_line(error: BaseException) -> str:
@@ -39,17 +45,69 @@ def _choice(options: Any, name: str, choices: Dict[str, Any], default: str) -> s
     return str(value)
 
 
+def _provider_options(options: Any) -> Dict[str, str]:
+    """Of ``device_type=CPU; precision=FP32``; the provider knows the names."""
+    found = {}
+    for part in str(options.get("provider_options", "")).split(";"):
+        name, sign, value = part.partition("=")
+        if part.strip() and not (sign and name.strip()):
+            raise ValueError("option provider_options: {!r} is not NAME=VALUE".format(part.strip()))
+        if sign:
+            found[name.strip()] = value.strip()
+    return found
+
+
 def _dtype(element_type: str) -> Any:
     name = _DTYPES.get(element_type, element_type[len("tensor(") : -1])
     # A type numpy lacks, such as bfloat16, is left for ONNX Runtime to check.
     return numpy.dtype(getattr(numpy, name, object))
 
 
+def _layers(events: List[Dict[str, Any]], runs: int) -> List[Layer]:
+    """Layers of the last ``runs`` predictions among Chrome's trace events, in the order of their first start."""
+    predictions = [event for event in events if event["name"] == "model_run"]
+    spans = sorted((event["ts"], event["ts"] + event["dur"]) for event in predictions)[-runs:]
+    nodes = [event for event in events if event["cat"] == "Node" and event["name"].endswith("_kernel_time")]
+    nodes.sort(key=lambda event: int(event["ts"]))
+    first: Dict[Any, Dict[str, Any]] = {}
+    times: Dict[Any, List[int]] = {}
+    for place, (start, stop) in enumerate(spans):
+        for event in nodes:
+            if start <= event["ts"] <= stop:
+                key = (event["name"], event["args"].get("node_index"))
+                first.setdefault(key, event)
+                # A node of a loop's body runs several times a prediction.
+                times.setdefault(key, [0] * len(spans))[place] += event["dur"]
+    layers = []
+    for key, event in first.items():
+        arguments = event["args"]
+        median = statistics.median(times[key])
+        layers.append(
+            Layer(
+                event["name"][: -len("_kernel_time")] or arguments["op_name"],
+                arguments["op_name"],
+                median / 1e6 or None,
+                _shape(arguments.get("output_type_shape")),
+                int(arguments["output_size"]) if "output_size" in arguments else None,
+            )
+        )
+    return layers
+
+
+def _shape(described: Any) -> Optional[List[int]]:
+    """Of ``[{'float': [4, 10]}]``, which some releases write as text."""
+    shapes = ast.literal_eval(described) if isinstance(described, str) else described
+    return [int(size) for size in next(iter(shapes[0].values()))] if shapes else None
+
+
 class _Model(LoadedModel):
     returns_new_arrays = True
 
-    def __init__(self, session: Any, request: LoadRequest, resolved: Dict[str, Any]) -> None:
+    def __init__(
+        self, session: Any, request: LoadRequest, resolved: Dict[str, Any], profiled: Callable[[str], Any]
+    ) -> None:
         self._session = session
+        self._profiled = profiled
         self._file_name = os.path.basename(request.files["model"])
         self._dtypes = {value.name: _dtype(value.type) for value in session.get_inputs()}
         self._outputs = list(request.outputs)
@@ -99,6 +157,22 @@ class _Model(LoadedModel):
         run = run_on_cuda if self._on_cuda else run_on_cpu
         return Bound(run, outputs, "InferenceSession.run_with_iobinding")
 
+    def layers(self, inputs: Tensors, runs: int) -> List[Layer]:
+        """A session of its own writes a profile: microseconds a node, as whole numbers."""
+        if self._on_cuda:
+            raise Unsupported("ONNX Runtime times the launch of a CUDA kernel, not the kernel")
+        self._check(inputs)
+        folder = tempfile.mkdtemp(prefix="mlscope-profile-")
+        try:
+            session = self._profiled(os.path.join(folder, "onnxruntime"))
+            for _ in range(runs + 1):  # the first one allocates
+                session.run(self._outputs, inputs)
+            with open(session.end_profiling(), encoding="utf-8") as stream:
+                events = json.load(stream)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return _layers(events, runs)
+
     def unload(self) -> None:
         self._session = None
 
@@ -114,6 +188,9 @@ class _Model(LoadedModel):
 class FrameworkPredictor(Predictor):
     def version(self) -> str:
         return str(onnxruntime.__version__)
+
+    def devices(self) -> List[str]:
+        return list(onnxruntime.get_available_providers())
 
     def build_information(self) -> Dict[str, str]:
         return {
@@ -144,11 +221,14 @@ class FrameworkPredictor(Predictor):
         }
         return _Model(session, request, resolved, lambda prefix: self._session(request, provider, prefix))
 
-    def _session(self, request: LoadRequest, provider: str) -> Any:
+    def _session(self, request: LoadRequest, provider: str, profile_prefix: str = "") -> Any:
         path = request.files["model"]
         options = request.options
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = _ERRORS_ONLY
+        if profile_prefix:
+            settings.enable_profiling = True
+            settings.profile_file_prefix = profile_prefix
         settings.graph_optimization_level = _OPTIMIZATIONS[
             _choice(options, "graph_optimization", _OPTIMIZATIONS, "all")
         ]
@@ -161,9 +241,19 @@ class FrameworkPredictor(Predictor):
         settings.add_session_config_entry("session.inter_op.allow_spinning", spinning)
         # TensorFloat-32 rounds fp32 products to 10 bits of mantissa; ONNX Runtime's default is to allow it.
         tf32 = {"use_tf32": "0"} if provider == "CUDAExecutionProvider" and request.precision == "fp32" else {}
+        elsewhere = provider not in _WHOLE
+        if elsewhere and not options.get("cpu_fallback", False):
+            settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        providers = [(provider, dict(tf32, **_provider_options(options)))]
         try:
-            return onnxruntime.InferenceSession(path, settings, providers=[(provider, tf32)])
+            return onnxruntime.InferenceSession(path, settings, providers=providers)
         except Exception as error:
+            if elsewhere and "fallback to CPU EP" in str(error):
+                raise Unsupported(
+                    "{} cannot run every node of {}; option cpu_fallback: true lets the CPU run the others".format(
+                        provider, os.path.basename(path)
+                    )
+                ) from None
             raise RuntimeError("{}: {}".format(os.path.basename(path), _one_line(error))) from None
 
     def _check(self, session: Any, request: LoadRequest) -> None:

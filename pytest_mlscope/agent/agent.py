@@ -31,17 +31,25 @@ def _device(case: Case) -> str:
     registry = case.manifest.registry
     target = registry.hardware_targets[case.hardware]
     description = registry.frameworks[case.framework].description
-    device = description.devices.get(case.hardware) or target.devices.get(case.framework)
+    # What the machine lacks comes first: it is one reason for all frameworks.
+    if absent := why_absent(target):
+        raise CannotRun(f"{case.hardware}: not on this machine ({absent})")
+    device = target.device_of(description)
     if device is None:
         offered = ", ".join(description.devices)
         raise CannotRun(f"{case.framework} has no device for {case.hardware}; it has: {offered}")
-    if absent := why_absent(target):
-        raise CannotRun(f"this machine has no {case.hardware}: {absent}")
-    precisions = description.precisions.get(case.hardware, [])
+    precisions = target.precisions_of(description)
     if case.precision not in precisions:
         offered = ", ".join(precisions) or "nothing"
         raise CannotRun(f"{case.framework} on {case.hardware} offers {offered}, not {case.precision}")
     return device
+
+
+def _check_device(case: Case, device: str, host: HostProcess) -> None:
+    """Of a framework that does not tell what its build offers, only loading a model shows."""
+    if host.devices is not None and device not in host.devices:
+        offered = ", ".join(host.devices) or "nothing"
+        raise CannotRun(f"{case.hardware}: {host.name} {host.version} here has no {device}; it has: {offered}")
 
 
 def _check_version(case: Case, version: str) -> None:
@@ -88,7 +96,9 @@ class Agent:
             # Where there is no lock, the command is for the user's own environment, which is not ours to change.
             if not self.settings.provision or not (missing.command or "").startswith("mlscope env create"):
                 raise
-            create_environment(folder, home=home, progress=self._progress, verify=verify_environment)
+            create_environment(
+                folder, constraint=constraint, home=home, progress=self._progress, verify=verify_environment
+            )
             environment = find_environment(folder, constraint=constraint, home=home)
         self._environments[key] = environment
         return environment

@@ -15,9 +15,12 @@ class Environment:
 
     framework: FrameworkFolder
     python: Path
+    """What runs it: an interpreter, or a script that starts one with the libraries, or the emulator, it needs."""
     version: str
     """The framework's version as its distribution states it; empty for a framework without a distribution, whose
     predictor knows."""
     kind: Literal["current", "provisioned"]
     lock_hash: str | None
-    """Of the lock that a provisioned environment was made from; ``None`` for the current interpreter."""
+    """Of all that a provisioned environment was made from; ``None`` for the current interpreter."""
+    library_path: tuple[Path, ...] = ()
+    """Folders in which shared libraries are looked for before the system's own."""

@@ -1,78 +1,43 @@
-"""Makes a framework environment from its lock."""
+"""Makes the environment a framework needs, unless it is there."""
 
 from __future__ import annotations
 
-import json
-import os
 import platform
 import sys
-import sysconfig
-from collections.abc import Callable
-from contextlib import suppress
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 
-from packaging.utils import canonicalize_name
-
 from pytest_mlscope.agent.cache import describe_os_error, environments_folder, writable_folder
-from pytest_mlscope.agent.child_output import run_tool
-from pytest_mlscope.agent.child_variables import child_variables
+from pytest_mlscope.agent.debian_root import python_series
 from pytest_mlscope.agent.environment import Environment
+from pytest_mlscope.agent.environment_making import BasePython, EnvironmentMaking, Verify
+from pytest_mlscope.agent.environment_recipe import EnvironmentRecipe, environment_recipe
 from pytest_mlscope.agent.file_lock import file_lock
-from pytest_mlscope.agent.installed_distributions import installed_versions
-from pytest_mlscope.agent.interpreters import Interpreter, python_fits
+from pytest_mlscope.agent.interpreters import python_fits
 from pytest_mlscope.agent.lock_file import locked_version
-from pytest_mlscope.agent.package_installation import (
-    InstallerChoice,
-    Progress,
-    choose_installers,
-    install_lock,
-    with_output,
-)
-from pytest_mlscope.agent.package_installer import PackageInstaller
-from pytest_mlscope.agent.provisioned_environment import (
-    MARKER,
-    MARKER_SCHEMA,
-    ProvisionedEnvironment,
-    delete_tree,
-    environment_key,
-)
+from pytest_mlscope.agent.package_installation import InstallerChoice, Progress, choose_installers
+from pytest_mlscope.agent.provisioned_environment import ProvisionedEnvironment
+from pytest_mlscope.agent.system_libraries import missing_libraries
 from pytest_mlscope.components.framework import FrameworkFolder
-from pytest_mlscope.errors import EnvironmentCreationError
-
-_SMOKE = "import sys, numpy; sys.stdout.write(numpy.__version__)"
+from pytest_mlscope.errors import CannotRun, EnvironmentCreationError
 
 
-def _check(environment: ProvisionedEnvironment, folder: FrameworkFolder) -> tuple[str, dict[str, str]]:
-    """The framework's version and all versions in a filled environment."""
-    packages = installed_versions([environment.site_packages])
-    names = folder.description.distributions
-    version = next((packages[name] for name in map(canonicalize_name, names) if name in packages), None)
-    if names and version is None:
-        raise EnvironmentCreationError(f"{folder.lock}: installs none of {', '.join(names)}, of framework.yml")
-    if version and not folder.accepts(version):
+def _recipe(folder: FrameworkFolder, constraint: str | None, architecture: str | None) -> EnvironmentRecipe:
+    """What to make. :raises EnvironmentCreationError: where it is clear beforehand that it cannot be."""
+    try:
+        recipe = environment_recipe(folder, constraint=constraint, architecture=architecture)
+    except CannotRun as error:
+        raise EnvironmentCreationError(f"{folder.name}: {error.reason}") from None
+    locked = locked_version(folder, recipe.requirements) if recipe.requirements and not recipe.constraint else None
+    if locked and not folder.accepts(locked):
         raise EnvironmentCreationError(
-            f"{folder.lock}: installs {names[0]} {version}, and framework.yml wants {folder.description.version!r}"
+            f"{recipe.requirements}: pins {folder.description.distributions[0]} {locked}, and framework.yml wants "
+            f"{folder.description.version!r}"
         )
-    outcome = run_tool(
-        [environment.python, "-I", "-c", _SMOKE],
-        folder=environment.path,
-        variables=child_variables(),
-        line=lambda _: None,
-    )
-    if outcome.returncode:
-        message = f"{folder.name}: numpy cannot be imported in {environment.path}; does {folder.lock} pin it?"
-        raise EnvironmentCreationError(with_output(message, outcome))
-    return version or "", packages
-
-
-def _write_marker(environment: ProvisionedEnvironment, content: dict[str, object]) -> None:
-    unfinished = environment.path / f"{MARKER}.part"
-    with unfinished.open("w", encoding="utf-8") as stream:
-        json.dump(content, stream, indent=1)
-        stream.flush()
-        os.fsync(stream.fileno())
-    unfinished.replace(environment.path / MARKER)
+    missing = missing_libraries(folder.description.system_libraries) if not recipe.is_foreign else None
+    if missing:
+        raise EnvironmentCreationError(f"{folder.name}: {missing}")
+    return recipe
 
 
 def create_environment(
@@ -80,7 +45,10 @@ def create_environment(
     *,
     home: Path,
     progress: Progress,
-    verify: Callable[[Environment], str] | None = None,
+    constraint: str | None = None,
+    architecture: str | None = None,
+    emulator: Sequence[str] = (),
+    verify: Verify | None = None,
     force: bool = False,
     installer: InstallerChoice = "auto",
 ) -> Environment:
@@ -88,89 +56,49 @@ def create_environment(
 
     :param home: the cache, as of :func:`pytest_mlscope.agent.cache.cache_home`.
     :param progress: called with one line at a time.
+    :param constraint: a version or PEP 440 specifiers. What no lock of the folder satisfies is resolved, and the
+        resolution kept in the environment.
+    :param architecture: as ``platform.machine()``, which it is by default.
+    :param emulator: the words that run a program of that architecture, such as ``qemu-aarch64-static``.
     :param verify: called before the environment counts as complete; returns the framework's version as the
         framework states it, or raises an :class:`~pytest_mlscope.errors.MlscopeError`.
     :param force: make it anew where it is complete.
     :param installer: ``auto`` for uv where there is one, falling back to venv and pip.
     :raises EnvironmentCreationError: one line, then the tool's last lines where a tool failed.
-    :raises FrameworkError: when ``framework.yml`` is wrong.
+    :raises FrameworkError: when ``framework.yml`` or a lock is wrong.
     """
     description = folder.description
-    if not description.distributions and python_fits(platform.python_version(), description.python):
+    needs_nothing = not description.distributions and not description.environment.model_fields_set
+    if needs_nothing and architecture is None and python_fits(platform.python_version(), description.python):
         progress(f"{folder.name}: needs no environment of its own")
         return Environment(folder, Path(sys.executable), "", "current", None)
-    if not folder.lock.is_file():
-        raise EnvironmentCreationError(f"{folder.lock}: not there; it pins what the environment is made of")
-    locked = locked_version(folder)
-    if locked and not folder.accepts(locked):
-        raise EnvironmentCreationError(
-            f"{folder.lock}: pins {description.distributions[0]} {locked}, and framework.yml wants "
-            f"{description.version!r}"
-        )
-    interpreter, installers = choose_installers(folder, installer)
+    recipe = _recipe(folder, constraint, architecture)
+    try:
+        debian_interpreter = recipe.debian_interpreter
+    except CannotRun as error:
+        raise EnvironmentCreationError(f"{folder.name}: {error.reason}") from None
+    if debian_interpreter is not None:
+        base, series = None, python_series(debian_interpreter)
+    else:
+        base = BasePython(*choose_installers(folder, installer))
+        series = ".".join(base.interpreter.version.split(".")[:2])
     root = writable_folder(environments_folder(home), error_type=EnvironmentCreationError)
-    series = ".".join(interpreter.version.split(".")[:2])
-    environment = ProvisionedEnvironment(
-        root / environment_key(folder, interpreter.version), folder.name, folder.lock_hash, series
-    )
+    environment = ProvisionedEnvironment(root / recipe.key(series), folder.name, recipe.hash, series)
 
     def waiting() -> None:
         progress(f"{folder.name}: waiting for another process that is making {environment.path}")
 
     try:
         with file_lock(environment.lock_path, waiting=waiting) as descriptor:
-            if not force and environment.fault(description.distributions) is None:
+            if not force and environment.fault(description.distributions, emulator=emulator) is None:
                 progress(f"{folder.name}: ready in {environment.path}")
             else:
-                _make(environment, folder, interpreter, installers, descriptor, progress, verify)
+                EnvironmentMaking(environment, recipe, base, emulator, descriptor, home, progress, verify).run()
     except OSError as error:
         # Of a program that does not start it is the program's path that tells.
         place = f" ({error.filename})" if error.filename else ""
         raise EnvironmentCreationError(
             f"{environment.path}: cannot be made: {describe_os_error(error)}{place}"
         ) from None
-    made = ProvisionedEnvironment(environment.path, folder.name, folder.lock_hash, series)
-    version = made.version(description.distributions) or ""
-    return Environment(folder, made.python, version, "provisioned", folder.lock_hash)
-
-
-def _make(
-    environment: ProvisionedEnvironment,
-    folder: FrameworkFolder,
-    interpreter: Interpreter,
-    installers: list[PackageInstaller],
-    lock_descriptor: int,
-    progress: Progress,
-    verify: Callable[[Environment], str] | None,
-) -> None:
-    if environment.path.exists():
-        progress(f"{folder.name}: removing what is left of {environment.path}")
-        delete_tree(environment)
-    # At its final place from the start, since an environment holds its own path in many files; the marker, written
-    # last, is what makes it complete.
-    try:
-        installer = install_lock(environment, folder, interpreter, installers, lock_descriptor, progress)
-        version, packages = _check(environment, folder)
-        if verify:
-            stated = verify(Environment(folder, environment.python, version, "provisioned", folder.lock_hash))
-            progress(f"{folder.name}: {stated} loads")
-        _write_marker(
-            environment,
-            {
-                "schema": MARKER_SCHEMA,
-                "framework": folder.name,
-                "version": version,
-                "lock_hash": folder.lock_hash,
-                "python": interpreter.version,
-                "base_python": str(interpreter.path),
-                "platform": sysconfig.get_platform(),
-                "installer": installer.name,
-                "made": datetime.now(UTC).isoformat(timespec="seconds"),
-                "packages": packages,
-            },
-        )
-    except BaseException:
-        with suppress(OSError):  # Without a marker it is half-made anyway, and the first error is the one to tell.
-            delete_tree(environment)
-        raise
-    progress(f"{folder.name}: {version or 'environment'} ready in {environment.path}")
+    made = ProvisionedEnvironment(environment.path, folder.name, recipe.hash, series)
+    return made.as_environment(recipe, made.version(description.distributions) or "")

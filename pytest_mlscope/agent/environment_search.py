@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import sys
 from pathlib import Path
 
 from pytest_mlscope.agent.environment import Environment
+from pytest_mlscope.agent.environment_recipe import EnvironmentRecipe, environment_recipe
 from pytest_mlscope.agent.installed_distributions import installed_version
 from pytest_mlscope.agent.interpreters import python_fits
 from pytest_mlscope.agent.lock_file import locked_version
 from pytest_mlscope.agent.provisioned_environment import environments_for
+from pytest_mlscope.agent.system_libraries import missing_libraries
+from pytest_mlscope.agent.version_constraint import normalised_constraint
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.errors import CannotRun
 
@@ -27,6 +31,8 @@ def _unsatisfied(folder: FrameworkFolder, version: str, constraint: str | None) 
 def _current(folder: FrameworkFolder, constraint: str | None) -> Environment | str:
     """The current interpreter, or why it will not do."""
     description = folder.description
+    if description.environment.interpreter:
+        return f"it runs in the Python of its own Debian packages, {description.environment.interpreter}"
     python = platform.python_version()
     if not python_fits(python, description.python):
         return f"Python {python} here does not satisfy {description.python!r}"
@@ -42,59 +48,81 @@ def _current(folder: FrameworkFolder, constraint: str | None) -> Environment | s
     return Environment(folder, Path(sys.executable), version, "current", None)
 
 
-def _provisioned(folder: FrameworkFolder, constraint: str | None, home: Path) -> Environment | str | None:
+def _provisioned(recipe: EnvironmentRecipe, constraint: str | None, home: Path) -> Environment | str | None:
     """A provisioned environment, why the newest will not do, or ``None`` when none was ever made."""
-    description = folder.description
+    distributions = recipe.folder.description.distributions
     reason = None
-    for environment in environments_for(folder, home):
-        fault = environment.fault(description.distributions)
+    for environment in environments_for(recipe, home):
+        fault = environment.fault(distributions)
         if fault is None:
-            version = environment.version(description.distributions) or ""
-            unsatisfied = _unsatisfied(folder, version, constraint) if description.distributions else None
+            version = environment.version(distributions) or ""
+            unsatisfied = _unsatisfied(recipe.folder, version, constraint) if distributions else None
             if unsatisfied is None:
-                return Environment(folder, environment.python, version, "provisioned", folder.lock_hash)
+                return environment.as_environment(recipe, version)
             fault = f"has {version}, which does not satisfy {unsatisfied}"
         reason = reason or f"the environment {environment.path} {fault}"
     return reason
 
 
-def _without_provisioning(folder: FrameworkFolder, constraint: str | None) -> CannotRun | None:
-    """Why making an environment would not help either; ``None`` where it would."""
+def _without_recipe(folder: FrameworkFolder, reason: str, constraint: str | None) -> CannotRun:
+    """Why making an environment would not help either."""
     description = folder.description
-    if not folder.lock.is_file():
-        command = None
-        if description.distributions:
-            wanted = ",".join(part for part in (description.version, constraint) if part and part != "*")
-            command = f"pip install '{description.distributions[0]}{wanted}'"
-        return CannotRun("its folder has no requirements.lock to make an environment from", command=command)
-    version = locked_version(folder)
-    unsatisfied = _unsatisfied(folder, version, constraint) if version else None
-    if unsatisfied:
-        return CannotRun(f"nor does {version}, which requirements.lock pins, satisfy {unsatisfied}")
-    return None
+    command = None
+    if description.distributions and not folder.lock.is_file():
+        wanted = ",".join(part for part in (description.version, constraint) if part and part != "*")
+        command = f"pip install '{description.distributions[0]}{wanted}'"
+    return CannotRun(reason, command=command)
 
 
-def find_environment(folder: FrameworkFolder, *, constraint: str | None = None, home: Path) -> Environment:
+def _why_hopeless(recipe: EnvironmentRecipe) -> str | None:
+    """Why making the environment would fail, as far as that is clear beforehand."""
+    folder = recipe.folder
+    version = locked_version(folder, recipe.requirements) if recipe.requirements and not recipe.constraint else None
+    if version and not folder.accepts(version):
+        return (
+            f"nor does {version}, which requirements.lock pins, satisfy {folder.description.version!r} of framework.yml"
+        )
+    return missing_libraries(folder.description.system_libraries) if not recipe.is_foreign else None
+
+
+def find_environment(
+    folder: FrameworkFolder, *, constraint: str | None = None, architecture: str | None = None, home: Path
+) -> Environment:
     """The interpreter for a framework: the current one where the framework is installed in a version that satisfies
-    ``framework.yml`` and the constraint, else a complete provisioned environment made from the framework's lock.
+    ``framework.yml`` and the constraint, else a complete provisioned environment made from what the folder pins.
 
     Nothing is imported or started.
 
-    :param constraint: the manifest's PEP 440 specifiers; ``None`` or ``*`` for any.
+    :param constraint: the manifest's version or PEP 440 specifiers; ``None`` or ``*`` for any.
+    :param architecture: as ``platform.machine()``, which it is by default. Of another, only a provisioned environment
+        will do; it runs under the emulator that it was made with.
     :param home: the cache, as of :func:`pytest_mlscope.agent.cache.cache_home`.
     :raises CannotRun: with every reason, and the command that helps where one does.
-    :raises FrameworkError: when ``framework.yml`` is wrong.
+    :raises FrameworkError: when ``framework.yml`` or a lock is wrong.
     """
-    current = _current(folder, constraint)
-    if isinstance(current, Environment):
-        return current
-    provisioned = _provisioned(folder, constraint, home)
+    wanted = normalised_constraint(constraint)
+    if architecture in (None, platform.machine()):
+        current = _current(folder, wanted)
+        if isinstance(current, Environment):
+            return current
+    else:
+        current = f"this machine is {platform.machine()}, not {architecture}"
+    try:
+        recipe = environment_recipe(folder, constraint=wanted, architecture=architecture)
+        provisioned = _provisioned(recipe, wanted, home)
+    except CannotRun as error:
+        raise _without_recipe(folder, f"{folder.name}: {current}; {error.reason}", wanted) from None
     if isinstance(provisioned, Environment):
         return provisioned
     reason = f"{folder.name}: {current}"
-    hopeless = _without_provisioning(folder, constraint)
+    hopeless = _why_hopeless(recipe)
     if hopeless:
-        raise CannotRun(f"{reason}; {hopeless.reason}", command=hopeless.command)
+        raise CannotRun(f"{reason}; {hopeless}")
     if provisioned:
         reason += f"; {provisioned}"
-    raise CannotRun(reason, command=f"mlscope env create {folder.name}")
+    raise CannotRun(reason, command=f"mlscope env create {shlex.quote(f'{folder.name}{_asked(recipe, wanted)}')}")
+
+
+def _asked(recipe: EnvironmentRecipe, constraint: str | None) -> str:
+    """The constraint where it makes another environment than the folder's own lock does."""
+    return constraint or "" if recipe.constraint or recipe.requirements != recipe.folder.lock else ""

@@ -11,7 +11,7 @@ _TIMEOUT_SECONDS = 600.0
 
 
 def verify_environment(environment: Environment) -> str:
-    """Start a predictor host there and let it import its framework; returns the framework and its version.
+    """Start a predictor host there and let it import its framework; returns the version it states.
 
     :raises EnvironmentCreationError: when it does not load, with what it printed.
     """
@@ -22,4 +22,4 @@ def verify_environment(environment: Environment) -> str:
         raise EnvironmentCreationError(f"the predictor does not load in the new environment: {error}{detail}") from None
     version = host.version
     host.close()
-    return f"{environment.framework.name} {version}"
+    return version

@@ -48,6 +48,10 @@ def _environment_variables(environment: Environment, threads: int | None) -> dic
     if environment.kind == "provisioned":
         for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
             variables.pop(name, None)
+    if environment.library_path:
+        inherited = variables.get("LD_LIBRARY_PATH")
+        folders = [*map(str, environment.library_path), *([inherited] if inherited else [])]
+        variables["LD_LIBRARY_PATH"] = os.pathsep.join(folders)
     if threads is not None:
         variables.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
     return variables
@@ -149,6 +153,7 @@ class HostProcess:
         self.build: dict[str, str] = started["build"]
         self.python_version: str = started["python"]
         self.libraries: dict[str, str] = started["libraries"]
+        self.devices: list[str] | None = started.get("devices")
         self._resident_at_start: int | None = started.get("resident")
         self._used = False
 

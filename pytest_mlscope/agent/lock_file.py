@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -23,20 +24,22 @@ def requirements_in(text: str) -> Iterator[Requirement]:
             continue  # A URL or a path: pip and uv know it, and it pins no version that could be read here.
 
 
-def locked_requirements(folder: FrameworkFolder) -> list[Requirement]:
-    """The requirements of the lock, in its order; none when there is no lock."""
-    return list(requirements_in(folder.lock.read_text("utf-8"))) if folder.lock.is_file() else []
+def locked_requirements(lock: Path) -> list[Requirement]:
+    """The requirements of a lock, in its order; none when there is no such file."""
+    return list(requirements_in(lock.read_text("utf-8"))) if lock.is_file() else []
 
 
-def locked_version(folder: FrameworkFolder) -> str | None:
-    """The framework's version that the lock pins with ``==``; ``None`` when it pins none.
+def locked_version(folder: FrameworkFolder, lock: Path | None = None) -> str | None:
+    """The framework's version that its lock pins with ``==``; ``None`` when it pins none.
 
     Where it pins several, the one whose environment marker holds for the running interpreter.
+
+    :param lock: another lock of the folder than ``requirements.lock``.
     """
     wanted = [canonicalize_name(name) for name in folder.description.distributions]
     pins = [
         (wanted.index(canonicalize_name(requirement.name)), not _holds(requirement), specifier.version)
-        for requirement in locked_requirements(folder)
+        for requirement in locked_requirements(lock or folder.lock)
         if canonicalize_name(requirement.name) in wanted
         for specifier in requirement.specifier
         if specifier.operator == "=="

@@ -8,10 +8,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pytest_mlscope.agent.nvidia_gpus import nvidia_gpus
+
 NOT_AVAILABLE = "not available"
 
 _CPUINFO = Path("/proc/cpuinfo")
 _CPU = Path("/sys/devices/system/cpu")
+
+
+_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64", "ppc64el": "ppc64le"}
+
+
+def machine_architecture() -> str:
+    """Instruction set of this machine's processor under the kernel's name for it: ``x86_64``, ``aarch64``, …"""
+    name = platform.machine().lower()
+    return _ARCHITECTURES.get(name, name) or NOT_AVAILABLE
 
 
 def machine_facts() -> dict[str, Any]:
@@ -19,8 +30,8 @@ def machine_facts() -> dict[str, Any]:
 
     Keys: ``hostname``, ``system``, ``kernel``, ``architecture``, ``cpu_model``, ``cpu_identity`` (vendor, family,
     model, stepping and microcode on x86; implementer and part on Arm), ``cpu_flags`` (sorted), ``logical_cores``,
-    ``physical_cores``, ``usable_cores`` (those this process may run on), ``memory_bytes``, ``governor``, ``turbo``
-    and ``virtual_machine``.
+    ``physical_cores``, ``usable_cores`` (those this process may run on), ``memory_bytes``, ``governor``, ``turbo``,
+    ``virtual_machine`` and ``gpus`` (names of NVIDIA's, as the driver lists them).
     """
     return {key: list(value) if isinstance(value, list) else value for key, value in _facts().items()}
 
@@ -35,7 +46,7 @@ def _facts() -> dict[str, Any]:
         "hostname": platform.node() or NOT_AVAILABLE,
         "system": platform.system() or NOT_AVAILABLE,
         "kernel": platform.release() or NOT_AVAILABLE,
-        "architecture": platform.machine() or NOT_AVAILABLE,
+        "architecture": machine_architecture(),
         "cpu_model": cpuinfo.get("model name") or platform.processor() or NOT_AVAILABLE,
         "cpu_identity": _identity(cpuinfo),
         "cpu_flags": flags or NOT_AVAILABLE,
@@ -47,6 +58,7 @@ def _facts() -> dict[str, Any]:
         "turbo": _turbo(),
         # The kernel shows this flag to x86 guests; its absence elsewhere proves nothing.
         "virtual_machine": "hypervisor" in flags if "fpu" in flags else NOT_AVAILABLE,
+        "gpus": list(nvidia_gpus()[0]) or NOT_AVAILABLE,
     }
 
 

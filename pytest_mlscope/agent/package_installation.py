@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
 
+from packaging.utils import canonicalize_name
+
 from pytest_mlscope.agent.child_output import Outcome, run_tool
+from pytest_mlscope.agent.environment_recipe import EnvironmentRecipe
+from pytest_mlscope.agent.installed_distributions import installed_versions
 from pytest_mlscope.agent.interpreters import Interpreter, find_interpreter, how_to_get
 from pytest_mlscope.agent.lock_file import locked_requirements
 from pytest_mlscope.agent.package_installer import PackageInstaller, VenvAndPip, find_uv
@@ -16,6 +21,7 @@ from pytest_mlscope.errors import EnvironmentCreationError
 InstallerChoice = Literal["auto", "uv", "pip"]
 Progress = Callable[[str], None]
 
+_NOT_TO_BE_HAD = "a package of the lock is not to be had for this Python"
 _CAUSES = {
     ("No space left on device", "Disk quota exceeded"): "the disk is full",
     (
@@ -29,7 +35,7 @@ _CAUSES = {
         "Read timed out",
         "operation timed out",
     ): "a package index cannot be reached",
-    ("No matching distribution found", "No solution found"): "a package of the lock is not to be had for this Python",
+    ("No matching distribution found", "No solution found"): _NOT_TO_BE_HAD,
     ("DO NOT MATCH THE HASHES", "Hash mismatch"): "a package's hash is not the one in the lock",
     ("ensurepip is not available", "No module named venv", "No module named ensurepip"): (
         "this Python has no venv; install uv, or your system's python3-venv"
@@ -79,57 +85,131 @@ def with_output(message: str, outcome: Outcome) -> str:
     return "\n".join([message, *(f"    {line}" for line in outcome.tail)])
 
 
-def _run(
-    installer: PackageInstaller,
-    environment: ProvisionedEnvironment,
-    folder: FrameworkFolder,
-    interpreter: Interpreter,
-    lock_descriptor: int,
-    progress: Progress,
-) -> Outcome:
-    """Make the environment and install the lock; how the last command ended."""
+class _Installation:
+    """One attempt, with one installer."""
 
-    def tell(line: str) -> None:
-        if installer.meaningful(line):
-            progress(f"{folder.name}: {line.strip()}")
+    def __init__(
+        self,
+        environment: ProvisionedEnvironment,
+        recipe: EnvironmentRecipe,
+        interpreter: Interpreter,
+        installer: PackageInstaller,
+        lock_descriptor: int,
+        progress: Progress,
+    ) -> None:
+        self._environment = environment
+        self._recipe = recipe
+        self._interpreter = interpreter
+        self._installer = installer
+        self._lock_descriptor = lock_descriptor
+        self._progress = progress
 
-    def run(command: list[str]) -> Outcome:
+    def _tell(self, line: str) -> None:
+        if self._installer.meaningful(line):
+            self._progress(f"{self._recipe.folder.name}: {line.strip()}")
+
+    def _run(self, command: list[str]) -> Outcome:
+        if not command:
+            return Outcome(0, ())
         return run_tool(
             command,
-            folder=environment.path.parent,
-            variables=installer.variables(),
-            inherit=[lock_descriptor],
-            line=tell,
+            folder=self._environment.path.parent,
+            variables=self._installer.variables(),
+            inherit=[self._lock_descriptor],
+            line=self._tell,
         )
 
-    made = run(installer.make(interpreter, environment.path))
-    return made if made.returncode else run(installer.install(environment.path, folder.lock.resolve()))
+    def run(self) -> Outcome:
+        """Make the environment and install what the recipe pins; how the last command ended."""
+        made = self._run(self._installer.make(self._interpreter, self._environment.path))
+        lock = self._recipe.requirements
+        if made.returncode or lock is None:
+            return made
+        if self._recipe.constraint:
+            return self._resolve(lock.resolve())
+        return self._run(self._installer.install(self._environment.path, lock.resolve()))
+
+    def _resolve(self, lock: Path) -> Outcome:
+        """Pin another version of the framework, and what is in the lock, each as it is there wherever that fits."""
+        path = self._environment.path
+        wanted, preferences = path / "requirements.in", path / "preferences.txt"
+        wanted.write_text(_wanted(self._recipe, lock), "utf-8")
+        resolve = self._installer.resolve(path, wanted, self._environment.requirements)
+        if resolve:
+            self._environment.requirements.write_text(lock.read_text("utf-8"), "utf-8")
+            resolved = self._run(resolve)
+            return (
+                resolved
+                if resolved.returncode
+                else self._run(self._installer.install(path, self._environment.requirements))
+            )
+        preferences.write_text(_preferences(self._recipe, lock), "utf-8")
+        outcome = self._run(self._installer.install(path, wanted, preferences=preferences, closed=False))
+        if outcome.returncode:
+            outcome = self._run(self._installer.install(path, wanted, closed=False))
+        if outcome.returncode == 0:
+            versions = installed_versions([self._environment.site_packages])
+            pins = "".join(f"{name}=={version}\n" for name, version in versions.items() if name != "pip")
+            self._environment.requirements.write_text(pins, "utf-8")
+        return outcome
 
 
-def install_lock(
+def framework_distribution(recipe: EnvironmentRecipe) -> str:
+    """Canonical name of the distribution that provides the framework: the one its lock pins, else the first."""
+    names = [canonicalize_name(name) for name in recipe.folder.description.distributions]
+    locked = {
+        canonicalize_name(r.name) for r in (locked_requirements(recipe.requirements) if recipe.requirements else ())
+    }
+    return next((name for name in names if name in locked), names[0])
+
+
+def _wanted(recipe: EnvironmentRecipe, lock: Path) -> str:
+    """The framework in the versions wanted, and in any version all else that the lock has, for only what is needed
+    could be told from what a framework needs, not from what its predictor does."""
+    name = framework_distribution(recipe)
+    version = recipe.folder.description.version
+    specifiers = ",".join(part for part in (recipe.constraint, version) if part and part != "*")
+    others = [
+        f"{r.name} ; {r.marker}" if r.marker else r.name
+        for r in locked_requirements(lock)
+        if canonicalize_name(r.name) != name
+    ]
+    return "\n".join([f"{name}{specifiers}", *others]) + "\n"
+
+
+def _preferences(recipe: EnvironmentRecipe, lock: Path) -> str:
+    name = framework_distribution(recipe)
+    pins = [f"{r.name}{r.specifier}" for r in locked_requirements(lock) if canonicalize_name(r.name) != name]
+    return "\n".join(pins) + "\n"
+
+
+def install_packages(
     environment: ProvisionedEnvironment,
-    folder: FrameworkFolder,
+    recipe: EnvironmentRecipe,
     interpreter: Interpreter,
-    installers: list[PackageInstaller],
+    installers: Sequence[PackageInstaller],
     lock_descriptor: int,
     progress: Progress,
 ) -> PackageInstaller:
-    """Make the environment and install the lock with the first installer that can; returns which.
+    """Make the environment and install the recipe with the first installer that can; returns which.
 
     :param lock_descriptor: the tools inherit it, so that one left running by a killed process still holds the lock.
     :raises EnvironmentCreationError: when the last one failed too.
     """
-    count = len(locked_requirements(folder))
+    name = recipe.folder.name
+    count = len(locked_requirements(recipe.requirements)) if recipe.requirements else 0
+    what = f"{framework_distribution(recipe)}{recipe.constraint}" if recipe.constraint else f"{count} packages"
     for installer in installers:
         progress(
-            f"{folder.name}: installing {count} packages with {installer.name} for Python {interpreter.version} "
-            f"into {environment.path}"
+            f"{name}: installing {what} with {installer.name} for Python {interpreter.version} into {environment.path}"
         )
-        outcome = _run(installer, environment, folder, interpreter, lock_descriptor, progress)
+        outcome = _Installation(environment, recipe, interpreter, installer, lock_descriptor, progress).run()
         if outcome.returncode == 0:
             return installer
         cause = _cause(outcome)
-        message = f"{folder.name}: installing with {installer.name} failed: {cause}"
+        if recipe.constraint and cause == _NOT_TO_BE_HAD:
+            cause = f"no version that satisfies {recipe.constraint} is to be had for this Python"
+        message = f"{recipe.name}: installing with {installer.name} failed: {cause}"
         if cause == _DISK_FULL or installer is installers[-1]:
             break
         progress(f"{message}; trying again with pip")

@@ -22,11 +22,23 @@ class PackageInstaller(Protocol):
     name: InstallerName
 
     def make(self, interpreter: Interpreter, environment: Path) -> list[str]:
-        """The command that makes an empty environment."""
+        """The command that makes an empty environment; empty where there is nothing to make."""
         ...
 
-    def install(self, environment: Path, lock: Path) -> list[str]:
-        """The command that installs a lock into it."""
+    def install(
+        self, environment: Path, lock: Path, *, preferences: Path | None = None, closed: bool = True
+    ) -> list[str]:
+        """The command that installs a lock into it.
+
+        :param preferences: pins that hold for whatever else is installed.
+        :param closed: whether the lock names all that it needs.
+        """
+        ...
+
+    def resolve(self, environment: Path, wanted: Path, lock: Path) -> list[str]:
+        """The command that pins what is wanted, and all it needs, in ``lock``, keeping the pins there where it can;
+        empty for a tool that only resolves while it installs.
+        """
         ...
 
     def variables(self) -> dict[str, str]:
@@ -44,17 +56,26 @@ class Uv:
     name: InstallerName = "uv"
 
     def __init__(self, command: list[str]) -> None:
-        self._command = command
+        self.command = command
+
+    def resolve(self, environment: Path, wanted: Path, lock: Path) -> list[str]:
+        options = ["--python", str(environment / "bin" / "python"), "--no-header", "--no-annotate", "--quiet"]
+        if is_true(pip_configuration().get("no-index", "")):
+            options.append("--no-index")
+        return [*self.command, "pip", "compile", *options, str(wanted), "--output-file", str(lock)]
 
     def make(self, interpreter: Interpreter, environment: Path) -> list[str]:
         options = ["--no-project", "--no-python-downloads", "--python", str(interpreter.path)]
-        return [*self._command, "venv", *options, str(environment)]
+        return [*self.command, "venv", *options, str(environment)]
 
-    def install(self, environment: Path, lock: Path) -> list[str]:
+    def install(
+        self, environment: Path, lock: Path, *, preferences: Path | None = None, closed: bool = True
+    ) -> list[str]:
         options = ["--python", str(environment / "bin" / "python"), "-r", str(lock)]
+        options += ["-c", str(preferences)] if preferences else []
         if is_true(pip_configuration().get("no-index", "")):
             options.append("--no-index")
-        return [*self._command, "pip", "install", *options]
+        return [*self.command, "pip", "install", *options]
 
     def variables(self) -> dict[str, str]:
         variables = child_variables()
@@ -70,12 +91,18 @@ class VenvAndPip:
 
     name: InstallerName = "pip"
 
+    def resolve(self, environment: Path, wanted: Path, lock: Path) -> list[str]:
+        return []
+
     def make(self, interpreter: Interpreter, environment: Path) -> list[str]:
         return [str(interpreter.path), "-I", "-m", "venv", str(environment)]
 
-    def install(self, environment: Path, lock: Path) -> list[str]:
+    def install(
+        self, environment: Path, lock: Path, *, preferences: Path | None = None, closed: bool = True
+    ) -> list[str]:
         python = str(environment / "bin" / "python")
         options = ["--no-input", "--disable-pip-version-check", "--progress-bar", "off", "-r", str(lock)]
+        options += ["-c", str(preferences)] if preferences else []
         return [python, "-I", "-m", "pip", "install", *options]
 
     def variables(self) -> dict[str, str]:

@@ -7,16 +7,18 @@ import json
 import os
 import re
 import shutil
-import sysconfig
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pytest_mlscope.agent.cache import describe_os_error, environments_folder
+from pytest_mlscope.agent.debian_root import FOLDER as DEBIAN_FOLDER
+from pytest_mlscope.agent.environment import Environment
+from pytest_mlscope.agent.environment_recipe import EnvironmentRecipe
 from pytest_mlscope.agent.file_lock import file_lock
 from pytest_mlscope.agent.installed_distributions import installed_version
-from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.errors import MlscopeError
 
 MARKER = "mlscope-environment.json"
@@ -24,15 +26,6 @@ MARKER = "mlscope-environment.json"
 MARKER_SCHEMA = 1
 
 _KEY = re.compile(r"(?P<framework>[a-z][a-z0-9_-]*)-(?P<lock>[0-9a-f]{12})-py(?P<python>\d+\.\d+)-(?P<platform>.+)")
-
-
-def environment_key(folder: FrameworkFolder, python_version: str) -> str:
-    """Folder name of an environment: ``NAME-LOCKHASH-pyX.Y-PLATFORM``.
-
-    The platform is part of it because a home folder may be shared by machines of several kinds.
-    """
-    major, minor = python_version.split(".")[:2]
-    return f"{folder.name}-{folder.lock_hash}-py{major}.{minor}-{sysconfig.get_platform()}"
 
 
 @dataclass(frozen=True)
@@ -50,8 +43,28 @@ class ProvisionedEnvironment:
         return self.path / "bin" / "python"
 
     @property
+    def runs_debian_python(self) -> bool:
+        """Whether ``bin/python`` is a script that starts its packages' Python, not a virtual environment's link."""
+        return self.python.is_file() and not self.python.is_symlink()
+
+    @property
     def site_packages(self) -> Path:
+        """Where Python packages are installed. Debian's Python looks there before it looks among its own."""
+        if self.runs_debian_python:
+            return self.path / DEBIAN_FOLDER / "usr/local/lib" / f"python{self.python_series}" / "dist-packages"
         return self.path / "lib" / f"python{self.python_series}" / "site-packages"
+
+    @property
+    def package_folders(self) -> list[Path]:
+        """All folders of Python packages."""
+        if self.runs_debian_python:
+            return [self.site_packages, self.path / DEBIAN_FOLDER / "usr/lib/python3/dist-packages"]
+        return [self.site_packages]
+
+    @property
+    def requirements(self) -> Path:
+        """What a constraint was resolved to, where it was."""
+        return self.path / "requirements.lock"
 
     @property
     def lock_path(self) -> Path:
@@ -67,10 +80,15 @@ class ProvisionedEnvironment:
             return None
         return content if isinstance(content, dict) and content.get("schema") == MARKER_SCHEMA else None
 
-    def fault(self, distributions: list[str]) -> str | None:
-        """Why it cannot be used, ``None`` when it can."""
+    def fault(self, distributions: list[str], *, emulator: Sequence[str] = ()) -> str | None:
+        """Why it cannot be used, ``None`` when it can.
+
+        :param emulator: what it must run under; any, where there is none.
+        """
         if self.marker is None:
             return "is half-made"
+        if emulator and self.marker.get("emulator") != list(emulator):
+            return "is for another emulator"
         if not os.access(self.python, os.X_OK):
             return "has lost its Python"
         if distributions and self.version(distributions) is None:
@@ -81,8 +99,15 @@ class ProvisionedEnvironment:
         """The framework's version, from the metadata installed there; empty for a framework without distributions."""
         if not distributions:
             return ""
-        found = installed_version(distributions, [self.site_packages])
+        found = installed_version(distributions, self.package_folders)
         return found[1] if found else None
+
+    def as_environment(self, recipe: EnvironmentRecipe, version: str) -> Environment:
+        """As what a predictor runs in."""
+        # The script that starts Debian's Python passes the folders to the loader itself.
+        folders = [] if self.runs_debian_python else recipe.folder.description.environment.library_path
+        library_path = tuple(self.path / DEBIAN_FOLDER / folder for folder in folders)
+        return Environment(recipe.folder, self.python, version, "provisioned", recipe.hash, library_path)
 
     def size(self) -> int:
         """Bytes of the files in it; those that uv links from its cache are counted in full."""
@@ -109,13 +134,13 @@ def list_environments(home: Path) -> list[ProvisionedEnvironment]:
     return environments
 
 
-def environments_for(folder: FrameworkFolder, home: Path) -> list[ProvisionedEnvironment]:
-    """Environments made from this framework's lock for this platform, newest Python first."""
+def environments_for(recipe: EnvironmentRecipe, home: Path) -> list[ProvisionedEnvironment]:
+    """Environments made from exactly this, newest Python first."""
     fitting = [
         environment
         for environment in list_environments(home)
-        if environment.framework == folder.name
-        and environment.path.name == environment_key(folder, environment.python_series)
+        if environment.framework == recipe.folder.name
+        and environment.path.name == recipe.key(environment.python_series)
     ]
     return sorted(fitting, key=lambda e: tuple(int(part) for part in e.python_series.split(".")), reverse=True)
 

@@ -9,21 +9,24 @@ from typing import TYPE_CHECKING
 
 from pytest_mlscope.cli import lock_debian
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, shown_size
-from pytest_mlscope.errors import CannotRun, MlscopeError
+from pytest_mlscope.errors import MlscopeError
 
 if TYPE_CHECKING:
-    from pytest_mlscope.components.framework import FrameworkFolder
+    from pytest_mlscope.agent.provisioned_environment import ProvisionedEnvironment
 
 _CREATE = """\
-NAME is a framework of ./frameworks, of an installed package, or shipped: see `mlscope env list`.
-The packages are those of the framework's requirements.lock. Package indexes are those that pip is configured for."""
+NAME is a framework of ./frameworks, of an installed package, or shipped: see `mlscope env list`. With a version behind
+it, such as onnxruntime==1.20.* or 'onnxruntime>=1.20,<1.22', it is an environment of its own beside the other.
+The packages are those that the framework's folder pins. Package indexes are those that pip is configured for."""
 _LIST = """\
 status is one of
-  current interpreter X   installed beside pytest, in version X
-  ready                   an environment is there
-  can be made             with `mlscope env create NAME`
-  cannot: REASON          not on this machine, and why
-  not used any more       made from an older lock, or of a framework that is not here; `mlscope env remove` frees it"""
+  current interpreter   installed beside pytest
+  ready                 an environment is there
+  can be made           with `mlscope env create NAME`
+  cannot: REASON        not on this machine, and why
+  half-made             its creation was interrupted; `mlscope env create` makes it anew, `mlscope env remove` frees it
+  not used any more     made from an older lock, or of a framework that is not here; `mlscope env remove` frees it
+version and python are those of what is there, or would be."""
 _REMOVE = """\
 NAME is a framework, for all its environments, or the name of one environment's folder."""
 
@@ -34,7 +37,7 @@ def add_to(commands: Commands) -> None:
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     create = add_command(actions, "create", "make the environment of one or more frameworks", _create, _CREATE)
-    create.add_argument("names", nargs="+", metavar="NAME", help="a framework")
+    create.add_argument("names", nargs="+", metavar="NAME", help="a framework, or one in some version")
     add_home(create)
     create.add_argument("--force", action="store_true", help="make it anew where there is one")
     create.add_argument(
@@ -60,10 +63,11 @@ def _create(options: argparse.Namespace) -> int:
     from pytest_mlscope.cli.framework_choice import choose_frameworks
 
     failed = False
-    for folder in choose_frameworks(options.names, Path.cwd()):
+    for folder, constraint in choose_frameworks(options.names, Path.cwd()):
         try:
             create_environment(
                 folder,
+                constraint=constraint,
                 home=home_of(options),
                 progress=lambda line: print(line, flush=True),
                 verify=verify_environment,
@@ -90,27 +94,28 @@ def _remove(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _status(folder: FrameworkFolder, home: Path) -> str:
-    from pytest_mlscope.agent.environment_search import find_environment
-    from pytest_mlscope.agent.interpreters import find_interpreter, how_to_get
+def _own_row(environment: ProvisionedEnvironment, status: str) -> list[str]:
+    """An environment that is not what its framework runs in by default."""
+    marker = environment.marker or {}
+    version, python = str(marker.get("version") or "-"), str(marker.get("python") or environment.python_series)
+    return [environment.framework, version, python, shown_size(environment.size()), status]
 
-    try:
-        environment = find_environment(folder, home=home)
-    except CannotRun as missing:
-        if missing.command is None or not folder.lock.is_file():
-            return f"cannot: {missing}"
-        python = folder.description.python
-        if find_interpreter(python) is None:
-            return f"cannot: no Python {python} here; get one with: {how_to_get(python)}"
-        return "can be made"
-    if environment.kind == "current":
-        return f"current interpreter {environment.version}".rstrip()
-    return "ready"
+
+def _further(environment: ProvisionedEnvironment) -> str:
+    """The status of a further environment that is of use."""
+    import platform
+
+    if environment.marker is None:
+        return "half-made"
+    architecture = environment.marker.get("architecture", platform.machine())
+    wanted = environment.marker.get("constraint")
+    where = f" on {architecture}" if architecture != platform.machine() else ""
+    return f"ready{f' for {wanted}' if wanted else ''}{where}"
 
 
 def _list(options: argparse.Namespace) -> int:
-    from pytest_mlscope.agent.lock_file import locked_version
-    from pytest_mlscope.agent.provisioned_environment import environments_for, list_environments
+    from pytest_mlscope.agent.framework_state import environments_of, framework_state
+    from pytest_mlscope.agent.provisioned_environment import list_environments
     from pytest_mlscope.cli.framework_choice import known_frameworks
     from pytest_mlscope.cli.table import aligned
 
@@ -119,16 +124,17 @@ def _list(options: argparse.Namespace) -> int:
     rows = []
     used: set[Path] = set()
     for name, folder in frameworks.items():
-        environments = environments_for(folder, home)
-        used.update(environment.path for environment in environments)
-        size = shown_size(sum(environment.size() for environment in environments)) if environments else "-"
-        rows.append([name, locked_version(folder) or "-", size, _status(folder, home)])
-    for environment in list_environments(home):
-        if environment.path not in used:
-            version = (environment.marker or {}).get("version") or "-"
-            status = f"not used any more: {environment.path.name}"
-            rows.append([environment.framework, str(version), shown_size(environment.size()), status])
-    print(aligned(["framework", "locked", "size", "status"], rows))
+        state = framework_state(folder, home)
+        size = shown_size(state.environment.size()) if state.environment else "-"
+        status = {"current": "current interpreter", "cannot": f"cannot: {state.reason}"}.get(state.status, state.status)
+        rows.append([name, state.version or "-", state.python or "-", size, status])
+        for environment in environments_of(folder, home):
+            used.add(environment.path)
+            if state.environment is None or environment.path != state.environment.path:
+                rows.append(_own_row(environment, _further(environment)))
+    unused = [environment for environment in list_environments(home) if environment.path not in used]
+    rows += [_own_row(environment, f"not used any more: {environment.path.name}") for environment in unused]
+    print(aligned(["framework", "version", "python", "size", "status"], rows))
     for error in malformed.values():
         print(f"mlscope: error: {error}", file=sys.stderr)
     return 1 if malformed else 0

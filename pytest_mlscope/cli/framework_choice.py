@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,14 +32,19 @@ def known_frameworks(project: Path) -> tuple[dict[str, FrameworkFolder], dict[st
     return dict(sorted(frameworks.items())), malformed
 
 
-def choose_frameworks(names: list[str], project: Path) -> list[FrameworkFolder]:
-    """The frameworks of these names, each once.
+def choose_frameworks(names: list[str], project: Path) -> list[tuple[FrameworkFolder, str | None]]:
+    """The frameworks meant, each with its constraint: ``onnxruntime`` or ``onnxruntime==1.20.*``.
 
     :raises FrameworkError: when one is malformed.
-    :raises MlscopeError: when there is no such framework.
+    :raises MlscopeError: when there is no such framework, or a constraint is none.
     """
+    from pytest_mlscope.agent.version_constraint import normalised_constraint
+
     frameworks, malformed = known_frameworks(project)
-    for name in names:
+    chosen: dict[tuple[str, str | None], FrameworkFolder] = {}
+    for text in names:
+        name = re.split(r"[=<>!~\s]", text, maxsplit=1)[0]
         if name not in frameworks:
             raise malformed.get(name) or MlscopeError(unknown("framework", name, frameworks))
-    return [frameworks[name] for name in dict.fromkeys(names)]
+        chosen[name, normalised_constraint(text[len(name) :])] = frameworks[name]
+    return [(folder, constraint) for (_, constraint), folder in chosen.items()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -143,12 +142,6 @@ class FrameworkFolder:
     @property
     def lock(self) -> Path:
         return self.path / "requirements.lock"
-
-    @cached_property
-    def lock_hash(self) -> str:
-        """First 12 hexadecimal digits of the sha256 of the lock; of nothing when there is none."""
-        content = self.lock.read_bytes() if self.lock.is_file() else b""
-        return hashlib.sha256(content).hexdigest()[:12]
 
     @property
     def source(self) -> Path:

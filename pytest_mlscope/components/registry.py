@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_mlscope.components.datasets.base import Dataset
 from pytest_mlscope.components.framework import FrameworkFolder
-from pytest_mlscope.components.hardware import HardwareTarget
+from pytest_mlscope.components.hardware import HardwareFile, HardwareTarget
+from pytest_mlscope.components.hardware_targets import HardwareTargets
 from pytest_mlscope.components.metrics.base import Metric
 from pytest_mlscope.components.postprocessing.base import PostprocessingStep
 from pytest_mlscope.components.preprocessing.base import PreprocessingStep
@@ -27,7 +28,7 @@ class Registry:
     """Components by the name manifests and options use. A later registration replaces an earlier one."""
 
     frameworks: Mapping[str, FrameworkFolder] = field(default_factory=dict)
-    hardware_targets: Mapping[str, HardwareTarget] = field(default_factory=dict)
+    hardware_targets: HardwareTargets = field(default_factory=lambda: HardwareTargets({}))
     datasets: Mapping[str, type[Dataset]] = field(default_factory=dict)
     metrics: Mapping[str, type[Metric]] = field(default_factory=dict)
     preprocessing_steps: Mapping[str, type[PreprocessingStep]] = field(default_factory=dict)
@@ -35,9 +36,12 @@ class Registry:
     profilers: Mapping[str, type[Profiler]] = field(default_factory=dict)
 
 
-def named_components(results: Iterable[Iterable[T]], expected: type[Any], what: str) -> dict[str, T]:
+def named_components(
+    results: Iterable[Iterable[T]], expected: type[Any] | tuple[type[Any], ...], what: str
+) -> dict[str, T]:
     """What implementations of one registering hook returned, by name.
 
+    :param expected: the class or classes; errors name the first.
     :param what: the last part of the hook's name.
     :raises MlscopeError: when one returned something else than a list of what is expected.
     """
@@ -51,8 +55,9 @@ def named_components(results: Iterable[Iterable[T]], expected: type[Any], what: 
                 issubclass(component, expected) if isinstance(component, type) else isinstance(component, expected)
             )
             if not is_right:
+                first = expected[0] if isinstance(expected, tuple) else expected
                 raise MlscopeError(
-                    f"pytest_mlscope_register_{what}: returned {component!r}; expected {expected.__name__}s"
+                    f"pytest_mlscope_register_{what}: returned {component!r}; expected {first.__name__}s"
                 )
             name = getattr(component, "name", None)
             if not isinstance(name, str) or not name:
@@ -69,12 +74,13 @@ def build_registry(hook: HookRelay, *, project: Path | None) -> Registry:
     :raises MlscopeError: when a hook returns something else than it should.
     """
     frameworks = hook.pytest_mlscope_register_frameworks(project=project)
-    targets = hook.pytest_mlscope_register_hardware_targets(project=project)
+    registered = hook.pytest_mlscope_register_hardware_targets(project=project)
+    targets = named_components(registered, (HardwareTarget, HardwareFile), "hardware_targets")
     preprocessing = hook.pytest_mlscope_register_preprocessing_steps()
     postprocessing = hook.pytest_mlscope_register_postprocessing_steps()
     return Registry(
         frameworks=named_components(frameworks, FrameworkFolder, "frameworks"),
-        hardware_targets=named_components(targets, HardwareTarget, "hardware_targets"),
+        hardware_targets=HardwareTargets(targets),
         datasets=named_components(hook.pytest_mlscope_register_datasets(), Dataset, "datasets"),
         metrics=named_components(hook.pytest_mlscope_register_metrics(), Metric, "metrics"),
         preprocessing_steps=named_components(preprocessing, PreprocessingStep, "preprocessing_steps"),

@@ -10,7 +10,7 @@ from pytest_mlscope.assets import search_path
 from pytest_mlscope.components.datasets import SHIPPED_DATASETS
 from pytest_mlscope.components.datasets.base import Dataset
 from pytest_mlscope.components.framework import FrameworkFolder
-from pytest_mlscope.components.hardware import HardwareTarget
+from pytest_mlscope.components.hardware import HardwareFile
 from pytest_mlscope.components.metrics import SHIPPED_METRICS
 from pytest_mlscope.components.metrics.base import Metric
 from pytest_mlscope.components.postprocessing import SHIPPED_POSTPROCESSING_STEPS
@@ -31,9 +31,9 @@ def pytest_mlscope_register_frameworks(project: Path | None) -> list[FrameworkFo
 
 
 @pytest.hookimpl
-def pytest_mlscope_register_hardware_targets(project: Path | None) -> list[HardwareTarget]:
+def pytest_mlscope_register_hardware_targets(project: Path | None) -> list[HardwareFile]:
     return [
-        HardwareTarget.from_file(path)
+        HardwareFile(path)
         for folder in search_path("hardware", project=project)
         for path in sorted(folder.glob("*.yml"))
     ]

@@ -119,7 +119,13 @@ def measure_latency(
         measurement = case.manifest.content.measurement
         inputs = first_rows(model, rows_in_a_sample(case))
         window = _Window(
-            MeasuredWindow(host_pid=model.host.pid, hardware=case.hardware, device=model.device, case_id=case.id),
+            MeasuredWindow(
+                host_pid=model.host.pid,
+                hardware=case.hardware,
+                device=model.device,
+                case_id=case.id,
+                lineage=case.manifest.registry.hardware_targets[case.hardware].lineage,
+            ),
             hook,
             profilers,
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_mlscope import __version__
+from pytest_mlscope.agent.hardware_identity import hardware_identity
 from pytest_mlscope.agent.machine import machine_facts
 from pytest_mlscope.agent.ready_model import ReadyModel
 
@@ -43,6 +44,9 @@ def provenance(ready: ReadyModel, *, command_line: tuple[str, ...]) -> tuple[str
     manifest = case.manifest
     content = manifest.content
     machine = machine_facts()
+    targets = manifest.registry.hardware_targets
+    target = targets[case.hardware]
+    hardware = hardware_identity(target, targets)
     sample = content.dataset.sample if content.dataset else None
     facts: dict[str, Any] = {
         "manifest": {"path": str(manifest.path), "sha256": manifest.sha256},
@@ -59,7 +63,7 @@ def provenance(ready: ReadyModel, *, command_line: tuple[str, ...]) -> tuple[str
             "environment": ready.environment.kind,
             "lock": ready.environment.lock_hash,
         },
-        "hardware": {"name": case.hardware, "device": ready.device, "machine": machine},
+        "hardware": {"name": case.hardware, "device": ready.device, **hardware, "machine": machine},
         "resolved": dict(ready.resolved),
         "seed": sample.seed if sample else None,
         "plugin": __version__,
@@ -71,7 +75,10 @@ def provenance(ready: ReadyModel, *, command_line: tuple[str, ...]) -> tuple[str
         "files": {role: artifact.sha256 for role, artifact in ready.artifacts.items()},
         "framework": facts["framework"],
         "device": ready.device,
+        "architecture": hardware["architecture"],
         "machine": {name: machine.get(name) for name in ("architecture", "cpu_model", "cpu_flags")},
+        # A GPU that the case does not use changes nothing.
+        "gpus": None if target.is_a("cpu") else hardware["gpus"],
         "resolved": facts["resolved"],
         "case": [
             case.framework,

@@ -75,9 +75,11 @@ class Server(object):
         if kind is None:
             raise ImportError("{} defines no class FrameworkPredictor".format(path))
         self._predictor = kind()
+        devices = self._predictor.devices()
         return {
             "version": str(self._predictor.version()),
             "build": {str(k): str(v) for k, v in self._predictor.build_information().items()},
+            "devices": None if devices is None else [str(device) for device in devices],
             "python": platform.python_version(),
             "libraries": installed_libraries(),
             "seconds": time.perf_counter() - began,

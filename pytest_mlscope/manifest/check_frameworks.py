@@ -8,6 +8,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from pytest_mlscope.components.framework import FrameworkDescription
 from pytest_mlscope.errors import FrameworkError
+from pytest_mlscope.manifest.check_hardware import usable_target
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.schema import FrameworkEntry, Input, ModelFile
 from pytest_mlscope.yaml_document.diagnostics import dotted, listed, quoted, unknown
@@ -28,14 +29,10 @@ def describe(findings: Findings, framework: str) -> FrameworkDescription | None:
 
 def supports(findings: Findings, framework: str, hardware: str, precision: str) -> bool:
     """Whether a framework could run this precision on this hardware somewhere; true where that is not known."""
-    description = describe(findings, framework)
-    if description is None:
+    description, target = describe(findings, framework), usable_target(findings, hardware)
+    if description is None or target is None:
         return True
-    target = findings.registry.hardware_targets.get(hardware)
-    if hardware not in description.devices and (target is None or framework not in target.devices):
-        return False
-    # A target that names a framework which does not know it leaves open what that framework can do there.
-    return hardware not in description.precisions or precision in description.precisions[hardware]
+    return target.device_of(description) is not None and precision in target.precisions_of(description)
 
 
 def _check_specifier(findings: Findings, path: Path, version: str | None) -> None:

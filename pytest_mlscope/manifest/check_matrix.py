@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from pytest_mlscope.manifest.check_frameworks import supports
+from pytest_mlscope.manifest.check_frameworks import describe, supports
+from pytest_mlscope.manifest.check_hardware import check_target, usable_target
 from pytest_mlscope.manifest.dimensions import (
     NAMES,
     criteria,
@@ -49,7 +50,7 @@ def _check_values(findings: Findings) -> None:
     ):
         findings.distinct(("matrix", name), name.replace("_", " "), values)
     for index, hardware in enumerate(matrix.hardware):
-        findings.one_of(("matrix", "hardware", index), "hardware", hardware, list(findings.registry.hardware_targets))
+        check_target(findings, ("matrix", "hardware", index), hardware)
     for index, threads in enumerate(matrix.threads):
         _check_number(findings, ("matrix", "threads", index), threads, MAX_THREADS)
     for index, size in enumerate(matrix.batch_size):
@@ -104,9 +105,8 @@ def _check_include(findings: Findings) -> None:
         is_known = entry.framework in content.frameworks
         if not is_known and findings.frameworks is not None:
             findings.one_of((*path, "framework"), "the manifest's frameworks", entry.framework, findings.frameworks)
-        targets = list(findings.registry.hardware_targets)
         if entry.hardware is not None:
-            is_known = findings.one_of((*path, "hardware"), "hardware", entry.hardware, targets) and is_known
+            is_known = check_target(findings, (*path, "hardware"), entry.hardware) and is_known
         if entry.preprocessing is not None and findings.has_all_entries("preprocessing_variants"):
             variants = list(dimensions["preprocessing"])
             where = (*path, "preprocessing")
@@ -118,17 +118,17 @@ def _check_include(findings: Findings) -> None:
         if cell in seen or (in_product and cell not in excluded):
             findings.about(path, "adds a case that is there already; allowed: a further combination")
         seen.add(cell)
-        if cell[1] in targets and not supports(findings, *cell[:3]):
+        if not supports(findings, *cell[:3]):
             findings.about(path, f"can never run: {cell[0]} does not offer {cell[2]} on {cell[1]}")
 
 
 def _check_support(findings: Findings) -> None:
     """A hardware and precision that no framework of the manifest offers together is a mistake, reported once."""
     content = findings.content
-    matrix, targets = content.matrix, findings.registry.hardware_targets
+    matrix = content.matrix
     pairs: dict[tuple[str, str], bool] = {}
     for framework, hardware, precision in devices_in_use(content):
-        if hardware in targets:
+        if usable_target(findings, hardware) is not None:
             pair = (hardware, precision)
             pairs[pair] = pairs.get(pair, False) or supports(findings, framework, hardware, precision)
     for name, part, values in (("hardware", 0, matrix.hardware), ("precision", 1, matrix.precision)):
@@ -137,7 +137,7 @@ def _check_support(findings: Findings) -> None:
             if concerned and not any(pairs[pair] for pair in concerned):
                 where = "" if name == "hardware" else f" on {listed(dict.fromkeys(pair[0] for pair in concerned))}"
                 does_not = "runs on" if name == "hardware" and not any(
-                    value in folder_devices(findings, framework) for framework in content.frameworks
+                    has_device(findings, framework, value) for framework in content.frameworks
                 ) else "offers any of the precisions on" if name == "hardware" else "offers"  # fmt: skip
                 findings.at(("matrix", name, index), f"no framework of the manifest {does_not} {value}{where}")
                 for pair in concerned:
@@ -150,11 +150,10 @@ def _check_support(findings: Findings) -> None:
             )
 
 
-def folder_devices(findings: Findings, framework: str) -> list[str]:
-    """Hardware targets a framework knows, or is known by."""
-    folder = findings.registry.frameworks.get(framework)
-    named = [name for name, target in findings.registry.hardware_targets.items() if framework in target.devices]
-    return [*named, *(folder.description.devices if folder is not None else ())]
+def has_device(findings: Findings, framework: str, hardware: str) -> bool:
+    """Whether a framework has a name for the target; true where that is not known."""
+    description, target = describe(findings, framework), usable_target(findings, hardware)
+    return description is None or target is None or target.device_of(description) is not None
 
 
 def _has_cases(findings: Findings) -> bool:

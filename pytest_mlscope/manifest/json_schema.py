@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 from pytest_mlscope.components import shipped
 from pytest_mlscope.components.datasets import SHIPPED_DATASETS
 from pytest_mlscope.components.framework import FrameworkFolder
+from pytest_mlscope.components.hardware_targets import HardwareTargets
 from pytest_mlscope.components.metrics import SHIPPED_METRICS
 from pytest_mlscope.components.parameters import Component
 from pytest_mlscope.components.postprocessing import SHIPPED_POSTPROCESSING_STEPS
@@ -156,7 +157,8 @@ def _specialise(root: _Schema, definitions: dict[str, _Schema], registry: Regist
         for name, folder in registry.frameworks.items()
     }
     frameworks["additionalProperties"] = False
-    targets = [{"const": name, "description": target.description} for name, target in registry.hardware_targets.items()]
+    usable = registry.hardware_targets.usable()
+    targets = [{"const": name, "description": target.description} for name, target in usable.items()]
     definitions["Matrix"]["properties"]["hardware"]["items"] = {"anyOf": targets} if targets else {"type": "string"}
 
 
@@ -164,7 +166,9 @@ def shipped_registry() -> Registry:
     """What is registered without a project, plugins or conftest files."""
     return Registry(
         frameworks={folder.name: folder for folder in shipped.pytest_mlscope_register_frameworks(None)},
-        hardware_targets={target.name: target for target in shipped.pytest_mlscope_register_hardware_targets(None)},
+        hardware_targets=HardwareTargets(
+            {target.name: target for target in shipped.pytest_mlscope_register_hardware_targets(None)}
+        ),
         datasets={kind.name: kind for kind in SHIPPED_DATASETS},
         metrics={kind.name: kind for kind in SHIPPED_METRICS},
         preprocessing_steps={kind.name: kind for kind in SHIPPED_PREPROCESSING_STEPS},

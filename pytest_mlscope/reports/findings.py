@@ -38,7 +38,8 @@ class Failure:
 def reasons(records: Sequence[Mapping[str, Any]], outcome: str) -> list[Reason]:
     """The distinct reasons of records of this outcome, most frequent first.
 
-    Where one framework alone has a reason that does not name it, the framework stands before it.
+    The frameworks stand before a reason that names none of them, unless it is about the machine, which begins with the
+    hardware target.
     """
     grouped: dict[tuple[str, str | None], list[Mapping[str, Any]]] = {}
     for record in records:
@@ -47,7 +48,9 @@ def reasons(records: Sequence[Mapping[str, Any]], outcome: str) -> list[Reason]:
     found = []
     for (text, command), members in grouped.items():
         frameworks = sorted({record["case"]["framework"] for record in members if record["case"]})
-        if frameworks and not any(name.lower() in text.lower() for name in frameworks):
+        hardware = {record["case"]["hardware"] for record in members if record["case"]}
+        is_of_the_machine = any(text.startswith(f"{name}: ") for name in hardware)
+        if frameworks and not is_of_the_machine and not any(name.lower() in text.lower() for name in frameworks):
             text = f"{', '.join(frameworks)}: {text}"
         found.append(Reason(text, len(members), command))
     return sorted(found, key=lambda reason: (-reason.count, reason.text))

@@ -40,13 +40,14 @@ def make_framework(tmp_path: Path) -> MakeFramework:
         version: str = "*",
         python: str = ">=3.11",
         lock: str | None = "numpy==2.0.0\ntoyframework==1.5.0\n",
+        more: str = "",
         root: Path = tmp_path / "frameworks",
     ) -> FrameworkFolder:
         folder = root / name
         folder.mkdir(parents=True)
         (folder / "framework.yml").write_text(
             f"schema: 1\nname: {name}\ndescription: a toy\ndistributions: {distributions}\nversion: '{version}'\n"
-            f"python: '{python}'\ndevices: {{cpu: CPU}}\nprecisions: {{cpu: [fp32]}}\n",
+            f"python: '{python}'\ndevices: {{cpu: CPU}}\nprecisions: {{cpu: [fp32]}}\n{more}",
             "utf-8",
         )
         if lock is not None:

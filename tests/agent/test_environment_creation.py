@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -285,7 +286,7 @@ def test_no_interpreter(make_framework: MakeFramework, home: Path) -> None:
 
 def test_no_lock(make_framework: MakeFramework, home: Path) -> None:
     folder = make_framework(lock=None)
-    assert failure(folder, home) == f"{folder.lock}: not there; it pins what the environment is made of"
+    assert failure(folder, home) == "toy: its folder has no requirements.lock to make an environment from"
 
 
 def test_a_lock_against_its_own_framework_yml(make_framework: MakeFramework, home: Path) -> None:
@@ -313,6 +314,76 @@ def test_a_home_that_is_a_file(make_framework: MakeFramework, home: Path) -> Non
     home.write_text("in the way")
     with pytest.raises(EnvironmentCreationError, match=r"the cache folder cannot be written to: Not a directory"):
         create(make_framework(), home)
+
+
+class TestVersions:
+    @pytest.fixture(params=["uv", "pip"])
+    def installer(self, request: pytest.FixtureRequest) -> InstallerChoice:
+        if request.param == "uv" and find_uv() is None:
+            pytest.skip("uv is not here")
+        installer: InstallerChoice = request.param
+        return installer
+
+    def test_another_version_than_the_locked_one(
+        self, make_framework: MakeFramework, home: Path, index: Path, installer: InstallerChoice
+    ) -> None:
+        """All else stays as locked, though there is something newer; what came out is recorded."""
+        for version in ("1.4.0", "1.4.2"):
+            write_wheel(index, "toyframework", version, f"__version__ = '{version}'")
+        write_wheel(index, "numpy", "2.1.0", "__version__ = '2.1.0'")
+        folder = make_framework()
+        lines: list[str] = []
+        made = create_environment(folder, constraint="1.4", home=home, progress=lines.append, installer=installer)
+        assert lines[0].startswith(f"toy: installing toyframework==1.4.* with {installer} for Python 3.")
+        assert ask(made.python, "import toyframework; print(toyframework.__version__)") == "1.4.2"
+        assert find_environment(folder, constraint="==1.4.*", home=home) == made
+        (listed,) = list_environments(home)
+        pins = listed.requirements.read_text()
+        assert {"numpy==2.0.0", "toyframework==1.4.2"} <= set(pins.splitlines())
+        assert listed.marker
+        assert listed.marker["constraint"] == "==1.4.*"
+        assert listed.marker["resolved_sha256"] == hashlib.sha256(pins.encode()).hexdigest()
+
+    def test_a_pin_that_does_not_fit_gives_way(
+        self, make_framework: MakeFramework, home: Path, index: Path, installer: InstallerChoice
+    ) -> None:
+        write_wheel(index, "toyframework", "1.4.0", "__version__ = '1.4.0'", requires=["numpy<2"])
+        write_wheel(index, "numpy", "1.26.0", "__version__ = '1.26.0'")
+        made = create_environment(
+            make_framework(), constraint="1.4", home=home, progress=lambda _: None, installer=installer
+        )
+        assert ask(made.python, "import numpy; print(numpy.__version__)") == "1.26.0"
+
+    def test_nothing_satisfies(self, make_framework: MakeFramework, home: Path, installer: InstallerChoice) -> None:
+        with pytest.raises(EnvironmentCreationError) as caught:
+            create_environment(
+                make_framework(), constraint="1.3", home=home, progress=lambda _: None, installer=installer
+            )
+        assert str(caught.value).splitlines()[0] == (
+            f"toy==1.3.*: installing with {installer} failed: no version that satisfies ==1.3.* is to be had for this "
+            "Python"
+        )
+        assert list_environments(home) == []
+
+    def test_a_lock_of_that_version_in_the_folder(
+        self, make_framework: MakeFramework, home: Path, index: Path, installer: InstallerChoice
+    ) -> None:
+        for version in ("1.4.0", "1.4.2"):
+            write_wheel(index, "toyframework", version, f"__version__ = '{version}'")
+        folder = make_framework()
+        (folder.path / "requirements-1.4.lock").write_text("numpy==2.0.0\ntoyframework==1.4.0\n")
+        made = create_environment(folder, constraint="1.4", home=home, progress=lambda _: None, installer=installer)
+        assert made.version == "1.4.0"
+
+
+def test_a_system_library_that_is_missing(make_framework: MakeFramework, home: Path) -> None:
+    """All of them are named at once, before anything is downloaded."""
+    folder = make_framework(
+        more="system_libraries: {libnothere.so.7: apt install libnothere7, libc.so.6: always, libnor.so.1: from ABC}\n"
+    )
+    assert failure(folder, home) == (
+        "toy: this machine lacks libnothere.so.7 (apt install libnothere7), libnor.so.1 (from ABC)"
+    )
 
 
 def test_removing_what_is_not_there(make_framework: MakeFramework, home: Path) -> None:

@@ -9,19 +9,23 @@ from pathlib import Path
 
 import pytest
 
+from pytest_mlscope.agent.environment_recipe import environment_recipe
 from pytest_mlscope.agent.environment_search import find_environment
-from pytest_mlscope.agent.provisioned_environment import MARKER, environment_key
+from pytest_mlscope.agent.provisioned_environment import MARKER
+from pytest_mlscope.agent.version_constraint import normalised_constraint
 from pytest_mlscope.components.framework import FrameworkFolder
-from pytest_mlscope.errors import CannotRun
+from pytest_mlscope.errors import CannotRun, MlscopeError
 from tests.agent.toy_framework import MakeFramework
 
 PYTEST_VERSION = importlib.metadata.version("pytest")
 SERIES = ".".join(platform.python_version_tuple()[:2])
 
 
-def pretend_environment(folder: FrameworkFolder, home: Path, version: str = "1.5.0") -> Path:
+def pretend_environment(
+    folder: FrameworkFolder, home: Path, version: str = "1.5.0", constraint: str | None = None
+) -> Path:
     """What a finished creation leaves, as far as searching looks at it."""
-    path = home / "environments" / environment_key(folder, platform.python_version())
+    path = home / "environments" / environment_recipe(folder, constraint=constraint).key(platform.python_version())
     information = path / "lib" / f"python{SERIES}" / "site-packages" / f"toyframework-{version}.dist-info"
     information.mkdir(parents=True)
     (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: toyframework\nVersion: {version}\n")
@@ -72,7 +76,7 @@ def test_a_provisioned_environment_is_used(make_framework: MakeFramework, home: 
     environment = find_environment(folder, constraint="<2", home=home)
     assert (environment.kind, environment.version) == ("provisioned", "1.5.0")
     assert environment.python == path / "bin" / "python"
-    assert environment.lock_hash == folder.lock_hash
+    assert environment.lock_hash == environment_recipe(folder).hash
 
 
 def test_an_installed_version_that_does_not_satisfy_gives_way_to_a_provisioned_one(
@@ -95,13 +99,57 @@ def test_installed_in_another_version(make_framework: MakeFramework, home: Path)
     assert error.command == "mlscope env create toy"
 
 
-def test_provisioning_cannot_help_when_the_lock_does_not_satisfy_either(
-    make_framework: MakeFramework, home: Path
-) -> None:
-    """Suggesting to make an environment that would be refused again would send the user in circles."""
-    error = reason(make_framework(distributions="[pytest]", lock="pytest==7.4.0\n"), home, "<7")
-    assert "; nor does 7.4.0, which requirements.lock pins, satisfy '<7' of the manifest" in error.reason
-    assert error.command is None
+class TestVersions:
+    def test_what_no_lock_satisfies_can_be_made(self, make_framework: MakeFramework, home: Path) -> None:
+        error = reason(make_framework(distributions="[pytest]", lock="pytest==7.4.0\n"), home, "<7")
+        assert error.command == "mlscope env create 'toy<7'"
+        assert reason(make_framework(name="other"), home, "1.4").command == "mlscope env create 'other==1.4.*'"
+
+    def test_each_constraint_has_an_environment_of_its_own(self, make_framework: MakeFramework, home: Path) -> None:
+        folder = make_framework()
+        default = pretend_environment(folder, home)
+        older = pretend_environment(folder, home, "1.4.2", "==1.4.*")
+        assert find_environment(folder, home=home).python == default / "bin" / "python"
+        assert find_environment(folder, constraint="1.4", home=home).python == older / "bin" / "python"
+        assert find_environment(folder, constraint="1.5", home=home).python == default / "bin" / "python"
+        assert reason(folder, home, "1.3").command == "mlscope env create 'toy==1.3.*'"
+
+    def test_a_lock_of_the_folder_that_satisfies_is_used_as_it_is(
+        self, make_framework: MakeFramework, home: Path
+    ) -> None:
+        folder = make_framework()
+        (folder.path / "requirements-1.4.lock").write_text("numpy==2.0.0\ntoyframework==1.4.9\n")
+        recipe = environment_recipe(folder, constraint="1.4")
+        assert (recipe.requirements, recipe.constraint) == (folder.path / "requirements-1.4.lock", None)
+        assert environment_recipe(folder, constraint="<1.4").constraint == "<1.4"
+
+    def test_a_constraint_that_framework_yml_leaves_nothing_of(self, make_framework: MakeFramework, home: Path) -> None:
+        """Suggesting to make an environment that would be refused again would send the user in circles."""
+        error = reason(make_framework(version=">=1.5,<2"), home, "==2.1.*")
+        assert error.reason.endswith("; framework.yml wants '>=1.5,<2', which leaves nothing of '==2.1.*'")
+        assert error.command is None
+
+    def test_a_constraint_that_is_none(self, make_framework: MakeFramework, home: Path) -> None:
+        with pytest.raises(MlscopeError, match="'new' is neither a version nor a constraint such as"):
+            find_environment(make_framework(), constraint="new", home=home)
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("1.20", "==1.20.*"),
+        (" 1.20.1 ", "==1.20.1.*"),
+        ("==1.20.1", "==1.20.1"),
+        (">=1, <2", "<2,>=1"),
+        ("2.0rc1", "==2.0rc1"),
+        ("2.13+cpu", "==2.13+cpu"),
+        ("*", None),
+        (None, None),
+    ],
+)
+def test_what_a_version_means(text: str | None, normal: str | None) -> None:
+    assert normalised_constraint(text) == normal
+    assert normalised_constraint(normal) == normal
 
 
 def test_python_does_not_fit(make_framework: MakeFramework, home: Path) -> None:
@@ -144,6 +192,6 @@ def test_an_environment_of_another_lock_does_not_count(make_framework: MakeFrame
 
 def test_a_local_version_satisfies_its_public_one(make_framework: MakeFramework, home: Path) -> None:
     """PyTorch's builds are ``2.13.0+cpu``, which PEP 440 counts as 2.13.0."""
-    folder = make_framework(version=">=2.13,<2.14")
+    folder = make_framework(version=">=2.13,<2.14", lock="numpy==2.0.0\ntoyframework==2.13.0\n")
     pretend_environment(folder, home, "2.13.0+cpu")
     assert find_environment(folder, constraint="==2.13.0", home=home).version == "2.13.0+cpu"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pytest_mlscope.components.framework import FrameworkFolder
@@ -13,12 +13,13 @@ from pytest_mlscope.components.framework import FrameworkFolder
 MakeFramework = Callable[..., FrameworkFolder]
 
 
-def write_wheel(folder: Path, name: str, version: str, module: str) -> Path:
+def write_wheel(folder: Path, name: str, version: str, module: str, *, requires: Sequence[str] = ()) -> Path:
     """A wheel of one module, written by hand as the wheel specification has it."""
     information = f"{name}-{version}.dist-info"
     files = {
         f"{name}.py": module,
-        f"{information}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{information}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        + "".join(f"Requires-Dist: {requirement}\n" for requirement in requires),
         f"{information}/WHEEL": "Wheel-Version: 1.0\nGenerator: by hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(

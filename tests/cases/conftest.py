@@ -7,7 +7,9 @@ import pytest
 import yaml
 
 from pytest_mlscope.components.framework import FrameworkFolder
-from pytest_mlscope.components.hardware import AlwaysPresent, HardwareTarget
+from pytest_mlscope.components.hardware import HardwareTarget
+from pytest_mlscope.components.hardware_targets import HardwareTargets
+from pytest_mlscope.components.recognition import AlwaysPresent
 from pytest_mlscope.components.registry import Registry
 from pytest_mlscope.manifest.load import load_manifest
 from pytest_mlscope.manifest.loaded import LoadedManifest
@@ -34,10 +36,12 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
         frameworks[name] = FrameworkFolder(folder / name)
     return Registry(
         frameworks=frameworks,
-        hardware_targets={
-            name: HardwareTarget(name=name, description=name, recognise=AlwaysPresent(rule="always"))
-            for name in targets
-        },
+        hardware_targets=HardwareTargets(
+            {
+                name: HardwareTarget(name=name, description=name, recognise=AlwaysPresent(rule="always"))
+                for name in targets
+            }
+        ),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
 import re
 import subprocess
 import sys
@@ -111,15 +112,16 @@ class TestEnv:
         old = pretend_environment(tmp_path)
         assert main(["env", "list"]) == 0
         table = rows(capsys)
-        assert table["framework"] == ["locked", "size", "status"]
-        assert table["installed"] == ["1.0", "-", f"current interpreter {pytest.__version__}"]
-        assert table["makeable"] == ["1.0", "-", "can be made"]
+        python = platform.python_version()
+        assert table["framework"] == ["version", "python", "size", "status"]
+        assert table["installed"] == [pytest.__version__, python, "-", "current interpreter"]
+        assert table["makeable"] == ["1.0", python, "-", "can be made"]
         assert table["lockless"][-1] == (
-            "cannot: lockless: toyframework is not installed here; its folder has no requirements.lock to make an "
+            "cannot: toyframework is not installed here; its folder has no requirements.lock to make an "
             "environment from; to enable: pip install 'toyframework'"
         )
         assert table["ancient"][-1].startswith("cannot: no Python <3.2 here; get one with: ")
-        assert table["old"] == ["0.9", "31 B", f"not used any more: {old.name}"]
+        assert table["old"] == ["0.9", "3.11", "31 B", f"not used any more: {old.name}"]
         assert "onnxruntime" in table, "the shipped ones are there too"
 
     def test_list_shows_the_others_where_one_is_malformed(

@@ -13,10 +13,12 @@ from pydantic import Field
 
 from pytest_mlscope.components.datasets.base import Column, Dataset, DataSource, InputDescription
 from pytest_mlscope.components.framework import FrameworkFolder
-from pytest_mlscope.components.hardware import AlwaysPresent, HardwareTarget
+from pytest_mlscope.components.hardware import HardwareTarget
+from pytest_mlscope.components.hardware_targets import HardwareTargets
 from pytest_mlscope.components.metrics.base import Metric, MetricState, MetricValue
 from pytest_mlscope.components.postprocessing.base import PostprocessingStep
 from pytest_mlscope.components.preprocessing.base import PreprocessingStep
+from pytest_mlscope.components.recognition import AlwaysPresent
 from pytest_mlscope.components.registry import Registry
 
 
@@ -134,10 +136,12 @@ def make_registry(folder: Path) -> Registry:
         frameworks[name] = FrameworkFolder(place)
     return Registry(
         frameworks=frameworks,
-        hardware_targets={
-            name: HardwareTarget(name=name, description=name, recognise=AlwaysPresent(rule="always"))
-            for name in ("cpu", "cuda")
-        },
+        hardware_targets=HardwareTargets(
+            {
+                name: HardwareTarget(name=name, description=name, recognise=AlwaysPresent(rule="always"))
+                for name in ("cpu", "cuda")
+            }
+        ),
         datasets={"table": Table},
         metrics={"top1": Top1, "topk": TopK},
         preprocessing_steps={"scale": Scale, "resize": Resize},

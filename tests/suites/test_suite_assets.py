@@ -16,6 +16,7 @@ import yaml
 
 from pytest_mlscope.components import shipped
 from pytest_mlscope.components.framework import FrameworkFolder
+from pytest_mlscope.components.hardware_targets import HardwareTargets
 from pytest_mlscope.components.registry import Registry
 from pytest_mlscope.manifest.load import load_manifest
 
@@ -32,9 +33,9 @@ def registry() -> Registry:
     folders = [FrameworkFolder(path.parent) for path in (REPOSITORY / "frameworks").glob("*/framework.yml")]
     return Registry(
         frameworks={folder.name: folder for folder in folders},
-        hardware_targets={
-            target.name: target for target in shipped.pytest_mlscope_register_hardware_targets(project=REPOSITORY)
-        },
+        hardware_targets=HardwareTargets(
+            {target.name: target for target in shipped.pytest_mlscope_register_hardware_targets(project=REPOSITORY)}
+        ),
         datasets={kind.name: kind for kind in shipped.pytest_mlscope_register_datasets()},
         metrics={kind.name: kind for kind in shipped.pytest_mlscope_register_metrics()},
         preprocessing_steps={kind.name: kind for kind in shipped.pytest_mlscope_register_preprocessing_steps()},

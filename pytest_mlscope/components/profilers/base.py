@@ -18,6 +18,8 @@ class MeasuredWindow:
     device: str
     """What the framework calls the device, such as ``CPUExecutionProvider``."""
     case_id: str
+    lineage: tuple[str, ...] = ()
+    """Names of the hardware targets that this one extends, nearest first, such as ``("cuda",)``."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ class NvmlProfiler(Profiler):
     """Samples the GPU every 50 ms: power, utilisation, memory in use and SM clock, of the whole device.
 
     The driver averages power and utilisation over up to a second of its own. A ``cuda`` case without nvidia-ml-py or
-    a driver has readings that say why they are not available; a case on other hardware has none.
+    a driver has readings that say why they are not available; a case on hardware that is no ``cuda`` has none.
     """
 
     name = "nvml"
@@ -32,7 +32,7 @@ class NvmlProfiler(Profiler):
         self._absent = dict.fromkeys(_QUANTITIES, "the window was too short to sample")
 
     def start(self, window: MeasuredWindow) -> None:
-        self._concerned = window.hardware == "cuda"
+        self._concerned = "cuda" in (window.hardware, *window.lineage)
         if not self._concerned:
             return
         try:
