@@ -39,16 +39,18 @@ class Pair:
 class OpenBlocks:
     """A ready model with inputs bound and warm, which times blocks on request.
 
+    :param slowdown: fraction by which each call is made to last longer; ``None`` leaves calls as they are.
     :raises HostError: when the framework fails.
     """
 
-    def __init__(self, ready: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, ready: ReadyModel, inputs: Mapping[str, NDArray[Any]], *, slowdown: float | None = None) -> None:
         self._ready = ready
         measurement = ready.case.manifest.content.measurement
         header = {
             "operation": "open_blocks",
             "batch_size": ready.case.batch_size,
             "warmup_budget": measurement.warmup_budget,
+            "slowdown": slowdown,
         }
         reply = ready.host.request(header, inputs, timeout=ready.remaining(), doing="warming up")
         self.tensors = {name: np.array(array) for name, array in ready.host.tensors(reply).items()}

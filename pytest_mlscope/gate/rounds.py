@@ -44,6 +44,8 @@ class Contest:
     baseline: Case
     candidate: Case
     rules: Rules
+    slowdowns: tuple[float | None, float | None] = (None, None)
+    """Injected into baseline and candidate, for audits."""
     pairs: list[Pair] = field(default_factory=list)
     seconds: float = 0.0
     """Spent so far, starting hosts included."""
@@ -77,8 +79,8 @@ class Contest:
             self.memory = decide(known, minimum_effect=MEMORY_EFFECT, floor=self.rules.floor, last=True)
 
 
-def _opened(ready: ReadyModel, *, check: bool) -> OpenBlocks:
-    blocks = OpenBlocks(ready, first_rows(ready, rows_in_a_sample(ready.case)))
+def _opened(ready: ReadyModel, *, slowdown: float | None, check: bool) -> OpenBlocks:
+    blocks = OpenBlocks(ready, first_rows(ready, rows_in_a_sample(ready.case)), slowdown=slowdown)
     if check:
         check_timed_path(ready, blocks.tensors)
     return blocks
@@ -89,7 +91,10 @@ def _pair(contest: Contest, agent: Agent, pools: Sequence[HostPool], coin: rando
     # Which side is started and warmed up first is chance too.
     first = coin.randrange(2)
     ready = {side: agent.ready(sides[side][0], pool=sides[side][1]) for side in (first, 1 - first)}
-    opened = {side: _opened(ready[side], check=not contest.pairs) for side in (first, 1 - first)}
+    opened = {
+        side: _opened(ready[side], slowdown=contest.slowdowns[side], check=not contest.pairs)
+        for side in (first, 1 - first)
+    }
     loads = (ready[0].load_seconds, ready[1].load_seconds)
     return measure_pair(opened[0], opened[1], load_seconds=loads, coin=coin)
 

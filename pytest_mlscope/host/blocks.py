@@ -1,6 +1,7 @@
 """Timed blocks of calls on request, so that two hosts can be timed in turns."""
 
-from typing import Any, Dict
+import time
+from typing import Any, Callable, Dict
 
 import numpy
 
@@ -11,13 +12,33 @@ from pytest_mlscope.host.predictor import LoadedModel, Tensors
 from pytest_mlscope.host.timing_window import BoundQueue
 
 
+def slowed(run: Callable[[], Any], fraction: float) -> Callable[[], None]:
+    """The same call, made to last longer by this fraction of what it lasted: a known regression, for audits.
+
+    Reading the clock costs a little by itself, so that what it is compared with is slowed by 0.
+    """
+    clock = time.perf_counter
+
+    def slow() -> None:
+        start = clock()
+        run()
+        now = clock()
+        until = now + (now - start) * fraction
+        while now < until:
+            now = clock()
+
+    return slow
+
+
 class TimedBlocks(object):
     """A model with inputs bound, warm, waiting to be told how many calls to time."""
 
     def __init__(self, model: LoadedModel, inputs: Tensors, request: Dict[str, Any]) -> None:
-        """:param request: ``batch_size`` and ``warmup_budget``, as for ``measure``."""
+        """:param request: ``batch_size`` and ``warmup_budget``, as for ``measure``; ``slowdown``, a fraction, or None."""
         self._queue = BoundQueue(model, inputs, request["batch_size"])
-        self.warmed = warm_up(self._queue.run, warmup_budget=request["warmup_budget"])
+        slowdown = request.get("slowdown")
+        self._run = self._queue.run if slowdown is None else slowed(self._queue.run, slowdown)
+        self.warmed = warm_up(self._run, warmup_budget=request["warmup_budget"])
 
     def opened(self, arena: Arena) -> Dict[str, Any]:
         """The reply to ``open_blocks``."""
@@ -32,5 +53,5 @@ class TimedBlocks(object):
 
     def block(self, calls: int, arena: Arena) -> Dict[str, Any]:
         """Time so many calls. The reply to ``block``."""
-        samples = numpy.asarray(time_block(self._queue.run, calls), dtype=numpy.int64)
+        samples = numpy.asarray(time_block(self._run, calls), dtype=numpy.int64)
         return {"tensors": arena.write({"samples_ns": samples}), "peak_memory": memory.peak_bytes()}

@@ -1,0 +1,172 @@
+"""The gate, audited: how often it is wrong on this machine, beside the rule it replaces."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pytest_mlscope.agent.agent import Agent
+from pytest_mlscope.agent.host_pool import HostPool
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.components.metrics.wilson import wilson_interval
+from pytest_mlscope.evaluation.first_rows import first_rows
+from pytest_mlscope.evaluation.latency import rows_in_a_sample
+from pytest_mlscope.gate.pairs import OpenBlocks
+from pytest_mlscope.gate.rounds import Contest, Rules, run_rounds
+from pytest_mlscope.gate.sequential import decide
+
+SEPARATE_RUNS_FAIL_AT = 0.05
+"""What two separate runs are failed at by the rule that the gate is held against."""
+SEPARATE_RUN_SECONDS = 0.5
+DETECTED_SHARE = 0.99
+_GRID = (0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.045, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)
+_RESAMPLED = 400
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One comparison whose truth is known."""
+
+    effect: float
+    """The slowdown injected into the candidate, as a fraction; 0 for A/A."""
+    outcome: str
+    ratio: float
+    seconds: float
+    log_ratios: tuple[float, ...]
+    separate_runs_ratio: float | None
+    """Candidate over baseline by two processes, each alone, one after the other."""
+
+
+@dataclass
+class Audit:
+    """Trials so far."""
+
+    rules: Rules
+    trials: list[Trial] = field(default_factory=list)
+
+    def of(self, effect: float) -> list[Trial]:
+        return [trial for trial in self.trials if trial.effect == effect]
+
+    def pairs(self) -> list[float]:
+        """Log ratios of all A/A pairs."""
+        return [ratio for trial in self.of(0.0) for ratio in trial.log_ratios]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share of trials with its Wilson 95 % interval."""
+
+    count: int
+    n: int
+
+    @property
+    def share(self) -> float:
+        return self.count / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return wilson_interval(self.count, self.n)
+
+
+def alarms(trials: Sequence[Trial]) -> Rate:
+    """How often the gate called a regression."""
+    return Rate(sum(trial.outcome == "regression" for trial in trials), len(trials))
+
+
+def separate_runs_alarms(trials: Sequence[Trial]) -> Rate:
+    """How often two separate runs compared at 5 % would have."""
+    ratios = [trial.separate_runs_ratio for trial in trials if trial.separate_runs_ratio is not None]
+    return Rate(sum(ratio > 1 + SEPARATE_RUNS_FAIL_AT for ratio in ratios), len(ratios))
+
+
+def _slowed_median(case: Case, agent: Agent, slowdown: float) -> float:
+    """Median of one window in a process alone, seconds."""
+    pool = HostPool()
+    try:
+        ready = agent.ready(case, pool=pool)
+        blocks = OpenBlocks(ready, first_rows(ready, rows_in_a_sample(case)), slowdown=slowdown)
+        return blocks.median_call(max(3, round(SEPARATE_RUN_SECONDS / blocks.call_seconds)))
+    finally:
+        pool.kill()
+
+
+def run_trial(case: Case, agent: Agent, *, rules: Rules, effect: float, seed: int, separate_runs: bool = True) -> Trial:
+    """Compare the case with itself, slowed by ``effect``.
+
+    :raises MlscopeError: when it fails.
+    """
+    ratio = None
+    if separate_runs:
+        baseline = _slowed_median(case, agent, 0.0)
+        ratio = _slowed_median(case, agent, effect) / baseline
+    contest = Contest(case, case, rules, slowdowns=(0.0, effect))
+    began = time.monotonic()
+    run_rounds([contest], agent, seed=seed)
+    seconds = time.monotonic() - began
+    if contest.failure is not None:
+        raise contest.failure
+    verdict = contest.latency
+    if verdict is None:
+        raise RuntimeError("the comparison ended without a verdict")
+    log_ratios = tuple(pair.log_ratio for pair in contest.pairs)
+    return Trial(effect, verdict.outcome, verdict.ratio, seconds, log_ratios, ratio)
+
+
+def run_audit(
+    case: Case,
+    agent: Agent,
+    *,
+    rules: Rules,
+    effects: Sequence[float],
+    trials: int,
+    progress: Callable[[Audit], None],
+    separate_runs: bool = True,
+) -> Audit:
+    """Run trials of every effect in turn, A/A included, so that all of them meet the same moods of the machine."""
+    audit = Audit(rules)
+    for number in range(trials):
+        for effect in effects:
+            seed = number * 1000 + round(effect * 1000)
+            audit.trials.append(
+                run_trial(case, agent, rules=rules, effect=effect, seed=seed, separate_runs=separate_runs)
+            )
+            progress(audit)
+    return audit
+
+
+def _detected_share(pairs: np.ndarray, effect: float, *, most: int, rules: Rules, random_: random.Random) -> float:
+    detected = 0
+    for _ in range(_RESAMPLED):
+        drawn: list[float] = []
+        while True:
+            drawn.append(pairs[random_.randrange(len(pairs))] + math.log1p(effect))
+            verdict = decide(drawn, minimum_effect=rules.minimum_effect, floor=rules.floor, last=len(drawn) >= most)
+            if verdict is not None:
+                detected += verdict.outcome == "regression"
+                break
+    return detected / _RESAMPLED
+
+
+def minimum_detectable_effect(audit: Audit, *, seed: int = 0) -> float | None:
+    """The smallest slowdown that the gate catches in 99 % of comparisons, by resampling the audit's A/A pairs.
+
+    Pairs are drawn with replacement, shifted by the slowdown, and decided as the gate would within its time.
+
+    :return: a fraction, of a grid from 0.5 % to 30 %; ``None`` when there are too few pairs, or 30 % is not enough.
+    """
+    pairs = np.asarray(audit.pairs())
+    same = audit.of(0.0)
+    if len(pairs) < 20:
+        return None
+    seconds_a_pair = sum(trial.seconds for trial in same) / len(pairs)
+    most = max(3, int(audit.rules.seconds / seconds_a_pair))
+    random_ = random.Random(seed)  # noqa: S311 - resampling, no secret
+    for effect in _GRID:
+        if _detected_share(pairs, effect, most=most, rules=audit.rules, random_=random_) >= DETECTED_SHARE:
+            return effect
+    return None

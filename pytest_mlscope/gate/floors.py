@@ -1,0 +1,87 @@
+"""The A/A floor of a machine and case: how far apart pairs of the same program have been seen there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pytest_mlscope.agent.cache import writable_folder
+from pytest_mlscope.agent.file_lock import file_lock
+from pytest_mlscope.agent.machine import machine_facts
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.gate.sequential import DEFAULT_FLOOR
+
+FEWEST_PAIRS = 40
+"""Fewer pairs do not say what one in twenty is."""
+LEAST = 0.01
+"""No floor is taken for lower: what was quiet during an audit need not stay so."""
+
+_FILE = "floors.json"
+
+
+def floor_of(log_ratios: Sequence[float]) -> float | None:
+    """The relative difference that 95 % of these A/A pairs stay within; ``None`` for fewer than 40."""
+    if len(log_ratios) < FEWEST_PAIRS:
+        return None
+    return max(LEAST, math.expm1(float(np.quantile(np.abs(log_ratios), 0.95, method="higher"))))
+
+
+def _key(case: Case) -> str:
+    """Machine and case. Another version of the framework or model is the same kind of program here."""
+    facts = machine_facts()
+    machine = [facts[name] for name in ("hostname", "cpu_identity", "usable_cores", "kernel")]
+    cell = [case.manifest.content.name, case.framework, case.hardware, case.precision, case.threads, case.batch_size]
+    return hashlib.sha256(json.dumps([machine, cell, case.scenario]).encode()).hexdigest()[:24]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        # A cache: what cannot be read is measured again by the next audit.
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def learned_floor(case: Case, *, home: Path) -> float | None:
+    """What an audit found here, as a relative difference; ``None`` when none was made."""
+    entry = _read(home / _FILE).get(_key(case))
+    floor = entry.get("floor") if isinstance(entry, dict) else None
+    return float(floor) if isinstance(floor, (int, float)) and 0 < floor < 10 else None
+
+
+def floor_for(case: Case, *, home: Path) -> float:
+    """The learned floor, else the default."""
+    learned = learned_floor(case, home=home)
+    return DEFAULT_FLOOR if learned is None else learned
+
+
+def keep_floor(case: Case, log_ratios: Sequence[float], *, home: Path) -> float | None:
+    """Store what an audit's A/A pairs say; returns the floor, or ``None`` when they are too few.
+
+    :raises MlscopeError: when the cache cannot be written to.
+    """
+    floor = floor_of(log_ratios)
+    if floor is None:
+        return None
+    writable_folder(home)
+    path = home / _FILE
+    with file_lock(home / f".{_FILE}.lock"):
+        content = _read(path)
+        content[_key(case)] = {
+            "floor": floor,
+            "pairs": len(log_ratios),
+            "model": case.manifest.content.name,
+            "case": case.id,
+        }
+        unfinished = path.with_name(f".{_FILE}.{os.getpid()}")
+        unfinished.write_text(json.dumps(content, indent=1), "utf-8")
+        unfinished.replace(path)
+    return floor
