@@ -21,6 +21,7 @@ from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.evaluation.evaluator import Evaluator
 from pytest_mlscope.evaluation.results import Evaluation
 from pytest_mlscope.manifest.load import load_manifest
+from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.schema import Kind
 from pytest_mlscope.settings import DEFAULT_TIMEOUT, Settings
 
@@ -34,6 +35,14 @@ def _plugin_manager(plugins: Sequence[object]) -> pytest.PytestPluginManager:
             raise TypeError(f"plugins: {plugin!r} has no pytest_mlscope_* hook; pass objects or modules with some")
         manager.register(plugin)
     return manager
+
+
+def load_alone(manifest: Path) -> LoadedManifest:
+    """A manifest, with what is shipped and the current folder's frameworks, and no plugins.
+
+    :raises ManifestError: when it is wrong.
+    """
+    return load_manifest(manifest, build_registry(_plugin_manager([]).hook, project=Path.cwd()))
 
 
 def _list_of(name: str, values: object, what: str) -> list[object]:

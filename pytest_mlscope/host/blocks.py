@@ -34,7 +34,7 @@ class TimedBlocks(object):
     """A model with inputs bound, warm, waiting to be told how many calls to time."""
 
     def __init__(self, model: LoadedModel, inputs: Tensors, request: Dict[str, Any]) -> None:
-        """:param request: ``batch_size`` and ``warmup_budget``, as for ``measure``; ``slowdown``, a fraction, or None."""
+        ":param request: ``batch_size`` and ``warmup_budget``, as for ``measure``; ``slowdown``: a fraction or None."
         self._queue = BoundQueue(model, inputs, request["batch_size"])
         slowdown = request.get("slowdown")
         self._run = self._queue.run if slowdown is None else slowed(self._queue.run, slowdown)

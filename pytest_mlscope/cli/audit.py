@@ -1,0 +1,200 @@
+"""``mlscope audit``: how often the gate is wrong on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
+from pytest_mlscope.errors import MlscopeError
+
+if TYPE_CHECKING:
+    from pytest_mlscope.cases.case import Case
+    from pytest_mlscope.gate.audit import Audit, Rate
+
+_DETAILS = """\
+Compares a case with itself, again and again: unchanged (A/A), which must raise no alarm, and slowed down by a wrapper
+around the real predictor, which must. Prints the share of alarms with its 95 % interval, the median time of a verdict,
+and the smallest slowdown caught in 99 % of comparisons; beside them, what two separate runs compared at 5 % would have
+said in the same minutes. What A/A pairs differed by becomes this machine's floor for the case, kept in the cache and
+used by `pytest --mlscope --mlscope-against`. Leave the machine alone meanwhile, or load it as CI would."""
+
+
+def _fraction(text: str) -> float:
+    try:
+        percent = float(text.rstrip("% "))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage") from None
+    if not 0 < percent <= 1000:
+        raise argparse.ArgumentTypeError(f"a slowdown is more than 0 and at most 1000 percent, not {text}")
+    return percent / 100
+
+
+def _fractions(text: str) -> list[float]:
+    return [_fraction(part) for part in text.split(",")]
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return number
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
+    return seconds
+
+
+def add_to(commands: Commands) -> None:
+    """Add ``audit``."""
+    parser = add_command(commands, "audit", "measure how often the gate is wrong on this machine", _audit, _DETAILS)
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="a *.mlscope.yml")
+    parser.add_argument(
+        "--case", metavar="ID", help="the case, by its id as in test names; by default the first one on onnxruntime"
+    )
+    parser.add_argument("--trials", type=_positive, default=40, metavar="N", help="trials of each effect (default: 40)")
+    parser.add_argument(
+        "--effects",
+        type=_fractions,
+        default=[0.02, 0.05, 0.10],
+        metavar="PERCENT[,PERCENT]",
+        help="slowdowns to inject (default: 2,5,10); A/A is always there",
+    )
+    parser.add_argument(
+        "--seconds", type=_seconds, default=20.0, metavar="S", help="time for a comparison (default: 20)"
+    )
+    parser.add_argument(
+        "--minimum-effect", type=_fraction, default=0.03, metavar="PERCENT", help="what matters (default: 3)"
+    )
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write every trial to this file, while they are made")
+    parser.add_argument("--provision", action="store_true", help="make a missing framework environment")
+    add_home(parser)
+
+
+def _choose(cases: list[Case], wanted: str | None, manifest: Path) -> Case:
+    if wanted is None:
+        return next((case for case in cases if case.framework == "onnxruntime"), cases[0])
+    for case in cases:
+        if case.id == wanted:
+            return case
+    there = ", ".join(case.id for case in cases[:8]) + (" …" if len(cases) > 8 else "")
+    raise MlscopeError(f"{manifest}: no case {wanted!r}; there: {there}")
+
+
+def _rate(rate: Rate) -> str:
+    low, high = rate.interval
+    return f"{rate.count}/{rate.n} = {rate.share:.1%} ({low:.1%}–{high:.1%})"
+
+
+def _table(audit: Audit) -> str:
+    from pytest_mlscope.cli.table import aligned
+    from pytest_mlscope.gate.audit import alarms, separate_runs_alarms
+
+    rows = []
+    for effect in sorted({trial.effect for trial in audit.trials}):
+        trials = audit.of(effect)
+        wanted = "no alarm" if effect == 0 else "alarm" if effect > audit.rules.minimum_effect else "either"
+        inconclusive = sum(trial.outcome == "inconclusive" for trial in trials)
+        rows.append(
+            [
+                "A/A" if effect == 0 else f"+{effect:.0%}",
+                wanted,
+                _rate(alarms(trials)),
+                str(inconclusive),
+                f"{statistics.median(trial.seconds for trial in trials):.1f}",
+                _rate(separate_runs_alarms(trials)),
+            ]
+        )
+    header = ["effect", "right is", "gate: alarms", "inconclusive", "median s", "two separate runs at 5 %: alarms"]
+    return aligned(header, rows)
+
+
+def _document(audit: Audit, case: Case) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from pytest_mlscope.agent.machine import machine_facts
+
+    return {
+        "model": case.manifest.content.name,
+        "case": case.id,
+        "rules": asdict(audit.rules),
+        "machine": machine_facts(),
+        "trials": [asdict(trial) for trial in audit.trials],
+    }
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from pytest_mlscope.agent.agent import Agent
+    from pytest_mlscope.agent.lease import exclusive_lease
+    from pytest_mlscope.cases.matrix import expand
+    from pytest_mlscope.evaluation.api import load_alone
+    from pytest_mlscope.gate.audit import minimum_detectable_effect, run_audit
+    from pytest_mlscope.gate.floors import floor_for, keep_floor
+    from pytest_mlscope.gate.rounds import Rules
+    from pytest_mlscope.settings import Settings
+
+    home = home_of(options)
+    case = _choose(expand(load_alone(options.manifest)), options.case, options.manifest)
+    agent = Agent(
+        Settings(home=home, provision=options.provision, command_line=tuple(sys.argv)),
+        progress=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    rules = Rules(minimum_effect=options.minimum_effect, seconds=options.seconds, floor=floor_for(case, home=home))
+
+    def made(audit: Audit) -> None:
+        trial = audit.trials[-1]
+        total = options.trials * (1 + len(options.effects))
+        print(
+            f"{len(audit.trials)}/{total}: +{trial.effect:.0%}: {trial.outcome}, ratio {trial.ratio:.4f}, "
+            f"{len(trial.log_ratios)} pairs, {trial.seconds:.1f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+        if options.json and (len(audit.trials) % 10 == 0 or len(audit.trials) == total):
+            _write(options.json, _document(audit, case))
+
+    if options.json:
+        _write(options.json, {})
+    try:
+        agent.prepare(case)
+        with exclusive_lease("machine"):
+            audit = run_audit(
+                case, agent, rules=rules, effects=[0.0, *options.effects], trials=options.trials, progress=made
+            )
+    finally:
+        agent.close()
+    print(f"{case.manifest.content.name} [{case.id}]")
+    print(_table(audit))
+    detectable = minimum_detectable_effect(audit)
+    print(
+        "smallest slowdown caught in 99 % of comparisons: "
+        + ("not known (too few pairs)" if detectable is None else f"{detectable:.1%}")
+    )
+    floor = keep_floor(case, audit.pairs(), home=home)
+    if floor is None:
+        print(f"A/A floor: not learned, {len(audit.pairs())} pairs are too few")
+    else:
+        print(f"A/A floor of this machine and case: {floor:.1%}, from {len(audit.pairs())} pairs; kept for the gate")
+    return 0
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        unfinished.write_text(json.dumps(document, indent=1), "utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        raise MlscopeError(f"{path}: cannot be written: {error.strerror}") from None
