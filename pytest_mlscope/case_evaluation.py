@@ -16,6 +16,7 @@ from pytest_mlscope.evaluation.evaluator import Evaluator
 from pytest_mlscope.evaluation.results import Accuracy, Evaluation, Latency, LayerProfile, Parity
 from pytest_mlscope.gate.check import Check
 from pytest_mlscope.gate.verdict import checks
+from pytest_mlscope.manifest.versions import specifiers
 
 if TYPE_CHECKING:
     from pytest_mlscope.manifest.schema import Kind
@@ -95,7 +96,7 @@ class CaseEvaluation:
             return
         agent = self._evaluator.agent
         version = self._guarded(lambda: agent.environment(self.case).version or agent.ready(self.case).host.version)
-        if expected.version is None or SpecifierSet(expected.version).contains(version, prereleases=True):
+        if expected.version is None or SpecifierSet(specifiers(expected.version)).contains(version, prereleases=True):
             self._item.add_marker(pytest.mark.xfail(reason=expected.reason, strict=expected.strict))
 
     def check(self, kind: Kind) -> None:

@@ -17,6 +17,17 @@ def _names(text: str) -> list[str]:
     return names
 
 
+def _frameworks(text: str) -> list[str]:
+    """``onnxruntime>=1.20,<1.25,openvino`` is two: what begins with an operator belongs to what stands before it."""
+    names: list[str] = []
+    for name in _names(text):
+        if names and name[0] in "<>=!~":
+            names[-1] += f",{name}"
+        else:
+            names.append(name)
+    return ["".join(name.split()) for name in names]
+
+
 def _precisions(text: str) -> list[str]:
     names = _names(text)
     for name in names:
@@ -58,9 +69,9 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--mlscope-framework",
         action="extend",
-        type=_names,
-        metavar="NAME[,NAME]",
-        help="Only cases of these frameworks.",
+        type=_frameworks,
+        metavar="NAME[==VERSION][,NAME]",
+        help="Only cases of these frameworks, or of one version of several that a manifest names.",
     )
     group.addoption(
         "--mlscope-hardware",
@@ -130,8 +141,9 @@ MARKERS = (
     "accuracy: items that hold a model's metrics on a dataset against bounds.",
     "parity: items that hold a model's outputs against the reference framework's.",
     "latency: items that time a model.",
-    "framework(name): the framework of the case; select with -m 'framework(name=\"onnxruntime\")'.",
+    "framework(name, version): the framework of the case, and the version where the manifest names one; select with "
+    "-m 'framework(name=\"onnxruntime\")'.",
     "hardware(name): the hardware target of the case; select with -m 'hardware(name=\"cpu\")'.",
-    "mlscope_cases(manifest, *, framework, hardware, precision, batch_size, threads, scenario, preprocessing): "
-    "parametrize a test over the cases of a model manifest (use pytest_mlscope.mlscope_cases).",
+    "mlscope_cases(manifest, *, framework, version, hardware, precision, batch_size, threads, scenario, "
+    "preprocessing): parametrize a test over the cases of a model manifest (use pytest_mlscope.mlscope_cases).",
 )

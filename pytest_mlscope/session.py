@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import sys
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from pytest_mlscope.components import shipped
 from pytest_mlscope.controller import RECORD_ATTRIBUTE, WORKER_MISTAKE, Controller
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.evaluation.evaluator import Evaluator
+from pytest_mlscope.gate.self_test import self_test
 from pytest_mlscope.items.module import SUFFIX, ManifestModule
 from pytest_mlscope.items.run_state import RUN_STATE, RunState, run_state
 from pytest_mlscope.reports.junit import junit_properties
@@ -54,7 +56,9 @@ def _evaluator(config: pytest.Config) -> Evaluator:
             layers=config.getoption("mlscope_layers"),
             command_line=("pytest", *map(str, config.invocation_params.args)),
         )
-        config.stash[EVALUATOR] = Evaluator(settings, progress=lambda line: _progress(config, line))
+        progress = partial(_progress, config)
+        verify = partial(self_test, project=config.rootpath, home=settings.home, progress=progress)
+        config.stash[EVALUATOR] = Evaluator(settings, progress=progress, verify=verify)
     return config.stash[EVALUATOR]
 
 

@@ -24,6 +24,7 @@ from pytest_mlscope.agent.load_request import load_request
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import CannotRun
+from pytest_mlscope.manifest.versions import specifiers
 from pytest_mlscope.settings import Settings
 
 
@@ -52,10 +53,15 @@ def _check_device(case: Case, device: str, host: HostProcess) -> None:
         raise CannotRun(f"{case.hardware}: {host.name} {host.version} here has no {device}; it has: {offered}")
 
 
+def _constraint(case: Case) -> str | None:
+    """The PEP 440 specifiers of the case's version; ``None`` where any will do."""
+    return specifiers(case.version) or None if case.version is not None else None
+
+
 def _check_version(case: Case, version: str) -> None:
     """Of a framework that is no distribution, only its predictor knows the version."""
     folder = case.manifest.registry.frameworks[case.framework]
-    constraint = case.manifest.content.frameworks[case.framework].version
+    constraint = _constraint(case)
     for wanted, whose in ((folder.description.version, "framework.yml"), (constraint, "the manifest")):
         if wanted is None or wanted == "*":
             continue
@@ -70,8 +76,19 @@ def _check_version(case: Case, version: str) -> None:
 class Agent:
     """Owns the warm hosts of this process."""
 
-    def __init__(self, settings: Settings, *, progress: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        progress: Callable[[str], None],
+        verify: Callable[[Environment], str] = verify_environment,
+    ) -> None:
+        """
+        :param progress: called with one line at a time.
+        :param verify: as of :func:`~pytest_mlscope.agent.environment_creation.create_environment`.
+        """
         self.settings = settings
+        self._verify = verify
         self._progress = progress
         self._pool = HostPool()
         self._loaded: WeakKeyDictionary[HostProcess, tuple[str, dict[str, Any]]] = WeakKeyDictionary()
@@ -84,7 +101,7 @@ class Agent:
         :raises EnvironmentCreationError: when making it failed.
         """
         folder = case.manifest.registry.frameworks[case.framework]
-        constraint = case.manifest.content.frameworks[case.framework].version
+        constraint = _constraint(case)
         key = (str(folder.path), constraint)
         known = self._environments.get(key)
         if known is not None and known.python.exists():
@@ -97,7 +114,7 @@ class Agent:
             if not self.settings.provision or not (missing.command or "").startswith("mlscope env create"):
                 raise
             create_environment(
-                folder, constraint=constraint, home=home, progress=self._progress, verify=verify_environment
+                folder, constraint=constraint, home=home, progress=self._progress, verify=self._verify
             )
             environment = find_environment(folder, constraint=constraint, home=home)
         self._environments[key] = environment
@@ -106,7 +123,7 @@ class Agent:
     def _artifacts(self, case: Case) -> dict[str, Artifact]:
         return {
             role: materialise(file, base=case.manifest.folder, home=self.settings.home, progress=self._progress)
-            for role, file in case.manifest.content.frameworks[case.framework].files.items()
+            for role, file in case.manifest.content.frameworks[case.framework].files_at(case.precision).items()
         }
 
     def prepare(self, case: Case) -> None:
@@ -136,6 +153,7 @@ class Agent:
         host = pool.get(environment, threads=threads, device=device, timeout=timeout)
         if not environment.version:
             _check_version(case, host.version)
+        _check_device(case, device, host)
         files = {role: artifact.path for role, artifact in artifacts.items()}
         dynamic_batch = environment.framework.description.dynamic_batch
         request = load_request(case, files, device=device, dynamic_batch=dynamic_batch)

@@ -74,7 +74,7 @@ class EnvironmentMaking:
             version, python, packages = self._check()
             if self.verify:
                 stated = self.verify(environment.as_environment(self.recipe, version))
-                self._progress(f"{folder.name} {stated} loads")
+                self._progress(f"{folder.name} {stated} works")
                 version = version or stated
             _write_marker(environment, self._record(version, python, packages, installer))
         except BaseException:

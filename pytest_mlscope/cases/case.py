@@ -1,4 +1,4 @@
-"""A case: one cell of model × framework × hardware × precision × threads × batch size × scenario."""
+"""A case: one cell of model × framework × version × hardware × precision × threads × batch size × scenario."""
 
 from __future__ import annotations
 
@@ -24,5 +24,7 @@ class Case:
     batch_size: int = 1
     scenario: str = "single_stream"
     preprocessing: str = STATED
+    version: str | None = None
+    """Of the framework, as the manifest states it; ``None`` where it states none."""
     id: str = field(default="", compare=False)
     manifest: LoadedManifest = field(compare=False, repr=False, kw_only=True)

@@ -9,7 +9,7 @@ from operator import attrgetter
 from pytest_mlscope.cases.case import STATED, Case
 from pytest_mlscope.cases.matrix import case_id, varying
 from pytest_mlscope.manifest.dimensions import NAMES
-from pytest_mlscope.manifest.kinds import kinds_made
+from pytest_mlscope.manifest.kinds import kinds_made, parity_reference
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.schema import Kind
 
@@ -28,8 +28,7 @@ def kinds_of(manifest: LoadedManifest) -> tuple[Kind, ...]:
 
 def is_parity_reference(case: Case) -> bool:
     """Whether a case is itself what others are held against."""
-    parity = case.manifest.content.expect.parity
-    return parity is not None and (case.framework, case.hardware, case.precision) == (parity.reference, "cpu", "fp32")
+    return (case.framework, case.version, case.hardware, case.precision) == parity_reference(case.manifest.content)
 
 
 def cases_of_kind(manifest: LoadedManifest, cases: Sequence[Case], kind: Kind) -> list[Case]:

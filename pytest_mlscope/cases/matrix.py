@@ -9,12 +9,14 @@ from typing import Any
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.manifest.dimensions import (
     NAMES,
+    OUTER,
     Dimensions,
     dimensions_of,
     excluded_cells,
     included_cell,
 )
 from pytest_mlscope.manifest.loaded import LoadedManifest
+from pytest_mlscope.manifest.offers import offers
 from pytest_mlscope.manifest.schema import Manifest
 
 
@@ -26,68 +28,100 @@ def component(dimension: str, value: object) -> str:
 
 
 def varying(content: Manifest) -> frozenset[str]:
-    """The dimensions with several values over the whole matrix, ``include`` considered, and the framework."""
+    """The dimensions with several values over the whole matrix, ``include`` considered, and the framework.
+
+    The version is among them where any framework has several; only ids of such a framework show it.
+    """
     dimensions = dimensions_of(content)
     included = [included_cell(entry, dimensions) for entry in content.matrix.include]
-    several = (
+    several = [
         name
         for index, name in enumerate(NAMES)
-        if len({*dimensions.values[index], *(cell[index] for cell in included)}) > 1
-    )
-    return frozenset(("framework", *several))
+        if name != "version" and len({*dimensions.values[index], *(cell[index] for cell in included)}) > 1
+    ]
+    versions = ["version"] if len(dimensions.frameworks) > len(content.frameworks) else []
+    return frozenset(("framework", *versions, *several))
 
 
 def case_id(case: Case, shown: Collection[str]) -> str:
     """The id of a case when only some dimensions are shown."""
+    entry = case.manifest.content.frameworks[case.framework]
+    # A conftest may have given a case another version than the framework's only one.
+    if case.version is None or entry.versions == (case.version,):
+        shown = [name for name in shown if name != "version"]
     return "-".join(component(name, getattr(case, name)) for name in NAMES if name in shown)
 
 
-_OUTER = NAMES.index("threads")
-"""Dimensions before this one are gone through in the outer loop of :func:`expand`."""
-
-
 def _written(content: Manifest, dimensions: Dimensions) -> list[dict[Any, str]]:
-    """For each dimension, how its values stand in an id, with the dash before them."""
+    """For each dimension, the version being the framework's, how its values stand in an id, with the dash before."""
     shown = varying(content)
-    written: list[dict[Any, str]] = []
-    for index, name in enumerate(NAMES):
+    several = {name for name, entry in content.frameworks.items() if len(entry.versions) > 1}
+    written: list[dict[Any, str]] = [
+        {
+            (name, version): f"{name}-{component('version', version)}" if name in several else name
+            for name, version in dimensions.frameworks
+        }
+    ]
+    for index, name in enumerate(NAMES[2:], 2):
         values = [*dimensions.values[index], *(getattr(entry, name) for entry in content.matrix.include)]
-        dash = "" if name == "framework" else "-"
-        written.append({value: f"{dash}{component(name, value)}" if name in shown else "" for value in values})
+        written.append({value: f"-{component(name, value)}" if name in shown else "" for value in values})
     return written
 
 
 def expand(manifest: LoadedManifest) -> list[Case]:
     """All cases of a manifest: the product of its dimensions, less ``exclude``, plus ``include``.
 
-    Cases of one framework stand together, so that its host stays warm. An id depends on the manifest alone.
+    A framework has cases with the hardware and precisions that it offers. Cases of one framework and version stand
+    together, so that its host stays warm. An id depends on the manifest alone.
     """
     content = manifest.content
     dimensions = dimensions_of(content)
     written = _written(content, dimensions)
-    excluded_outer = excluded_cells(content, before=_OUTER)
-    excluded_inner = excluded_cells(content, among=_OUTER)
+    excluded_outer = excluded_cells(content, before=OUTER)
+    excluded_inner = excluded_cells(content, among=OUTER)
     # Ids are put together from halves, which makes the inner loop twice as fast.
     inner = [
-        (*values, "".join(map(dict.__getitem__, written[_OUTER:], values)))
-        for values in itertools.product(*dimensions.values[_OUTER:])
+        (*values, "".join(map(dict.__getitem__, written[OUTER - 1 :], values)))
+        for values in itertools.product(*dimensions.values[OUTER:])
     ]
     cases: list[Case] = []
-    for outer in itertools.product(*dimensions.values[:_OUTER]):
-        framework, hardware, precision, variant = outer
-        if outer in excluded_outer:
+    for outer in dimensions.cells(before=OUTER):
+        framework, version, hardware, precision, variant = outer
+        if outer in excluded_outer or not offers(manifest.registry, framework, hardware, precision):
             continue
-        start = "".join(map(dict.__getitem__, written, outer))
+        start = "".join(map(dict.__getitem__, written, ((framework, version), *outer[2:])))
         here = [end for end in inner if (*outer, *end) not in excluded_inner] if excluded_inner else inner
         cases += [
-            Case(framework, hardware, precision, threads, batch_size, scenario, variant, start + end, manifest=manifest)
+            Case(
+                framework,
+                hardware,
+                precision,
+                threads,
+                batch_size,
+                scenario,
+                variant,
+                version,
+                start + end,
+                manifest=manifest,
+            )
             for threads, batch_size, scenario, end in here
         ]
     for entry in content.matrix.include:
         cell = included_cell(entry, dimensions)
-        framework, hardware, precision, variant, threads, batch_size, scenario = cell
-        name = "".join(map(dict.__getitem__, written, cell))
+        framework, version, hardware, precision, variant, threads, batch_size, scenario = cell
+        name = "".join(map(dict.__getitem__, written, ((framework, version), *cell[2:])))
         cases.append(
-            Case(framework, hardware, precision, threads, batch_size, scenario, variant, name, manifest=manifest)
+            Case(
+                framework,
+                hardware,
+                precision,
+                threads,
+                batch_size,
+                scenario,
+                variant,
+                version,
+                name,
+                manifest=manifest,
+            )
         )
     return cases

@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_mlscope.cases.case import Case
+from pytest_mlscope.manifest.versions import requirement
+
+
+def names_of_framework(case: Case) -> tuple[str, str]:
+    """What the command line may call a case's framework: by its name, or name and version."""
+    return (case.framework, requirement(case.framework, case.version))
 
 
 @dataclass(frozen=True)
@@ -12,6 +18,7 @@ class Selection:
     """Values to keep, by dimension; an empty set keeps all."""
 
     frameworks: frozenset[str] = frozenset()
+    """Names, for all versions of a framework, or :func:`requirement` of one version."""
     hardware: frozenset[str] = frozenset()
     precisions: frozenset[str] = frozenset()
     batch_sizes: frozenset[int] = frozenset()
@@ -19,7 +26,7 @@ class Selection:
     def matches(self, case: Case) -> bool:
         """Whether a case agrees with every dimension that is restricted."""
         return (
-            (not self.frameworks or case.framework in self.frameworks)
+            (not self.frameworks or not self.frameworks.isdisjoint(names_of_framework(case)))
             and (not self.hardware or case.hardware in self.hardware)
             and (not self.precisions or case.precision in self.precisions)
             and (not self.batch_sizes or case.batch_size in self.batch_sizes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,18 +60,23 @@ def add_to(commands: Commands) -> None:
 
 def _create(options: argparse.Namespace) -> int:
     from pytest_mlscope.agent.environment_creation import create_environment
-    from pytest_mlscope.agent.environment_verification import verify_environment
     from pytest_mlscope.cli.framework_choice import choose_frameworks
+    from pytest_mlscope.gate.self_test import self_test
+
+    def progress(line: str) -> None:
+        print(line, flush=True)
 
     failed = False
+    home = home_of(options)
+    verify = partial(self_test, project=Path.cwd(), home=home, progress=progress)
     for folder, constraint in choose_frameworks(options.names, Path.cwd()):
         try:
             create_environment(
                 folder,
                 constraint=constraint,
-                home=home_of(options),
-                progress=lambda line: print(line, flush=True),
-                verify=verify_environment,
+                home=home,
+                progress=progress,
+                verify=verify,
                 force=options.force,
                 installer=options.installer,
             )

@@ -98,6 +98,7 @@ def evaluate(
     manifest: str | Path,
     *,
     framework: str | None = None,
+    version: str | None = None,
     hardware: str | None = None,
     precision: str | None = None,
     threads: Threads | None = None,
@@ -140,6 +141,7 @@ def evaluate(
     chosen: Sequence[object] = kinds_of(loaded) if asked is None else asked
     wanted: dict[str, object] = {
         "framework": framework,
+        "version": version,
         "hardware": hardware,
         "precision": precision,
         "threads": threads,
@@ -148,7 +150,9 @@ def evaluate(
         "preprocessing": preprocessing,
     }
     cases = expand(loaded)
-    first = cases[0]
+    first = next((case for case in cases if case.framework == framework), cases[0])
+    if version is None and len({case.framework for case in cases if framework in (None, case.framework)}) == 1:
+        wanted["version"] = first.version
     for name in ("hardware", "precision", "threads", "batch_size", "scenario", "preprocessing"):
         if wanted[name] is None:
             wanted[name] = getattr(first, name)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_mlscope.agent.agent import Agent
+from pytest_mlscope.agent.environment import Environment
+from pytest_mlscope.agent.environment_verification import verify_environment
 from pytest_mlscope.agent.lease import exclusive_lease, leases_folder, shared_lease
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
@@ -31,10 +33,17 @@ KEPT_RESULTS = 64
 class Evaluator:
     """One a process. Its hosts stay warm from case to case, and a case that several tests look at is evaluated once."""
 
-    def __init__(self, settings: Settings, *, progress: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        progress: Callable[[str], None],
+        verify: Callable[[Environment], str] = verify_environment,
+    ) -> None:
+        """Parameters as of :class:`Agent`."""
         self.settings = settings
         self._progress = progress
-        self.agent = Agent(settings, progress=progress)
+        self.agent = Agent(settings, progress=progress, verify=verify)
         self._references = ReferenceOutputs(self.agent.ready)
         self._results: OrderedDict[tuple[object, ...], Any] = OrderedDict()
 

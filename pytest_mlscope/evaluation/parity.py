@@ -12,6 +12,8 @@ from pytest_mlscope.errors import CannotRun, HostError, MlscopeError
 from pytest_mlscope.evaluation.comparison import DEFAULT_TOLERANCE, OutputComparison
 from pytest_mlscope.evaluation.raw_outputs import RawOutputs, predict_raw
 from pytest_mlscope.evaluation.results import Parity
+from pytest_mlscope.manifest.kinds import parity_reference
+from pytest_mlscope.manifest.versions import requirement
 
 
 def reference_case(case: Case) -> Case:
@@ -19,11 +21,17 @@ def reference_case(case: Case) -> Case:
 
     :raises MlscopeError: when the manifest names no reference.
     """
-    parity = case.manifest.content.expect.parity
-    if parity is None:
+    reference = parity_reference(case.manifest.content)
+    if reference is None:
         raise MlscopeError(f"{case.manifest.path}: has no expect.parity, which names the reference framework")
+    framework, version, hardware, precision = reference
     return replace(
-        case, framework=parity.reference, hardware="cpu", precision="fp32", id=f"{parity.reference} reference"
+        case,
+        framework=framework,
+        version=version,
+        hardware=hardware,
+        precision=precision,
+        id=f"{requirement(framework, version)} reference",
     )
 
 
@@ -52,9 +60,8 @@ class ReferenceOutputs:
                 outputs.append(chunk)
         except CannotRun as error:
             outputs.close()
-            raise CannotRun(
-                f"the parity reference {reference.framework} cannot run: {error.reason}", command=error.command
-            ) from None
+            name = requirement(reference.framework, reference.version)
+            raise CannotRun(f"the parity reference {name} cannot run: {error.reason}", command=error.command) from None
         except MlscopeError as error:
             outputs.close()
             output = error.output if isinstance(error, HostError) else ""

@@ -13,6 +13,7 @@ from pytest_mlscope.components.registry import Registry, build_registry
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.manifest.load import load_manifest
 from pytest_mlscope.manifest.loaded import LoadedManifest
+from pytest_mlscope.manifest.versions import is_valid
 
 if TYPE_CHECKING:
     import pytest
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 def _check_modified(cases: Sequence[object], manifest: LoadedManifest, where: str) -> None:
     frameworks = manifest.content.frameworks
+    stated = {version for entry in frameworks.values() for version in entry.versions}
     for case in cases:
         if not isinstance(case, Case):
             raise MlscopeError(f"{where} left {case!r} in the list; expected Cases")
@@ -30,6 +32,9 @@ def _check_modified(cases: Sequence[object], manifest: LoadedManifest, where: st
                 f"{where} left a case of framework {case.framework!r}, which the manifest does not have; "
                 f"it has: {', '.join(frameworks)}"
             )
+        version = case.version
+        if version is not None and not (isinstance(version, str) and (version in stated or is_valid(version))):
+            raise MlscopeError(f"{where} left a case of version {case.version!r}; expected PEP 440 specifiers or None")
 
 
 class Manifests:

@@ -16,6 +16,7 @@ def mlscope_cases(
     manifest: str | Path,
     *,
     framework: str | Sequence[str] | None = None,
+    version: str | Sequence[str] | None = None,
     hardware: str | Sequence[str] | None = None,
     precision: str | Sequence[str] | None = None,
     threads: Threads | Sequence[Threads] | None = None,
@@ -35,6 +36,7 @@ def mlscope_cases(
         )
     selected: dict[str, Any] = {
         "framework": framework,
+        "version": version,
         "hardware": hardware,
         "precision": precision,
         "threads": threads,

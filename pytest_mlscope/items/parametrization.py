@@ -10,6 +10,7 @@ import pytest
 
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.manifest.dimensions import NAMES
 
 if TYPE_CHECKING:
     from _pytest.mark.structures import ParameterSet
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 
 def case_parameters(cases: Sequence[Case]) -> list[ParameterSet]:
     """One parameter a case, marked with its framework and hardware target; marks are shared, for there may be many."""
-    marks: dict[tuple[str, str], tuple[pytest.MarkDecorator, ...]] = {}
+    marks: dict[tuple[str, str | None, str], tuple[pytest.MarkDecorator, ...]] = {}
     parameters = []
     for case in cases:
-        key = (case.framework, case.hardware)
+        key = (case.framework, case.version, case.hardware)
         if key not in marks:
-            marks[key] = (pytest.mark.framework(name=case.framework), pytest.mark.hardware(name=case.hardware))
+            version = {} if case.version is None else {"version": case.version}
+            framework = pytest.mark.framework(name=case.framework, **version)
+            marks[key] = (framework, pytest.mark.hardware(name=case.hardware))
         parameters.append(pytest.param(case, id=case.id, marks=marks[key]))
     return parameters
 
@@ -47,9 +50,8 @@ def parametrize_marked(metafunc: pytest.Metafunc) -> None:
         raise pytest.Collector.CollectError(f"{where}: stands twice on the test; write one test for each manifest")
     state = run_state(metafunc.config)
     path = metafunc.definition.path.parent / mark.args[0]
-    allowed = ("framework", "hardware", "precision", "threads", "batch_size", "scenario", "preprocessing")
-    if unknown := sorted(set(mark.kwargs) - set(allowed)):
-        raise pytest.Collector.CollectError(f"{where}: unknown {unknown[0]!r}; allowed: {', '.join(allowed)}")
+    if unknown := sorted(set(mark.kwargs) - set(NAMES)):
+        raise pytest.Collector.CollectError(f"{where}: unknown {unknown[0]!r}; allowed: {', '.join(NAMES)}")
     try:
         _, cases = state.manifests.load(metafunc.definition.session, path)
     except MlscopeError as error:

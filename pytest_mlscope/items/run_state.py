@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.selection import Selection
+from pytest_mlscope.cases.selection import Selection, names_of_framework
 from pytest_mlscope.items.loading import Manifests
 
 RUN_STATE = pytest.StashKey["RunState"]()
@@ -41,7 +41,10 @@ class RunState:
         if not self._restricted:
             return cases
         for dimension, seen in self._seen.items():
-            seen.update(getattr(case, dimension) for case in cases)
+            if dimension == "framework":
+                seen.update(name for case in cases for name in names_of_framework(case))
+            else:
+                seen.update(getattr(case, dimension) for case in cases)
         return [case for case in cases if self._selection.matches(case)]
 
     def selection_mistake(self) -> str | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 
 from pytest_mlscope.components.framework import FrameworkDescription
 from pytest_mlscope.errors import FrameworkError
-from pytest_mlscope.manifest.check_hardware import usable_target
+from pytest_mlscope.manifest.dimensions import devices_in_use
 from pytest_mlscope.manifest.findings import Findings
+from pytest_mlscope.manifest.offers import offers
 from pytest_mlscope.manifest.schema import FrameworkEntry, Input, ModelFile
+from pytest_mlscope.manifest.versions import can_hold_together, is_valid, specifiers
 from pytest_mlscope.yaml_document.diagnostics import dotted, listed, quoted, unknown
 from pytest_mlscope.yaml_document.source import Path
 
@@ -29,21 +31,64 @@ def describe(findings: Findings, framework: str) -> FrameworkDescription | None:
 
 def supports(findings: Findings, framework: str, hardware: str, precision: str) -> bool:
     """Whether a framework could run this precision on this hardware somewhere; true where that is not known."""
-    description, target = describe(findings, framework), usable_target(findings, hardware)
-    if description is None or target is None:
-        return True
-    return target.device_of(description) is not None and precision in target.precisions_of(description)
+    return offers(findings.registry, framework, hardware, precision)
 
 
-def _check_specifier(findings: Findings, path: Path, version: str | None) -> None:
-    if version is None or version == "*":
+def _check_version(findings: Findings, path: Path, version: str | None, *, takes: str = "*", whose: str = "") -> None:
+    """Say what is wrong with one constraint.
+
+    :param takes: the versions that ``framework.yml`` of
+    :param whose: takes.
+    """
+    if version is None:
         return
-    try:
-        SpecifierSet(version)
-    except InvalidSpecifier:
-        allowed = "PEP 440 specifiers, such as >=1.17,<2"
-        hint = f" (did you mean '=={version}'?)" if re.fullmatch(r"\d+(\.\d+)*", version) else ""
-        findings.about(path, f"is {quoted(version)}; allowed: {allowed}{hint}")
+    if not is_valid(version):
+        allowed = 'a release, such as "1.20", or PEP 440 specifiers, such as >=1.17,<2'
+        findings.about(path, f"is {quoted(version)}; allowed: {allowed}")
+    elif not can_hold_together(version):
+        findings.about(path, f"is {quoted(version)}, which no version satisfies")
+    elif not can_hold_together(version, takes):
+        findings.about(path, f"is {quoted(version)}; framework.yml of {whose} takes {takes!r}")
+
+
+def _check_versions(findings: Findings, path: Path, name: str, entry: FrameworkEntry) -> None:
+    description = describe(findings, name)
+    takes = description.version if description is not None else "*"
+    here = (*path, "version")
+    if not isinstance(entry.version, list):
+        _check_version(findings, here, entry.version, takes=takes, whose=name)
+        return
+    seen: list[str] = []
+    for index, version in enumerate(entry.version):
+        _check_version(findings, (*here, index), version, takes=takes, whose=name)
+        if is_valid(version) and SpecifierSet(specifiers(version)) in [SpecifierSet(specifiers(v)) for v in seen]:
+            findings.at((*here, index), f"duplicate version {version!r}; allowed: each once")
+        elif is_valid(version):
+            seen.append(version)
+        # A release of one number can stand in an id where the end of another framework's name does.
+        if f"{name}-{version}" in findings.content.frameworks and len(entry.version) > 1:
+            findings.about((*here, index), f"is {quoted(version)}, and there is a framework {name}-{version}")
+
+
+def _check_precision_files(
+    findings: Findings, path: Path, entry: FrameworkEntry, description: FrameworkDescription
+) -> None:
+    known = [*description.files, *description.optional_files]
+    framework = str(path[-1])
+    for precision, files in entry.precision_files.items():
+        here = (*path, "precision_files", precision)
+        for role in files:
+            findings.one_of((*here, role), f"file role of {framework}", role, known, key=True)
+        if not findings.is_whole("matrix"):
+            continue
+        combinations = [c for c in devices_in_use(findings.content) if c[0] == framework and c[3] == precision]
+        if not combinations:
+            findings.at_key(here, f"the files for {precision} are never used, since matrix.precision leaves it out")
+        elif not any(supports(findings, framework, hardware, precision) for _, _, hardware, _ in combinations):
+            targets = listed(dict.fromkeys(hardware for _, _, hardware, _ in combinations))
+            findings.at_key(
+                here, f"the files for {precision} are never used: {framework} does not offer it on {targets}"
+            )
 
 
 def local_path_mistake(path: str) -> str | None:
@@ -126,6 +171,7 @@ def _check_entry(findings: Findings, path: Path, entry: FrameworkEntry, descript
     for role in entry.files:
         known = [*roles, *description.optional_files]
         findings.one_of((*path, "files", role), f"file role of {path[-1]}", role, known, key=True)
+    _check_precision_files(findings, path, entry, description)
     for option in entry.options:
         findings.one_of(
             (*path, "options", option), f"option of {path[-1]}", option, list(description.options), key=True
@@ -155,12 +201,15 @@ def check_frameworks(findings: Findings) -> None:
             except FrameworkError as error:
                 for line in str(error).splitlines():
                     findings.at_key(path, f"framework {name!r} cannot be used: {line}")
-        _check_specifier(findings, (*path, "version"), entry.version)
+        _check_versions(findings, path, name, entry)
         if entry.xfail is not None:
-            _check_specifier(findings, (*path, "xfail", "version"), entry.xfail.version)
+            _check_version(findings, (*path, "xfail", "version"), entry.xfail.version)
             findings.distinct((*path, "xfail", "kinds"), "kind", entry.xfail.kinds)
         for role, file in entry.files.items():
             _check_file(findings, (*path, "files", role), file)
+        for precision, files in entry.precision_files.items():
+            for role, file in files.items():
+                _check_file(findings, (*path, "precision_files", precision, role), file)
         _check_names(findings, (*path, "input_names"), entry.input_names, list(inputs), "input")
         _check_names(findings, (*path, "output_names"), entry.output_names, outputs, "output")
         _check_layouts(findings, (*path, "input_layouts"), entry.input_layouts, inputs)

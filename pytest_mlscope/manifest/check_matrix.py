@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 from pytest_mlscope.manifest.check_frameworks import describe, supports
@@ -25,6 +24,7 @@ MAX_BATCH = 2**20
 MAX_THREADS = 4096
 _PLURALS = {
     "framework": "the manifest's frameworks",
+    "version": "the manifest's framework versions",
     "hardware": "the matrix's hardware",
     "precision": "the matrix's precisions",
     "preprocessing": "the pre-processing variants",
@@ -70,6 +70,8 @@ def _referable(findings: Findings, name: str, values: list[Any]) -> list[Any] | 
     """What a selector may name in a dimension; ``None`` when that is not known."""
     if name == "framework":
         return findings.frameworks
+    if name == "version":
+        return values if findings.is_whole("frameworks") else None
     if name == "preprocessing":
         return values if findings.has_all_entries("preprocessing_variants") else None
     if not (findings.has_all_entries("matrix", name) and findings.has_all_entries("matrix", "include")):
@@ -91,7 +93,19 @@ def check_selector(findings: Findings, path: Path, selector: CaseSelector, value
         names = _referable(findings, name, values[index])
         if names is not None:
             is_right = findings.one_of((*path, name), _PLURALS[name], value, names) and is_right
-    return is_right
+    return _check_version_of(findings, path, selector.framework, selector.version) and is_right
+
+
+def _check_version_of(findings: Findings, path: Path, framework: str | None, version: str | None) -> bool:
+    """Whether a version that is named beside a framework is one of that framework's."""
+    entry = findings.content.frameworks.get(framework or "")
+    if entry is None or version is None or not findings.is_whole("frameworks"):
+        return True
+    stated = [other for other in entry.versions if other is not None]
+    if not stated:
+        findings.at((*path, "version"), f"{framework} states no version that could be named; give it one")
+        return False
+    return findings.one_of((*path, "version"), f"the versions of {framework}", version, stated)
 
 
 def _check_include(findings: Findings) -> None:
@@ -105,6 +119,7 @@ def _check_include(findings: Findings) -> None:
         is_known = entry.framework in content.frameworks
         if not is_known and findings.frameworks is not None:
             findings.one_of((*path, "framework"), "the manifest's frameworks", entry.framework, findings.frameworks)
+        is_known = _check_version_of(findings, path, entry.framework, entry.version) and is_known
         if entry.hardware is not None:
             is_known = check_target(findings, (*path, "hardware"), entry.hardware) and is_known
         if entry.preprocessing is not None and findings.has_all_entries("preprocessing_variants"):
@@ -114,23 +129,30 @@ def _check_include(findings: Findings) -> None:
         if not is_known or not findings.is_whole("matrix"):
             continue
         cell = included_cell(entry, dimensions)
-        in_product = all(value in values for value, values in zip(cell, dimensions.values, strict=True))
-        if cell in seen or (in_product and cell not in excluded):
+        in_product = cell[:2] in dimensions.frameworks and all(
+            value in values for value, values in zip(cell[2:], dimensions.values[2:], strict=True)
+        )
+        framework, _, hardware, precision = cell[:4]
+        if not supports(findings, framework, hardware, precision):
+            findings.about(path, f"can never run: {framework} does not offer {precision} on {hardware}")
+        elif cell in seen or (in_product and cell not in excluded):
             findings.about(path, "adds a case that is there already; allowed: a further combination")
         seen.add(cell)
-        if not supports(findings, *cell[:3]):
-            findings.about(path, f"can never run: {cell[0]} does not offer {cell[2]} on {cell[1]}")
 
 
 def _check_support(findings: Findings) -> None:
-    """A hardware and precision that no framework of the manifest offers together is a mistake, reported once."""
+    """A hardware target, precision or framework of the manifest that makes no case is a mistake, reported once."""
     content = findings.content
     matrix = content.matrix
     pairs: dict[tuple[str, str], bool] = {}
-    for framework, hardware, precision in devices_in_use(content):
+    has_a_case: dict[str, bool] = {}
+    for framework, _, hardware, precision in devices_in_use(content):
         if usable_target(findings, hardware) is not None:
             pair = (hardware, precision)
-            pairs[pair] = pairs.get(pair, False) or supports(findings, framework, hardware, precision)
+            is_offered = supports(findings, framework, hardware, precision)
+            pairs[pair] = pairs.get(pair, False) or is_offered
+            has_a_case[framework] = has_a_case.get(framework, False) or is_offered
+    before = len(findings.mistakes)
     for name, part, values in (("hardware", 0, matrix.hardware), ("precision", 1, matrix.precision)):
         for index, value in enumerate(values):
             concerned = [pair for pair in pairs if pair[part] == value]
@@ -140,14 +162,28 @@ def _check_support(findings: Findings) -> None:
                     has_device(findings, framework, value) for framework in content.frameworks
                 ) else "offers any of the precisions on" if name == "hardware" else "offers"  # fmt: skip
                 findings.at(("matrix", name, index), f"no framework of the manifest {does_not} {value}{where}")
-                for pair in concerned:
-                    pairs[pair] = True
-    for (hardware, precision), is_supported in pairs.items():
-        if not is_supported and precision in matrix.precision and hardware in matrix.hardware:
-            findings.at(
-                ("matrix", "precision", matrix.precision.index(precision)),
-                f"no framework of the manifest offers {precision} on {hardware}; exclude the combination",
-            )
+                # What a hardware target's own mistake explains is not said of the precisions again.
+                pairs.update(dict.fromkeys(concerned, True))
+    if len(findings.mistakes) == before:
+        _check_idle(findings, [framework for framework, has_one in has_a_case.items() if not has_one])
+
+
+def _check_idle(findings: Findings, frameworks: list[str]) -> None:
+    """Frameworks that offer nothing the matrix asks for; the parity reference is run all the same."""
+    content = findings.content
+    targets = list(dict.fromkeys(hardware for _, _, hardware, _ in devices_in_use(content)))
+    for framework in frameworks:
+        if content.expect.parity is not None and content.expect.parity.reference == framework:
+            continue
+        description = describe(findings, framework)
+        offered = [
+            f"{listed(target.precisions_of(description))} on {hardware}"
+            for hardware in targets
+            if description and (target := usable_target(findings, hardware)) and target.device_of(description)
+        ]
+        does = f"it offers {'; '.join(offered)}" if offered else f"it runs on none of {listed(targets)}"
+        message = f"framework {framework!r} has no case, since {does}; take it out, or include a case that it offers"
+        findings.at_key(("frameworks", framework), message)
 
 
 def has_device(findings: Findings, framework: str, hardware: str) -> bool:
@@ -161,7 +197,7 @@ def _has_cases(findings: Findings) -> bool:
     if content.matrix.include:
         return True
     excluded = excluded_cells(content)
-    return any(cell not in excluded for cell in itertools.product(*dimensions_of(content).values))
+    return any(cell not in excluded for cell in dimensions_of(content).cells())
 
 
 def check_matrix(findings: Findings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,18 +13,24 @@ from pytest_mlscope.manifest.schema import CaseSelector, Manifest, MatrixEntry
 STATED = "stated"
 """The name of the pre-processing the manifest's inputs state themselves."""
 
-NAMES = ("framework", "hardware", "precision", "preprocessing", "threads", "batch_size", "scenario")
+NAMES = ("framework", "version", "hardware", "precision", "preprocessing", "threads", "batch_size", "scenario")
 """Dimensions from the one that varies slowest to the one that varies fastest."""
 
-Cell = tuple[str, str, str, str, int | Literal["framework_default"], int, str]
+Cell = tuple[str, str | None, str, str, str, int | Literal["framework_default"], int, str]
 """One value for each of ``NAMES``."""
+
+OUTER = NAMES.index("threads")
+"""Dimensions before this one have few values."""
 
 
 @dataclass(frozen=True)
 class Dimensions:
-    """The values of each dimension, in the order of ``NAMES``; the product of them is the matrix."""
+    """The values of each dimension. Their product is the matrix, save that each framework has versions of its own."""
 
+    frameworks: tuple[tuple[str, str | None], ...]
+    """Each framework with each of its versions."""
     values: tuple[tuple[Any, ...], ...]
+    """In the order of ``NAMES``."""
 
     def __getitem__(self, name: str) -> tuple[Any, ...]:
         return self.values[NAMES.index(name)]
@@ -31,7 +38,16 @@ class Dimensions:
     @property
     def size(self) -> int:
         """The number of cells of the product."""
-        return math.prod(len(values) for values in self.values)
+        return len(self.frameworks) * math.prod(len(values) for values in self.values[2:])
+
+    def cells(self, *, before: int = len(NAMES)) -> Iterator[tuple[Any, ...]]:
+        """The product of the dimensions with an index, of at least 2, below ``before``."""
+        for (framework, version), *rest in itertools.product(self.frameworks, *self.values[2:before]):
+            yield (framework, version, *rest)
+
+    def versions_of(self, framework: str) -> list[str | None]:
+        """The versions of one framework, the first one first."""
+        return [version for name, version in self.frameworks if name == framework]
 
 
 def fixed_batch(content: Manifest) -> int | None:
@@ -48,25 +64,31 @@ def dimensions_of(content: Manifest) -> Dimensions:
     fixed = fixed_batch(content)
     if fixed is not None and "batch_size" not in matrix.model_fields_set:
         batch_sizes = [fixed]
+    frameworks = tuple((name, version) for name, entry in content.frameworks.items() for version in entry.versions)
     return Dimensions(
+        frameworks,
         (
             tuple(content.frameworks),
+            tuple(dict.fromkeys(version for _, version in frameworks)),
             tuple(matrix.hardware),
             tuple(matrix.precision),
             (STATED, *content.preprocessing_variants),
             tuple(matrix.threads),
             tuple(batch_sizes),
             tuple(matrix.scenario),
-        )
+        ),
     )
 
 
 def included_cell(entry: MatrixEntry, dimensions: Dimensions) -> Cell:
     """The cell of an ``include`` entry; keys it leaves out take the first value of their dimension."""
-    given = (getattr(entry, name) for name in NAMES)
-    cell = [value if value is not None else values[0] for value, values in zip(given, dimensions.values, strict=True)]
-    framework, hardware, precision, preprocessing, threads, batch_size, scenario = cell
-    return (framework, hardware, precision, preprocessing, threads, batch_size, scenario)
+    version = entry.version or next(iter(dimensions.versions_of(entry.framework)), None)
+    given = (getattr(entry, name) for name in NAMES[2:])
+    values = zip(given, dimensions.values[2:], strict=True)
+    hardware, precision, preprocessing, threads, batch_size, scenario = (
+        value if value is not None else first for value, (first, *_) in values
+    )
+    return (entry.framework, version, hardware, precision, preprocessing, threads, batch_size, scenario)
 
 
 def criteria(selector: CaseSelector) -> dict[int, Any]:
@@ -105,20 +127,11 @@ def excluded_cells(content: Manifest, *, among: int = 0, before: int = len(NAMES
     return Excluded(wanted for wanted in selectors if among <= max(wanted, default=0) < before)
 
 
-def devices_in_use(content: Manifest) -> Iterator[tuple[str, str, str]]:
-    """The (framework, hardware, precision) combinations that have cases, each once."""
+def devices_in_use(content: Manifest) -> Iterator[tuple[str, str | None, str, str]]:
+    """The (framework, version, hardware, precision) combinations that have cells, each once."""
     dimensions = dimensions_of(content)
-    excluded = excluded_cells(content, before=3)
-    seen: set[tuple[str, str, str]] = set()
-    for framework in dimensions["framework"]:
-        for hardware in dimensions["hardware"]:
-            for precision in dimensions["precision"]:
-                combination = (framework, hardware, precision)
-                if combination not in excluded and combination not in seen:
-                    seen.add(combination)
-                    yield combination
-    for entry in content.matrix.include:
-        combination = included_cell(entry, dimensions)[:3]
-        if combination not in seen:
-            seen.add(combination)
-            yield combination
+    end = NAMES.index("precision") + 1
+    excluded = excluded_cells(content, before=end)
+    cells = (cell for cell in dimensions.cells(before=end) if cell not in excluded)
+    included = (included_cell(entry, dimensions) for entry in content.matrix.include)
+    yield from dict.fromkeys((cell[0], cell[1], cell[2], cell[3]) for cell in itertools.chain(cells, included))

@@ -6,6 +6,18 @@ from pytest_mlscope.manifest.dimensions import devices_in_use
 from pytest_mlscope.manifest.schema import KINDS, Kind, Manifest
 
 
+def parity_reference(content: Manifest) -> tuple[str, str | None, str, str] | None:
+    """What others are held against: framework, version, hardware and precision; ``None`` without ``expect.parity``.
+
+    Of several versions of the reference framework the first is the reference; the others are held against it too.
+    """
+    parity = content.expect.parity
+    if parity is None:
+        return None
+    entry = content.frameworks.get(parity.reference)
+    return (parity.reference, entry.versions[0] if entry is not None else None, "cpu", "fp32")
+
+
 def lacking(content: Manifest, kind: Kind) -> str | None:
     """What a manifest lacks for a kind of test, in words; ``None`` when nothing."""
     if kind == "accuracy":
@@ -13,10 +25,9 @@ def lacking(content: Manifest, kind: Kind) -> str | None:
             return "a dataset"
         return None if content.metrics else "metrics"
     if kind == "parity":
-        parity = content.expect.parity
-        if parity is None:
+        reference = parity_reference(content)
+        if reference is None:
             return "expect.parity"
-        reference = (parity.reference, "cpu", "fp32")
         if all(combination == reference for combination in devices_in_use(content)):
             return "a case besides the parity reference itself"
     return None

@@ -5,7 +5,7 @@ What depends on several keys at once, or on what plugins registered, is checked 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,6 +13,7 @@ from pytest_mlscope.components.framework import Precision
 from pytest_mlscope.manifest.quantities import Duration, MemorySize
 
 Kind = Literal["accuracy", "parity", "latency"]
+StatedPrecision = Literal["fp32", "fp16", "bf16", "int8"]
 Scenario = Literal["single_stream", "offline"]
 DType = Literal[
     "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"
@@ -78,7 +79,7 @@ class ExpectedFailure(Section):
     kinds: list[Kind] = Field(default_factory=lambda: list(KINDS), min_length=1)
     """The kinds of test that fail; all when absent."""
     version: str | None = None
-    """Framework versions it holds for (PEP 440); all when absent."""
+    """Framework versions it holds for (PEP 440 specifiers, or a release such as ``"1.20"``); all when absent."""
     strict: bool = True
     """Whether an unexpected pass is a failure."""
 
@@ -86,10 +87,15 @@ class ExpectedFailure(Section):
 class FrameworkEntry(Section):
     """The model in one framework's format."""
 
-    version: str | None = None
-    """Framework versions to evaluate on (PEP 440 specifiers, such as ``>=1.17,<2``)."""
+    version: str | Annotated[list[str], Field(min_length=1, max_length=64)] | None = None
+    """Framework versions to evaluate on: PEP 440 specifiers, such as ``>=1.17,<2``, or a release such as ``"1.20"``,
+    for every version that begins so; a list makes cases for each."""
     files: dict[str, ModelFile] = Field(min_length=1, max_length=64)
     """The model's files, by the roles the framework's ``framework.yml`` names, such as ``model``."""
+    precision_files: dict[StatedPrecision, Annotated[dict[str, ModelFile], Field(min_length=1, max_length=64)]] = Field(
+        default_factory=dict
+    )
+    """Precision to the files, by role, that its cases use instead; a role not named keeps the one of ``files``."""
     options: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Options of the predictor, by the names its ``framework.yml`` lists."""
     input_names: dict[str, str] = Field(default_factory=dict)
@@ -100,6 +106,16 @@ class FrameworkEntry(Section):
     """Input name to the layout this file wants (such as ``NHWC``), where it differs from the input's ``layout``."""
     xfail: ExpectedFailure | None = None
     """Says that this framework's cases are known to fail."""
+
+    @property
+    def versions(self) -> tuple[str | None, ...]:
+        """Each version to evaluate on, as written; ``None`` for whichever ``framework.yml`` takes."""
+        return tuple(self.version) if isinstance(self.version, list) else (self.version,)
+
+    def files_at(self, precision: str) -> dict[str, ModelFile]:
+        """The model's files, by role, for cases of a precision."""
+        own = [files for name, files in self.precision_files.items() if name == precision]
+        return {**self.files, **(own[0] if own else {})}
 
 
 class StepEntry(OpenSection):
@@ -185,7 +201,8 @@ class ParityExpectation(Section):
     """How close the raw outputs must be to the reference framework's: ``|a-b| <= abs + rel*|b|`` everywhere."""
 
     reference: str
-    """The reference framework; its case with the same inputs at ``fp32`` on ``cpu`` is what others are held against."""
+    """The reference framework; its case with the same inputs at ``fp32`` on ``cpu`` is what others are held against. Of
+    several versions the first is the reference."""
     abs: float | None = Field(default=None, ge=0)
     """Absolute tolerance; by precision when absent."""
     rel: float | None = Field(default=None, ge=0)
@@ -219,6 +236,8 @@ class CaseSelector(Section):
 
     framework: str | None = None
     """Framework."""
+    version: str | None = None
+    """Version of the framework, as its ``version`` states it."""
     hardware: str | None = None
     """Hardware target."""
     precision: Precision | None = None
@@ -277,6 +296,8 @@ class MatrixEntry(Section):
 
     framework: str
     """Framework; one of the manifest's."""
+    version: str | None = None
+    """Version of the framework, as its ``version`` states it."""
     hardware: str | None = None
     """Hardware target."""
     precision: Precision | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_mlscope.reports.values import framework_version, number
+from pytest_mlscope.reports.values import framework_version, number, resolved_precision
 
 
 def junit_properties(record: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -18,6 +18,7 @@ def junit_properties(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         names = ("model", "framework", "hardware", "precision", "threads", "batch_size", "scenario", "preprocessing")
         properties |= {name: case[name] for name in names}
     properties["framework_version"] = framework_version(record)
+    properties["resolved_precision"] = resolved_precision(record)
     properties["key"] = record["key"]
     if accuracy := record["accuracy"]:
         properties |= {name: number(record, "accuracy", "metrics", name, "value") for name in accuracy["metrics"]}

@@ -102,6 +102,7 @@ def _case(case: Case) -> dict[str, Any]:
         "batch_size": case.batch_size,
         "scenario": case.scenario,
         "preprocessing": case.preprocessing,
+        "version": case.version,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Any
 
 from pytest_mlscope.manifest.load import SUFFIX
 from pytest_mlscope.reports.layout import Column
-from pytest_mlscope.reports.values import framework_version
+from pytest_mlscope.reports.values import framework_version, resolved_precision
 
 DIMENSIONS = ("hardware", "precision", "threads", "batch_size", "scenario", "preprocessing")
 _TITLES = {"batch_size": "batch"}
@@ -75,13 +76,21 @@ def _order(row: Row) -> tuple[Any, ...]:
     case = row.record["case"]
     threads = case["threads"]
     return (
-        *(case[name] for name in ("model", "model_version", "manifest", "framework", "hardware", "precision")),
+        *(case[name] for name in ("model", "model_version", "manifest", "framework")),
+        _release(framework_version(row.record)),
+        *(case[name] for name in ("hardware", "precision")),
         (isinstance(threads, str), 0 if isinstance(threads, str) else threads),
         case["batch_size"],
         case["scenario"],
         (case["preprocessing"] != _STATED, case["preprocessing"]),
         row.record["nodeid"],
     )
+
+
+def _release(version: str | None) -> tuple[int, ...]:
+    """The numbers a version begins with: 1.9 stands before 1.20."""
+    match = re.match(r"\d+(\.\d+)*", version or "")
+    return tuple(map(int, match[0].split("."))) if match else ()
 
 
 def groups(rows: Sequence[Row]) -> list[str]:
@@ -116,7 +125,7 @@ def label_columns(rows: Sequence[Row]) -> list[Column]:
                     values,
                     "right" if right else "left",
                     label=True,
-                    shorten=name in ("hardware", "preprocessing", "scenario"),
+                    shorten=name in ("hardware", "precision", "preprocessing", "scenario"),
                 )
             )
     return columns
@@ -171,7 +180,12 @@ def _phrase(name: str, value: str) -> str:
 
 
 def _value(row: Row, name: str) -> str:
-    return str(row.record["case"][name]).replace("framework_default", "default")
+    value = str(row.record["case"][name]).replace("framework_default", "default")
+    if name != "precision":
+        return value
+    # What a framework chose, or made of what it was asked for, is not to be missed.
+    resolved = resolved_precision(row.record)
+    return value if resolved in (None, row.record["case"][name]) else f"{value} ({resolved})"
 
 
 def _name(case: Mapping[str, Any]) -> str:
@@ -203,7 +217,7 @@ def _without_what_is_shared(paths: Sequence[str]) -> list[str]:
 
 def _identity(row: Row) -> tuple[str, ...]:
     case = row.record["case"]
-    return (row.model, case["framework"], *(str(case[name]) for name in DIMENSIONS))
+    return (row.model, case["framework"], str(case["version"]), *(str(case[name]) for name in DIMENSIONS))
 
 
 def _one_row_a_model(rows: Sequence[Row]) -> bool:

@@ -26,3 +26,9 @@ def framework_version(record: Mapping[str, Any]) -> str | None:
     framework = (record["provenance"] or {}).get("framework") or {}
     version = framework.get("version")
     return version if isinstance(version, str) else None
+
+
+def resolved_precision(record: Mapping[str, Any]) -> str | None:
+    """What the precision came to, as the framework's predictor read it back."""
+    precision = ((record["provenance"] or {}).get("resolved") or {}).get("precision")
+    return precision if isinstance(precision, str) else None

@@ -228,6 +228,17 @@ def _single(
     return SchemaMistake(full, _message(error, dotted(full, whole=whole), error["input"], allowed), "value")
 
 
+def _wrong_key(
+    details: ErrorDetails, model: type[BaseModel], data: Any, place: Callable[[Path], Path]
+) -> SchemaMistake:
+    """A mapping's key that is none of those it may have; pydantic's location ends in the key and ``[key]``."""
+    path = _locate({**details, "loc": details["loc"][:-1]}, model, data).path
+    full, allowed = place(path), _allowed(details) or "other keys"
+    names = allowed.split(", ") if details["type"] in ("literal_error", "enum") else []
+    message = f"unknown key {quoted(str(path[-1]))} in {dotted(full[:-1])}; allowed: {allowed}"
+    return SchemaMistake(full, message + suggestion(path[-1], names), "unknown key", closest(path[-1], names))
+
+
 def _union(branches: dict[str, list[_Located]], union: Path, path: Path) -> list[_Located] | SchemaMistake:
     """The errors of the one branch that was meant, or one mistake naming what all branches allow."""
     meant = [
@@ -243,6 +254,8 @@ def _union(branches: dict[str, list[_Located]], union: Path, path: Path) -> list
     literals = [_allowed(error.error) or "" for error in errors if error.error["type"] == "literal_error"]
     names = [name for literal in literals for name in literal.split(", ")]
     hint = suggestion(value, names) if isinstance(value, str) else ""
+    if isinstance(value, int | float) and not any("number" in word for word in words):
+        words = ["text in quotes" if word == "text" else word for word in words]
     expected = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
     return SchemaMistake(path, f"{dotted(path)} is {found(value)}; allowed: {expected}{hint}", "value")
 
@@ -267,6 +280,9 @@ def schema_mistakes(
     mistakes: list[SchemaMistake] = []
     unions: dict[Path, dict[str, list[_Located]]] = {}
     for details in error.errors(include_url=False):
+        if details["loc"][-1:] == ("[key]",):
+            mistakes.append(_wrong_key(details, model, data, place))
+            continue
         located = _locate(details, model, data)
         if located.union is None:
             mistakes.append(_single(located, model, place, reserved, whole))

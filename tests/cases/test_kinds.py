@@ -11,6 +11,7 @@ import pytest
 from pytest_mlscope.cases.kinds import cases_of_kind, kinds_of
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.cases.selection import Selection
+from pytest_mlscope.evaluation.parity import reference_case
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.schema import Kind
 
@@ -78,12 +79,28 @@ def test_parity_leaves_out_the_reference(make: Make) -> None:
     ]
 
 
+def test_the_first_version_of_the_reference_is_the_reference(make: Make) -> None:
+    """Parity of the other one then says what the upgrade changed."""
+    manifest = make(("a", "onnxruntime"), {"onnxruntime": ["1.31", "1.20"]}, expect=PARITY)
+    assert ids(manifest, "parity") == ["a", "onnxruntime-1.20"]
+    assert ids(manifest, "accuracy") == ["a", "onnxruntime-1.31", "onnxruntime-1.20"]
+    case = cases_of_kind(manifest, expand(manifest), "parity")[1]
+    reference = reference_case(case)
+    assert (reference.framework, reference.version, reference.id) == (
+        "onnxruntime",
+        "1.31",
+        "onnxruntime==1.31 reference",
+    )
+    assert kinds_of(make(versions={"onnxruntime": ["1.20", "1.31"]}, expect=PARITY)) == ("parity", "latency")
+
+
 @pytest.mark.parametrize("kind", ["accuracy", "parity", "latency"])
 def test_cases_a_conftest_adds_keep_ids_of_their_own(make: Make, kind: Kind) -> None:
     manifest = make(("a",), expect={"parity": {"reference": "a"}}, matrix={**MATRIX, "precision": ["fp16"]})
     cases = expand(manifest)
     cases.append(dataclasses.replace(cases[0], batch_size=64, id="mine"))
     cases.append(dataclasses.replace(cases[0], precision="int8"))
+    cases.append(dataclasses.replace(cases[0], version="1.2"))
     found = [case.id for case in cases_of_kind(manifest, cases, kind)]
     assert "mine" in found
     assert kind == "latency" or len(set(found)) == len(found)
@@ -95,3 +112,16 @@ def test_a_selection_keeps_what_it_names(make: Make) -> None:
     selection = Selection(frameworks=frozenset({"b"}), precisions=frozenset({"fp16"}), batch_sizes=frozenset({8, 9}))
     assert [case.id for case in cases if selection.matches(case)] == ["b-fp16-b8"]
     assert not any(Selection(hardware=frozenset({"cuda"})).matches(case) for case in cases)
+
+
+def test_a_version_is_selected_with_its_framework(make: Make) -> None:
+    cases = expand(make(("a", "onnxruntime"), {"onnxruntime": ["1.20", ">= 1.31, <2"]}))
+    for name, found in (
+        ("onnxruntime", ["onnxruntime-1.20", "onnxruntime->= 1.31, <2"]),
+        ("onnxruntime==1.20", ["onnxruntime-1.20"]),
+        ("onnxruntime>=1.31,<2", ["onnxruntime->= 1.31, <2"]),
+        ("onnxruntime==1.2", []),
+        ("a", ["a"]),
+    ):
+        selection = Selection(frameworks=frozenset({name}))
+        assert [case.id for case in cases if selection.matches(case)] == found

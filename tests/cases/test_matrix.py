@@ -77,6 +77,56 @@ def test_a_batch_fixed_by_the_shapes_is_the_batch_size(make: Make) -> None:
     assert [case.batch_size for case in expand(manifest)] == [16]
 
 
+TWO = {"onnxruntime": ["1.20", ">=1.31"]}
+
+
+def test_each_version_of_a_framework_has_cases(make: Make) -> None:
+    manifest = make(("a", "onnxruntime"), TWO, matrix={"batch_size": [1, 8]})
+    assert ids(manifest) == [
+        "a-b1",
+        "a-b8",
+        "onnxruntime-1.20-b1",
+        "onnxruntime-1.20-b8",
+        "onnxruntime->=1.31-b1",
+        "onnxruntime->=1.31-b8",
+    ]
+    assert [case.version for case in expand(manifest)][1:4] == [None, "1.20", "1.20"]
+
+
+def test_one_version_stays_out_of_the_id(make: Make) -> None:
+    (case,) = expand(make(versions={"onnxruntime": ["1.20"]}))
+    assert (case.id, case.version) == ("onnxruntime", "1.20")
+    assert expand(make(versions={"onnxruntime": ">=1.20"}))[0].version == ">=1.20"
+
+
+def test_versions_are_excluded_and_included(make: Make) -> None:
+    """What is included takes its framework's first version."""
+    matrix: dict[str, Any] = {
+        "batch_size": [1, 8],
+        "exclude": [{"version": ">=1.31", "batch_size": 8}],
+        "include": [{"framework": "onnxruntime", "threads": 2}],
+    }
+    assert ids(make(("a", "onnxruntime"), TWO, matrix=matrix)) == [
+        "a-t1-b1",
+        "a-t1-b8",
+        "onnxruntime-1.20-t1-b1",
+        "onnxruntime-1.20-t1-b8",
+        "onnxruntime->=1.31-t1-b1",
+        "onnxruntime-1.20-t2-b1",
+    ]
+    matrix = {
+        "precision": ["fp32"],
+        "include": [{"framework": "onnxruntime", "version": ">=1.31", "precision": "int8"}],
+    }
+    assert ids(make(versions=TWO, matrix=matrix))[-1] == "onnxruntime->=1.31-int8"
+
+
+def test_a_framework_has_cases_at_what_it_offers(make: Make) -> None:
+    """What no machine could run makes no case: a skip for each would hide those that tell something."""
+    manifest = make(("a", "modest"), matrix={"hardware": ["cpu", "cuda"], "precision": ["fp32", "int8"]})
+    assert ids(manifest) == ["a-cpu-fp32", "a-cpu-int8", "a-cuda-fp32", "a-cuda-int8", "modest-cpu-fp32"]
+
+
 def _some(values: list[Any]) -> st.SearchStrategy[list[Any]]:
     return st.lists(st.sampled_from(values), min_size=1, max_size=3, unique=True)
 
@@ -100,13 +150,16 @@ def test_cases_are_the_product_less_what_is_excluded(make: Make, data: st.DataOb
         {}, optional={name: st.sampled_from(values) for name, values in (matrix | {"framework": frameworks}).items()}
     ).filter(bool)
     exclude = data.draw(st.lists(selector, max_size=3))
+    versions = data.draw(st.fixed_dictionaries({"a": st.sampled_from([None, "1", ["1.2"], ["1.2", "3", ">4"]])}))
     try:
-        manifest = make(tuple(frameworks), matrix={**matrix, "exclude": exclude})
+        manifest = make(tuple(frameworks), versions, matrix={**matrix, "exclude": exclude})
     except ManifestError as error:
         assert "leaves no case" in str(error)  # noqa: PT017  # another mistake would be a wrong example
         return
-    names = ("framework", *DIMENSIONS)
-    product = itertools.product(frameworks, *matrix.values())
+    names = ("framework", "version", *DIMENSIONS)
+    stated = versions["a"] if isinstance(versions["a"], list) else [versions["a"]]
+    pairs = [(name, version) for name in frameworks for version in (stated if name == "a" else [None])]
+    product = ((*pair, *rest) for pair, *rest in itertools.product(pairs, *matrix.values()))
     expected = [
         cell
         for cell in (dict(zip(names, values)) for values in product)

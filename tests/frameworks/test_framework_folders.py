@@ -26,6 +26,8 @@ IMPORTS = {
     "openvino": {"openvino"},
     "opencv-dnn": {"cv2"},
     "caffe": {"caffe", "google"},  # its protobuf messages need google.protobuf
+    "mxnet": {"mxnet", "onnx"},  # the package that its importer of ONNX reads with
+    "caffe2": {"caffe2", "onnx"},  # likewise
 }
 
 

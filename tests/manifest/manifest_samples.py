@@ -112,6 +112,7 @@ class TopK(Metric):
 
 FRAMEWORKS: dict[str, dict[str, Any]] = {
     "onnxruntime": {
+        "version": ">=1.17,<3",
         "files": {"model": "the .onnx file"},
         "devices": {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"},
         "precisions": {"cpu": ["fp32"], "cuda": ["fp32", "fp16"]},
@@ -162,7 +163,7 @@ references:
 kinds: [accuracy, parity, latency]
 frameworks:
   onnxruntime:
-    version: ">=1.17,<3"
+    version: ["2.1", ">=1.17,<2"]
     files:
       model:
         path: models/digits.onnx
@@ -184,6 +185,10 @@ frameworks:
       weights:
         path: https://example.org/digits.bin
         sha256: 1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b
+    precision_files:
+      bf16:
+        weights:
+          path: digits-bf16.bin
     input_layouts:
       image: NHWC
     xfail:
@@ -278,6 +283,7 @@ matrix:
   scenario: [single_stream, offline]
   include:
     - framework: onnxruntime
+      version: ">=1.17,<2"
       hardware: cuda
       precision: fp16
       threads: 1
@@ -285,6 +291,8 @@ matrix:
       scenario: offline
       preprocessing: stated
   exclude:
+    - version: "2.1"
+      threads: 2
     - precision: bf16
       threads: 1
 measurement:

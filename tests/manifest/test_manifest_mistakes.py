@@ -25,8 +25,21 @@ WRONG_IN_COMPLETE = [
     ("kinds: [accuracy, parity", "kinds: [acuracy, parity", "acuracy", "did you mean 'accuracy'?"),
     ("latency]\n", "latency, latency]\n", "latency]", "duplicate kind 'latency'"),
     ("  openvino:\n", "  opnvino:\n", "opnvino", "unknown framework 'opnvino'; allowed: onnxruntime, openvino (did"),
-    ('">=1.17,<3"', "newest", "newest", "PEP 440"),
-    ('">=1.17,<3"', '"1.17"', '"1.17"', "did you mean '==1.17'?"),
+    ('["2.1", ">=1.17,<2"]', "newest", "newest", "is 'newest'; allowed: a release, such as"),
+    ('["2.1", ">=1.17,<2"]', "2.1", "2.1", "is the number 2.1; allowed: text in quotes or a list"),
+    ('["2.1", ">=1.17,<2"]', "[]", "[]", "frameworks.onnxruntime.version has 0; allowed: at least 1 entry"),
+    ('"2.1", ">=1.17,<2"]', '"2.1", new]', "new]", "frameworks.onnxruntime.version[1] is 'new'; allowed: a release"),
+    ('"2.1", ">=1.17,<2"]', '"2.1", 2.2]', "2.2]", "version[1] is the number 2.2; allowed: text, so put it in quotes"),
+    ('"2.1", ">=1.17,<2"]', '"2.1", "==2.1.*"]', '"==2.1.*"]', "duplicate version '==2.1.*'; allowed: each once"),
+    ('["2.1", ">=1.17,<2"]', '">=2,<1"', '">=2,<1"', "is '>=2,<1', which no version satisfies"),
+    ('"2.1", ">=1.17,<2"]', '"2.1", "3.0"]', '"3.0"]', "is '3.0'; framework.yml of onnxruntime takes '>=1.17,<3'"),
+    ('- version: "2.1"', '- version: "2.2"', '"2.2"', "'2.2' is not among the manifest's framework versions; allowed: 2.1, "),
+    ('      version: ">=1.17,<2"', '      version: "1.18"', '"1.18"', "'1.18' is not among the versions of onnxruntime"),
+    ("      framework: openvino\n", "      framework: openvino\n      version: '2.1'\n", "'2.1'", "openvino states no version that"),
+    ("      bf16:\n", "      fp8:\n", "fp8", "unknown key 'fp8' in frameworks.openvino.precision_files; allowed: fp32, fp16"),
+    ("      bf16:\n", "      fp16:\n", "fp16:\n        w", "the files for fp16 are never used, since matrix.precision leaves it out"),
+    ("        weights:\n          path: digits-b", "        wights:\n          path: digits-b", "wights", "unknown file role of openvino"),
+    ("path: digits-bf16.bin", "path: /digits-bf16.bin", "/digits-b", "precision_files.bf16.weights.path is the absolute path"),
     ('version: "<2026"', "version: old", "old", "PEP 440"),
     ("      model:\n", "      modl:\n", "modl", "unknown file role of onnxruntime 'modl'; allowed: model (did you mean"),
     ("path: models/digits.onnx", "path: /models/digits.onnx", "/models", "file:///models/digits.onnx"),
@@ -104,7 +117,7 @@ WRONG_IN_COMPLETE = [
     ("batch_size: [1, 8]", "batch_size: [1, 8, 0]", "0]", "matrix.batch_size[2] is the number 0; allowed: 1 to 1048576"),
     ("batch_size: 32\n", "batch_size: 0\n", "0\n      scenario", "allowed: more than 0"),
     ("hardware: cuda", "hardware: cudaa", "cudaa", "(did you mean 'cuda'?)"),
-    ("precision: fp16", "precision: bf16", "framework: onnxruntime\n      hard", "onnxruntime does not offer bf16 on cuda"),
+    ("precision: fp16", "precision: bf16", "framework: onnxruntime\n      version", "onnxruntime does not offer bf16 on cuda"),
     ("    - precision: bf16\n", "    - precision: fp16\n", "fp16\n      threads: 1\nmeas", "the matrix's precisions"),
     ("budget: 500 ms", "budget: 0 ms", "0 ms", "must be more than zero"),
     ("relative_error: 0.02", "relative_error: 1", "1\n  warmup", "less than 1"),
@@ -200,6 +213,7 @@ def test_valid_manifests_load(load: Callable[[str], LoadedManifest]) -> None:
         ("expect_overrides: [{when: {threads: 1}, parity: {max: 1}}]\n", "needs expect.parity"),
         ("matrix: {hardware: [cuda], precision: [bf16]}\n", "1:21: no framework of the manifest offers any of the"),
         ("matrix: {exclude: [{threads: 1}]}\n", "1:10: matrix.exclude leaves no case"),
+        ("matrix: {exclude: [{version: '1.17'}]}\n", "1:30: '1.17' is not among the manifest's framework versions"),
         (
             "matrix: {include: [{framework: onnxruntime}]}\n",
             "1:20: matrix.include[0] adds a case that is there already",
@@ -211,6 +225,22 @@ def test_what_lacks_or_contradicts(mistakes: Mistakes, addition: str, message: s
     found = mistakes(addition + manifest_samples.MINIMAL)
     assert len(found) == (message is not None), found
     assert message is None or message in found[0]
+
+
+def test_a_framework_without_a_case(mistakes: Mistakes) -> None:
+    """Cases that no machine could run are left out, but not a framework as a whole, in silence."""
+    openvino = "  openvino:\n    files: {graph: {path: m.xml}, weights: {path: m.bin}}\n"
+    text = manifest_samples.MINIMAL.replace("frameworks:\n", f"frameworks:\n{openvino}")
+    assert mistakes(text + "matrix: {hardware: [cpu, cuda], precision: [fp32, fp16]}\n") == []
+    assert mistakes(text + "matrix: {hardware: [cuda]}\n") == [
+        "6:3: framework 'openvino' has no case, since it runs on none of cuda; "
+        "take it out, or include a case that it offers"
+    ]
+    assert mistakes(text + "matrix: {precision: [bf16]}\n") == [
+        "8:3: framework 'onnxruntime' has no case, since it offers fp32 on cpu; "
+        "take it out, or include a case that it offers"
+    ]
+    assert mistakes(text + "matrix: {precision: [bf16]}\nexpect: {parity: {reference: onnxruntime}}\n") == []
 
 
 def test_a_matrix_of_over_a_million_cases_is_refused(mistakes: Mistakes) -> None:

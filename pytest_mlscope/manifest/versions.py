@@ -1,0 +1,58 @@
+"""The versions of a framework that a manifest asks for: PEP 440 constraints, or bare releases such as ``1.20``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from packaging.specifiers import InvalidSpecifier, Specifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+_RELEASE = re.compile(r"\d+(\.\d+)*")
+
+
+def is_release(version: str) -> bool:
+    """Whether it is a bare release, which stands for every release that begins so."""
+    return _RELEASE.fullmatch(version) is not None
+
+
+def specifiers(version: str) -> str:
+    """As PEP 440 specifiers: ``1.20`` is ``==1.20.*``, and ``*`` is any version."""
+    if is_release(version):
+        return f"=={version}.*"
+    return "" if version == "*" else version
+
+
+def is_valid(version: str) -> bool:
+    """Whether PEP 440 understands it."""
+    try:
+        SpecifierSet(specifiers(version))
+    except InvalidSpecifier:
+        return False
+    return True
+
+
+def requirement(framework: str, version: str | None) -> str:
+    """Framework and version as the command line names them: ``onnxruntime==1.20``, ``onnxruntime>=1.20,<1.25``."""
+    if version is None or version == "*":
+        return framework
+    return f"{framework}=={version}" if is_release(version) else f"{framework}{version.replace(' ', '')}"
+
+
+def _candidates(clause: Specifier) -> Iterator[Version]:
+    """Versions at and next to a clause's own: where several hold together, they hold at one of these."""
+    version = Version(clause.version.removesuffix(".*"))
+    epoch, release = f"{version.epoch}!", version.release
+    yield version
+    for numbers in ((*release, 0, 1), (*release[:-1], release[-1] + 1)):
+        yield Version(epoch + ".".join(map(str, numbers)))
+
+
+def can_hold_together(*versions: str) -> bool:
+    """Whether some version satisfies all of them."""
+    clauses = SpecifierSet(",".join(filter(None, map(specifiers, versions))))
+    try:
+        candidates = [Version("0"), *(candidate for clause in clauses for candidate in _candidates(clause))]
+    except InvalidVersion:  # ``===`` compares text, of which nothing can be said beforehand
+        return True
+    return any(clauses.contains(candidate, prereleases=True) for candidate in candidates)
