@@ -1,0 +1,132 @@
+"""What a run is compared with: a git revision, another checkout, or another version of a framework or of a model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.errors import BaselineError, MlscopeError
+from pytest_mlscope.gate.git_revision import Revision, check_out
+from pytest_mlscope.manifest.versions import is_valid
+
+LoadCases = Callable[[Path, Path], Sequence[Case]]
+"""A manifest's path and the project it belongs to, to its cases; raises MlscopeError."""
+
+FRAMEWORK_PREFIX, MODEL_PREFIX = "framework:", "model:"
+
+
+class NoCounterpart(BaselineError):  # noqa: N818 - says what was found, as the reports do
+    """The baseline has nothing to compare a case with."""
+
+
+class Baseline(ABC):
+    """Gives each case the one it is compared with."""
+
+    label: str
+    """What reports call it."""
+    remark: str | None = None
+    """Something the reader should know, in one line."""
+
+    @abstractmethod
+    def counterpart(self, case: Case) -> Case:
+        """:raises NoCounterpart: when there is none. :raises MlscopeError: when it is broken."""
+
+
+def _same_cell(cases: Sequence[Case], case: Case, where: str) -> Case:
+    for other in cases:
+        # Equality of cases leaves ids and manifests out.
+        if other == case:
+            return other
+    raise NoCounterpart(f"{where} has no case {case.id or case.framework}")
+
+
+class FolderBaseline(Baseline):
+    """Another checkout of the project or suite: manifests are found by their path within it."""
+
+    def __init__(self, folder: Path, *, label: str, project: Path, load: LoadCases, remark: str | None = None) -> None:
+        self.label, self.remark = label, remark
+        self._folder, self._project, self._load = folder.resolve(), project.resolve(), load
+
+    def _manifest(self, case: Case) -> Path:
+        path = case.manifest.path.resolve()
+        parts = path.relative_to(self._project).parts if path.is_relative_to(self._project) else path.parts[-1:]
+        # The folder may be the whole project's or only the suite's.
+        for start in range(len(parts)):
+            candidate = self._folder.joinpath(*parts[start:])
+            if candidate.is_file() and candidate != path:
+                return candidate
+        if self._folder.joinpath(*parts) == path:
+            raise NoCounterpart(f"{self.label} is the folder that is evaluated; name another checkout")
+        raise NoCounterpart(f"{self.label} has no {'/'.join(parts)}: the model is new there")
+
+    def counterpart(self, case: Case) -> Case:
+        path = self._manifest(case)
+        return _same_cell(self._load(path, self._folder), case, f"{self.label}: {path.name}")
+
+
+class ModelBaseline(Baseline):
+    """Another version of the model, with a manifest of its own."""
+
+    def __init__(self, manifest: Path, *, project: Path, load: LoadCases) -> None:
+        self.label = manifest.name
+        self._manifest, self._project, self._load = manifest, project, load
+
+    def counterpart(self, case: Case) -> Case:
+        return _same_cell(self._load(self._manifest.resolve(), self._project), case, str(self._manifest))
+
+
+class VersionBaseline(Baseline):
+    """Another version of one framework; cases of others have no counterpart."""
+
+    def __init__(self, framework: str, version: str) -> None:
+        self.label = f"{framework} {version.removeprefix('==')}"
+        self._framework, self._version = framework, version
+
+    def counterpart(self, case: Case) -> Case:
+        if case.framework != self._framework:
+            raise NoCounterpart(f"only {self._framework} is compared")
+        return replace(case, version=self._version)
+
+
+def _framework_version(text: str) -> VersionBaseline:
+    name, separator, version = text.removeprefix(FRAMEWORK_PREFIX).partition("==")
+    if not separator or not name or not is_valid(f"=={version}"):
+        raise BaselineError(f"{text!r}: expected framework:NAME==VERSION, such as framework:onnxruntime==1.30.0")
+    return VersionBaseline(name.strip(), f"=={version.strip()}")
+
+
+def _of_revision(revision: Revision, *, project: Path, load: LoadCases) -> FolderBaseline:
+    remark = "the working tree has uncommitted changes, and is compared as it is" if revision.dirty else None
+    inside = project.resolve()
+    folder = revision.folder
+    if inside.is_relative_to(revision.repository.resolve()):
+        folder = folder / inside.relative_to(revision.repository.resolve())
+    label = revision.name if revision.commit.startswith(revision.name) else f"{revision.name} ({revision.commit[:9]})"
+    return FolderBaseline(folder, label=label, project=project, load=load, remark=remark)
+
+
+def find_baseline(text: str, *, project: Path, home: Path, load: LoadCases) -> Baseline:
+    """What ``--mlscope-against`` names.
+
+    :param text: ``framework:NAME==VERSION``, ``model:MANIFEST``, a folder, or else a git revision.
+    :param project: the folder that is evaluated, pytest's root.
+    :raises BaselineError: one line, when there is no such thing.
+    """
+    if text.startswith(FRAMEWORK_PREFIX):
+        return _framework_version(text)
+    if text.startswith(MODEL_PREFIX):
+        manifest = Path(text.removeprefix(MODEL_PREFIX)).expanduser()
+        if not manifest.is_file():
+            raise BaselineError(f"{manifest}: is no manifest to compare with")
+        try:
+            load(manifest.resolve(), project)
+        except MlscopeError as error:
+            raise BaselineError(str(error)) from None
+        return ModelBaseline(manifest, project=project, load=load)
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return FolderBaseline(path, label=text, project=project, load=load)
+    return _of_revision(check_out(text, folder=project, home=home), project=project, load=load)
