@@ -43,15 +43,11 @@ class EnvironmentRecipe:
 
     @cached_property
     def debian(self) -> DebianLock | None:
-        """:raises FrameworkError: when the Debian lock is wrong."""
         return read_debian_lock(self.debian_path) if self.debian_path else None
 
     @cached_property
     def debian_interpreter(self) -> str | None:
-        """The Python to run by its path among the Debian packages; ``None`` for one of this machine.
-
-        :raises CannotRun: when one is needed and the lock has none, or has another than ``framework.yml`` wants.
-        """
+        """The Python to run by its path among the Debian packages; ``None`` for one of this machine."""
         stated = self.folder.description.environment.interpreter
         if stated is None and not self.is_foreign:
             return None
@@ -140,4 +136,6 @@ def environment_recipe(
             raise CannotRun(f"its folder has no {debian.name}, so there is no environment for {machine}")
     if requirements is None and debian is None:
         raise CannotRun("its folder has no requirements.lock to make an environment from")
-    return EnvironmentRecipe(folder, machine, requirements, unsatisfied, debian)
+    recipe = EnvironmentRecipe(folder, machine, requirements, unsatisfied, debian)
+    _ = recipe.debian_interpreter
+    return recipe
