@@ -14,7 +14,7 @@ from pathlib import Path
 from pytest_mlscope.agent.debian_lock import DebianLock, read_debian_lock
 from pytest_mlscope.agent.debian_root import python_series
 from pytest_mlscope.agent.interpreters import python_fits
-from pytest_mlscope.agent.lock_file import locked_version
+from pytest_mlscope.agent.lock_file import locked_requirements, locked_version
 from pytest_mlscope.agent.version_constraint import can_agree, is_version, normalised_constraint
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.errors import CannotRun
@@ -99,7 +99,7 @@ def _requirements(folder: FrameworkFolder, architecture: str, constraint: str | 
     """The lock to install, and the constraint that it must be resolved for, if none satisfies it."""
     of_architecture = folder.path / f"requirements-{architecture}.lock"
     lock = of_architecture if of_architecture.is_file() else folder.lock
-    if not lock.is_file():
+    if not lock.is_file() or (lock == of_architecture and not locked_requirements(lock)):
         return None, None
     version = locked_version(folder, lock)
     if constraint is None or version is None or folder.accepts(version, constraint):
