@@ -11,7 +11,7 @@ from packaging.specifiers import SpecifierSet
 
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components.profilers.base import Reading
-from pytest_mlscope.errors import CannotRun, HostError, MlscopeError
+from pytest_mlscope.errors import CannotRun, HostError, MlscopeError, Refused
 from pytest_mlscope.evaluation.evaluator import Evaluator
 from pytest_mlscope.evaluation.results import Accuracy, Evaluation, Latency, LayerProfile, Parity
 from pytest_mlscope.gate.check import Check
@@ -46,7 +46,7 @@ class CaseEvaluation:
         except MlscopeError as error:
             trouble = error
         # Outside the handler: the reader needs the reason once, not as an exception during another.
-        if isinstance(trouble, CannotRun) and not self._evaluator.settings.strict:
+        if isinstance(trouble, Refused) or (isinstance(trouble, CannotRun) and not self._evaluator.settings.strict):
             raise pytest.skip.Exception(str(trouble))
         raise self._failure(trouble)
 

@@ -73,3 +73,7 @@ class CannotRun(MlscopeError):  # noqa: N818  # says what happened, as the repor
         super().__init__(f"{reason}; to enable: {command}" if command else reason)
         self.reason = reason
         self.command = command
+
+
+class Refused(CannotRun):
+    """A case that no machine should run, since its result would mean nothing: a skip, strict or not."""

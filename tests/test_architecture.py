@@ -136,7 +136,7 @@ def test_a_run_imports_no_framework() -> None:
     """What a library imports in its turn is not in our sources: only a real evaluation tells."""
     program = (
         "import sys, pytest\n"
-        "code = pytest.main(['--mlscope', '-pno:cacheprovider', '-k', 'accuracy and onnxruntime-b1', sys.argv[1]])\n"
+        "code = pytest.main(['--mlscope', '-pno:cacheprovider', '-k', 'accuracy and onnxruntime and b1', sys.argv[1]])\n"
         f"print(int(code), sorted({set(FRAMEWORK_MODULES)!r} & set(sys.modules)))\n"
     )
     manifest = ROOT / "model_suites" / "digits" / "digits-cnn.mlscope.yml"

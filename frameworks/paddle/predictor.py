@@ -5,13 +5,10 @@ import json
 import os
 import re
 import statistics
-import warnings
-from typing import Any, Dict, List, Set
+import struct
+from typing import Any, Dict, Iterator, List, Set
 
 import numpy
-
-warnings.filterwarnings("ignore", message="No ccache found")
-
 import paddle
 from paddle import inference
 
@@ -30,6 +27,9 @@ _DTYPES = {
 # What a program could do to the machine's files or ask of other machines.
 _REFUSED = re.compile(r"save|save_combine|load|load_combine|read_file|py_func|(p_|partial_)?(send|recv)_?")
 _NARROW_TYPES = {"t_f16", "t_bf16", "t_f8e4m3fn", "t_f8e5m2"}
+
+# Bytes of each VarType.Type of Paddle's framework.proto that a parameter may have.
+_ITEM_SIZES = {0: 1, 1: 2, 2: 4, 3: 8, 4: 2, 5: 4, 6: 8, 20: 1, 21: 1, 22: 2, 23: 8, 24: 16}
 
 
 def _one_line(error: BaseException) -> str:
@@ -62,6 +62,43 @@ def _terms(path: str) -> Set[str]:
         elif isinstance(item, list):
             left.extend(item)
     return terms
+
+
+def _varints(content: bytes) -> Iterator[int]:
+    """The numbers of a message of the protocol buffers that has no other fields, tags included."""
+    number = shift = 0
+    for byte in bytearray(content):
+        number |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            yield number
+            number = shift = 0
+
+
+def _is_whole(path: str) -> bool:
+    """Whether a ``.pdiparams`` ends where its last tensor does; Paddle reads on past the end of a shorter one.
+
+    A tensor is, little-endian: version (4 bytes), number of sequence levels (8), version (4), size of the description
+    (4), the description ``TensorDesc`` of Paddle's framework.proto (its type in field 1, each dimension in field 2),
+    and the elements.
+    """
+    end = os.path.getsize(path)
+    with open(path, "rb") as stream:
+        while stream.tell() < end:
+            header = stream.read(20)
+            if len(header) < 20:
+                return False
+            _, levels, _, size = struct.unpack("<IQIi", header)
+            numbers = list(_varints(stream.read(max(size, 0))))
+            fields = list(zip(numbers[::2], numbers[1::2]))
+            kinds = [value for tag, value in fields if tag == 1 << 3]
+            if levels or len(kinds) != 1 or kinds[0] not in _ITEM_SIZES:
+                return False
+            count = 1
+            for tag, value in fields:
+                count *= value if tag == 2 << 3 else 1
+            stream.seek(count * _ITEM_SIZES[kinds[0]], os.SEEK_CUR)
+        return end > 0 and stream.tell() == end
 
 
 class _Model(LoadedModel):
@@ -136,9 +173,7 @@ class _Model(LoadedModel):
             raise ValueError("inputs {} given; the model has {}".format(sorted(inputs), sorted(self._dtypes)))
         for name, array in inputs.items():
             if array.dtype != self._dtypes[name]:
-                raise ValueError(
-                    "input {!r} is {}; the model wants {}".format(name, array.dtype, self._dtypes[name])
-                )
+                raise ValueError("input {!r} is {}; the model wants {}".format(name, array.dtype, self._dtypes[name]))
             predictor.get_input_handle(name).copy_from_cpu(numpy.ascontiguousarray(array))
 
     def _run(self, predictor: Any) -> None:
@@ -175,6 +210,10 @@ class FrameworkPredictor(Predictor):
         elif request.precision not in ("fp32", "framework_default"):
             raise Unsupported("Paddle has no {} on the processor".format(request.precision))
         self._check_program(request)
+        if not _is_whole(request.files["params"]):
+            raise RuntimeError(
+                "{}: not the whole parameters of a Paddle program".format(os.path.basename(request.files["params"]))
+            )
         config = inference.Config(request.files["model"], request.files["params"])
         config.disable_gpu()
         config.disable_glog_info()

@@ -1,7 +1,7 @@
 """Make every asset of this suite: ``python model_suites/digits/make_digits.py``.
 
 Trains one small CNN on scikit-learn's digits (rows 0:1347) and writes the same weights in each framework's format, the
-held-out rows (1347:1797), and the manifest's sha256 and size entries. Takes about 30 seconds on one core.
+held-out rows (1347:1797), and the manifests' sha256 and size entries. Takes about 30 seconds on one core.
 
 Needs, and the committed assets were made with: torch 2.13.0 (CPU), onnx 1.23.2, tensorflow-cpu 2.21.0,
 scikit-learn 1.9.1, numpy 2.4.6, onnxruntime 1.31.1, openvino 2026.4.1, opencv-python-headless 4.14.0.94.
@@ -31,7 +31,7 @@ from torch import nn
 from torch.nn import functional
 
 FOLDER = Path(__file__).resolve().parent
-MANIFEST = FOLDER / "digits-cnn.mlscope.yml"
+MANIFESTS = sorted(FOLDER.glob("*.mlscope.yml"))
 TRAINING_ROWS = 1347
 """The first three quarters. The rows are in order of writer, so the held-out digits come from other hands."""
 SEED = 0
@@ -199,7 +199,7 @@ def logits_of_each_framework(images: NDArray[np.float32]) -> dict[str, Array]:
     }
 
 
-def update_manifest() -> None:
+def update_manifests() -> None:
     """Set ``sha256``, and ``size`` where there is one, after each ``path`` of a file that lies here."""
 
     def entry(match: re.Match[str]) -> str:
@@ -211,7 +211,8 @@ def update_manifest() -> None:
         return "".join(f"{indent}{line}\n" for line in lines)
 
     pattern = r"(?P<indent> +)path: (?P<name>\S+)\n +sha256: \S+\n(?P<size> +size: \d+\n)?"
-    MANIFEST.write_text(re.sub(pattern, entry, MANIFEST.read_text("utf-8")), "utf-8")
+    for manifest in MANIFESTS:
+        manifest.write_text(re.sub(pattern, entry, manifest.read_text("utf-8")), "utf-8")
 
 
 def main() -> None:
@@ -240,7 +241,7 @@ def main() -> None:
         print(f"{framework:12} max difference from the trained model's logits: {difference:.1e}")
         if not difference <= 1e-5:
             raise SystemExit(f"{framework} differs from the trained model by {difference}")
-    update_manifest()
+    update_manifests()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion
 
 from pytest_mlscope.agent.artifacts import Artifact, materialise
+from pytest_mlscope.agent.emulator import get_emulator
 from pytest_mlscope.agent.environment import Environment
 from pytest_mlscope.agent.environment_creation import create_environment
 from pytest_mlscope.agent.environment_search import find_environment
@@ -23,9 +24,12 @@ from pytest_mlscope.agent.host_process import HostProcess
 from pytest_mlscope.agent.load_request import load_request
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
+from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.errors import CannotRun
 from pytest_mlscope.manifest.versions import specifiers
 from pytest_mlscope.settings import Settings
+
+_WITH_EMULATOR = "pytest --mlscope --mlscope-provision --mlscope-hardware {}"
 
 
 def _device(case: Case) -> str:
@@ -92,7 +96,7 @@ class Agent:
         self._progress = progress
         self._pool = HostPool()
         self._loaded: WeakKeyDictionary[HostProcess, tuple[str, dict[str, Any]]] = WeakKeyDictionary()
-        self._environments: dict[tuple[str, str | None], Environment] = {}
+        self._environments: dict[tuple[str, str | None, str | None], Environment] = {}
 
     def environment(self, case: Case) -> Environment:
         """The interpreter the case's framework runs in, made when settings allow.
@@ -102,23 +106,44 @@ class Agent:
         """
         folder = case.manifest.registry.frameworks[case.framework]
         constraint = _constraint(case)
-        key = (str(folder.path), constraint)
+        target = case.manifest.registry.hardware_targets[case.hardware]
+        architecture = target.architecture if target.emulated else None
+        key = (str(folder.path), constraint, architecture)
         known = self._environments.get(key)
         if known is not None and known.python.exists():
             return known
         home = self.settings.home
+        if architecture is not None:
+            self._environments[key] = self._emulated(case, folder, constraint, architecture)
+            return self._environments[key]
         try:
             environment = find_environment(folder, constraint=constraint, home=home)
         except CannotRun as missing:
             # Where there is no lock, the command is for the user's own environment, which is not ours to change.
             if not self.settings.provision or not (missing.command or "").startswith("mlscope env create"):
                 raise
-            create_environment(
-                folder, constraint=constraint, home=home, progress=self._progress, verify=self._verify
-            )
+            create_environment(folder, constraint=constraint, home=home, progress=self._progress, verify=self._verify)
             environment = find_environment(folder, constraint=constraint, home=home)
         self._environments[key] = environment
         return environment
+
+    def _emulated(self, case: Case, folder: FrameworkFolder, constraint: str | None, architecture: str) -> Environment:
+        home = self.settings.home
+        if self.settings.provision:
+            emulator = get_emulator(architecture, home=home, progress=self._progress)
+            return create_environment(
+                folder,
+                constraint=constraint,
+                architecture=architecture,
+                emulator=[str(emulator)],
+                home=home,
+                progress=self._progress,
+                verify=self._verify,
+            )
+        try:
+            return find_environment(folder, constraint=constraint, architecture=architecture, home=home)
+        except CannotRun as missing:
+            raise CannotRun(missing.reason, command=_WITH_EMULATOR.format(case.hardware)) from None
 
     def _artifacts(self, case: Case) -> dict[str, Artifact]:
         return {

@@ -135,12 +135,13 @@ def _downloaded(file: ModelFile, home: Path, progress: Progress) -> Path:
 
 
 def _built(source: Artifact, step: BuildStep, home: Path, progress: Progress) -> Artifact:
-    from pytest_mlscope.agent import random_onnx_weights
+    from pytest_mlscope.agent.builders import BUILDERS
 
+    builder = BUILDERS[step.builder]
     facts: dict[str, object] = {
         "builder": step.builder,
         # Any change of the builder's code may change what it makes.
-        "builder_sha256": file_artifact(Path(random_onnx_weights.__file__)).sha256,
+        "builder_sha256": builder.code_sha256,
         "seed": step.seed,
         "source_sha256": source.sha256,
     }
@@ -150,9 +151,10 @@ def _built(source: Artifact, step: BuildStep, home: Path, progress: Progress) ->
         progress(f"building {path.name}: {step.builder} of {source.path}")
         unfinished = path.with_name(f"{path.name}.part")
         try:
-            random_onnx_weights.build(source.path, unfinished, seed=step.seed)
+            builder.build(source.path, unfinished, seed=step.seed)
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
 
-    return file_artifact(_cached(_cached_path(home, f"built/{key}", source.path.name), make, facts, progress))
+    name = builder.name(source.path)
+    return file_artifact(_cached(_cached_path(home, f"built/{key}", name), make, facts, progress))

@@ -24,11 +24,11 @@ _SCHEMES = ("http://", "https://", "file://")
 
 
 def _open(url: str, *, start: int = 0) -> IO[bytes]:
-    """:raises OSError: (``urllib.error.URLError`` is one)
+    """:raises OSError: such as ``urllib.error.URLError``
     :raises http.client.HTTPException: when the server does not speak HTTP.
     """
     if not url.startswith(_SCHEMES):
-        raise OSError(f"not one of {', '.join(_SCHEMES)}")
+        raise urllib.error.URLError(f"not one of {', '.join(_SCHEMES)}")
     headers = {"User-Agent": "pytest-mlscope", **({"Range": f"bytes={start}-"} if start else {})}
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - schemes are checked above
     answer: IO[bytes] = urllib.request.urlopen(request, timeout=_SILENCE_SECONDS)  # noqa: S310 - likewise

@@ -31,6 +31,8 @@ _PLATFORMS = {
     "arm64": _Platform("aarch64-linux-gnu", "lib/ld-linux-aarch64.so.1"),
     "ppc64el": _Platform("powerpc64le-linux-gnu", "lib64/ld64.so.2"),
 }
+_ALTERNATIVES = ("openblas-pthread", "blas", "lapack")
+"""Folders of libraries among which a package's script would choose, the faster first; scripts are not run here."""
 _C_LIBRARY = re.compile(r"(libc|libm|libpthread|ld-linux.*|ld64)\.so\.\d")
 
 
@@ -97,7 +99,9 @@ def write_python(
         raise FrameworkError("the Debian packages have no libc6, which environment.interpreter needs")
     for folder in library_path:
         _inside(root, folder, "environment.library_path")
-    folders = [*library_path, f"usr/lib/{platform.triplet}", "usr/lib"]
+    system = f"usr/lib/{platform.triplet}"
+    alternatives = [f"{system}/{name}" for name in _ALTERNATIVES if (root / system / name).is_dir()]
+    folders = [*library_path, *alternatives, system, "usr/lib"]
     libraries = ":".join(f'"$root"/{shlex.quote(folder)}' for folder in folders)
     command = [*map(shlex.quote, emulator), f'"$root"/{platform.loader}', "--inhibit-cache"]
     script = (

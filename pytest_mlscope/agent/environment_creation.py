@@ -73,10 +73,7 @@ def create_environment(
         progress(f"{folder.name}: needs no environment of its own")
         return Environment(folder, Path(sys.executable), "", "current", None)
     recipe = _recipe(folder, constraint, architecture)
-    try:
-        debian_interpreter = recipe.debian_interpreter
-    except CannotRun as error:
-        raise EnvironmentCreationError(f"{folder.name}: {error.reason}") from None
+    debian_interpreter = recipe.debian_interpreter
     if debian_interpreter is not None:
         base, series = None, python_series(debian_interpreter)
     else:

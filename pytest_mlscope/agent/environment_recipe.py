@@ -14,7 +14,7 @@ from pathlib import Path
 from pytest_mlscope.agent.debian_lock import DebianLock, read_debian_lock
 from pytest_mlscope.agent.debian_root import python_series
 from pytest_mlscope.agent.interpreters import python_fits
-from pytest_mlscope.agent.lock_file import locked_version
+from pytest_mlscope.agent.lock_file import locked_requirements, locked_version
 from pytest_mlscope.agent.version_constraint import can_agree, is_version, normalised_constraint
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.errors import CannotRun
@@ -43,15 +43,11 @@ class EnvironmentRecipe:
 
     @cached_property
     def debian(self) -> DebianLock | None:
-        """:raises FrameworkError: when the Debian lock is wrong."""
         return read_debian_lock(self.debian_path) if self.debian_path else None
 
     @cached_property
     def debian_interpreter(self) -> str | None:
-        """The Python to run by its path among the Debian packages; ``None`` for one of this machine.
-
-        :raises CannotRun: when one is needed and the lock has none, or has another than ``framework.yml`` wants.
-        """
+        """The Python to run by its path among the Debian packages; ``None`` for one of this machine."""
         stated = self.folder.description.environment.interpreter
         if stated is None and not self.is_foreign:
             return None
@@ -103,7 +99,7 @@ def _requirements(folder: FrameworkFolder, architecture: str, constraint: str | 
     """The lock to install, and the constraint that it must be resolved for, if none satisfies it."""
     of_architecture = folder.path / f"requirements-{architecture}.lock"
     lock = of_architecture if of_architecture.is_file() else folder.lock
-    if not lock.is_file():
+    if not lock.is_file() or (lock == of_architecture and not locked_requirements(lock)):
         return None, None
     version = locked_version(folder, lock)
     if constraint is None or version is None or folder.accepts(version, constraint):
@@ -140,4 +136,6 @@ def environment_recipe(
             raise CannotRun(f"its folder has no {debian.name}, so there is no environment for {machine}")
     if requirements is None and debian is None:
         raise CannotRun("its folder has no requirements.lock to make an environment from")
-    return EnvironmentRecipe(folder, machine, requirements, unsatisfied, debian)
+    recipe = EnvironmentRecipe(folder, machine, requirements, unsatisfied, debian)
+    _ = recipe.debian_interpreter
+    return recipe

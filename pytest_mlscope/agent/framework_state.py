@@ -64,10 +64,7 @@ def framework_state(folder: FrameworkFolder, home: Path) -> FrameworkState:
     except CannotRun as missing:
         if not (missing.command or "").startswith("mlscope env create"):
             return FrameworkState("cannot", str(missing).removeprefix(f"{folder.name}: "), locked, "")
-        try:
-            debian_python = environment_recipe(folder).debian_interpreter
-        except (CannotRun, FrameworkError) as error:
-            return FrameworkState("cannot", str(error), locked, "")
+        debian_python = environment_recipe(folder).debian_interpreter
         if debian_python:
             return FrameworkState("can be made", "", locked, debian_python.rpartition("python")[2])
         base = find_interpreter(description.python)

@@ -45,24 +45,35 @@ def build(source: Path, destination: Path, *, seed: int) -> None:
         written.
     :raises CannotRun: when the onnx package is missing.
     """
-    try:
-        import onnx
-    except ImportError:
-        raise CannotRun(
-            "random weights for an ONNX graph need the onnx package", command="pip install 'pytest-mlscope[onnx]'"
-        ) from None
-
-    try:
-        model = onnx.load(source, load_external_data=False)
-    except OSError as error:
-        raise ArtifactError(f"{source}: cannot be read: {error.strerror}") from None
-    except Exception as error:  # protobuf's own exception differs between its implementations
-        raise ArtifactError(f"{source}: not an ONNX file: {' '.join(str(error).split())}") from None
-    _replace_weights(model, np.random.RandomState(seed), source)
+    model = read_graph(source)
+    if not has_constant_weights(model):
+        raise ArtifactError(f"{source}: has no ConstantOfShape weights to replace by random ones")
+    replace_weights(model, seed=seed)
     try:
         _write(model.SerializeToString(deterministic=True), destination)
     except OSError as error:
         raise ArtifactError(f"{destination}: cannot be written: {error.strerror}") from None
+
+
+def read_graph(source: Path) -> onnx.ModelProto:
+    """Read an ONNX file whole.
+
+    :raises ArtifactError: when it cannot be read or is no ONNX graph.
+    :raises CannotRun: when the onnx package is missing.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise CannotRun(
+            "a file made from an ONNX graph needs the onnx package", command="pip install 'pytest-mlscope[onnx]'"
+        ) from None
+
+    try:
+        return onnx.load(source, load_external_data=False)
+    except OSError as error:
+        raise ArtifactError(f"{source}: cannot be read: {error.strerror}") from None
+    except Exception as error:  # protobuf's own exception differs between its implementations
+        raise ArtifactError(f"{source}: not an ONNX file: {' '.join(str(error).split())}") from None
 
 
 class _Distribution(NamedTuple):
@@ -131,14 +142,25 @@ class _Uses:
         return any(reader.op_type == "Sum" for reader, _ in self.readers[node.output[0]])
 
 
-def _replace_weights(model: onnx.ModelProto, stream: np.random.RandomState, source: Path) -> None:
+def _fillers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes that stand for a weight."""
+    stored = {tensor.name for tensor in graph.initializer}
+    return [node for node in graph.node if node.op_type == "ConstantOfShape" and node.input[0] in stored]
+
+
+def has_constant_weights(model: onnx.ModelProto) -> bool:
+    """Whether there are weights to replace."""
+    return bool(_fillers(model.graph))
+
+
+def replace_weights(model: onnx.ModelProto, *, seed: int) -> None:
+    """Put random weights in place of constant ones, as :func:`build` says."""
     from onnx import TensorProto, helper, numpy_helper
 
+    stream = np.random.RandomState(seed)
     graph = model.graph
     stored = {tensor.name: tensor for tensor in graph.initializer}
-    fillers = [node for node in graph.node if node.op_type == "ConstantOfShape" and node.input[0] in stored]
-    if not fillers:
-        raise ArtifactError(f"{source}: has no ConstantOfShape weights to replace by random ones")
+    fillers = _fillers(graph)
     # The few weights that were kept were trained together with those that were not: normalisations that divide by a
     # variance of 1e-14 or 5e4 would blow up or silence random ones.
     shapes = {name: tuple(tensor.dims) for name, tensor in stored.items() if tensor.data_type == TensorProto.FLOAT}

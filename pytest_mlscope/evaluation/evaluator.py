@@ -12,6 +12,7 @@ from pytest_mlscope.agent.environment_verification import verify_environment
 from pytest_mlscope.agent.lease import exclusive_lease, leases_folder, shared_lease
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
+from pytest_mlscope.errors import Refused
 from pytest_mlscope.evaluation.accuracy import measure_accuracy, with_input_shift
 from pytest_mlscope.evaluation.latency import Readings, measure_latency
 from pytest_mlscope.evaluation.layers import profile_layers
@@ -28,6 +29,12 @@ T = TypeVar("T")
 
 KEPT_RESULTS = 64
 """Results kept for other tests of the same case: one evaluation serves them all."""
+
+
+def _refuse_emulated_time(case: Case) -> None:
+    """:raises Refused: for a case on an emulated processor."""
+    if case.manifest.registry.hardware_targets[case.hardware].emulated:
+        raise Refused(f"{case.hardware}: timings under emulation mean nothing")
 
 
 class Evaluator:
@@ -105,6 +112,7 @@ class Evaluator:
 
         def evaluate() -> tuple[Latency, Readings]:
             profilers = tuple(case.manifest.registry.profilers.values())
+            _refuse_emulated_time(case)
             self.agent.prepare(case)
             return measure_latency(ready, hook=hook, profilers=profilers, waiting=self._waiting)
 
@@ -114,6 +122,7 @@ class Evaluator:
         """Raises as :meth:`Agent.ready` and :func:`profile_layers`."""
 
         def evaluate() -> LayerProfile:
+            _refuse_emulated_time(case)
             self.agent.prepare(case)
             with exclusive_lease("machine", waiting=self._waiting):
                 ready = self.agent.ready(case)

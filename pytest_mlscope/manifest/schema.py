@@ -52,8 +52,9 @@ class Reference(Section):
 class BuildStep(Section):
     """How a file is made from the one at ``path``, on first use, into the artifact cache."""
 
-    builder: Literal["random_onnx_weights"]
-    """``random_onnx_weights``: replace constant weights of an ONNX graph by seeded random ones."""
+    builder: Literal["random_onnx_weights", "caffe_prototxt", "caffe_weights"]
+    """``random_onnx_weights``: replace constant weights of an ONNX graph by seeded random ones; ``caffe_prototxt`` and
+    ``caffe_weights``: write the layers and the weights of the same graph as Caffe reads them."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of the random numbers."""
 

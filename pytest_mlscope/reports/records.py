@@ -66,7 +66,9 @@ def to_record(
     parts: dict[str, Any] = {"accuracy": None, "parity": None, "latency": None, "layers": None, "readings": {}}
     if evaluation:
         if evaluation.accuracy:
-            parts["accuracy"] = _accuracy(evaluation.accuracy, not_finite)
+            target = evaluation.case.manifest.registry.hardware_targets.get(evaluation.case.hardware)
+            timed = target is None or not target.emulated
+            parts["accuracy"] = _accuracy(evaluation.accuracy, not_finite, timed=timed)
         if evaluation.parity:
             parts["parity"] = plain(_parity(evaluation.parity), at="/parity", not_finite=not_finite)
         if evaluation.latency:
@@ -106,14 +108,14 @@ def _case(case: Case) -> dict[str, Any]:
     }
 
 
-def _accuracy(accuracy: Accuracy, not_finite: dict[str, str]) -> dict[str, Any]:
+def _accuracy(accuracy: Accuracy, not_finite: dict[str, str], *, timed: bool) -> dict[str, Any]:
     facts = {
         "metrics": accuracy.metrics,
         "n": accuracy.n,
         "errors": accuracy.errors,
         "failures": accuracy.failures,
-        "seconds": accuracy.seconds,
-        "samples_per_second": accuracy.samples_per_second if accuracy.seconds else None,
+        "seconds": accuracy.seconds if timed else None,
+        "samples_per_second": accuracy.samples_per_second if timed and accuracy.seconds else None,
         "input_shift": accuracy.input_shift,
     }
     record: dict[str, Any] = plain(facts, at="/accuracy", not_finite=not_finite)

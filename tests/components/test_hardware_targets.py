@@ -101,7 +101,7 @@ def test_a_target_nobody_states_precisions_for_has_the_frameworks_default(target
         ("recognise: {rule: always}\npeaks: {fp32: {value: 8 TFLOP/s}}", "missing key 'source'"),
         (
             "recognise: {rule: always}\npeaks: {fp33: {value: 1 FLOP/s, source: {title: t, url: 'https://e.org'}}}",
-            "'fp33'; allowed: fp64,",
+            "unknown key 'fp33' in peaks; allowed: fp64, ",
         ),
     ],
 )

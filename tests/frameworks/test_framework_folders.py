@@ -25,6 +25,7 @@ IMPORTS = {
     "tensorflow": {"tensorflow"},
     "openvino": {"openvino"},
     "opencv-dnn": {"cv2"},
+    "executorch": {"executorch", "torch"},  # whose tensors are its inputs
     "caffe": {"caffe", "google"},  # its protobuf messages need google.protobuf
     "mxnet": {"mxnet", "onnx"},  # the package that its importer of ONNX reads with
     "caffe2": {"caffe2", "onnx"},  # likewise
@@ -48,7 +49,7 @@ def test_all_five_are_shipped() -> None:
 def test_the_description_is_valid_and_named_as_its_folder(folder: FrameworkFolder) -> None:
     description = folder.description
     assert description.name == folder.path.name
-    assert "cpu" in description.devices
+    assert "cpu" in description.devices or description.name == "tensorrt"
     assert set(description.precisions) == set(description.devices)
     assert all("fp32" in precisions for precisions in description.precisions.values())
     assert "model" in description.files

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 
 import pytest
 
+from pytest_mlscope.agent.machine import machine_architecture
 from tests.plugin.linear_suite import Suite
 
 Run = Callable[..., pytest.RunResult]
@@ -78,3 +80,37 @@ def test_a_wrong_hardware_file_leaves_other_manifests_alone(suite: Suite, run: R
     result = run("-m", "accuracy", "--continue-on-collection-errors")
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["*hardware 'npu' cannot be used: *npu.yml:1:1: missing key 'description'*"])
+
+
+OTHER = "ppc64le" if machine_architecture() != "ppc64le" else "aarch64"
+
+
+def test_an_emulated_processor_is_never_timed(suite: Suite, run: Run) -> None:
+    """Not under --mlscope-strict either, which fails what another machine could run."""
+    suite.manifest(matrix=f"{{hardware: [emulated_{OTHER}]}}")
+    result = run("-m", "latency", "--mlscope-strict")
+    result.assert_outcomes(skipped=1)
+    assert _summary(result) == [f"emulated_{OTHER}: timings under emulation mean nothing — 1 test"]
+
+
+def test_an_emulated_processor_needs_an_environment_of_its_own(suite: Suite, run: Run) -> None:
+    """That of this machine, which has the framework, is not taken for it."""
+    suite.manifest(matrix=f"{{hardware: [emulated_{OTHER}]}}")
+    result = run("-m", "accuracy")
+    result.assert_outcomes(skipped=1)
+    summary = " ".join(_summary(result))
+    assert f"toy: this machine is {platform.machine()}, not {OTHER}; its folder has no debian-{OTHER}.lock" in summary
+
+
+def test_a_machine_of_the_architecture_claims_no_emulation(suite: Suite, run: Run) -> None:
+    here = machine_architecture()
+    folder = suite.folder / "hardware"
+    folder.mkdir()
+    (folder / "as_if.yml").write_text(
+        f"name: as_if\ndescription: d\nextends: cpu\narchitecture: {here}\nrecognise: {{rule: emulator}}\n"
+    )
+    suite.manifest(matrix="{hardware: [as_if]}")
+    result = run("-m", "accuracy")
+    result.assert_outcomes(skipped=1)
+    expected = f"as_if: not on this machine (the processor is {here} itself, so nothing would be emulated; use cpu or"
+    assert expected in " ".join(_summary(result))

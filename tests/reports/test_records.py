@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from jsonschema import Draft202012Validator
 
+from pytest_mlscope.components.hardware import HardwareTarget
+from pytest_mlscope.components.hardware_targets import HardwareTargets
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
+from pytest_mlscope.components.registry import Registry
 from pytest_mlscope.errors import CannotRun, MlscopeError
 from pytest_mlscope.evaluation.results import Evaluation
 from pytest_mlscope.gate.check import Check
@@ -204,3 +208,17 @@ def test_expanded_records_are_a_sequence_that_expands_on_the_way() -> None:
     assert list(expanded[1:3]) == [expanded[1], expanded[2]]
     entry: Mapping[str, Any] = expanded[-1]
     assert entry["nodeid"] == packed[-1]["nodeid"]
+
+
+def test_no_time_of_an_emulated_case_is_kept() -> None:
+    """How long QEMU took says nothing of the processor it plays."""
+    emulated = HardwareTarget.model_validate(
+        {"name": "other", "description": "d", "architecture": "s390x", "recognise": {"rule": "emulator"}}
+    )
+    evaluated = case(hardware="other")
+    registry = Registry(hardware_targets=HardwareTargets({"other": emulated}))
+    evaluated = replace(evaluated, manifest=replace(evaluated.manifest, registry=registry))
+    made = record(evaluated, kind="accuracy", accuracy=accuracy())
+    assert made["accuracy"]["metrics"]["top1"]["value"] == 0.9711
+    assert made["accuracy"]["seconds"] is None
+    assert made["accuracy"]["samples_per_second"] is None

@@ -61,8 +61,8 @@ def _locate(path: str, folder: Path) -> Path:
     return Path(spec.origin).parent / inside
 
 
-def test_there_are_eleven_manifests() -> None:
-    assert len(MANIFESTS) == 11
+def test_there_are_twelve_manifests() -> None:
+    assert len(MANIFESTS) == 12
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=IDS)

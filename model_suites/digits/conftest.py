@@ -1,0 +1,3 @@
+"""Emulated processors take a download and some minutes: their manifest runs where it is named."""
+
+collect_ignore = ["digits-architectures.mlscope.yml"]

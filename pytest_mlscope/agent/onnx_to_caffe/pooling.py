@@ -1,0 +1,66 @@
+"""What Caffe makes of a pooling along one axis, beside what ONNX says.
+
+Caffe's ``PoolingLayer`` rounds the number of windows up unless told otherwise, drops a last window that would start
+beyond the padded image, and divides an average by the window's size with its padding, cut at the end of the padding
+alone. ONNX's ``MaxPool`` and ``AveragePool`` state padding at both ends, round down unless told otherwise, and by
+default do not count padding.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+Rounding = Literal["CEIL", "FLOOR"]
+ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)
+"""Caffe's own first."""
+
+
+class Axis(NamedTuple):
+    """One axis of a pooling, as ONNX states it."""
+
+    size: int
+    """Of the input."""
+    kernel: int
+    stride: int
+    begin: int
+    """Padding before."""
+    end: int
+    """Padding after."""
+    ceil: bool = False
+
+    @property
+    def windows(self) -> int:
+        """How many windows ONNX says there are."""
+        return _windows(self.size + self.begin + self.end, self.kernel, self.stride, ceil=self.ceil)
+
+    def caffe_windows(self, rounding: Rounding) -> int:
+        """How many Caffe makes, with ``begin`` as its padding at both ends."""
+        windows = _windows(self.size + 2 * self.begin, self.kernel, self.stride, ceil=rounding == "CEIL")
+        if self.begin and (windows - 1) * self.stride >= self.size + self.begin:
+            windows -= 1
+        return windows
+
+    def divisors(self, *, count_padding: bool) -> list[int]:
+        """By what ONNX divides each window's sum along this axis."""
+        end = self.size + self.end if count_padding else self.size
+        first = -self.begin if count_padding else 0
+        return [min(start + self.kernel, end) - max(start, first) for start in self._starts]
+
+    @property
+    def caffe_divisors(self) -> list[int]:
+        """By what Caffe divides each window's sum along this axis."""
+        return [min(start + self.kernel, self.size + self.begin) - start for start in self._starts]
+
+    @property
+    def is_global(self) -> bool:
+        """Whether one window covers the whole axis."""
+        return self.windows == 1 and self.kernel - self.begin >= self.size
+
+    @property
+    def _starts(self) -> list[int]:
+        return [index * self.stride - self.begin for index in range(self.windows)]
+
+
+def _windows(size: int, kernel: int, stride: int, *, ceil: bool) -> int:
+    steps = size - kernel
+    return (-(-steps // stride) if ceil else steps // stride) + 1
