@@ -10,18 +10,27 @@ import math
 from collections.abc import Sequence
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values, in the order given: each is at most the level where its test rejects within the family.
+def holm_levels(p_values: Sequence[float], *, family: int, level: float) -> list[float]:
+    """The level each p-value is held against: it is rejected when it is at most that.
 
-    :param p_values: between 0 and 1.
-    :raises ValueError: when one is not.
+    The smallest is held against ``level / family``, the next, if that one is rejected, against
+    ``level / (family - 1)``, and so on; from the first one that is not rejected, the level stays.
+
+    :param p_values: between 0 and 1; those known so far.
+    :param family: how many comparisons there are in all, those not known yet included.
+    :param level: chance of any false alarm among them.
+    :raises ValueError: for values that are no p-values, or a family smaller than they are many.
     """
     for p in p_values:
         if math.isnan(p) or not 0 <= p <= 1:
             raise ValueError(f"{p!r} is no p-value")
-    adjusted = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted
+    if family < len(p_values):
+        raise ValueError(f"a family of {family} holds no {len(p_values)} p-values")
+    levels = [0.0] * len(p_values)
+    rejected = 0
+    stopped = False
+    for index in sorted(range(len(p_values)), key=p_values.__getitem__):
+        levels[index] = level / (family - rejected)
+        stopped = stopped or p_values[index] > levels[index]
+        rejected += not stopped
+    return levels

@@ -16,8 +16,9 @@ from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.evaluation.first_rows import first_rows
 from pytest_mlscope.evaluation.latency import check_timed_path, rows_in_a_sample
+from pytest_mlscope.gate.multiplicity import holm_levels
 from pytest_mlscope.gate.pairs import OpenBlocks, Pair, measure_pair
-from pytest_mlscope.gate.sequential import DEFAULT_FLOOR, Verdict, decide
+from pytest_mlscope.gate.sequential import DEFAULT_FLOOR, LEVEL, Verdict, decide, p_value
 
 MEMORY_EFFECT = 0.05
 LOAD_TIME_EFFECT = 0.10
@@ -58,16 +59,19 @@ class Contest:
     def decided(self) -> bool:
         return self.failure is not None or self.latency is not None
 
-    def take(self, pair: Pair, seconds: float) -> None:
-        """Add a pair, and decide where the pairs so far suffice or time is up."""
-        self.pairs.append(pair)
-        self.seconds += seconds
-        last = self.seconds >= self.rules.seconds or len(self.pairs) >= MOST_PAIRS
+    @property
+    def log_ratios(self) -> list[float]:
+        return [pair.log_ratio for pair in self.pairs]
+
+    def judge(self, *, level: float, family: int) -> None:
+        """Decide where the pairs so far suffice or time is up."""
         self.latency = decide(
-            [each.log_ratio for each in self.pairs],
+            self.log_ratios,
             minimum_effect=self.rules.minimum_effect,
             floor=self.rules.floor,
-            last=last,
+            last=self.seconds >= self.rules.seconds or len(self.pairs) >= MOST_PAIRS,
+            level=level,
+            family=family,
         )
         if self.latency is None:
             return
@@ -99,13 +103,30 @@ def _pair(contest: Contest, agent: Agent, pools: Sequence[HostPool], coin: rando
     return measure_pair(opened[0], opened[1], load_seconds=loads, coin=coin)
 
 
+def _judge(contests: Sequence[Contest], family: int) -> None:
+    """Hold what is undecided against Holm's levels, given everything known so far."""
+    measured = [contest for contest in contests if contest.pairs]
+    p_values = [p_value(contest.log_ratios) for contest in measured]
+    for contest, level in zip(measured, holm_levels(p_values, family=family, level=LEVEL), strict=True):
+        if not contest.decided:
+            contest.judge(level=level, family=family)
+
+
 def run_rounds(
-    contests: Sequence[Contest], agent: Agent, *, progress: Callable[[str], None] | None = None, seed: int = 0
+    contests: Sequence[Contest],
+    agent: Agent,
+    *,
+    family: int | None = None,
+    progress: Callable[[str], None] | None = None,
+    seed: int = 0,
 ) -> None:
     """Measure pairs until every contest is decided, in rounds in which all share the restarts.
 
     A contest that fails is decided by its failure; the others go on. The device must be ours alone.
+
+    :param family: how many comparisons the run makes in all, these included; as many as these when absent.
     """
+    family = max(family or 1, len(contests))
     coin = random.Random(seed)  # noqa: S311 - orders, no secrets
     for number in range(MOST_PAIRS):
         undecided = [contest for contest in contests if not contest.decided]
@@ -124,4 +145,6 @@ def run_rounds(
                 except MlscopeError as error:
                     contest.failure = error
                 else:
-                    contest.take(pair, time.monotonic() - began)
+                    contest.pairs.append(pair)
+                    contest.seconds += time.monotonic() - began
+        _judge(contests, family)

@@ -1,4 +1,4 @@
-"""McNemar's exact test and Holm's procedure."""
+"""McNemar's exact test."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_mlscope.gate.multiplicity import holm
 from pytest_mlscope.gate.paired_proportions import PairedProportions, binomial_at_most
 
 RIGHT = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
@@ -44,18 +43,3 @@ def test_rows_on_which_both_agree_say_nothing() -> None:
 def test_other_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="same rows"):
         PairedProportions.count(np.ones(3, bool), np.ones(4, bool))
-
-
-@given(st.lists(st.floats(0, 1), max_size=20))
-def test_holm_never_lowers_a_p_value_nor_changes_their_order(p_values: list[float]) -> None:
-    adjusted = holm(p_values)
-    assert all(a >= p for a, p in zip(adjusted, p_values, strict=True))
-    assert all(a <= 1 for a in adjusted)
-    by_value = sorted(zip(p_values, adjusted, strict=True))
-    assert [a for _, a in by_value] == sorted(adjusted)
-
-
-def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    with pytest.raises(ValueError, match="p-value"):
-        holm([1.5])
