@@ -20,7 +20,7 @@ OPTIONAL_MODULES = frozenset({"sklearn", "PIL", "cv2", "pyarrow", "onnx", "pynvm
 
 # What any room may import, the rooms in the order of the line, and what ties them together on top.
 FLOOR = frozenset({"pytest_mlscope", "errors", "assets", "settings", "options", "hookspecs"})
-LINE = ("yaml_document", "components", "manifest", "cases", "items", "host", "agent", "evaluation", "gate", "reports")
+LINE = ("yaml_document", "components", "manifest", "cases", "items", "host", "agent", "evaluation", "gate", "conformance", "reports")
 TIE = ("case_evaluation", "controller", "session", "plugin")
 MAY_IMPORT: dict[str, frozenset[str]] = {
     **dict.fromkeys(FLOOR, frozenset({"errors"})),

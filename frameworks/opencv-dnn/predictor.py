@@ -23,6 +23,7 @@ class _Model(LoadedModel):
         self._net = net
         self._dtypes = {description.name: numpy.dtype(description.dtype) for description in request.inputs}
         self._outputs = list(request.outputs)
+        self._set_by: Any = None
         self.resolved = resolved
 
     def predict(self, inputs: Tensors) -> Tensors:
@@ -30,8 +31,9 @@ class _Model(LoadedModel):
         return dict(zip(self._outputs, self._forward()))
 
     def bind(self, inputs: Tensors) -> Bound:
-        """OpenCV copies a set input into the net, where it stays for every further ``forward``."""
-        self._set(inputs)
+        """OpenCV copies a set input into the net, where it stays for every further ``forward`` until another is set."""
+        mark = object()
+        self._set(inputs, mark)
         self._forward()
         forward = self._net.forward
         names = self._outputs
@@ -41,10 +43,14 @@ class _Model(LoadedModel):
             name = names[0]
 
             def run() -> None:
+                if self._set_by is not mark:
+                    self._set(inputs, mark)
                 latest[:] = (forward(name),)
         else:
 
             def run() -> None:
+                if self._set_by is not mark:
+                    self._set(inputs, mark)
                 latest[:] = forward(names)
 
         return Bound(run, lambda: dict(zip(names, latest)), "cv2.dnn.Net.forward")
@@ -85,7 +91,8 @@ class _Model(LoadedModel):
     def unload(self) -> None:
         self._net = None
 
-    def _set(self, inputs: Tensors) -> None:
+    def _set(self, inputs: Tensors, mark: Any = None) -> None:
+        self._set_by = mark
         # OpenCV casts a wrong dtype in silence and ignores an input that was not set.
         if set(inputs) != set(self._dtypes):
             raise ValueError("inputs {} given; the manifest has {}".format(sorted(inputs), sorted(self._dtypes)))

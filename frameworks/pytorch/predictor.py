@@ -159,8 +159,8 @@ class _Model(LoadedModel):
         values = result if isinstance(result, (tuple, list)) else [result]
         if len(values) != len(self._outputs):
             raise ValueError(
-                "the model returns {} outputs without names; the manifest has {}".format(
-                    len(values), len(self._outputs)
+                "{}: the model returns {} outputs, without names; the manifest has {}: {}".format(
+                    self._file_name, len(values), len(self._outputs), ", ".join(self._outputs)
                 )
             )
         return {name: _array(value) for name, value in zip(self._outputs, values)}

@@ -160,6 +160,13 @@ class _Model(LoadedModel):
                     raise ValueError(
                         "input {!r} is {}; the model wants {}".format(name, array.dtype.name, spec.dtype.name)
                     )
+                if not spec.shape.is_compatible_with(array.shape):
+                    # TensorFlow itself may find a meaning for it, such as a convolution in groups.
+                    raise RuntimeError(
+                        "{}: input {!r} has shape {}; the model wants {}".format(
+                            self._file_name, name, list(array.shape), spec.shape
+                        )
+                    )
                 tensors.append(tensorflow.constant(array))
         return tensors
 

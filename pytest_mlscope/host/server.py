@@ -13,6 +13,7 @@ import numpy
 
 from pytest_mlscope.host import batches, memory, timing_window
 from pytest_mlscope.host.blocks import TimedBlocks
+from pytest_mlscope.host.conformance import examine
 from pytest_mlscope.host.frames import PROTOCOL_VERSION, Arena, ProtocolError, read_frame, write_frame
 from pytest_mlscope.host.layer_profile import profile_layers
 from pytest_mlscope.host.libraries import installed_libraries
@@ -59,6 +60,7 @@ class Server(object):
             "open_blocks": self._open_blocks,
             "block": self._block,
             "layers": self._layers,
+            "examine": self._examine,
             "unload": self._unload,
         }
 
@@ -152,6 +154,9 @@ class Server(object):
 
     def _layers(self, request: Header) -> Header:
         return profile_layers(self._loaded(), self._own_inputs(request), request["runs"])
+
+    def _examine(self, request: Header) -> Header:
+        return examine(self._loaded(), self._own_inputs(request), request)
 
     def _unload(self, request: Header) -> Header:
         self._blocks = None

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import textwrap
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pytest_mlscope.components.framework import FrameworkDescription, FrameworkFolder
 from pytest_mlscope.components.hardware import HardwareTarget
-from pytest_mlscope.host.predictor import LoadRequest, TensorDescription, Unsupported
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs/frameworks.md").read_text("utf-8")
@@ -22,42 +19,6 @@ HARDWARE_DOCS = (ROOT / "docs/hardware.md").read_text("utf-8")
 def examples(text: str, language: str) -> list[str]:
     found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", text, flags=re.MULTILINE | re.DOTALL)
     return [textwrap.dedent(block) for _, block in found]
-
-
-def test_the_walk_through_makes_a_framework_that_predicts(tmp_path: Path) -> None:
-    (tmp_path / "framework.yml").write_text(examples(DOCS, "yaml")[0])
-    (tmp_path / "predictor.py").write_text(examples(DOCS, "python")[0])
-    folder = FrameworkFolder(tmp_path)
-    assert folder.name == "reference"
-    spec = importlib.util.spec_from_file_location("reference_predictor", folder.predictor)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    weight, bias = np.eye(3, 2, dtype=np.float32), np.array([1, 2], np.float32)
-    np.savez(tmp_path / "linear.npz", weight=weight, bias=bias)
-    x = np.array([[1, 2, 3]], np.float32)
-
-    def load(threads: int) -> object:
-        request = LoadRequest(
-            {"model": str(tmp_path / "linear.npz")},
-            folder.description.devices["cpu"],
-            "fp32",
-            threads,
-            1,
-            [TensorDescription("x", "float32", [None, 3])],
-            ["y"],
-            {},
-        )
-        return module.FrameworkPredictor().load(request)
-
-    model = load(1)
-    bound = model.bind({"x": x})  # type: ignore[attr-defined]  # a LoadedModel of a module made at run time
-    bound.run()
-    np.testing.assert_array_equal(bound.outputs()["y"], [[2, 4]])
-    with pytest.raises(Unsupported):
-        load(2)
 
 
 @pytest.mark.parametrize("name", ["nvidia_t4", "npu"])

@@ -1,0 +1,87 @@
+"""What the framework says of itself and of the self-test model: version, layers, and the manifest's own bounds."""
+
+from __future__ import annotations
+
+from packaging.version import InvalidVersion, Version
+
+from pytest_mlscope.cases.kinds import is_parity_reference, kinds_of
+from pytest_mlscope.conformance.finding import Fault, NotApplicable
+from pytest_mlscope.conformance.subject import Subject
+from pytest_mlscope.errors import CannotRun
+from pytest_mlscope.evaluation.evaluator import Evaluator
+from pytest_mlscope.evaluation.layers import profile_layers
+from pytest_mlscope.evaluation.results import Evaluation
+from pytest_mlscope.gate.verdict import checks
+from pytest_mlscope.manifest.schema import Kind
+
+
+def _parsed(version: str, whose: str) -> Version:
+    try:
+        return Version(version)
+    except InvalidVersion:
+        raise Fault(f"{whose} is {version!r}, which is no PEP 440 version") from None
+
+
+def version(subject: Subject) -> str:
+    """The predictor's version is that of the distribution installed, and one that ``framework.yml`` takes.
+
+    A distribution may count its own builds after the framework's version: 4.14.0.94 is OpenCV 4.14.0.
+    """
+    stated = subject.host.version
+    if not stated.strip():
+        raise Fault("the predictor's version is empty")
+    wanted = subject.description.version
+    if wanted != "*":
+        _parsed(stated, "the predictor's version")
+        if not subject.folder.accepts(stated):
+            raise Fault(f"the predictor's version is {stated}; framework.yml takes {wanted!r}")
+    installed = subject.environment.version
+    if not installed:
+        return f"{stated}; framework.yml names no distribution to compare with"
+    release, whole = _parsed(stated, "the predictor's version").release, _parsed(installed, "the distribution").release
+    if len(release) < 2 or whole[: len(release)] != release:
+        raise Fault(f"the predictor's version is {stated}; the distribution installed is {installed}")
+    return f"{stated}; the distribution is {installed}"
+
+
+def layers(subject: Subject) -> str:
+    """Where ``framework.yml`` claims them, the self-test model has a well-formed profile with times."""
+    if not subject.description.layers:
+        raise NotApplicable("framework.yml does not claim layers")
+    subject.load_as(subject.load_header(batch_size=subject.case.batch_size))
+    profile = profile_layers(subject.ready())
+    # Profiled, it must be loaded anew.
+    subject.unload()
+    if profile.not_available:
+        raise Fault(f"layers are claimed, and not of the self-test model: {profile.not_available}")
+    if profile.seconds is None:
+        raise Fault(f"none of {len(profile.layers)} layers has a time")
+    share = f", {profile.explained:.0%} of an unprofiled prediction" if profile.explained is not None else ""
+    return f"{len(profile.layers)} layers{share}"
+
+
+def expectation(subject: Subject, evaluator: Evaluator, kind: Kind) -> str:
+    """What the self-test manifest expects of this kind holds."""
+    if kind not in kinds_of(subject.case.manifest):
+        raise NotApplicable(f"the self-test manifest has no {kind}")
+    case = subject.case
+    if kind == "parity" and is_parity_reference(case):
+        raise NotApplicable("this framework is the reference")
+    expected = case.manifest.content.frameworks[case.framework].xfail
+    if expected is not None and kind in expected.kinds:
+        raise NotApplicable(f"the self-test manifest expects a failure: {expected.reason}")
+    try:
+        accuracy = evaluator.accuracy(case) if kind == "accuracy" else None
+        parity = evaluator.parity(case) if kind == "parity" else None
+    except CannotRun as error:
+        if kind == "parity":
+            raise NotApplicable(error.reason) from None
+        raise
+    evaluation = Evaluation(case=case, key="", provenance={}, accuracy=accuracy, parity=parity)
+    results = checks(evaluation, kind)
+    failed = [check.message for check in results if not check.passed]
+    if failed:
+        raise Fault("; ".join(failed))
+    if not results:
+        raise NotApplicable(f"the self-test manifest has no bound for {kind}")
+    return "; ".join(check.message for check in results)
