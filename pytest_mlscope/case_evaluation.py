@@ -15,7 +15,10 @@ from pytest_mlscope.errors import CannotRun, HostError, MlscopeError, Refused
 from pytest_mlscope.evaluation.evaluator import Evaluator
 from pytest_mlscope.evaluation.results import Accuracy, Evaluation, Latency, LayerProfile, Parity
 from pytest_mlscope.gate.check import Check
+from pytest_mlscope.gate.comparison import Comparison
+from pytest_mlscope.gate.gate import Gate
 from pytest_mlscope.gate.verdict import checks
+from pytest_mlscope.manifest.load import SUFFIX
 from pytest_mlscope.manifest.versions import specifiers
 
 if TYPE_CHECKING:
@@ -24,12 +27,28 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def item_case(item: pytest.Item) -> Case | None:
+    """The case an item is parametrized with."""
+    callspec = getattr(item, "callspec", None)
+    case = callspec.params.get("mlscope_case") if callspec is not None else None
+    return case if isinstance(case, Case) else None
+
+
+def gated_cases(session: pytest.Session, kind: Kind) -> list[Case]:
+    """The cases whose manifests' own items of this kind are to run."""
+    chosen = (item for item in session.items if item.path.name.endswith(SUFFIX) and item.get_closest_marker(kind))
+    return [case for item in chosen if (case := item_case(item)) is not None]
+
+
 class CaseEvaluation:
     """What one test item asks of its case. A case that cannot run skips the test, one that fails fails it."""
 
-    def __init__(self, item: pytest.Item, case: Case, evaluator: Evaluator) -> None:
+    def __init__(self, item: pytest.Item, case: Case, evaluator: Evaluator, *, gate: Gate | None = None) -> None:
         self.case = case
         self.checks: Sequence[Check] = ()
+        self.comparison: Comparison | None = None
+        """With the baseline; ``None`` where the run has none."""
+        self._gate = gate
         self._item = item
         self._evaluator = evaluator
         self._readings: dict[str, Sequence[Reading]] = {}
@@ -99,8 +118,29 @@ class CaseEvaluation:
         if expected.version is None or SpecifierSet(specifiers(expected.version)).contains(version, prereleases=True):
             self._item.add_marker(pytest.mark.xfail(reason=expected.reason, strict=expected.strict))
 
+    def _compare(self, kind: Kind) -> Comparison | None:
+        """This kind against the baseline; ``None`` when the run has none."""
+        gate = self._gate
+        if gate is None:
+            return None
+        cases = gated_cases(self._item.session, kind)
+        if kind == "latency":
+            # Who runs which item is not known beforehand where workers share them.
+            alone = hasattr(self._item.config, "workerinput")
+            return self._guarded(lambda: gate.latency(self.case, () if alone else cases, family=len(cases)))
+        if kind == "accuracy":
+            return self._guarded(lambda: gate.accuracy(self.case, family=len(cases)))
+        return self._guarded(lambda: gate.parity(self.case))
+
+    def _compared_badly(self, comparison: Comparison | None) -> list[str]:
+        strict = self._evaluator.settings.strict
+        bad = ("regression", "inconclusive", "not compared") if strict else ("regression",)
+        return list(comparison.messages) if comparison is not None and comparison.outcome in bad else []
+
     def check(self, kind: Kind) -> None:
-        """Evaluate one kind and fail the test when the manifest's expectations do not hold."""
+        """Evaluate one kind and fail the test when the manifest's expectations do not hold, or when the baseline was
+        better.
+        """
         self._expect_failure(kind)
         getattr(self, kind)
         if kind == "latency" and self._evaluator.settings.layers:
@@ -109,7 +149,9 @@ class CaseEvaluation:
         if evaluation is None:
             return
         self.checks = checks(evaluation, kind)
+        self.comparison = self._compare(kind)
         failed = [check.message for check in self.checks if not check.passed]
+        failed += self._compared_badly(self.comparison)
         if failed:
             name = f"{self.case.manifest.content.name} on {self.case.framework}"
             pytest.fail("\n".join(f"{name}: {message}" for message in failed), pytrace=False)

@@ -52,8 +52,26 @@ def _seconds(text: str) -> float:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from None
     if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"the timeout must be a positive number of seconds, not {text}")
+        raise argparse.ArgumentTypeError(f"it must be a positive number of seconds, not {text}")
     return seconds
+
+
+def _percent(text: str) -> float:
+    try:
+        percent = float(text.removesuffix("%"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage") from None
+    if not 0 < percent <= 100:
+        raise argparse.ArgumentTypeError(f"the smallest effect is more than 0 and at most 100 percent, not {text}")
+    return percent / 100
+
+
+def _against(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError(
+            "the baseline is empty; expected a git revision, a folder, framework:NAME==VERSION or model:MANIFEST"
+        )
+    return text
 
 
 def _path(text: str) -> str:
@@ -116,6 +134,27 @@ def add_options(parser: pytest.Parser) -> None:
         action="store_true",
         help="Profile the model of every latency case layer by layer, once it is measured; the layers are in the "
         "JSON report.",
+    )
+    group.addoption(
+        "--mlscope-against",
+        type=_against,
+        metavar="BASELINE",
+        help="Compare with a git revision, another checkout's folder, a saved run (*.json), framework:NAME==VERSION or "
+        "model:MANIFEST, measured side by side in this run; a regression fails.",
+    )
+    group.addoption(
+        "--mlscope-minimum-effect",
+        type=_percent,
+        default=0.03,
+        metavar="PERCENT",
+        help="Smallest difference of latency that matters to --mlscope-against (default: 3).",
+    )
+    group.addoption(
+        "--mlscope-gate-seconds",
+        type=_seconds,
+        default=20.0,
+        metavar="SECONDS",
+        help="Time for a comparison of latencies, after which it is inconclusive (default: 20).",
     )
     group.addoption(
         "--mlscope-json",

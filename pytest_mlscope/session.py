@@ -13,12 +13,14 @@ from typing import Any, cast
 import pytest
 
 from pytest_mlscope.agent.cache import cache_home
-from pytest_mlscope.case_evaluation import CaseEvaluation
+from pytest_mlscope.case_evaluation import CaseEvaluation, item_case
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components import shipped
 from pytest_mlscope.controller import RECORD_ATTRIBUTE, WORKER_MISTAKE, Controller
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.evaluation.evaluator import Evaluator
+from pytest_mlscope.gate.baseline import Baseline, find_baseline
+from pytest_mlscope.gate.gate import Gate
 from pytest_mlscope.gate.self_test import self_test
 from pytest_mlscope.items.module import SUFFIX, ManifestModule
 from pytest_mlscope.items.run_state import RUN_STATE, RunState, run_state
@@ -27,6 +29,8 @@ from pytest_mlscope.reports.records import Outcome, to_record
 from pytest_mlscope.settings import Settings
 
 EVALUATOR = pytest.StashKey[Evaluator]()
+BASELINE = pytest.StashKey[Baseline]()
+GATE = pytest.StashKey[Gate]()
 CASE_EVALUATION = pytest.StashKey[CaseEvaluation]()
 
 
@@ -62,6 +66,20 @@ def _evaluator(config: pytest.Config) -> Evaluator:
     return config.stash[EVALUATOR]
 
 
+def _gate(item: pytest.Item, evaluator: Evaluator) -> Gate | None:
+    config = item.config
+    baseline = config.stash.get(BASELINE, None)
+    if baseline is not None and GATE not in config.stash:
+        config.stash[GATE] = Gate(
+            baseline,
+            evaluator,
+            minimum_effect=config.getoption("mlscope_minimum_effect"),
+            seconds=config.getoption("mlscope_gate_seconds"),
+            progress=lambda line: _progress(config, line),
+        )
+    return config.stash.get(GATE, None)
+
+
 def case_evaluation(item: pytest.Item, case: Case) -> CaseEvaluation:
     """The evaluation an item's tests read."""
     try:
@@ -71,15 +89,9 @@ def case_evaluation(item: pytest.Item, case: Case) -> CaseEvaluation:
     if CASE_EVALUATION in item.stash:
         # The item runs again, by a plugin that repeats what failed: so must the evaluation.
         evaluator.forget(case)
-    evaluation = CaseEvaluation(item, case, evaluator)
+    evaluation = CaseEvaluation(item, case, evaluator, gate=_gate(item, evaluator))
     item.stash[CASE_EVALUATION] = evaluation
     return evaluation
-
-
-def _item_case(item: pytest.Item) -> Case | None:
-    callspec = getattr(item, "callspec", None)
-    case = callspec.params.get("mlscope_case") if callspec is not None else None
-    return case if isinstance(case, Case) else None
 
 
 def _outcome(report: pytest.TestReport) -> Outcome:
@@ -112,6 +124,21 @@ class MlscopePlugin:
         module: pytest.Collector = ManifestModule.from_parent(parent, path=file_path, state=run_state(parent.config))
         return module
 
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        against = session.config.getoption("mlscope_against")
+        if against is None:
+            return
+        manifests = run_state(session.config).manifests
+        try:
+            session.config.stash[BASELINE] = find_baseline(
+                against,
+                project=session.config.rootpath,
+                home=cache_home(),
+                load=lambda path, project: manifests.load_of(session, path, project=project),
+            )
+        except MlscopeError as error:
+            raise pytest.UsageError(f"--mlscope-against: {error}") from None
+
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         mistake = run_state(config).selection_mistake()
         if mistake is None:
@@ -127,7 +154,7 @@ class MlscopePlugin:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        case = _item_case(item)
+        case = item_case(item)
         if case is None or not (report.when == "call" or (report.when == "setup" and not report.passed)):
             return report
         made = item.stash.get(CASE_EVALUATION, None)
@@ -145,6 +172,7 @@ class MlscopePlugin:
             outcome=_outcome(report),
             reason=_reason(report),
             checks=made.checks if made is not None else (),
+            comparison=made.comparison if made is not None else None,
             seconds=report.duration,
         )
         setattr(report, RECORD_ATTRIBUTE, record)

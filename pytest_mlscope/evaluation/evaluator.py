@@ -16,7 +16,7 @@ from pytest_mlscope.errors import Refused
 from pytest_mlscope.evaluation.accuracy import measure_accuracy, with_input_shift
 from pytest_mlscope.evaluation.latency import Readings, measure_latency
 from pytest_mlscope.evaluation.layers import profile_layers
-from pytest_mlscope.evaluation.parity import ReferenceOutputs, measure_parity
+from pytest_mlscope.evaluation.parity import ReferenceOutputs, compare_outputs, measure_parity
 from pytest_mlscope.evaluation.provenance import provenance
 from pytest_mlscope.evaluation.results import Accuracy, Latency, LayerProfile, Parity
 from pytest_mlscope.settings import Settings
@@ -77,7 +77,8 @@ class Evaluator:
 
         return self._once("provenance", case, gather)
 
-    def _waiting(self) -> None:
+    def waiting(self) -> None:
+        """Say that another process holds the machine."""
         self._progress(
             "waiting: another pytest process measures on this machine, and one at a time may; "
             f"leases are in {leases_folder()}"
@@ -88,7 +89,7 @@ class Evaluator:
 
         def evaluate() -> Accuracy:
             self.agent.prepare(case)
-            with shared_lease("machine", waiting=self._waiting):
+            with shared_lease("machine", waiting=self.waiting):
                 ready = self.agent.ready(case)
                 return with_input_shift(measure_accuracy(ready), ready)
 
@@ -99,10 +100,17 @@ class Evaluator:
 
         def evaluate() -> Parity:
             self.agent.prepare(case)
-            with shared_lease("machine", waiting=self._waiting):
+            with shared_lease("machine", waiting=self.waiting):
                 return measure_parity(case, self.agent.ready, self._references)
 
         return self._once("parity", case, evaluate)
+
+    def parity_with(self, case: Case, other: Case) -> Parity:
+        """The case's raw outputs against another case's. Raises as :meth:`parity`."""
+        self.agent.prepare(other)
+        self.agent.prepare(case)
+        with shared_lease("machine", waiting=self.waiting):
+            return compare_outputs(case, other, self.agent.ready)
 
     def latency(self, case: Case, *, hook: HookRelay) -> tuple[Latency, Readings]:
         """Raises as :meth:`Agent.ready` and :func:`measure_latency`."""
@@ -114,7 +122,7 @@ class Evaluator:
             profilers = tuple(case.manifest.registry.profilers.values())
             _refuse_emulated_time(case)
             self.agent.prepare(case)
-            return measure_latency(ready, hook=hook, profilers=profilers, waiting=self._waiting)
+            return measure_latency(ready, hook=hook, profilers=profilers, waiting=self.waiting)
 
         return self._once("latency", case, evaluate)
 
@@ -124,7 +132,7 @@ class Evaluator:
         def evaluate() -> LayerProfile:
             _refuse_emulated_time(case)
             self.agent.prepare(case)
-            with exclusive_lease("machine", waiting=self._waiting):
+            with exclusive_lease("machine", waiting=self.waiting):
                 ready = self.agent.ready(case)
                 # Asked for afterwards, it would have the model loaded anew for it alone.
                 self.provenance(case)

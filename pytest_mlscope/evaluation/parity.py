@@ -15,6 +15,9 @@ from pytest_mlscope.evaluation.results import Parity
 from pytest_mlscope.manifest.kinds import parity_reference
 from pytest_mlscope.manifest.versions import requirement
 
+COMPARED_ROWS = 256
+"""Rows compared where the manifest has no ``expect.parity.rows``."""
+
 
 def reference_case(case: Case) -> Case:
     """The case others of its manifest are held against.
@@ -89,16 +92,42 @@ def measure_parity(case: Case, ready: Callable[[Case], ReadyModel], references: 
     expected = expectation_for(case).parity
     if expected is None:
         raise MlscopeError(f"{case.manifest.path}: has no expect.parity, which names the reference framework")
-    default_abs, default_rel = DEFAULT_TOLERANCE.get(case.precision, DEFAULT_TOLERANCE["fp32"])
-    abs_tolerance = default_abs if expected.abs is None else expected.abs
-    rel_tolerance = default_rel if expected.rel is None else expected.rel
-    comparison = OutputComparison(abs_tolerance, rel_tolerance)
     # The case itself comes first: its own reason not to run is the one to report.
     ready(case)
-    reference = references.of(case, rows=expected.rows)
+    return _compared(case, ready, references.of(case, rows=expected.rows), rows=expected.rows)
+
+
+def compare_outputs(case: Case, other: Case, ready: Callable[[Case], ReadyModel]) -> Parity:
+    """Hold the case's raw outputs against another case's, on the rows and within the tolerance that parity has.
+
+    :raises CannotRun: when either cannot run here.
+    :raises HostError: when either fails.
+    """
+    expected = expectation_for(case).parity
+    rows = COMPARED_ROWS if expected is None else expected.rows
+    outputs = RawOutputs()
+    try:
+        predicting = ready(other)
+        for chunk in predict_raw(predicting, rows=rows):
+            outputs.append(chunk)
+        outputs.described = f"{requirement(other.framework, predicting.host.version)} {other.precision}"
+        return _compared(case, ready, outputs, rows=rows)
+    except OSError as error:
+        raise MlscopeError(f"no room to keep the baseline's outputs: {error.strerror}") from None
+    finally:
+        outputs.close()
+
+
+def _compared(case: Case, ready: Callable[[Case], ReadyModel], reference: RawOutputs, *, rows: int) -> Parity:
+    expected = expectation_for(case).parity
+    abs_tolerance, rel_tolerance = DEFAULT_TOLERANCE.get(case.precision, DEFAULT_TOLERANCE["fp32"])
+    if expected is not None:
+        abs_tolerance = abs_tolerance if expected.abs is None else expected.abs
+        rel_tolerance = rel_tolerance if expected.rel is None else expected.rel
+    comparison = OutputComparison(abs_tolerance, rel_tolerance)
     first_output = case.manifest.content.outputs[0].name
     n = 0
-    for chunk, reference_chunk in zip(predict_raw(ready(case), rows=expected.rows), reference, strict=True):
+    for chunk, reference_chunk in zip(predict_raw(ready(case), rows=rows), reference, strict=True):
         n += len(chunk[first_output])
         for name, output in chunk.items():
             comparison.update(name, output, reference_chunk[name], ranked=name == first_output)

@@ -44,6 +44,7 @@ class Manifests:
         self._config = config
         self._registries: dict[Path, Registry] = {}
         self._loaded: dict[Path, tuple[LoadedManifest, list[Case]]] = {}
+        self._elsewhere: dict[tuple[Path, Path], list[Case]] = {}
 
     def forget_registries(self) -> None:
         """A plugin or conftest was added: what hooks register may differ."""
@@ -83,3 +84,18 @@ class Manifests:
             _check_modified(cases, manifest, where)
             self._loaded[path] = (manifest, cases)
         return self._loaded[path]
+
+    def load_of(self, session: pytest.Session, path: Path, *, project: Path) -> Sequence[Case]:
+        """The cases of a manifest of another project, with that one's frameworks and what is registered here.
+
+        :raises MlscopeError: when the manifest or a hook is wrong.
+        """
+        if (path, project) not in self._elsewhere:
+            try:
+                registry = build_registry(session.gethookproxy(self._config.rootpath), project=project)
+            except MlscopeError:
+                raise
+            except Exception as error:
+                raise MlscopeError(f"{raising_hook(error)} {raised(error)}") from error
+            self._elsewhere[path, project] = expand(load_manifest(path, registry))
+        return self._elsewhere[path, project]

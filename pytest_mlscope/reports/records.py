@@ -13,6 +13,7 @@ import numpy as np
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.evaluation.results import KEPT_ROW_ELEMENTS, Accuracy, Evaluation, Latency, LayerProfile, Parity
 from pytest_mlscope.gate.check import Check
+from pytest_mlscope.gate.comparison import Comparison
 from pytest_mlscope.reports.packed import pack, unpack
 from pytest_mlscope.reports.plain import plain, pointer_token
 
@@ -35,6 +36,7 @@ def to_record(
     reason: str | None,
     checks: Sequence[Check],
     seconds: float,
+    comparison: Comparison | None = None,
 ) -> dict[str, Any]:
     """Make the record of one test item.
 
@@ -44,6 +46,7 @@ def to_record(
     :param reason: why it was skipped, failed or was expected to fail. Of a :class:`CannotRun`'s text, the command
         that would help becomes the record's ``command``.
     :param seconds: wall time of the item.
+    :param comparison: with the baseline, where the run has one.
     :returns: exactly ``None``, ``bool``, ``int``, ``float`` (finite), ``str``, ``list`` and ``dict``.
     :raises MlscopeError: when the evaluation holds something that has no JSON form.
     """
@@ -59,6 +62,7 @@ def to_record(
         "seconds": seconds,
         "case": _case(case) if case else None,
         "checks": list(checks),
+        "comparison": _comparison(comparison) if comparison else None,
         "key": evaluation.key if evaluation else None,
         "provenance": evaluation.provenance if evaluation else None,
     }
@@ -78,6 +82,15 @@ def to_record(
             parts["layers"] = plain(_layers(evaluation.layers), at="/layers", not_finite=not_finite)
         parts["readings"] = _readings(evaluation, not_finite)
     return {**record, **parts, "not_finite": not_finite}
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "against": comparison.against,
+        "outcome": comparison.outcome,
+        "messages": list(comparison.messages),
+        **{name: comparison.facts.get(name) for name in ("latency", "peak_memory", "load_time", "accuracy", "parity")},
+    }
 
 
 def _split(reason: str | None) -> tuple[str | None, str | None]:

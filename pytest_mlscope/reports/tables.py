@@ -7,6 +7,7 @@ from typing import Any
 
 from pytest_mlscope.evaluation.statistics import minimum_samples
 from pytest_mlscope.gate import readable
+from pytest_mlscope.reports.comparison_table import comparison_tables
 from pytest_mlscope.reports.layout import KEEP, Column, Table
 from pytest_mlscope.reports.remarks import latency_remarks
 from pytest_mlscope.reports.rows import Row, captions, groups, label_columns, rows_of, verdict_columns
@@ -18,7 +19,13 @@ ABSENT = "–"
 
 def summary_tables(records: Sequence[Record]) -> list[Table]:
     """Every table that has at least one row, in the order in which they are read."""
-    return [*accuracy_tables(records), *parity_tables(records), *latency_tables(records), *profiler_tables(records)]
+    return [
+        *accuracy_tables(records),
+        *parity_tables(records),
+        *latency_tables(records),
+        *comparison_tables(records),
+        *profiler_tables(records),
+    ]
 
 
 def accuracy_tables(records: Sequence[Record]) -> list[Table]:

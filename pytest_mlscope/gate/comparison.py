@@ -1,0 +1,149 @@
+"""What became of a case held against its baseline, in words and in builtin types."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pytest_mlscope.evaluation.results import Parity
+from pytest_mlscope.gate import readable
+from pytest_mlscope.gate.accuracy_comparison import AccuracyComparison
+from pytest_mlscope.gate.rounds import Contest
+from pytest_mlscope.gate.sequential import Verdict
+
+ComparedOutcome = Literal["pass", "regression", "improved", "inconclusive", "not compared"]
+
+_WORST_FIRST: tuple[ComparedOutcome, ...] = ("regression", "inconclusive", "improved", "pass", "not compared")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One kind of one case against its baseline."""
+
+    against: str
+    """What the baseline is called."""
+    outcome: ComparedOutcome
+    messages: tuple[str, ...]
+    """One line for each quantity; why there is no comparison where there is none."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Quantity to what was measured and decided, for the JSON report."""
+
+
+def not_compared(against: str, reason: str) -> Comparison:
+    """For a case without a counterpart, or one whose counterpart fails."""
+    return Comparison(against, "not compared", (f"not compared with {against}: {reason}",))
+
+
+def _interval(verdict: Verdict) -> str:
+    low, high = verdict.interval
+    if low == 0 or math.isinf(high):
+        return "too few pairs for an interval"
+    return f"95 % interval {low:.3f}–{high:.3f}"
+
+
+def _ratio_line(quantity: str, verdict: Verdict, against: str, values: str) -> str:
+    pairs = readable.plural(verdict.pairs, "pair")
+    said = f"{quantity} is {verdict.ratio:.3f} times that of {against} ({_interval(verdict)}, {pairs}{values})"
+    return said if verdict.outcome in ("regression", "pass") else f"{said}: {verdict.outcome}"
+
+
+def _verdict_facts(verdict: Verdict) -> dict[str, Any]:
+    low, high = verdict.interval
+    return {
+        "outcome": verdict.outcome,
+        "ratio": verdict.ratio,
+        "interval": None if low == 0 or math.isinf(high) else [low, high],
+        "pairs": verdict.pairs,
+        "p_value": verdict.p_value,
+        "early": verdict.early,
+    }
+
+
+def latency_comparison(contest: Contest, against: str) -> Comparison:
+    """Of a decided contest: latency, peak memory and load time."""
+    latency = contest.latency
+    if contest.failure is not None or latency is None:
+        return not_compared(against, str(contest.failure or "nothing was measured"))
+    pairs = contest.pairs
+    middle = sorted(pairs, key=lambda pair: pair.log_ratio)[len(pairs) // 2]
+    values = f": {readable.seconds(middle.candidate_seconds)} against {readable.seconds(middle.baseline_seconds)}"
+    messages = [_ratio_line("latency", latency, against, values)]
+    facts: dict[str, Any] = {
+        "latency": {
+            **_verdict_facts(latency),
+            "minimum_effect": contest.rules.minimum_effect,
+            "floor": contest.rules.floor,
+            "seconds": contest.seconds,
+            "measured": [
+                {
+                    "baseline_seconds": pair.baseline_seconds,
+                    "candidate_seconds": pair.candidate_seconds,
+                    "log_ratio": pair.log_ratio,
+                }
+                for pair in pairs
+            ],
+        }
+    }
+    outcomes: list[ComparedOutcome] = [latency.outcome]
+    for quantity, verdict in (("peak memory", contest.memory), ("load time", contest.load_time)):
+        if verdict is None:
+            continue
+        facts[quantity.replace(" ", "_")] = _verdict_facts(verdict)
+        # Few pairs decide latency; that they do not suffice for these as well is no news.
+        if verdict.outcome in ("regression", "improved"):
+            messages.append(_ratio_line(quantity, verdict, against, ""))
+            outcomes.append(verdict.outcome)
+    return Comparison(against, min(outcomes, key=_WORST_FIRST.index), tuple(messages), facts)
+
+
+def accuracy_comparison(compared: AccuracyComparison | str, against: str) -> Comparison:
+    """Of predictions row by row; a text says why there is no verdict."""
+    if isinstance(compared, str):
+        return not_compared(against, compared)
+    counts = compared.counts
+    message = (
+        f"of {counts.n} rows, {counts.only_baseline_right} that {against} had right are wrong now and "
+        f"{counts.only_candidate_right} the other way round (McNemar's exact test, one-sided p = "
+        f"{compared.p_value:.2g}; accuracy {counts.difference:+.4f}, {compared.changed} predictions changed)"
+    )
+    facts = {
+        "accuracy": {
+            "outcome": compared.outcome,
+            "both_right": counts.both_right,
+            "only_baseline_right": counts.only_baseline_right,
+            "only_candidate_right": counts.only_candidate_right,
+            "both_wrong": counts.both_wrong,
+            "difference": counts.difference,
+            "p_value": compared.p_value,
+            "changed": compared.changed,
+        }
+    }
+    return Comparison(against, compared.outcome, (message,), facts)
+
+
+def parity_comparison(parity: Parity, against: str) -> Comparison:
+    """Of raw outputs against the baseline's."""
+    tolerance = f"|a-b| ≤ {parity.abs_tolerance:g} + {parity.rel_tolerance:g}·|b|"
+    if parity.mismatch:
+        message = f"outputs cannot be compared with those of {against}: {parity.mismatch}"
+    else:
+        message = (
+            f"outputs differ from those of {against} by up to {parity.max_abs:.3g} (relative {parity.max_rel:.3g}; "
+            f"expected {tolerance}): {parity.violations} of {parity.elements} elements over {parity.n} rows"
+        )
+    facts = {
+        "parity": {
+            "outcome": "pass" if parity.within_tolerance else "regression",
+            "max_abs": parity.max_abs,
+            "max_rel": parity.max_rel,
+            "violations": parity.violations,
+            "elements": parity.elements,
+            "n": parity.n,
+            "abs_tolerance": parity.abs_tolerance,
+            "rel_tolerance": parity.rel_tolerance,
+            "mismatch": parity.mismatch,
+        }
+    }
+    return Comparison(against, "pass" if parity.within_tolerance else "regression", (message,), facts)

@@ -1,0 +1,101 @@
+"""The gate: holds cases against their baseline, both measured in this run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pytest_mlscope.agent.lease import exclusive_lease
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.evaluation.evaluator import Evaluator
+from pytest_mlscope.gate.accuracy_comparison import SIGNIFICANCE, compare_accuracy
+from pytest_mlscope.gate.baseline import Baseline
+from pytest_mlscope.gate.comparison import (
+    Comparison,
+    accuracy_comparison,
+    latency_comparison,
+    not_compared,
+    parity_comparison,
+)
+from pytest_mlscope.gate.floors import floor_for
+from pytest_mlscope.gate.rounds import Contest, Rules, run_rounds
+
+
+class Gate:
+    """One a process. Latencies of cases that run in the same frameworks share their restarts."""
+
+    def __init__(
+        self,
+        baseline: Baseline,
+        evaluator: Evaluator,
+        *,
+        minimum_effect: float,
+        seconds: float,
+        progress: Callable[[str], None],
+    ) -> None:
+        self.baseline = baseline
+        self._evaluator = evaluator
+        self._minimum_effect = minimum_effect
+        self._seconds = seconds
+        self._progress = progress
+        self._contests: dict[tuple[object, ...], Contest | str] = {}
+
+    def accuracy(self, case: Case, *, family: int) -> Comparison:
+        """Predictions of the same rows. :param family: how many accuracies the run compares."""
+        against = self.baseline.label
+        try:
+            counterpart = self.baseline.counterpart(case)
+            baseline = self._evaluator.accuracy(counterpart)
+        except MlscopeError as error:
+            return not_compared(against, str(error))
+        compared = compare_accuracy(
+            baseline, self._evaluator.accuracy(case), significance=SIGNIFICANCE / max(family, 1)
+        )
+        return accuracy_comparison(compared, against)
+
+    def parity(self, case: Case) -> Comparison:
+        """Raw outputs on the same rows."""
+        against = self.baseline.label
+        try:
+            return parity_comparison(self._evaluator.parity_with(case, self.baseline.counterpart(case)), against)
+        except MlscopeError as error:
+            return not_compared(against, str(error))
+
+    def latency(self, case: Case, companions: Sequence[Case], *, family: int) -> Comparison:
+        """Latency, peak memory and load time.
+
+        :param companions: further cases that will be asked for in this process; they are measured in the same rounds.
+        :param family: how many latencies the run compares in all.
+        """
+        if self._key(case) not in self._contests:
+            self._measure([case, *(other for other in companions if self._key(other) not in self._contests)], family)
+        contest = self._contests[self._key(case)]
+        if isinstance(contest, str):
+            return not_compared(self.baseline.label, contest)
+        return latency_comparison(contest, self.baseline.label)
+
+    @staticmethod
+    def _key(case: Case) -> tuple[object, ...]:
+        return (case.manifest.path, case.manifest.sha256, case)
+
+    def _measure(self, cases: Sequence[Case], family: int) -> None:
+        home = self._evaluator.settings.home
+        agent = self._evaluator.agent
+        contests: list[Contest] = []
+        for case in cases:
+            key = self._key(case)
+            if key in self._contests:
+                continue
+            try:
+                counterpart = self.baseline.counterpart(case)
+                agent.prepare(counterpart)
+                agent.prepare(case)
+            except MlscopeError as error:
+                self._contests[key] = str(error)
+                continue
+            rules = Rules(minimum_effect=self._minimum_effect, seconds=self._seconds, floor=floor_for(case, home=home))
+            contest = self._contests[key] = Contest(counterpart, case, rules)
+            contests.append(contest)
+        if contests:
+            with exclusive_lease("machine", waiting=self._evaluator.waiting):
+                run_rounds(contests, agent, family=family, progress=self._progress)
