@@ -139,6 +139,13 @@ class MlscopePlugin:
         except MlscopeError as error:
             raise pytest.UsageError(f"--mlscope-against: {error}") from None
 
+    def pytest_report_header(self, config: pytest.Config) -> str | None:
+        baseline = config.stash.get(BASELINE, None)
+        if baseline is None:
+            return None
+        remark = f" ({baseline.remark})" if baseline.remark else ""
+        return f"mlscope: against {baseline.label}{remark}"
+
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         mistake = run_state(config).selection_mistake()
         if mistake is None:

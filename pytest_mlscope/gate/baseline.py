@@ -59,12 +59,12 @@ class FolderBaseline(Baseline):
             if candidate.is_file() and candidate != path:
                 return candidate
         if self._folder.joinpath(*parts) == path:
-            raise NoCounterpart(f"{self.label} is the folder that is evaluated; name another checkout")
-        raise NoCounterpart(f"{self.label} has no {'/'.join(parts)}: the model is new there")
+            raise NoCounterpart("it is the folder that is evaluated; name another checkout")
+        raise NoCounterpart(f"there is no {'/'.join(parts)}; is the model new?")
 
     def counterpart(self, case: Case) -> Case:
         path = self._manifest(case)
-        return _same_cell(self._load(path, self._folder), case, f"{self.label}: {path.name}")
+        return _same_cell(self._load(path, self._folder), case, f"{path.name} there")
 
 
 class ModelBaseline(Baseline):
@@ -128,5 +128,10 @@ def find_baseline(text: str, *, project: Path, home: Path, load: LoadCases) -> B
         return ModelBaseline(manifest, project=project, load=load)
     path = Path(text).expanduser()
     if path.is_dir():
+        if path.resolve() == project.resolve():
+            raise BaselineError(
+                f"{text}: is the project itself; name another checkout, and write --mlscope-against={text} in one word "
+                "(of two words, pytest takes the second one for its rootdir)"
+            )
         return FolderBaseline(path, label=text, project=project, load=load)
     return _of_revision(check_out(text, folder=project, home=home), project=project, load=load)

@@ -1,0 +1,172 @@
+"""``--mlscope-against``: the working tree and a baseline, measured side by side in one run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.plugin.linear_suite import Suite
+
+BUSY = """\
+end = time.perf_counter() + {seconds}
+while time.perf_counter() < end: pass
+"""
+PARITY = "{accuracy: {top1: {min: 0.1}}, parity: {reference: toy, abs: 1.0e-6}}"
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def committed(suite: Suite) -> Suite:
+    """A project whose first commit predicts in 0.2 ms."""
+    suite.framework("toy", predict=BUSY.format(seconds=0.0002))
+    suite.manifest(expect=PARITY)
+    _git(suite.folder, "init", "--quiet", "--initial-branch=main")
+    _git(suite.folder, "add", ".")
+    _git(suite.folder, "commit", "--quiet", "-m", "first")
+    return suite
+
+
+def _run(pytester: pytest.Pytester, *options: str) -> tuple[pytest.RunResult, dict[str, dict[str, object]]]:
+    result = pytester.runpytest_subprocess("--mlscope", "--mlscope-json=report.json", *options)
+    report = pytester.path / "report.json"
+    records = json.loads(report.read_text())["evaluations"] if report.exists() else []
+    return result, {record["kind"]: record["comparison"] for record in records}
+
+
+def _said(result: pytest.RunResult) -> str:
+    """What was printed, on one line: the summary wraps."""
+    return " ".join(result.stdout.str().split())
+
+
+def test_what_did_not_change_passes(committed: Suite, pytester: pytest.Pytester) -> None:
+    result, compared = _run(pytester, "--mlscope-against", "main")
+    assert result.ret == 0
+    assert compared["accuracy"]["outcome"] == "pass"
+    assert compared["latency"]["outcome"] in ("pass", "inconclusive")
+    result.stdout.fnmatch_lines(["*against main (*", "*linear*latency*"])
+
+
+def test_a_slower_predictor_is_a_regression(committed: Suite, pytester: pytest.Pytester) -> None:
+    committed.framework("toy", predict=BUSY.format(seconds=0.0004))
+    result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "latency")
+    assert result.ret == 1
+    latency = compared["latency"]["latency"]
+    assert latency["outcome"] == "regression"
+    assert 1.5 < latency["ratio"] < 3
+    assert latency["early"]
+    assert len(latency["measured"]) == latency["pairs"]
+    assert "times that of HEAD (" in _said(result)
+    assert "the working tree has uncommitted changes" in _said(result)
+
+
+def test_a_faster_predictor_is_an_improvement(committed: Suite, pytester: pytest.Pytester) -> None:
+    committed.framework("toy", predict=BUSY.format(seconds=0.0001))
+    result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "latency")
+    assert result.ret == 0
+    assert compared["latency"]["outcome"] == "improved"
+
+
+def test_altered_weights_fail_accuracy_and_outputs(suite: Suite, pytester: pytest.Pytester) -> None:
+    suite.framework("other")
+    suite.manifest(expect=PARITY, frameworks=("toy", "other"))
+    _git(suite.folder, "init", "--quiet", "--initial-branch=main")
+    _git(suite.folder, "add", ".")
+    _git(suite.folder, "commit", "--quiet", "-m", "first")
+    np.save(suite.folder / "weights.npy", -np.load(suite.folder / "weights.npy"))
+    suite.manifest(expect=PARITY.replace("0.1", "0.0"), frameworks=("toy", "other"))
+    result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "accuracy or parity")
+    assert result.ret == 1
+    counts = compared["accuracy"]["accuracy"]
+    assert counts["only_baseline_right"] > counts["only_candidate_right"]
+    assert counts["outcome"] == "regression"
+    assert compared["parity"]["outcome"] == "regression"
+    assert "had right are wrong now" in _said(result)
+
+
+def test_another_checkout_is_a_baseline(
+    committed: Suite, pytester: pytest.Pytester, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = tmp_path_factory.mktemp("checkout") / "other"
+    shutil.copytree(committed.folder, other, ignore=shutil.ignore_patterns(".git"))
+    committed.framework("toy", predict=BUSY.format(seconds=0.0004))
+    result, compared = _run(pytester, f"--mlscope-against={other}", "-k", "latency")
+    assert result.ret == 1
+    assert compared["latency"]["outcome"] == "regression"
+    # Of two words, pytest takes the second one, an existing folder, for a path that decides its rootdir.
+    two_words = pytester.runpytest_subprocess("--mlscope", "--mlscope-against", str(other))
+    assert two_words.ret == pytest.ExitCode.USAGE_ERROR
+    two_words.stderr.fnmatch_lines([f"*--mlscope-against={other} in one word*"])
+
+
+def test_another_model_is_a_baseline(committed: Suite, pytester: pytest.Pytester) -> None:
+    path = committed.manifest(name="second", expect=PARITY)
+    result, compared = _run(pytester, "--mlscope-against", f"model:{path}", "-k", "accuracy", "linear.mlscope.yml")
+    assert result.ret == 0
+    assert compared["accuracy"]["outcome"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("baseline", "line"),
+    [
+        ("nonsense", "*--mlscope-against: 'nonsense' is no revision of the git repository *"),
+        ("framework:toy", "*--mlscope-against: 'framework:toy': expected framework:NAME==VERSION*"),
+        ("model:none.mlscope.yml", "*--mlscope-against: none.mlscope.yml: is no manifest to compare with"),
+        ("", "*the baseline is empty*"),
+    ],
+)
+def test_what_is_no_baseline_is_one_line(committed: Suite, pytester: pytest.Pytester, baseline: str, line: str) -> None:
+    result = pytester.runpytest_subprocess("--mlscope", f"--mlscope-against={baseline}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([line])
+    assert "Traceback" not in result.stderr.str()
+
+
+def test_outside_a_repository_a_revision_is_nothing(suite: Suite, pytester: pytest.Pytester) -> None:
+    suite.manifest()
+    result = pytester.runpytest_subprocess("--mlscope", "--mlscope-against=main")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*is in no git repository*"])
+
+
+def test_a_new_model_is_reported_and_fails_only_strictly(committed: Suite, pytester: pytest.Pytester) -> None:
+    committed.manifest(name="newcomer", expect=PARITY)
+    options = ("--mlscope-against", "HEAD", "-k", "accuracy", "newcomer.mlscope.yml")
+    result, compared = _run(pytester, *options)
+    assert result.ret == 0
+    assert compared["accuracy"]["outcome"] == "not compared"
+    assert "there is no newcomer.mlscope.yml; is the model new?" in _said(result)
+    strict, _ = _run(pytester, *options, "--mlscope-strict")
+    assert strict.ret == 1
+
+
+def test_a_case_that_is_new_is_reported(committed: Suite, pytester: pytest.Pytester) -> None:
+    committed.manifest(expect=PARITY, matrix="{batch_size: [4]}")
+    result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "accuracy")
+    assert result.ret == 0
+    assert compared["accuracy"]["outcome"] == "not compared"
+    assert "linear.mlscope.yml there has no case toy" in _said(result)
+
+
+def test_only_the_framework_named_is_compared(committed: Suite, pytester: pytest.Pytester) -> None:
+    result, compared = _run(pytester, "--mlscope-against", "framework:other==2.0", "-k", "accuracy")
+    assert result.ret == 0
+    assert compared["accuracy"]["messages"] == ["not compared with other 2.0: only other is compared"]
+
+
+def test_a_baseline_whose_predictor_fails_is_said_so(committed: Suite, pytester: pytest.Pytester) -> None:
+    committed.framework("toy", load="raise RuntimeError('broken here')")
+    _git(committed.folder, "commit", "--quiet", "-am", "broken")
+    committed.framework("toy")
+    result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "latency")
+    assert result.ret == 0
+    assert compared["latency"]["outcome"] == "not compared"
+    assert "broken here" in _said(result)
