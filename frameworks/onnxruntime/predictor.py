@@ -31,6 +31,8 @@ _DTYPES = {
     "tensor(string)": "object",
 }  # the remaining element types are called alike in ONNX and numpy
 _ERRORS_ONLY = 3
+# Providers that compute on the CPU with threads of their own, and their option for how many.
+_OWN_THREADS = {"OpenVINOExecutionProvider": "num_of_threads", "XnnpackExecutionProvider": "intra_op_num_threads"}
 _WHOLE = ("CPUExecutionProvider", "CUDAExecutionProvider")  # what these leave to the CPU is bookkeeping on shapes
 
 
@@ -244,7 +246,10 @@ class FrameworkPredictor(Predictor):
         elsewhere = provider not in _WHOLE
         if elsewhere and not options.get("cpu_fallback", False):
             settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        providers = [(provider, dict(tf32, **_provider_options(options)))]
+        threads = {}
+        if request.threads is not None and provider in _OWN_THREADS:
+            threads = {_OWN_THREADS[provider]: str(request.threads)}
+        providers = [(provider, dict(tf32, **dict(threads, **_provider_options(options))))]
         try:
             return onnxruntime.InferenceSession(path, settings, providers=providers)
         except Exception as error:
