@@ -27,6 +27,8 @@ IMPORTS = {
     "opencv-dnn": {"cv2"},
     "executorch": {"executorch", "torch"},  # whose tensors are its inputs
     "caffe": {"caffe", "google"},  # its protobuf messages need google.protobuf
+    "litert": {"ai_edge_litert"},
+    "tvm": {"tvm", "onnx"},  # the package that its importer of ONNX takes graphs of
     "mxnet": {"mxnet", "onnx"},  # the package that its importer of ONNX reads with
     "caffe2": {"caffe2", "onnx"},  # likewise
 }
