@@ -9,7 +9,7 @@ from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.expectation import expectation_for
 from pytest_mlscope.errors import CannotRun, HostError, MlscopeError
-from pytest_mlscope.evaluation.comparison import DEFAULT_TOLERANCE, OutputComparison
+from pytest_mlscope.evaluation.comparison import OutputComparison, default_tolerance
 from pytest_mlscope.evaluation.raw_outputs import RawOutputs, predict_raw
 from pytest_mlscope.evaluation.results import Parity
 from pytest_mlscope.manifest.kinds import parity_reference
@@ -89,12 +89,11 @@ def measure_parity(case: Case, ready: Callable[[Case], ReadyModel], references: 
     expected = expectation_for(case).parity
     if expected is None:
         raise MlscopeError(f"{case.manifest.path}: has no expect.parity, which names the reference framework")
-    default_abs, default_rel = DEFAULT_TOLERANCE.get(case.precision, DEFAULT_TOLERANCE["fp32"])
+    # The case itself comes first: its own reason not to run is the one to report.
+    default_abs, default_rel = default_tolerance(case.precision, ready(case).resolved.get("precision"))
     abs_tolerance = default_abs if expected.abs is None else expected.abs
     rel_tolerance = default_rel if expected.rel is None else expected.rel
     comparison = OutputComparison(abs_tolerance, rel_tolerance)
-    # The case itself comes first: its own reason not to run is the one to report.
-    ready(case)
     reference = references.of(case, rows=expected.rows)
     first_output = case.manifest.content.outputs[0].name
     n = 0
