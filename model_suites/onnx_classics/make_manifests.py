@@ -93,7 +93,7 @@ CLASSICS = {
         "https://arxiv.org/abs/1409.1556",
         absolute="1.0e-6",
         relative="1.0e-2",
-        budget="12 s",
+        budget="24 s",
     ),
     "zfnet512": Classic(
         "ZFNet-512",
