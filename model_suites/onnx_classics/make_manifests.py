@@ -40,6 +40,8 @@ class Classic(NamedTuple):
     """Long enough for the eleven calls that a median needs, on a slow machine."""
     parity_fails: Mapping[str, str] = MappingProxyType({})
     """Framework to why its outputs differ."""
+    on_gpu: tuple[str, ...] = ()
+    """Further frameworks, which run on a GPU alone."""
 
 
 # Outputs are softmax probabilities near 1/1000, so the relative tolerance is the one that bites; densenet121 ends in
@@ -73,6 +75,7 @@ CLASSICS = {
         "ResNet-50",
         "He et al. (2016), Deep Residual Learning for Image Recognition",
         "https://arxiv.org/abs/1512.03385",
+        on_gpu=("tensorrt",),
         budget="12 s",
     ),
     "shufflenet": Classic(
@@ -160,7 +163,7 @@ expect:
 measurement:
   budget: {budget}
   relative_error: 0.02
-"""
+{matrix}"""
 
 
 ENTRY = """\
@@ -175,9 +178,21 @@ XFAIL = """\
 """
 
 
+MATRIX = """\
+
+matrix:
+  include:
+"""
+
+
 def _entry(framework: str, classic: Classic) -> str:
     reason = classic.parity_fails.get(framework)
     return ENTRY.format(framework=framework) + (XFAIL.format(reason=reason) if reason else "")
+
+
+def _matrix(classic: Classic) -> str:
+    cells = [f"    - {{framework: {framework}, hardware: cuda}}\n" for framework in classic.on_gpu]
+    return MATRIX + "".join(cells) if cells else ""
 
 
 def _shape(value: onnx.ValueInfoProto) -> list[int]:
@@ -195,7 +210,8 @@ def main() -> None:
         manifest = TEMPLATE.format(
             **classic._asdict(),
             name=name,
-            frameworks="".join(_entry(framework, classic) for framework in FRAMEWORKS),
+            frameworks="".join(_entry(framework, classic) for framework in (*FRAMEWORKS, *classic.on_gpu)),
+            matrix=_matrix(classic),
             file=file,
             light=LIGHT,
             sha256=hashlib.sha256(content).hexdigest(),
