@@ -40,6 +40,8 @@ class Classic(NamedTuple):
     """Long enough for the eleven calls that a median needs, on a slow machine."""
     parity_fails: Mapping[str, str] = MappingProxyType({})
     """Framework to why its outputs differ."""
+    tvm: bool = False
+    """Whether TVM, which takes seconds to compile a network and computes slowly untuned, has an entry."""
     on_gpu: tuple[str, ...] = ()
     """Further frameworks, which run on a GPU alone."""
 
@@ -77,18 +79,21 @@ CLASSICS = {
         "https://arxiv.org/abs/1512.03385",
         on_gpu=("tensorrt",),
         budget="12 s",
+        tvm=True,
     ),
     "shufflenet": Classic(
         "ShuffleNet v1",
         "Zhang et al. (2018), ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile Devices",
         "https://arxiv.org/abs/1707.01083",
         parity_fails={"mxnet": MXNET_NORMALIZATION},
+        tvm=True,
     ),
     "squeezenet": Classic(
         "SqueezeNet 1.1",
         "Iandola et al. (2016), SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size",
         "https://arxiv.org/abs/1602.07360",
         parity_fails={"mxnet": MXNET_SOFTMAX},
+        tvm=True,
     ),
     "vgg19": Classic(
         "VGG-19",
@@ -171,6 +176,13 @@ ENTRY = """\
     files:
       model: *graph
 """
+TVM = """\
+  tvm:
+    files:
+      model: *graph
+    options:
+      schedule: parallel
+"""
 XFAIL = """\
     xfail:
       reason: "{reason}"
@@ -188,6 +200,11 @@ matrix:
 def _entry(framework: str, classic: Classic) -> str:
     reason = classic.parity_fails.get(framework)
     return ENTRY.format(framework=framework) + (XFAIL.format(reason=reason) if reason else "")
+
+
+def _entries(classic: Classic) -> str:
+    entries = [_entry(framework, classic) for framework in (*FRAMEWORKS, *classic.on_gpu)]
+    return "".join(entries) + (TVM if classic.tvm else "")
 
 
 def _matrix(classic: Classic) -> str:
@@ -210,7 +227,7 @@ def main() -> None:
         manifest = TEMPLATE.format(
             **classic._asdict(),
             name=name,
-            frameworks="".join(_entry(framework, classic) for framework in (*FRAMEWORKS, *classic.on_gpu)),
+            frameworks=_entries(classic),
             matrix=_matrix(classic),
             file=file,
             light=LIGHT,
