@@ -125,23 +125,31 @@ class _Model(LoadedModel):
         self._inputs = {name: net.blobs[name] for name in net.inputs}
         self._shapes = {name: tuple(blob.shape) for name, blob in self._inputs.items()}
         self._outputs = {name: net.blobs[name] for name in request.outputs}
+        self._held: Optional[Tensors] = None
         self.resolved = resolved
 
     def predict(self, inputs: Tensors) -> Tensors:
         self._set(inputs)
         self._net._forward(0, self._last)
+        self._held = None
         return self._copies()
 
     def bind(self, inputs: Tensors) -> Bound:
-        """A set input stays in its blob for every further forward pass, and memory for a larger batch is kept."""
-        self._set(inputs)
+        """What was put into the net's blobs stays there, unless another prediction came between."""
         forward, last = self._net._forward, self._last
 
         def run() -> None:
+            if self._held is not inputs:
+                self._set(inputs)
             forward(0, last)
 
+        def outputs() -> Tensors:
+            if self._held is not inputs:
+                run()
+            return self._copies()
+
         run()
-        return Bound(run, self._copies, "caffe.Net._forward")
+        return Bound(run, outputs, "caffe.Net._forward")
 
     def layers(self, inputs: Tensors, runs: int) -> List[Layer]:
         """Each layer's forward pass by itself, one after the other, as the whole pass runs them."""
@@ -167,7 +175,7 @@ class _Model(LoadedModel):
         return profile
 
     def unload(self) -> None:
-        self._inputs, self._outputs, self._net = {}, {}, None
+        self._inputs, self._outputs, self._net, self._held = {}, {}, None, None
 
     def _copies(self) -> Tensors:
         return {name: numpy.array(blob.data) for name, blob in self._outputs.items()}
@@ -190,6 +198,7 @@ class _Model(LoadedModel):
             if tuple(blob.shape) != array.shape:
                 blob.reshape(*array.shape)
             blob.data[...] = array
+        self._held = inputs
 
 
 class FrameworkPredictor(Predictor):

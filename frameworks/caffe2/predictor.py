@@ -73,10 +73,12 @@ class _Nets(object):
         self.outputs = [name for name in predict.external_output if name in produced] or sorted(produced)
 
     def initialise(self, target: Any) -> None:
-        """Make the weights in a workspace."""
+        """Make the weights in a workspace, which then alone has them."""
         for name, value in self.weights.items():
             target.create_blob(name).feed(value)
         target._run_net(self.init.SerializeToString())
+        self.weights.clear()
+        del self.init.op[:]
 
     def create(self, target: Any) -> Any:
         """Make the net, and blobs for its inputs, in a workspace that has the weights or whose parent has them."""
@@ -110,15 +112,18 @@ class _Model(LoadedModel):
         self._outputs = list(request.outputs)
         # The weights alone: a blob that a parent has is the same in its children.
         self._weights = workspace.C.Workspace()
+        self._predicting: Optional[_Running] = None
         self._timed: Optional[_Running] = None
         try:
             nets.initialise(self._weights)
-            self._predicting: Any = _Running(nets, self._weights)
+            self._predicting = _Running(nets, self._weights)
         except RuntimeError as error:
             raise RuntimeError("{}: {}".format(self._file_name, _one_line(error))) from None
 
     def predict(self, inputs: Tensors) -> Tensors:
         self._check(inputs)
+        if self._predicting is None:
+            self._predicting = _Running(self._nets, self._weights)
         running = self._predicting
         try:
             running.feed(inputs)
@@ -136,6 +141,7 @@ class _Model(LoadedModel):
             return super(_Model, self).bind(inputs)
         self._check(inputs)
         batch = {name: numpy.array(array) for name, array in inputs.items()}
+        self._predicting = None  # its memory first
         try:
             if self._timed is None:
                 self._timed = _Running(self._nets, self._weights)
@@ -162,7 +168,8 @@ class _Model(LoadedModel):
         workspace.SwitchWorkspace("mlscope-layers", True)
         try:
             own = workspace.C.Workspace.current
-            self._nets.initialise(own)
+            for name in self._weights.blobs:
+                own.create_blob(name).feed(self._weights.fetch_blob(name))
             self._nets.create(own)
             for name, array in inputs.items():
                 own.blobs[name].feed(array)
@@ -258,9 +265,10 @@ class FrameworkPredictor(Predictor):
 
 def _read_net(path: str) -> Any:
     net = caffe2_pb2.NetDef()
+    with open(path, "rb") as file:
+        content = file.read()
     try:
-        with open(path, "rb") as file:
-            net.ParseFromString(file.read())
+        net.ParseFromString(content)
     except Exception:  # protobuf's own exception differs between its implementations
         raise ValueError("{}: not a net of Caffe2".format(os.path.basename(path))) from None
     if not net.op:

@@ -137,7 +137,10 @@ class _Model(LoadedModel):
         self._graph: Any = graph
         self._context = context
         self._outputs = [(name, graph.outputs.index(name)) for name in request.outputs]
-        self._dtypes = _dtypes(graph, request)
+        try:
+            self._dtypes = _dtypes(graph, request)
+        except MXNetError as error:
+            raise RuntimeError("{}: {}".format(self._file_name, _one_line(error))) from None
         self._executor: Optional[_Executor] = None
         self._timed: Optional[_Executor] = None
         shapes = {each.name: (request.batch_size, *each.shape[1:]) for each in request.inputs}
@@ -249,14 +252,9 @@ class _Model(LoadedModel):
 
 
 def _dtypes(graph: _Graph, request: LoadRequest) -> Dict[str, Any]:
-    """What each input has to be: what follows from the parameters, and the manifest's where nothing does."""
-    known = {name: array.dtype for name, array in graph.arguments.items()}
-    types, _, _ = graph.symbol.infer_type_partial(**known)
-    inferred = dict(zip(graph.symbol.list_arguments(), types or ()))
-    dtypes = {}
-    for each in request.inputs:
-        dtype = inferred.get(each.name)
-        dtypes[each.name] = numpy.dtype(each.dtype if dtype is None else dtype)
+    """What each input has to be; MXNet finds where that does not go with the parameters."""
+    dtypes = {each.name: numpy.dtype(each.dtype) for each in request.inputs}
+    graph.symbol.infer_type(**dict(dtypes, **{name: array.dtype for name, array in graph.arguments.items()}))
     return dtypes
 
 

@@ -6,11 +6,12 @@ import os
 import shutil
 import statistics
 import tempfile
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy
 import onnxruntime
 
+from pytest_mlscope.host.onnx_file import NotOnnx, OnnxContent, onnx_content
 from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
 
 _OPTIMIZATIONS = {
@@ -30,7 +31,11 @@ _DTYPES = {
     "tensor(bool)": "bool",
     "tensor(string)": "object",
 }  # the remaining element types are called alike in ONNX and numpy
+_PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+_DEQUANTISED = {"QuantizeLinear", "DequantizeLinear"}  # alone they are computed around, in floating point
 _ERRORS_ONLY = 3
+# Providers that compute on the CPU with threads of their own, and their option for how many.
+_OWN_THREADS = {"OpenVINOExecutionProvider": "num_of_threads", "XnnpackExecutionProvider": "intra_op_num_threads"}
 _WHOLE = ("CPUExecutionProvider", "CUDAExecutionProvider")  # what these leave to the CPU is bookkeeping on shapes
 
 
@@ -61,6 +66,28 @@ def _dtype(element_type: str) -> Any:
     name = _DTYPES.get(element_type, element_type[len("tensor(") : -1])
     # A type numpy lacks, such as bfloat16, is left for ONNX Runtime to check.
     return numpy.dtype(getattr(numpy, name, object))
+
+
+def _content(request: LoadRequest) -> Optional[OnnxContent]:
+    """What the file holds; ``None`` where only ONNX Runtime can read it, such as its own format, or nothing can."""
+    try:
+        return onnx_content(request.files["model"])
+    except NotOnnx:
+        return None
+
+
+def _check_content(content: Optional[OnnxContent], request: LoadRequest) -> None:
+    """ONNX Runtime computes in the types the file states, so what is asked for must be there."""
+    if content is None or request.precision in (content.precision, "framework_default"):
+        return
+    raise Unsupported(
+        "{}: holds {}, not {}; ask for {}".format(
+            os.path.basename(request.files["model"]),
+            content,
+            request.precision,
+            content.precision if content.precision in _PRECISIONS else "framework_default",
+        )
+    )
 
 
 def _layers(events: List[Dict[str, Any]], runs: int) -> List[Layer]:
@@ -203,16 +230,19 @@ class FrameworkPredictor(Predictor):
         available = onnxruntime.get_available_providers()
         if provider not in available:
             raise Unsupported("this onnxruntime has no {}; it has {}".format(provider, ", ".join(available)))
-        if request.precision not in ("fp32", "framework_default"):
-            raise Unsupported("ONNX Runtime computes in the types the file states; it has no " + request.precision)
-        session = self._session(request, provider)
+        if request.precision not in _PRECISIONS + ("framework_default",):
+            raise Unsupported("ONNX Runtime has no " + request.precision)
+        content = _content(request)
+        _check_content(content, request)
+        session, computed = self._computing(request, provider, content)
         obtained = session.get_providers()[0]
         if obtained != provider:
             raise Unsupported("{} could not be started; ONNX Runtime fell back to {}".format(provider, obtained))
         self._check(session, request)
         settings = session.get_session_options()
         resolved = {
-            "precision": request.precision,
+            "precision": computed or "as the file states",
+            "file_precision": str(content or "not known"),
             "threads": settings.intra_op_num_threads or None,
             "inter_op_threads": settings.inter_op_num_threads or None,
             "provider": obtained,
@@ -221,7 +251,34 @@ class FrameworkPredictor(Predictor):
         }
         return _Model(session, request, resolved, lambda prefix: self._session(request, provider, prefix))
 
-    def _session(self, request: LoadRequest, provider: str, profile_prefix: str = "") -> Any:
+    def _computing(
+        self, request: LoadRequest, provider: str, content: Optional[OnnxContent]
+    ) -> Tuple[Any, Optional[str]]:
+        """A session, and the precision that it computes in, where that can be read back."""
+        file_name = os.path.basename(request.files["model"])
+        if content is None or content.precision in ("fp32", "fp64") or provider not in _WHOLE:
+            # Of execution providers that compile the graph, what they make of it cannot be read back.
+            session = self._session(request, provider)
+            if content is None and request.precision != "framework_default":
+                raise Unsupported(file_name + ": what precision it holds is not known; ask for framework_default")
+            return session, content.precision if content is not None else None
+        folder = tempfile.mkdtemp(prefix="mlscope-")
+        try:
+            optimised = os.path.join(folder, "optimised.onnx")
+            session = self._session(request, provider, optimised=optimised)
+            made = onnx_content(optimised)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        computed = "fp32" if set(made.evidence) <= _DEQUANTISED else made.precision
+        if request.precision not in (computed, "framework_default"):
+            raise Unsupported(
+                "ONNX Runtime computes {}, which holds {}, in {} with {}; ask for framework_default".format(
+                    file_name, content, computed, provider
+                )
+            )
+        return session, computed
+
+    def _session(self, request: LoadRequest, provider: str, profile_prefix: str = "", optimised: str = "") -> Any:
         path = request.files["model"]
         options = request.options
         settings = onnxruntime.SessionOptions()
@@ -229,6 +286,11 @@ class FrameworkPredictor(Predictor):
         if profile_prefix:
             settings.enable_profiling = True
             settings.profile_file_prefix = profile_prefix
+        if optimised:
+            settings.optimized_model_filepath = optimised
+            # Beside the file, for one with all weights may have 2 GiB at most.
+            settings.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
+            settings.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
         settings.graph_optimization_level = _OPTIMIZATIONS[
             _choice(options, "graph_optimization", _OPTIMIZATIONS, "all")
         ]
@@ -244,7 +306,10 @@ class FrameworkPredictor(Predictor):
         elsewhere = provider not in _WHOLE
         if elsewhere and not options.get("cpu_fallback", False):
             settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        providers = [(provider, dict(tf32, **_provider_options(options)))]
+        threads = {}
+        if request.threads is not None and provider in _OWN_THREADS:
+            threads = {_OWN_THREADS[provider]: str(request.threads)}
+        providers = [(provider, dict(tf32, **dict(threads, **_provider_options(options))))]
         try:
             return onnxruntime.InferenceSession(path, settings, providers=providers)
         except Exception as error:
@@ -254,6 +319,8 @@ class FrameworkPredictor(Predictor):
                         provider, os.path.basename(path)
                     )
                 ) from None
+            if request.precision != "fp32" and "NOT_IMPLEMENTED" in str(error):
+                raise Unsupported("{}: {}".format(os.path.basename(path), _one_line(error))) from None
             raise RuntimeError("{}: {}".format(os.path.basename(path), _one_line(error))) from None
 
     def _check(self, session: Any, request: LoadRequest) -> None:
@@ -272,8 +339,3 @@ class FrameworkPredictor(Predictor):
         missing = sorted(set(inputs) - {description.name for description in request.inputs})
         if missing:
             raise ValueError("{}: input {} is not given".format(file_name, ", ".join(missing)))
-        halves = sorted(
-            name for name, kind in list(inputs.items()) + list(outputs.items()) if kind.endswith("float16)")
-        )
-        if request.precision == "fp32" and halves:
-            raise Unsupported("{}: {} is 16-bit; the file is not fp32".format(file_name, ", ".join(halves)))

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional
 import cv2
 import numpy
 
+from pytest_mlscope.host.onnx_file import NotOnnx, onnx_content
 from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
 
 _BUILD_FACTS = ("Parallel framework:", "Baseline:", "Dispatched code generation:", "Lapack:")
@@ -15,6 +16,22 @@ _BUILD_FACTS = ("Parallel framework:", "Baseline:", "Dispatched code generation:
 def _one_line(error: BaseException) -> str:
     # A cv2.error's text begins with positions in OpenCV's own source code; its `err` is the sentence.
     return " ".join(str(getattr(error, "err", "") or error).split())[:600]
+
+
+def _check_precision(request: LoadRequest) -> None:
+    """16-bit weights are widened when they are read; a quantised graph is another network, though fp32 computes it."""
+    if request.precision != "fp32" or "prototxt" in request.files:
+        return
+    try:
+        content = onnx_content(request.files["model"])
+    except NotOnnx:
+        return  # OpenCV says what is wrong with it
+    if content.precision in ("int8", "int4", "fp8"):
+        raise Unsupported(
+            "{}: holds {}, not fp32; ask for framework_default".format(
+                os.path.basename(request.files["model"]), content
+            )
+        )
 
 
 class _Model(LoadedModel):
@@ -125,6 +142,7 @@ class FrameworkPredictor(Predictor):
             raise Unsupported("the OpenCV wheels run on the CPU alone, not on " + request.device)
         if request.precision not in ("fp32", "framework_default"):
             raise Unsupported("OpenCV computes in fp32 on the CPU; it has no " + request.precision)
+        _check_precision(request)
         if request.threads is not None:
             cv2.setNumThreads(request.threads)
             if cv2.getNumThreads() != request.threads:

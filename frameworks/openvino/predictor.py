@@ -9,8 +9,11 @@ import openvino
 from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
 
 _WARMUP_CALLS = 3
-_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}  # the last for what is not quantised
 _PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "dynamic": "as the file states"}
+_QUANTISED = {"u8", "i8", "u4", "i4"}
+_PRODUCTS = {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "RNNCell", "RNNSeq"}
+"""Layers that make up a network's work: what these run in is its precision."""
 
 
 def _one_line(error: BaseException) -> str:
@@ -173,19 +176,47 @@ class FrameworkPredictor(Predictor):
         hint = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         precision = _PRECISIONS.get(hint, hint)
         threads = compiled.get_property("INFERENCE_NUM_THREADS")
-        if request.precision != "framework_default" and precision != request.precision:
+        if request.precision != "framework_default" and hint != _HINTS[request.precision]:
             raise Unsupported(
                 "{} was asked for and OpenVINO resolved it to {} on this processor".format(request.precision, precision)
+            )
+        executed = _executed(compiled)
+        if executed:
+            kinds = {"int8" if name in _QUANTISED else _PRECISIONS.get(name, name) for name in executed}
+            # fp32 beside another is what that other one leaves over.
+            precision = " and ".join(sorted(kinds - {"fp32"}, reverse=True)) or "fp32"
+        elif request.precision == "int8":
+            precision = "fp32"
+        if request.precision not in (precision, "framework_default"):
+            raise Unsupported(
+                "{}: OpenVINO runs its convolutions and matrix products in {}, not {}; ask for {}".format(
+                    os.path.basename(request.files["model"]),
+                    precision,
+                    request.precision,
+                    precision if precision in _HINTS else "framework_default",
+                )
             )
         if request.threads is not None and threads != request.threads:
             raise Unsupported("{} threads were asked for and OpenVINO takes {}".format(request.threads, threads))
         return {
             "precision": precision,
+            "executed": ", ".join("{} in {}".format(count, name) for name, count in sorted(executed.items())),
             "threads": threads or None,
             "streams": compiled.get_property("NUM_STREAMS"),
             "cpu_pinning": compiled.get_property("ENABLE_CPU_PINNING"),
             "execution_devices": ", ".join(compiled.get_property("EXECUTION_DEVICES")),
         }
+
+
+def _executed(compiled: Any) -> Dict[str, int]:
+    """How many convolutions and matrix products run in which precision, as the execution graph states it."""
+    counts: Dict[str, int] = {}
+    for node in compiled.get_runtime_model().get_ops():
+        facts = node.get_rt_info()
+        if str(facts["layerType"].value) in _PRODUCTS:
+            name = str(facts["runtimePrecision"].value)
+            counts[name] = counts.get(name, 0) + 1
+    return counts
 
 
 def _indices(ports: Any) -> Dict[str, int]:

@@ -19,6 +19,7 @@ import torch
 
 from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
 
+_HELD = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16", torch.float64: "fp64"}
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _PRECISIONS = {
     "cpu": ("fp32", "bf16", "framework_default"),
@@ -46,6 +47,8 @@ class _Program(NamedTuple):
     arguments: List[str]
     call_path: str
     module: Any
+    held: str
+    """The precision of the weights."""
 
 
 class _Model(LoadedModel):
@@ -279,7 +282,8 @@ class FrameworkPredictor(Predictor):
             )
         model = _Model(program, request)
         model.resolved = {
-            "precision": request.precision,
+            "precision": program.held if request.precision == "framework_default" else request.precision,
+            "tensor_float_32": bool(torch.backends.cudnn.allow_tf32) and request.device == "cuda",
             "threads": torch.get_num_threads(),
             "interop_threads": torch.get_num_interop_threads(),
             "precision_method": "autocast" if request.precision in _AUTOCAST else "as the file states",
@@ -311,15 +315,15 @@ class FrameworkPredictor(Predictor):
             module = exported.module()
         except Exception as error:
             raise RuntimeError("{}: {}".format(file_name, _one_line(error))) from None
-        _check_dtypes(file_name, module, request)
+        held = _held(file_name, module, request)
         names = [str(name) for name in exported.graph_signature.user_inputs]
         positional, keyword = exported.call_spec.in_spec.children()
         if keyword.num_leaves or len(positional.children()) != len(names):
             raise RuntimeError("{}: takes keyword or nested arguments; export it with plain tensors".format(file_name))
         if request.options.get("compile", False):
             compiled = torch.compile(module, dynamic=True)
-            return _Program(compiled, compiled, names, "torch.compile", module)
-        return _Program(module, module.forward, names, "GraphModule.forward", module)
+            return _Program(compiled, compiled, names, "torch.compile", module, held)
+        return _Program(module, module.forward, names, "GraphModule.forward", module, held)
 
     def _load_script(self, file_name: str, request: LoadRequest) -> _Program:
         if request.precision in _AUTOCAST:
@@ -330,18 +334,21 @@ class FrameworkPredictor(Predictor):
             module = torch.jit.load(request.files["model"], map_location=request.device).eval()
         except Exception as error:
             raise RuntimeError("{}: {}".format(file_name, _one_line(error))) from None
-        _check_dtypes(file_name, module, request)
+        held = _held(file_name, module, request)
         names = [argument.name for argument in module.forward.schema.arguments[1:]]
         module = torch.jit.freeze(module)
-        return _Program(module, module.forward, names, "ScriptModule.forward", module)
+        return _Program(module, module.forward, names, "ScriptModule.forward", module, held)
 
 
-def _check_dtypes(file_name: str, module: Any, request: LoadRequest) -> None:
-    if request.precision == "framework_default":
-        return
+def _held(file_name: str, module: Any, request: LoadRequest) -> str:
+    """The precision of the weights, which must be fp32 unless the framework's default is asked for."""
+    held = set()
     for name, tensor in list(module.named_parameters()) + list(module.named_buffers()):
-        if tensor.is_floating_point() and tensor.dtype != torch.float32:
-            raise Unsupported("{}: {} is {}; the file is not fp32".format(file_name, name, tensor.dtype))
+        if tensor.is_floating_point() and tensor.numel():
+            held.add(_HELD.get(tensor.dtype, str(tensor.dtype)))
+            if tensor.dtype != torch.float32 and request.precision != "framework_default":
+                raise Unsupported("{}: {} is {}; the file is not fp32".format(file_name, name, tensor.dtype))
+    return " and ".join(sorted(held)) or "as the file states"
 
 
 def _array(tensor: Any) -> numpy.ndarray:

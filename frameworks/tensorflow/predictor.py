@@ -25,6 +25,7 @@ except ImportError:
 
 from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
 
+_HELD = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64"}
 _MOST_ENTRIES = 10000
 _MOST_BYTES = 16 * 2**30
 _FILE_OPERATIONS = {"ReadFile", "WriteFile", "PyFunc", "PyFuncStateless", "EagerPyFunc"}
@@ -195,7 +196,7 @@ class FrameworkPredictor(Predictor):
         with tensorflow.device("/" + request.device + ":0"):
             program = self._read(file_name, request)
             try:
-                _check_dtypes(file_name, program, request)
+                held = _held(file_name, program, request)
                 names = [description.name for description in request.inputs]
                 if set(names) != set(program.specs):
                     raise ValueError(
@@ -210,7 +211,7 @@ class FrameworkPredictor(Predictor):
                 raise
         threading = tensorflow.config.threading
         resolved = {
-            "precision": request.precision,
+            "precision": held if request.precision == "framework_default" else request.precision,
             "threads": threading.get_intra_op_parallelism_threads() or None,
             "inter_op_threads": threading.get_inter_op_parallelism_threads() or None,
             "tensor_float_32": tensorflow.config.experimental.tensor_float_32_execution_enabled(),
@@ -304,13 +305,16 @@ class _Refused(ValueError):
     """A message that is complete as it is."""
 
 
-def _check_dtypes(file_name: str, program: _Program, request: LoadRequest) -> None:
-    if request.precision == "framework_default":
-        return
+def _held(file_name: str, program: _Program, request: LoadRequest) -> str:
+    """The precision of the variables, which must be fp32 unless the framework's default is asked for."""
+    held = set()
     for variable in program.variables:
         dtype = tensorflow.as_dtype(variable.dtype)
-        if dtype.is_floating and dtype != tensorflow.float32:
-            raise Unsupported("{}: {} is {}; the file is not fp32".format(file_name, variable.name, dtype.name))
+        if dtype.is_floating:
+            held.add(_HELD.get(dtype.name, dtype.name))
+            if dtype != tensorflow.float32 and request.precision != "framework_default":
+                raise Unsupported("{}: {} is {}; the file is not fp32".format(file_name, variable.name, dtype.name))
+    return " and ".join(sorted(held)) or "as the file states"
 
 
 def _concrete(file_name: str, program: _Program, request: LoadRequest) -> Any:

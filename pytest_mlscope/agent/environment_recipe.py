@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import re
 import sysconfig
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pytest_mlscope.agent.debian_lock import DebianLock, read_debian_lock
 from pytest_mlscope.agent.debian_root import python_series
 from pytest_mlscope.agent.interpreters import python_fits
 from pytest_mlscope.agent.lock_file import locked_requirements, locked_version
+from pytest_mlscope.agent.machine import machine_architecture
 from pytest_mlscope.agent.version_constraint import can_agree, is_version, normalised_constraint
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.errors import CannotRun
@@ -39,7 +39,7 @@ class EnvironmentRecipe:
     @property
     def is_foreign(self) -> bool:
         """Whether it is for another architecture than this machine's."""
-        return self.architecture != platform.machine()
+        return self.architecture != machine_architecture()
 
     @cached_property
     def debian(self) -> DebianLock | None:
@@ -123,14 +123,14 @@ def environment_recipe(
     :raises FrameworkError: when ``framework.yml`` or a lock is wrong.
     """
     description = folder.description
-    machine = architecture or platform.machine()
+    machine = architecture or machine_architecture()
     wanted = normalised_constraint(constraint)
     requirements, unsatisfied = _requirements(folder, machine, wanted)
     if unsatisfied and not can_agree(description.version, unsatisfied):
         raise CannotRun(f"framework.yml wants {description.version!r}, which leaves nothing of {unsatisfied!r}")
     debian = None
     # A lock for emulation by others says nothing about how this machine's own architecture is served.
-    if machine != platform.machine() or description.environment.model_fields_set:
+    if machine != machine_architecture() or description.environment.model_fields_set:
         debian = folder.path / f"debian-{machine}.lock"
         if not debian.is_file():
             raise CannotRun(f"its folder has no {debian.name}, so there is no environment for {machine}")

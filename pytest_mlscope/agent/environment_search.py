@@ -12,6 +12,7 @@ from pytest_mlscope.agent.environment_recipe import EnvironmentRecipe, environme
 from pytest_mlscope.agent.installed_distributions import installed_version
 from pytest_mlscope.agent.interpreters import python_fits
 from pytest_mlscope.agent.lock_file import locked_version
+from pytest_mlscope.agent.machine import machine_architecture
 from pytest_mlscope.agent.provisioned_environment import environments_for
 from pytest_mlscope.agent.system_libraries import missing_libraries
 from pytest_mlscope.agent.version_constraint import normalised_constraint
@@ -101,12 +102,12 @@ def find_environment(
     :raises FrameworkError: when ``framework.yml`` or a lock is wrong.
     """
     wanted = normalised_constraint(constraint)
-    if architecture in (None, platform.machine()):
+    if architecture in (None, machine_architecture()):
         current = _current(folder, wanted)
         if isinstance(current, Environment):
             return current
     else:
-        current = f"this machine is {platform.machine()}, not {architecture}"
+        current = f"this machine is {machine_architecture()}, not {architecture}"
     try:
         recipe = environment_recipe(folder, constraint=wanted, architecture=architecture)
         provisioned = _provisioned(recipe, wanted, home)

@@ -11,6 +11,7 @@ from pytest_mlscope.agent.environment_recipe import EnvironmentRecipe, environme
 from pytest_mlscope.agent.environment_search import find_environment
 from pytest_mlscope.agent.interpreters import find_interpreter, how_to_get
 from pytest_mlscope.agent.lock_file import locked_version
+from pytest_mlscope.agent.machine import machine_architecture
 from pytest_mlscope.agent.provisioned_environment import ProvisionedEnvironment, list_environments
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.errors import CannotRun, FrameworkError
@@ -36,7 +37,7 @@ class FrameworkState:
 def _belongs(environment: ProvisionedEnvironment, folder: FrameworkFolder) -> bool:
     """Whether it was made from what the folder pins now."""
     marker = environment.marker or {}
-    architecture = str(marker.get("architecture") or platform.machine())
+    architecture = str(marker.get("architecture") or machine_architecture())
     try:
         recipe = environment_recipe(folder, constraint=marker.get("constraint"), architecture=architecture)
         locks = folder.path.glob("requirements-*.lock")

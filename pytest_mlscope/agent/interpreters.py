@@ -98,19 +98,26 @@ def _candidates() -> Iterator[Path]:
             yield version / "bin" / "python3"
 
 
-def find_interpreter(python: str, *, own_tools: bool = False) -> Interpreter | None:
-    """The running interpreter if it fits, else the first that does: on PATH, of pyenv, of uv.
-
-    :param python: PEP 440 specifiers, or ``*``.
-    :param own_tools: whether it must be able to make environments without uv.
-    """
+def interpreters() -> Iterator[Interpreter]:
+    """Every interpreter there is, in order of preference: the running one, on PATH, of pyenv, of uv."""
     seen: set[Path] = set()
     for path in _candidates():
         if path in seen or not os.access(path, os.X_OK):
             continue
         seen.add(path)
         interpreter = probe(path)
-        if interpreter and interpreter.fits(python) and (interpreter.makes_environments or not own_tools):
+        if interpreter:
+            yield interpreter
+
+
+def find_interpreter(python: str, *, own_tools: bool = False) -> Interpreter | None:
+    """The first of :func:`interpreters` that fits.
+
+    :param python: PEP 440 specifiers, or ``*``.
+    :param own_tools: whether it must be able to make environments without uv.
+    """
+    for interpreter in interpreters():
+        if interpreter.fits(python) and (interpreter.makes_environments or not own_tools):
             return interpreter
     return None
 

@@ -109,13 +109,13 @@ def _own_row(environment: ProvisionedEnvironment, status: str) -> list[str]:
 
 def _further(environment: ProvisionedEnvironment) -> str:
     """The status of a further environment that is of use."""
-    import platform
+    from pytest_mlscope.agent.machine import machine_architecture
 
     if environment.marker is None:
         return "half-made"
-    architecture = environment.marker.get("architecture", platform.machine())
+    architecture = environment.marker.get("architecture", machine_architecture())
     wanted = environment.marker.get("constraint")
-    where = f" on {architecture}" if architecture != platform.machine() else ""
+    where = f" on {architecture}" if architecture != machine_architecture() else ""
     return f"ready{f' for {wanted}' if wanted else ''}{where}"
 
 

@@ -53,7 +53,7 @@ def _folder(text: str) -> FrameworkFolder:
 def _check(options: argparse.Namespace) -> int:
     from pytest_mlscope.cli.table import aligned
     from pytest_mlscope.conformance import Finding, check
-    from pytest_mlscope.conformance.suite import CHECKS
+    from pytest_mlscope.conformance.suite import CHECKS, NOT_CHECKED
 
     folder = _folder(options.framework)
     done = 0
@@ -69,7 +69,10 @@ def _check(options: argparse.Namespace) -> int:
     )
     if sys.stderr.isatty():
         print(f"\r{'':40}\r", end="", file=sys.stderr)
-    print(aligned(["check", "result", "what was seen"], [[each.name, each.status, each.reason] for each in findings]))
-    faults = sum(each.status == "fault" for each in findings)
-    print(f"{folder.name}: {faults} of {len(findings)} checks found a fault" if faults else f"{folder.name}: no fault")
+    made = [each for each in findings if not each.reason.startswith(NOT_CHECKED)]
+    print(aligned(["check", "result", "what was seen"], [[each.name, each.status, each.reason] for each in made]))
+    if len(made) < len(findings):
+        print(f"{len(findings) - len(made)} further checks were not made: {made[-1].name} is at fault")
+    faults = sum(each.status == "fault" for each in made)
+    print(f"{folder.name}: {faults} of {len(made)} checks found a fault" if faults else f"{folder.name}: no fault")
     return 1 if faults else 0

@@ -10,7 +10,7 @@ import numpy as np
 from pytest_mlscope.components.framework import Precision
 from pytest_mlscope.conformance.finding import Fault, NotApplicable
 from pytest_mlscope.conformance.subject import Subject, Tensors
-from pytest_mlscope.errors import CannotRun, MlscopeError
+from pytest_mlscope.errors import CannotRun, MlscopeError, PredictorError
 
 WORK_SECONDS = 1.0
 """How long prediction is watched."""
@@ -66,17 +66,22 @@ def _two(subject: Subject) -> str:
 
 
 def _worthwhile(subject: Subject) -> tuple[Tensors, int]:
-    """A batch so large that computing with more threads would pay, and its size."""
+    """A batch so large that computing with more threads would pay, or the largest the model takes; and its size."""
     size = subject.batch_size
     rows = subject.rows(size)
     while subject.fixed_batch is None and size < _MOST_ROWS:
         header = {"operation": "predict", "batch_size": size, "pad": False}
         if subject.request(header, rows, doing="predicting")["seconds"] >= _WORTHWHILE_SECONDS:
             break
-        size *= 2
-        rows = {name: np.resize(array, (size, *array.shape[1:])) for name, array in rows.items()}
-        if not subject.description.dynamic_batch:
-            subject.load_as(subject.load_header(batch_size=size))
+        larger = {name: np.resize(array, (2 * size, *array.shape[1:])) for name, array in rows.items()}
+        try:
+            subject.ensure_loaded(batch_size=2 * size)
+            subject.predict(larger, batch_size=2 * size)
+        except (CannotRun, PredictorError):
+            # Models may have a largest batch; what was loaded before takes the one before.
+            subject.ensure_loaded(batch_size=size)
+            break
+        size, rows = 2 * size, larger
     return rows, size
 
 

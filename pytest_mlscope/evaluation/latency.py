@@ -15,7 +15,7 @@ from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components.mistakes import checked_readings, raised
 from pytest_mlscope.components.profilers.base import MeasuredWindow, Profiler, Reading
 from pytest_mlscope.errors import HostError, MlscopeError
-from pytest_mlscope.evaluation.comparison import DEFAULT_TOLERANCE, OutputComparison
+from pytest_mlscope.evaluation.comparison import OutputComparison, default_tolerance
 from pytest_mlscope.evaluation.first_rows import first_rows
 from pytest_mlscope.evaluation.results import Latency
 from pytest_mlscope.evaluation.statistics import supported_percentiles
@@ -37,8 +37,7 @@ def rows_in_a_sample(case: Case) -> int:
 
 def check_timed_path(ready: ReadyModel, tensors: dict[str, NDArray[Any]]) -> None:
     """The timed path must give what plain prediction gives: a fast path that predicts nothing is no measurement."""
-    tolerance = DEFAULT_TOLERANCE.get(ready.case.precision, DEFAULT_TOLERANCE["fp32"])
-    comparison = OutputComparison(*tolerance)
+    comparison = OutputComparison(*default_tolerance(ready.case.precision, ready.resolved.get("precision")))
     for name, predicted in ready.manifest_outputs(tensors, prefix="predicted:").items():
         bound = ready.manifest_outputs(tensors, prefix="bound:")[name]
         comparison.update(name, bound, predicted, ranked=False)

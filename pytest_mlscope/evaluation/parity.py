@@ -9,7 +9,7 @@ from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.expectation import expectation_for
 from pytest_mlscope.errors import CannotRun, HostError, MlscopeError
-from pytest_mlscope.evaluation.comparison import DEFAULT_TOLERANCE, OutputComparison
+from pytest_mlscope.evaluation.comparison import OutputComparison, default_tolerance
 from pytest_mlscope.evaluation.raw_outputs import RawOutputs, predict_raw
 from pytest_mlscope.evaluation.results import Parity
 from pytest_mlscope.manifest.kinds import parity_reference
@@ -120,7 +120,7 @@ def compare_outputs(case: Case, other: Case, ready: Callable[[Case], ReadyModel]
 
 def _compared(case: Case, ready: Callable[[Case], ReadyModel], reference: RawOutputs, *, rows: int) -> Parity:
     expected = expectation_for(case).parity
-    abs_tolerance, rel_tolerance = DEFAULT_TOLERANCE.get(case.precision, DEFAULT_TOLERANCE["fp32"])
+    abs_tolerance, rel_tolerance = default_tolerance(case.precision, ready(case).resolved.get("precision"))
     if expected is not None:
         abs_tolerance = abs_tolerance if expected.abs is None else expected.abs
         rel_tolerance = rel_tolerance if expected.rel is None else expected.rel

@@ -135,7 +135,7 @@ class ProfiledLayer:
     kind: str
     """The framework's own word for its type, such as ``Conv``."""
     seconds: float | None
-    """Median over the profiled runs; ``None`` where the framework does not say."""
+    """Median over the profiled runs, or their mean where the profiler keeps no more; ``None`` where it does not say."""
     shape: tuple[int, ...] | None
     """Shape of the first output; ``None`` where unknown."""
     memory: int | None

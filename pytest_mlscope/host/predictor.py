@@ -86,7 +86,8 @@ class Layer(object):
         self.kind = kind
         """The framework's own word for its type, such as ``Conv``."""
         self.seconds = seconds
-        """Median over the runs; ``None`` where the framework does not say or its clock shows nothing, never 0."""
+        """Median over the runs, or their mean where the profiler keeps no more; ``None`` where the framework does not
+        say or its clock shows nothing, never 0."""
         self.shape = shape
         """Shape of the first output; ``None`` where unknown."""
         self.memory = memory

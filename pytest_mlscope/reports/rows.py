@@ -18,6 +18,7 @@ from pytest_mlscope.reports.values import framework_version, resolved_precision
 DIMENSIONS = ("hardware", "precision", "threads", "batch_size", "scenario", "preprocessing")
 _TITLES = {"batch_size": "batch"}
 _STATED = "stated"
+_PRECISIONS = ("fp32", "fp16", "bf16", "int8", "framework_default")
 _BESIDE_THE_RESULT = ("seconds", "samples_per_second", "predictions", "samples_ns")
 """Keys that do not tell two results apart: wall times, and raw arrays, whose figures stand beside them."""
 _WORST_FIRST = ("failed", "error", "xpassed", "xfailed", "skipped", "passed")
@@ -78,7 +79,8 @@ def _order(row: Row) -> tuple[Any, ...]:
     return (
         *(case[name] for name in ("model", "model_version", "manifest", "framework")),
         _release(framework_version(row.record)),
-        *(case[name] for name in ("hardware", "precision")),
+        case["hardware"],
+        _PRECISIONS.index(case["precision"]),
         (isinstance(threads, str), 0 if isinstance(threads, str) else threads),
         case["batch_size"],
         case["scenario"],

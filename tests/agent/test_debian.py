@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import http.server
 import os
+import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -222,6 +225,31 @@ class TestDownload:
         assert reasons[0].endswith("not one of http://, https://, file://")
         assert reasons[1].endswith("has another sha256")
 
+    def test_an_interrupted_download_goes_on(self, archive: ToyArchive, home: Path) -> None:
+        package = archive.add("app", {"usr/a": os.urandom(5000)})
+        content = (archive.folder / package.path).read_bytes()
+        asked: list[str | None] = []
+
+        class Server(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(self.headers["Range"])
+                start = int((self.headers["Range"] or "bytes=0-")[6:-1])
+                self.send_response(206 if start else 200)
+                self.end_headers()
+                self.wfile.write(content[start:])
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        folder = home / "artifacts" / "debian"
+        folder.mkdir(parents=True)
+        (folder / f"{package.sha256}.part").write_bytes(content[:3000])
+        with http.server.HTTPServer(("127.0.0.1", 0), Server) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            assert self.get(archive.lock(f"http://127.0.0.1:{server.server_port}"), home) == [content]
+            server.shutdown()
+        assert asked == ["bytes=3000-"]
+
     def test_no_network(self, archive: ToyArchive, home: Path) -> None:
         archive.add("app", {})
         with pytest.raises(EnvironmentCreationError, match=r"app_1\.0-1_amd64\.deb: Connection refused$"):
@@ -268,6 +296,12 @@ class TestUnpacking:
         assert (root / "usr/bin/app").read_text() == "#!"
         assert os.access(root / "usr/bin/app", os.X_OK)
         assert not os.access(root / "usr/lib/a", os.X_OK)
+
+    def test_zstd_without_a_library_for_it(self, unpacked: Unpack, monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in ("compression.zstd", "zstandard"):
+            monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(EnvironmentCreationError, match=r"which Python reads from 3\.14 on; pip install zstandard$"):
+            unpacked(ar({"data.tar.zst": b""}))
 
     def test_a_merged_usr(self, unpacked: Unpack) -> None:
         """Whichever way a package has it, and its links lead where they were meant to."""

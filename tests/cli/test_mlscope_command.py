@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -173,6 +174,70 @@ class TestEnv:
         assert captured.out == f"removed {path}\n"
         assert captured.err == (f"mlscope: error: no environment named 'olt' in {path.parent}; did you mean old?\n")
         assert not path.exists()
+
+
+class TestDoctor:
+    @pytest.fixture(autouse=True)
+    def _here(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MLSCOPE_LEASES", str(tmp_path / "leases"))
+        monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+        monkeypatch.delenv("PIP_NO_INDEX", raising=False)
+
+    def lines(self, capsys: pytest.CaptureFixture[str]) -> dict[str, list[str]]:
+        """What was told, by severity and subject."""
+        told: dict[str, list[str]] = {}
+        for line in capsys.readouterr().out.splitlines():
+            subject, _, text = line.partition(": ")
+            told.setdefault(" ".join(subject.split()), []).append(text)
+        return told
+
+    def test_a_machine_that_works(self, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """What is missing is a warning as long as something can be evaluated."""
+        write_framework(project, "installed", distribution="pytest")
+        write_framework(project, "makeable")
+        write_framework(project, "ancient", python="<3.2")
+        write_framework(project, "malformed")
+        (project / "frameworks" / "malformed" / "framework.yml").write_text("schema: 2\n")
+        assert main(["doctor"]) == 0
+        told = self.lines(capsys)
+        python = platform.python_version()
+        assert told["ok framework installed"] == [f"{pytest.__version__} in the current interpreter, Python {python}"]
+        assert told["ok framework makeable"] == ["1.0 can be made → mlscope env create makeable"]
+        assert told["warning framework ancient"][0].startswith("no Python <3.2 here; get one with: ")
+        assert "schema is the number 2" in told["warning framework malformed"][0]
+        assert told["warning package index"][0].startswith("http://127.0.0.1:9/simple: Connection refused → ")
+        assert any(line.startswith("here: ") and "cpu" in line for line in told["ok hardware"])
+        assert f"{python} ({sys.executable})" in told["ok interpreters"][0]
+        assert {"ok this Python", "ok cache", "ok device leases"} <= set(told)
+        assert any(key.endswith("timer") for key in told)
+
+    def test_what_stops_it_from_working(
+        self, project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "home").write_text("in the way")
+        (tmp_path / "leases").write_text("in the way")
+        monkeypatch.setattr("pytest_mlscope.cli.framework_choice.search_path", lambda *_, **__: [])
+        assert main(["doctor"]) == 1
+        told = self.lines(capsys)
+        assert "cannot be written to" in told["problem cache"][0]
+        assert "device leases cannot be made" in told["problem device leases"][0]
+        assert told["problem frameworks"] == ["none can be used, so nothing can be evaluated"]
+        assert any(line.endswith("3 problems") for line in told)
+
+    def test_no_installer(
+        self, project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("pytest_mlscope.agent.diagnosis.find_uv", lambda: None)
+        monkeypatch.setattr("pytest_mlscope.agent.diagnosis.interpreters", lambda: iter(()))
+        assert main(["doctor"]) == 1
+        assert "pip install uv" in self.lines(capsys)["problem installer"][0]
+
+    def test_little_room(
+        self, project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**9))
+        assert main(["doctor"]) == 0
+        assert "1.0 GB free, and an environment may take 5.0 GB → " in self.lines(capsys)["warning cache"][0]
 
 
 class TestSuite:

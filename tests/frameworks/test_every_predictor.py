@@ -177,6 +177,7 @@ def test_a_precision_the_framework_lacks_is_unsupported(subject: Any) -> None:
 
 def test_the_frameworks_own_precision_can_be_asked_for(subject: Any, perceptron: Any, batch: Any) -> None:
     model = subject.load(precision="framework_default")
+    assert model.resolved["precision"] in ("fp32", "fp16", "bf16"), "what the default came to is recorded"
     scores = model.predict({"features": batch(3)})["scores"]
     np.testing.assert_allclose(scores, perceptron(batch(3)), rtol=0.05, atol=0.3)
     assert model.resolved["precision"]

@@ -27,6 +27,8 @@ IMPORTS = {
     "opencv-dnn": {"cv2"},
     "executorch": {"executorch", "torch"},  # whose tensors are its inputs
     "caffe": {"caffe", "google"},  # its protobuf messages need google.protobuf
+    "litert": {"ai_edge_litert"},
+    "tvm": {"tvm", "onnx"},  # the package that its importer of ONNX takes graphs of
     "mxnet": {"mxnet", "onnx"},  # the package that its importer of ONNX reads with
     "caffe2": {"caffe2", "onnx"},  # likewise
 }
@@ -90,6 +92,10 @@ def test_the_locked_version_is_one_the_description_takes(locked_folder: Framewor
         assert SpecifierSet(description.python).contains(f"{series}.99")
 
 
+HOST = ("pytest_mlscope.host.predictor", "pytest_mlscope.host.onnx_file")
+"""What of the host a predictor may use."""
+
+
 def test_the_predictor_is_python_3_6_and_imports_its_framework_alone(folder: FrameworkFolder) -> None:
     """The host may run on an old interpreter, where nothing but NumPy and the framework is installed."""
     source = folder.predictor.read_text("utf-8")
@@ -107,7 +113,7 @@ def test_the_predictor_is_python_3_6_and_imports_its_framework_alone(folder: Fra
     foreign = {
         name
         for name in imported
-        if name != "pytest_mlscope.host.predictor" and name.partition(".")[0] not in {"numpy", *sys.stdlib_module_names}
+        if name not in HOST and name.partition(".")[0] not in {"numpy", *sys.stdlib_module_names}
     }
     assert {name.partition(".")[0] for name in foreign} == IMPORTS.get(folder.name, {folder.name})
 

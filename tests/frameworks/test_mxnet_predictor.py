@@ -185,6 +185,7 @@ def test_what_mxnet_lacks_is_unsupported(mxnet: Hosted, changes: dict[str, Any],
         ({"inputs": []}, "image neither given as input nor among the parameters"),
         ({"files": {"model": FILES["model"]}}, "conv1_weight, .* neither given as input nor among the parameters"),
         ({"inputs": [("image", "float32", (None, 3, 8, 8))]}, "operator conv1: Shape inconsistent"),
+        ({"inputs": [("image", "float64", (None, 1, 8, 8))]}, "operator conv1: .*[Tt]ype"),
     ],
 )
 def test_names_and_shapes_are_checked_at_load(mxnet: Hosted, changes: dict[str, Any], message: str) -> None:

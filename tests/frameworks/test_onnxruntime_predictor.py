@@ -65,7 +65,60 @@ def test_the_frameworks_default_thread_count_has_no_number(subject: Any) -> None
     assert subject.load(threads=None).resolved["threads"] is None
 
 
-def test_a_16_bit_model_is_not_fp32(subject: Any, tmp_path: Path) -> None:
+DIGITS = ROOT / "model_suites" / "digits"
+IMAGE = [TensorDescription("image", "float32", [None, 1, 8, 8])]
+
+
+def _load_digits(subject: Any, name: str, **changes: Any) -> Any:
+    return subject.load(files={"model": str(DIGITS / name)}, inputs=IMAGE, outputs=["logits"], **changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "message"),
+    [
+        ("digits-int8.onnx", "fp32", r"holds int8 \(DequantizeLinear, QuantizeLinear\), not fp32; ask for int8"),
+        ("digits-int8.onnx", "bf16", "holds int8 .*, not bf16; ask for int8"),
+        ("digits-fp16.onnx", "fp32", r"holds fp16 \(casts, weights\), not fp32; ask for fp16"),
+        ("digits.onnx", "int8", r"holds fp32 .*, not int8; ask for fp32"),
+    ],
+)
+def test_a_file_that_holds_another_precision_is_refused(subject: Any, name: str, asked: str, message: str) -> None:
+    """ONNX Runtime computes in what the file holds: an int8 network must not be measured under the name of fp32."""
+    with pytest.raises(Unsupported, match=f"{name}: {message}"):
+        _load_digits(subject, name, precision=asked)
+
+
+@pytest.mark.parametrize("asked", ["int8", "framework_default"])
+def test_a_quantised_file_is_int8(subject: Any, asked: str) -> None:
+    model = _load_digits(subject, "digits-int8.onnx", precision=asked)
+    assert model.resolved["precision"] == "int8"
+    assert model.resolved["file_precision"] == "int8 (DequantizeLinear, QuantizeLinear)"
+    with np.load(DIGITS / "digits-heldout.npz") as data:
+        logits = model.predict({"image": (data["images"].reshape(-1, 1, 8, 8) / 16).astype(np.float32)})["logits"]
+        assert (logits.argmax(1) == data["labels"]).mean() > 0.97
+
+
+def test_a_quantised_file_that_is_not_optimised_computes_in_fp32(subject: Any) -> None:
+    """Without the rewriting that makes integer operators, each weight is dequantised before it is used."""
+    unoptimised = {"graph_optimization": "disable"}
+    with pytest.raises(Unsupported, match=r"computes digits-int8\.onnx, which holds int8 .*, in fp32"):
+        _load_digits(subject, "digits-int8.onnx", precision="int8", options=unoptimised)
+    model = _load_digits(subject, "digits-int8.onnx", precision="framework_default", options=unoptimised)
+    assert model.resolved["precision"] == "fp32"
+
+
+def test_what_the_processor_makes_of_a_16_bit_file_is_read_back(subject: Any) -> None:
+    """Where ONNX Runtime has no 16-bit kernels it computes in fp32, and says so nowhere but in its optimised graph."""
+    resolved = _load_digits(subject, "digits-fp16.onnx", precision="framework_default").resolved
+    assert resolved["file_precision"] == "fp16 (casts, weights)"
+    if resolved["precision"] == "fp16":
+        assert _load_digits(subject, "digits-fp16.onnx", precision="fp16").resolved["precision"] == "fp16"
+    else:
+        with pytest.raises(Unsupported, match="in fp32 with CPUExecutionProvider; ask for framework_default"):
+            _load_digits(subject, "digits-fp16.onnx", precision="fp16")
+
+
+def test_a_model_with_16_bit_inputs_is_not_fp32(subject: Any, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     half = onnx.TensorProto.FLOAT16
     graph = onnx.helper.make_graph(
@@ -77,7 +130,7 @@ def test_a_16_bit_model_is_not_fp32(subject: Any, tmp_path: Path) -> None:
     path = tmp_path / "half.onnx"
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), path)
     half_input = [TensorDescription("x", "float16", [None, 4])]
-    with pytest.raises(Unsupported, match="16-bit"):
+    with pytest.raises(Unsupported, match=r"holds fp16 \(inputs, outputs\)"):
         subject.load(files={"model": str(path)}, inputs=half_input, outputs=["y"])
     model = subject.load(files={"model": str(path)}, inputs=half_input, outputs=["y"], precision="framework_default")
     assert model.predict({"x": np.ones((2, 4), np.float16)})["y"].dtype == np.float16

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_mlscope.host.predictor import TensorDescription
+from pytest_mlscope.host.predictor import TensorDescription, Unsupported
 from tests.frameworks.perceptron_models import Array
 
 pytestmark = pytest.mark.frameworks
@@ -84,3 +84,16 @@ def test_fusion_and_winograd_can_be_switched(subject: Any, perceptron: Any, batc
     model = subject.load(options={"fusion": switch, "winograd": switch})
     answer = model.predict({"features": batch(4)})["scores"]
     np.testing.assert_allclose(answer, perceptron(batch(4)), rtol=1e-5, atol=1e-5)
+
+
+def test_a_quantised_file_is_not_fp32(subject: Any) -> None:
+    digits = Path(__file__).parents[2] / "model_suites" / "digits"
+    request: dict[str, Any] = {
+        "files": {"model": str(digits / "digits-int8.onnx")},
+        "inputs": [TensorDescription("image", "float32", [None, 1, 8, 8])],
+        "outputs": ["logits"],
+    }
+    with pytest.raises(Unsupported, match=r"digits-int8\.onnx: holds int8 .*, not fp32"):
+        subject.load(**request)
+    request["files"] = {"model": str(digits / "digits-fp16.onnx")}
+    assert subject.load(**request).resolved["precision"] == "fp32"

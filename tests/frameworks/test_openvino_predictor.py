@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_mlscope.host.predictor import Unsupported
+from pytest_mlscope.host.predictor import TensorDescription, Unsupported
 
 pytestmark = pytest.mark.frameworks
 
@@ -69,3 +69,37 @@ def test_an_intermediate_representation_predicts(subject: Any, perceptron: Any, 
     np.testing.assert_allclose(
         loaded.predict({"features": batch(3)})["scores"], perceptron(batch(3)), rtol=1e-5, atol=1e-5
     )
+
+
+DIGITS = Path(__file__).parents[2] / "model_suites" / "digits"
+
+
+def _load_digits(subject: Any, name: str, **changes: Any) -> Any:
+    image = [TensorDescription("image", "float32", [None, 1, 8, 8])]
+    return subject.load(files={"model": str(DIGITS / name)}, inputs=image, outputs=["logits"], **changes)
+
+
+@pytest.mark.parametrize("asked", ["int8", "framework_default"])
+def test_a_quantised_file_runs_in_int8(subject: Any, asked: str) -> None:
+    model = _load_digits(subject, "digits-int8.onnx", precision=asked)
+    assert model.resolved["precision"] == "int8"
+    assert model.resolved["executed"] == "3 in u8"
+    with np.load(DIGITS / "digits-heldout.npz") as data:
+        logits = model.predict({"image": (data["images"].reshape(-1, 1, 8, 8) / 16).astype(np.float32)})["logits"]
+        assert (logits.argmax(1) == data["labels"]).mean() > 0.97
+
+
+def test_a_quantised_file_is_not_fp32(subject: Any) -> None:
+    with pytest.raises(Unsupported, match=r"digits-int8\.onnx: .* in int8, not fp32; ask for int8"):
+        _load_digits(subject, "digits-int8.onnx", precision="fp32")
+
+
+def test_a_file_without_quantised_layers_is_not_int8(subject: Any) -> None:
+    with pytest.raises(Unsupported, match=r"digits\.onnx: .* in fp32, not int8; ask for fp32"):
+        _load_digits(subject, "digits.onnx", precision="int8")
+
+
+def test_16_bit_weights_are_widened_at_fp32(subject: Any) -> None:
+    """An intermediate representation stores its weights so by default, whatever it computes in."""
+    resolved = _load_digits(subject, "digits-fp16.onnx", precision="fp32").resolved
+    assert (resolved["precision"], resolved["executed"]) == ("fp32", "3 in f32")

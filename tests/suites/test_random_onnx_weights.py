@@ -72,6 +72,13 @@ def test_only_weights_change(squeezenet: Path) -> None:
     assert (built.ir_version, list(built.opset_import)) == (light.ir_version, list(light.opset_import))
 
 
+def test_weights_are_inputs_too_in_old_files(squeezenet: Path) -> None:
+    """Before IR version 4 they had to be; importers of that time take a weight that is none for unknown."""
+    built = onnx.load(squeezenet)
+    assert built.ir_version == 3
+    assert {tensor.name for tensor in built.graph.initializer} <= {value.name for value in built.graph.input}
+
+
 @pytest.mark.parametrize("name", ["squeezenet", "shufflenet"])
 def test_outputs_depend_on_the_input(name: str, tmp_path: Path) -> None:
     """Far above the parity tolerance of 1e-3 relative: a framework that ignored its input would be found out.

@@ -1,0 +1,245 @@
+"""The precision that an ONNX file holds, read without the onnx package and without its weights.
+
+Field numbers are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) in protobuf's wire format
+(https://protobuf.dev/programming-guides/encoding/). The file is mapped, not read, and no more of it is kept than the
+names of types and operators that matter here, so that a hostile file costs time alone, and bounded time.
+"""
+
+import mmap
+from typing import Any, Dict, Iterator, List, Set, Tuple
+
+MAX_FIELDS = 20000000
+MAX_GRAPHS = 100000
+MAX_WEIGHTS = 1000000
+"""What has more fields outside its weights, sub-graphs in a node, or weights, is refused; real files have far fewer."""
+
+_TYPES = {1: "fp32", 10: "fp16", 11: "fp64", 16: "bf16"}
+_TYPES.update(dict.fromkeys((17, 18, 19, 20), "fp8"))
+_TYPES.update(dict.fromkeys((21, 22), "int4"))
+_VALUES = (4, 5, 6, 7, 9, 10, 11)
+"""Fields of a TensorProto that hold its numbers, one way or another."""
+_NARROWEST_FIRST = ("int4", "fp8", "int8", "bf16", "fp16", "fp32", "fp64")
+_QUANTISED = {
+    "QuantizeLinear": "int8",
+    "DequantizeLinear": "int8",
+    "ConvInteger": "int8",
+    "MatMulInteger": "int8",
+    "MatMulIntegerToFloat": "int8",
+    "QGemm": "int8",
+    "QAttention": "int8",
+    "QEmbedLayerNormalization": "int8",
+    "MatMulNBits": "int4",
+    "GatherBlockQuantized": "int4",
+}
+_QUANTISED_PREFIXES = ("QLinear", "QOrdered", "DynamicQuantize")
+
+
+class NotOnnx(ValueError):
+    """The file is no ONNX file, or a malformed one."""
+
+
+class OnnxContent(object):
+    """What a file computes with: the narrowest that its weights, inputs, outputs and operators have."""
+
+    def __init__(self, precision: str, evidence: List[str]) -> None:
+        self.precision = precision
+        """``fp32``, ``fp16``, ``bf16``, ``int8``, or what manifests have no word for: ``int4``, ``fp8``, ``fp64``."""
+        self.evidence = evidence
+        """Where it shows: operators, or ``weights``, ``inputs``, ``outputs``, ``casts``."""
+
+    def __str__(self) -> str:
+        return "{} ({})".format(self.precision, ", ".join(self.evidence)) if self.evidence else self.precision
+
+
+class _Reader(object):
+    """Fields of protobuf messages in a buffer."""
+
+    def __init__(self, data: Any) -> None:
+        self._data = data
+        self._fields = 0
+
+    def text(self, start: int, end: int) -> str:
+        """A name; one longer than any that matters is cut."""
+        return bytes(self._data[start : min(end, start + 64)]).decode("utf-8", "replace")
+
+    def name(self, start: int, end: int) -> int:
+        """What stands for a tensor's name; never 0."""
+        return hash(bytes(self._data[start : min(end, start + 1024)])) or 1
+
+    def varint(self, start: int, end: int) -> Tuple[int, int]:
+        """The number at a place, and the place after it."""
+        value = 0
+        for shift in range(10):
+            if start >= end:
+                raise NotOnnx("is cut short at byte {}".format(start))
+            byte = self._data[start]
+            start += 1
+            value |= (byte & 0x7F) << (7 * shift)
+            if byte < 0x80:
+                return value, start
+        raise NotOnnx("is malformed at byte {}".format(start))
+
+    def fields(self, start: int, end: int) -> Iterator[Tuple[int, int, int, int]]:
+        """Number, wire type, and then a number and 0, or first and past-last byte, of each field of a message."""
+        while start < end:
+            self._fields += 1
+            if self._fields > MAX_FIELDS:
+                raise NotOnnx("has more than {} fields".format(MAX_FIELDS))
+            key, start = self.varint(start, end)
+            number, wire = key >> 3, key & 7
+            if wire == 0:
+                value, start = self.varint(start, end)
+                yield number, wire, value, 0
+                continue
+            if wire == 2:
+                size, start = self.varint(start, end)
+            elif wire in (1, 5):
+                size = 8 if wire == 1 else 4
+            else:
+                raise NotOnnx("is malformed at byte {}".format(start))
+            if size > end - start:
+                raise NotOnnx("is cut short: a field at byte {} has {} bytes".format(start, size))
+            yield number, wire, start, start + size
+            start += size
+
+
+class _Walk(object):
+    """Goes through a model, its sub-graphs and its functions, noting what there is."""
+
+    def __init__(self, reader: _Reader) -> None:
+        self._reader = reader
+        self._seen: Dict[str, Set[str]] = {}
+        self._graphs: List[Tuple[int, int]] = []
+        self._weights: Dict[int, str] = {}
+        """Hash of the name of a weight that is not fp32 to its precision."""
+
+    def content(self, end: int) -> OnnxContent:
+        reader = self._reader
+        graphs = 0
+        for number, wire, first, last in reader.fields(0, end):
+            if wire == 2 and number == 7:  # ModelProto.graph
+                graphs += 1
+                self._graphs.append((first, last))
+                self._walk_graphs()
+            elif wire == 2 and number == 25:  # ModelProto.functions
+                for inner, kind, start, stop in reader.fields(first, last):
+                    if kind == 2 and inner == 7:  # FunctionProto.node
+                        self._node(start, stop)
+                        self._walk_graphs()
+        if not graphs:
+            raise NotOnnx("has no graph")
+        for precision in _NARROWEST_FIRST:
+            if precision in self._seen:
+                return OnnxContent(precision, sorted(self._seen[precision]))
+        return OnnxContent("fp32", [])
+
+    def _note(self, precision: str, where: str) -> None:
+        self._seen.setdefault(precision, set()).add(where)
+
+    def _walk_graphs(self) -> None:
+        # A list in place of recursion: a file may nest deeper than Python calls.
+        fields = self._reader.fields
+        while self._graphs:
+            start, end = self._graphs.pop()
+            for number, wire, first, last in fields(start, end):
+                if number == 5 and wire == 2:
+                    self._weight(first, last)
+                elif number == 15 and wire == 2:  # sparse_initializer, whose values are its first field
+                    for inner, kind, begin, stop in fields(first, last):
+                        if inner == 1 and kind == 2:
+                            self._weight(begin, stop)
+                elif number in (11, 12) and wire == 2:
+                    self._value(first, last, "inputs" if number == 11 else "outputs")
+            for number, wire, first, last in fields(start, end):
+                if number == 1 and wire == 2:
+                    self._node(first, last)
+
+    def _node(self, start: int, end: int) -> None:
+        operator, output = "", 0
+        for number, wire, first, last in self._reader.fields(start, end):
+            if wire == 2 and number == 4:
+                operator = self._reader.text(first, last)
+            elif wire == 2 and number == 2:
+                output = output or self._reader.name(first, last)
+        for number, wire, first, last in self._reader.fields(start, end):
+            if wire == 2 and number == 5:
+                self._attribute(first, last, operator, output)
+            elif wire == 2 and number == 1 and operator != "Cast" and self._weights:
+                precision = self._weights.get(self._reader.name(first, last))
+                if precision:
+                    self._note(precision, "weights")
+        if operator in _QUANTISED:
+            self._note(_QUANTISED[operator], operator)
+        elif operator.startswith(_QUANTISED_PREFIXES):
+            self._note("int8", operator)
+
+    def _attribute(self, start: int, end: int, operator: str, output: int) -> None:
+        name, value = "", 0
+        for number, wire, first, last in self._reader.fields(start, end):
+            if number == 1 and wire == 2:
+                name = self._reader.text(first, last)
+            elif number == 3 and wire == 0:
+                value = first
+            elif number == 5 and wire == 2:
+                self._weight(first, last, output if operator == "Constant" else 0)
+            elif number in (6, 11) and wire == 2:
+                if len(self._graphs) == MAX_GRAPHS:
+                    raise NotOnnx("has more than {} graphs side by side".format(MAX_GRAPHS))
+                self._graphs.append((first, last))
+        if operator == "Cast" and name == "to" and _TYPES.get(value) in ("fp16", "bf16", "fp8", "int4"):
+            self._note(_TYPES[value], "casts")
+
+    def _weight(self, start: int, end: int, name: int = 0) -> None:
+        """One that a Cast widens is only stored so: it counts once another operator takes it. Scalars say nothing, for
+        fp32 networks have constants of other types."""
+        elements, kind = 1, 0
+        for number, wire, first, last in self._reader.fields(start, end):
+            if number == 1 and wire == 0:
+                elements = min(elements * first, 2)
+            elif number == 1 and wire == 2:
+                while first < last:
+                    size, first = self._reader.varint(first, last)
+                    elements = min(elements * size, 2)
+            elif number == 2 and wire == 0:
+                kind = first
+            elif number == 8 and wire == 2:
+                name = name or self._reader.name(first, last)
+            elif number in _VALUES and kind and name:
+                break  # The values, of which there may be many fields.
+        precision = _TYPES.get(kind)
+        if elements < 2 or precision is None:
+            return
+        if precision == "fp32":
+            self._note(precision, "weights")
+        elif len(self._weights) == MAX_WEIGHTS:
+            raise NotOnnx("has more than {} weights that are not fp32".format(MAX_WEIGHTS))
+        else:
+            self._weights[name] = precision
+
+    def _value(self, start: int, end: int, where: str) -> None:
+        """ValueInfoProto.type (2) . tensor_type (1) . elem_type (1)."""
+        fields = self._reader.fields
+        for number, wire, first, last in fields(start, end):
+            if number == 2 and wire == 2:
+                for inner, kind, begin, stop in fields(first, last):
+                    if inner == 1 and kind == 2:
+                        self._element_type(begin, stop, where)
+
+    def _element_type(self, start: int, end: int, where: str) -> None:
+        for number, wire, value, _ in self._reader.fields(start, end):
+            if number == 1 and wire == 0 and value in _TYPES:
+                self._note(_TYPES[value], where)
+
+
+def onnx_content(path: str) -> OnnxContent:
+    """What precision a file holds.
+
+    :raises NotOnnx: when it is no ONNX file; the message continues the file's name.
+    :raises OSError: when it cannot be read.
+    """
+    with open(path, "rb") as stream:
+        stream.seek(0, 2)
+        if not stream.tell():
+            raise NotOnnx("is empty")
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _Walk(_Reader(data)).content(len(data))
