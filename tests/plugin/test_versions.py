@@ -95,7 +95,7 @@ def test_a_conftest_may_change_the_version(suite: Suite, run: Run, pytester: pyt
 def test_evaluate_takes_the_first_version_unless_one_is_named(suite: Suite, pytester: pytest.Pytester) -> None:
     path = suite.manifest(entry=TWO)
     assert evaluate(path, kinds=["accuracy"]).case.version == "1.0"
-    with pytest.raises(CannotRun, match="does not satisfy '==2.0"):
+    with pytest.raises(CannotRun, match=r"does not satisfy '==2\.0"):
         evaluate(path, version="2.0", kinds=["accuracy"])
     with pytest.raises(MlscopeError, match=r"no case with version='3'; name one of: 1\.0, 2\.0"):
         evaluate(path, version="3")
