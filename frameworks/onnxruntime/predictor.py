@@ -272,8 +272,8 @@ class FrameworkPredictor(Predictor):
         computed = "fp32" if set(made.evidence) <= _DEQUANTISED else made.precision
         if request.precision not in (computed, "framework_default"):
             raise Unsupported(
-                "ONNX Runtime computes {}, which holds {}, in {} with {}; ask for framework_default".format(
-                    file_name, content, computed, provider
+                "onnxruntime computes {}, which holds {}, in {} with {}: no {} here".format(
+                    file_name, content, computed, provider, request.precision
                 )
             )
         return session, computed

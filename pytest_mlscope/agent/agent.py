@@ -25,7 +25,7 @@ from pytest_mlscope.agent.load_request import load_request
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components.framework import FrameworkFolder
-from pytest_mlscope.errors import CannotRun
+from pytest_mlscope.errors import CannotRun, EnvironmentCreationError
 from pytest_mlscope.manifest.versions import specifiers
 from pytest_mlscope.settings import Settings
 
@@ -97,6 +97,8 @@ class Agent:
         self._pool = HostPool()
         self._loaded: WeakKeyDictionary[HostProcess, tuple[str, dict[str, Any]]] = WeakKeyDictionary()
         self._environments: dict[tuple[str, str | None, str | None], Environment] = {}
+        self._not_made: dict[tuple[str, str | None, str | None], str] = {}
+        """Why an environment could not be made: the next case need not wait minutes for the same answer."""
 
     def environment(self, case: Case) -> Environment:
         """The interpreter the case's framework runs in, made when settings allow.
@@ -112,20 +114,29 @@ class Agent:
         known = self._environments.get(key)
         if known is not None and known.python.exists():
             return known
-        home = self.settings.home
-        if architecture is not None:
-            self._environments[key] = self._emulated(case, folder, constraint, architecture)
-            return self._environments[key]
+        if key in self._not_made:
+            raise EnvironmentCreationError(self._not_made[key])
         try:
-            environment = find_environment(folder, constraint=constraint, home=home)
+            if architecture is not None:
+                environment = self._emulated(case, folder, constraint, architecture)
+            else:
+                environment = self._native(folder, constraint)
+        except EnvironmentCreationError as error:
+            self._not_made[key] = str(error)
+            raise
+        self._environments[key] = environment
+        return environment
+
+    def _native(self, folder: FrameworkFolder, constraint: str | None) -> Environment:
+        home = self.settings.home
+        try:
+            return find_environment(folder, constraint=constraint, home=home)
         except CannotRun as missing:
             # Where there is no lock, the command is for the user's own environment, which is not ours to change.
             if not self.settings.provision or not (missing.command or "").startswith("mlscope env create"):
                 raise
-            create_environment(folder, constraint=constraint, home=home, progress=self._progress, verify=self._verify)
-            environment = find_environment(folder, constraint=constraint, home=home)
-        self._environments[key] = environment
-        return environment
+        create_environment(folder, constraint=constraint, home=home, progress=self._progress, verify=self._verify)
+        return find_environment(folder, constraint=constraint, home=home)
 
     def _emulated(self, case: Case, folder: FrameworkFolder, constraint: str | None, architecture: str) -> Environment:
         home = self.settings.home

@@ -93,7 +93,10 @@ def _candidates() -> Iterator[Path]:
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     data = Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share"))
     uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR", data / "uv" / "python"))
-    for root in (pyenv, uv):
+    # One of them may have made the running interpreter, under another user's home: its neighbours are there too.
+    own = Path(sys.base_prefix).resolve().parent
+    neighbours = [own] if own.name == "versions" or own.parts[-2:] == ("uv", "python") else []
+    for root in (pyenv, uv, *neighbours):
         for version in sorted(root.glob("*"), key=_version_in_name, reverse=True):
             yield version / "bin" / "python3"
 

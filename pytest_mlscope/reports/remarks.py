@@ -21,9 +21,13 @@ def latency_remarks(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _layers(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    profiles = [record["layers"] for record in records if record["layers"]]
-    count = sum(len(profile["layers"]) for profile in profiles)
-    lacking = Counter(str(profile["not_available"]) for profile in profiles if profile["not_available"])
+    profiled = [record for record in records if record["layers"]]
+    count = sum(len(record["layers"]["layers"]) for record in profiled)
+    lacking = Counter(
+        f"{record['case']['framework']}: {record['layers']['not_available']}"
+        for record in profiled
+        if record["layers"]["not_available"]
+    )
     found = [f"layers: {count:,}, in JSON"] if count else []
     return [*found, *(f"layers: {reason} ({plural(cases, 'case')})" for reason, cases in sorted(lacking.items()))]
 

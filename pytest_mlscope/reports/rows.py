@@ -128,6 +128,7 @@ def label_columns(rows: Sequence[Row]) -> list[Column]:
                     "right" if right else "left",
                     label=True,
                     shorten=name in ("hardware", "precision", "preprocessing", "scenario"),
+                    shorten_last=name == "precision",
                 )
             )
     return columns

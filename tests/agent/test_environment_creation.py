@@ -422,3 +422,17 @@ def test_shims_of_pyenv_are_no_interpreters(tmp_path: Path, monkeypatch: pytest.
     found = interpreters.find_interpreter(">=3.90")
     assert found
     assert (found.path, found.version) == (real / "python3", "3.97.0")
+
+
+def test_the_running_interpreters_neighbours_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pyenv may belong to another user than the one whose home this is."""
+    neighbour = tmp_path / "versions" / "3.97.0" / "bin"
+    neighbour.mkdir(parents=True)
+    (neighbour / "python3").write_text("#!/bin/sh\necho '[\"3.97.0\", true]'\n")
+    (neighbour / "python3").chmod(0o755)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path / "versions" / "3.11.7"))
+    found = interpreters.find_interpreter(">=3.90")
+    assert found
+    assert found.path == neighbour / "python3"

@@ -14,13 +14,15 @@ def _convolved(images: Array, weight: Array, bias: Array) -> Array:
     """3×3 with one pixel of zeros around: (N, C, H, W) and OIHW to (N, O, H, W)."""
     padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
-    return np.einsum("nchwij,ocij->nohw", windows, weight, optimize=True) + bias[:, None, None]
+    convolved: Array = np.einsum("nchwij,ocij->nohw", windows, weight, optimize=True) + bias[:, None, None]
+    return convolved
 
 
 def _pooled(images: Array) -> Array:
     """The largest of each 2×2."""
     n, channels, height, width = images.shape
-    return images.reshape(n, channels, height // 2, 2, width // 2, 2).max(axis=(3, 5))
+    pooled: Array = images.reshape(n, channels, height // 2, 2, width // 2, 2).max(axis=(3, 5))
+    return pooled
 
 
 def reference_logits(images: Array) -> Array:

@@ -11,7 +11,9 @@ import numpy.typing as npt
 import pytest
 
 from pytest_mlscope.agent.cache import cache_home
+from pytest_mlscope.agent.environment import Environment
 from pytest_mlscope.agent.environment_search import find_environment
+from pytest_mlscope.agent.framework_state import framework_state
 from pytest_mlscope.agent.host_process import HostProcess
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.errors import CannotRun
@@ -21,15 +23,22 @@ DIGITS = Path(__file__).parents[2] / "model_suites" / "digits"
 TIMEOUT = 120.0
 
 
+def environment_or_skip(folder: FrameworkFolder) -> Environment:
+    """Where the framework is; a skip says whether it is only missing, or not to be had on this machine."""
+    try:
+        return find_environment(folder, home=cache_home())
+    except CannotRun as missing:
+        state = framework_state(folder, cache_home())
+        cannot = f"this machine cannot run {folder.name}: {state.reason}"
+        pytest.skip(cannot if state.status == "cannot" else str(missing))
+
+
 class Hosted:
     """One framework's host."""
 
     def __init__(self, name: str, *, threads: int = 1) -> None:
         folder = FrameworkFolder(FRAMEWORKS / name)
-        try:
-            environment = find_environment(folder, home=cache_home())
-        except CannotRun as missing:
-            pytest.skip(str(missing))
+        environment = environment_or_skip(folder)
         self.description = folder.description
         self.threads = threads
         self.host = HostProcess(environment, threads=threads, timeout=TIMEOUT)

@@ -90,7 +90,7 @@ def test_a_framework_without_a_profile_says_so_and_its_case_passes(
     suite.manifest()
     result = run("--mlscope-layers", "--mlscope-json", "out.json")
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines([f"*layers: {reason} (1 case)*"])
+    result.stdout.fnmatch_lines([f"*layers: toy: {reason} (1 case)*"])
     profile = latency_records(pytester.path)[0]["layers"]
     assert profile["not_available"] == reason
     assert profile["layers"] == []

@@ -112,6 +112,7 @@ def record(
     reason: str | None = None,
     checks: Sequence[Check] = (),
     version: str | None = "1.31.1",
+    resolved: str | None = None,
     readings: Mapping[str, Sequence[Reading]] | None = None,
     nodeid: str | None = None,
     **parts: Any,
@@ -120,7 +121,9 @@ def record(
     evaluated = evaluated or case()
     evaluation = None
     if parts or readings:
-        provenance = {"framework": {"version": version}, "seed": 0} if version else {}
+        provenance: dict[str, Any] = {"framework": {"version": version}, "seed": 0} if version else {}
+        if resolved is not None:
+            provenance["resolved"] = {"precision": resolved}
         evaluation = Evaluation(evaluated, f"key-{evaluated}", provenance, readings=readings or {}, **parts)
     return to_record(
         evaluation,

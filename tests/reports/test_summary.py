@@ -453,3 +453,27 @@ def test_models_of_one_name_are_told_apart_by_their_manifests() -> None:
     assert names[1] in "\n".join(tables["accuracy"])
     alone = _sections([of("new", latency=latency()), of("new", latency=latency(800, median_ns=99))], width=120)
     assert "mlscope.yml" not in "\n".join(alone["latency"])
+
+
+def test_two_versions_stand_in_one_table() -> None:
+    """The older one first, by number: 1.9 is before 1.20."""
+    records = [
+        record(case(version=version, batch_size=32), version=full, latency=latency())
+        for version, full in (("1.20", "1.20.1"), ("1.31", "1.31.1"), ("1.9", "1.9.0"))
+    ]
+    lines = _sections(records)["latency"]
+    assert lines[1].split()[:2] == ["framework", "version"]
+    assert [line.split()[1] for line in lines[3:6]] == ["1.9.0", "1.20.1", "1.31.1"]
+
+
+def test_what_a_framework_chose_is_shown() -> None:
+    precisions = [("int8", "int8"), ("framework_default", "bf16"), ("fp32", "fp32"), ("framework_default", None)]
+    records = [
+        record(case(framework=f"f{index}", precision=asked), resolved=resolved, latency=latency())
+        for index, (asked, resolved) in enumerate(precisions)
+    ]
+    lines = _sections(records, width=120)["latency"]
+    start = lines[1].index("precision")
+    assert [line[start:].partition("  ")[0] for line in lines[3:7]] == ["int8", "default (bf16)", "fp32", "default"]
+    (alone,) = [_sections([records[1]])["latency"][0]]
+    assert "default (bf16)" in alone

@@ -61,8 +61,8 @@ def _locate(path: str, folder: Path) -> Path:
     return Path(spec.origin).parent / inside
 
 
-def test_there_are_twelve_manifests() -> None:
-    assert len(MANIFESTS) == 12
+def test_there_are_thirteen_manifests() -> None:
+    assert len(MANIFESTS) == 13
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=IDS)
