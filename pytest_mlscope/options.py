@@ -145,7 +145,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--mlscope-minimum-effect",
         type=_percent,
-        default=0.03,
+        default="3",
         metavar="PERCENT",
         help="Smallest difference of latency that matters to --mlscope-against (default: 3).",
     )
