@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
+from pytest_mlscope.evaluation.comparison import default_tolerance
 from pytest_mlscope.evaluation.statistics import (
     PERCENTILES,
     median_interval,
