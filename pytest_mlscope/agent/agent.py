@@ -18,6 +18,7 @@ from pytest_mlscope.agent.environment import Environment
 from pytest_mlscope.agent.environment_creation import create_environment
 from pytest_mlscope.agent.environment_search import find_environment
 from pytest_mlscope.agent.environment_verification import verify_environment
+from pytest_mlscope.agent.framework_state import framework_state
 from pytest_mlscope.agent.hardware_presence import why_absent
 from pytest_mlscope.agent.host_pool import HostPool
 from pytest_mlscope.agent.host_process import HostProcess
@@ -135,6 +136,10 @@ class Agent:
             # Where there is no lock, the command is for the user's own environment, which is not ours to change.
             if not self.settings.provision or not (missing.command or "").startswith("mlscope env create"):
                 raise
+        state = framework_state(folder, home)
+        if state.status == "cannot":
+            # Not a creation that failed: this machine lacks what it takes.
+            raise CannotRun(f"{folder.name}: {state.reason}")
         create_environment(folder, constraint=constraint, home=home, progress=self._progress, verify=self._verify)
         return find_environment(folder, constraint=constraint, home=home)
 
