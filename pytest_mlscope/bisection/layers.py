@@ -48,7 +48,7 @@ class Layer:
 def layers_of(
     graph: OnnxGraph, path: Path, *, shapes: Mapping[str, Sequence[int]], present: frozenset[str]
 ) -> list[Layer]:
-    """Every tensor that depends on the inputs, in topological order.
+    """Every tensor that depends on the inputs and is read, in topological order.
 
     Sizes come from the onnx package's shape inference; without the package none is known.
 
@@ -56,11 +56,12 @@ def layers_of(
     :param present: tensors that the other graph has; the others are left out.
     """
     types, others = _inferred(path, shapes)
+    read = graph.read()
     return [
         Layer(output, node, types.get(output))
         for node in graph.computed()
         for output in node.outputs
-        if output in present and output not in others
+        if output in present and output in read and output not in others
     ]
 
 

@@ -49,6 +49,10 @@ class OnnxGraph:
     external_files: tuple[str, ...]
     """Files of weights, relative to the ONNX file's folder."""
 
+    def read(self) -> frozenset[str]:
+        """Tensors that a node or whoever runs the model reads; the mask of a dropout, say, is often for nobody."""
+        return frozenset(self.outputs).union(*(node.inputs for node in self.nodes))
+
     def computed(self) -> list[Node]:
         """Nodes that compute with what the model is given; the others give constants."""
         varying = set(self.inputs)

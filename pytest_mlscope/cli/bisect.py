@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _DETAILS = """\
 Runs an ONNX model in two frameworks, or two ONNX files of one graph in one, on the same rows, and compares the layers'
-outputs in the order in which they are computed, until one differs by more than the tolerance. Only a window of layers is
-held at a time, so memory does not grow with the network."""
+outputs in the order in which they are computed, until one differs by more than the tolerance. Only a window of layers
+is held at a time, so memory does not grow with the network."""
 
 
 def _rows(text: str) -> int:
