@@ -19,6 +19,7 @@ from pytest_mlscope.evaluation.layers import profile_layers
 from pytest_mlscope.evaluation.parity import ReferenceOutputs, compare_outputs, measure_parity
 from pytest_mlscope.evaluation.provenance import provenance
 from pytest_mlscope.evaluation.results import Accuracy, Latency, LayerProfile, Parity
+from pytest_mlscope.evaluation.tolerance import Tolerances
 from pytest_mlscope.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Evaluator:
         self._progress = progress
         self.agent = Agent(settings, progress=progress, verify=verify)
         self._references = ReferenceOutputs(self.agent.ready)
+        self._tolerances = Tolerances(self.agent)
         self._results: OrderedDict[tuple[object, ...], Any] = OrderedDict()
 
     def _once(self, kind: str, case: Case, evaluate: Callable[[], T]) -> T:
@@ -101,7 +103,7 @@ class Evaluator:
         def evaluate() -> Parity:
             self.agent.prepare(case)
             with shared_lease("machine", waiting=self.waiting):
-                return measure_parity(case, self.agent.ready, self._references)
+                return measure_parity(case, self.agent.ready, self._references, self._tolerances)
 
         return self._once("parity", case, evaluate)
 
@@ -110,7 +112,7 @@ class Evaluator:
         self.agent.prepare(other)
         self.agent.prepare(case)
         with shared_lease("machine", waiting=self.waiting):
-            return compare_outputs(case, other, self.agent.ready)
+            return compare_outputs(case, other, self.agent.ready, self._tolerances)
 
     def latency(self, case: Case, *, hook: HookRelay) -> tuple[Latency, Readings]:
         """Raises as :meth:`Agent.ready` and :func:`measure_latency`."""

@@ -90,6 +90,16 @@ class Parity:
     """Elements compared."""
     mismatch: str | None = None
     """What differs when outputs cannot be compared at all, such as their shapes."""
+    cosine: float | None = None
+    """Cosine similarity over all elements that are finite in both; ``None`` where either is all zero."""
+    psnr: float | None = None
+    """Peak signal-to-noise ratio in dB, the peak being the range of the reference; ``inf`` where nothing differs,
+    ``None`` where the reference is constant."""
+    top5_agreement: float | None = None
+    """Mean share of a row's five largest elements that are among the reference's five, in the first output; ``None``
+    where it has not more than five classes."""
+    tolerance_source: str = "default"
+    """``manifest``, ``measured``, ``default``, or of both parts: ``manifest and measured``."""
 
     @property
     def within_tolerance(self) -> bool:

@@ -18,7 +18,7 @@ from pytest_mlscope.host.frames import PROTOCOL_VERSION, Arena, ProtocolError, r
 from pytest_mlscope.host.layer_profile import profile_layers
 from pytest_mlscope.host.libraries import installed_libraries
 from pytest_mlscope.host.predictor import LoadedModel, LoadRequest, Predictor, TensorDescription, Tensors, Unsupported
-from pytest_mlscope.host.returned import WrongReturn, check_model
+from pytest_mlscope.host.returned import WrongReturn, check_model, check_outputs
 
 Header = Dict[str, Any]
 
@@ -60,6 +60,7 @@ class Server(object):
             "open_blocks": self._open_blocks,
             "block": self._block,
             "layers": self._layers,
+            "outputs": self._outputs,
             "examine": self._examine,
             "unload": self._unload,
         }
@@ -154,6 +155,13 @@ class Server(object):
 
     def _layers(self, request: Header) -> Header:
         return profile_layers(self._loaded(), self._own_inputs(request), request["runs"])
+
+    def _outputs(self, request: Header) -> Header:
+        """Of one batch, in whatever shape: unlike a prediction's, they need not be one row each."""
+        arena = request["arena"]
+        outputs = self._loaded().predict(self._incoming[arena].read(request["tensors"]))
+        check_outputs(outputs, "predict")
+        return {"tensors": self._outgoing[arena].write(outputs), "peak_memory": memory.peak_bytes()}
 
     def _examine(self, request: Header) -> Header:
         return examine(self._loaded(), self._own_inputs(request), request)

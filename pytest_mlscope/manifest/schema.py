@@ -205,9 +205,9 @@ class ParityExpectation(Section):
     """The reference framework; its case with the same inputs at ``fp32`` on ``cpu`` is what others are held against. Of
     several versions the first is the reference."""
     abs: float | None = Field(default=None, ge=0)
-    """Absolute tolerance; by precision when absent."""
+    """Absolute tolerance; measured when absent."""
     rel: float | None = Field(default=None, ge=0)
-    """Relative tolerance; by precision when absent."""
+    """Relative tolerance; measured when absent."""
     rows: int = Field(default=256, gt=0, le=2**20)
     """How many of the dataset's rows are compared."""
 

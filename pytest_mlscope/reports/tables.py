@@ -86,7 +86,10 @@ def parity_tables(records: Sequence[Record]) -> list[Table]:
     largest = _numbers(rows, "max abs", readable.difference, "parity", "max_abs").cells
     columns.append(Column("max abs", ["mismatch" if odd else cell for odd, cell in zip(mismatched, largest)]))
     columns.append(_numbers(rows, "max rel", readable.difference, "parity", "max_rel", importance=70))
+    columns.append(_numbers(rows, "cosine", readable.score, "parity", "cosine", importance=10))
+    columns.append(_numbers(rows, "PSNR dB", readable.decibels, "parity", "psnr", importance=12))
     columns.append(_numbers(rows, "top-1 agree", readable.score, "parity", "top1_agreement", importance=60))
+    columns.append(_numbers(rows, "top-5 agree", readable.score, "parity", "top5_agreement", importance=11))
     if len(set(tolerances)) > 1:
         columns.append(Column("tolerance", tolerances, importance=50))
     violations = [row.record["parity"]["violations"] for row in rows]
@@ -194,7 +197,8 @@ def _interval(record: Record, key: tuple[str, ...]) -> str:
 
 def _tolerance(record: Record) -> str:
     absolute, relative = (number(record, "parity", name) or 0.0 for name in ("abs_tolerance", "rel_tolerance"))
-    return f"{absolute:g} + {relative:g} × |b|" if relative else f"{absolute:g}"
+    shown = f"{absolute:.3g} + {relative:.3g} × |b|" if relative else f"{absolute:.3g}"
+    return f"{shown} ({record['parity']['tolerance_source']})"
 
 
 def _percentile(record: Record, name: str) -> str:
