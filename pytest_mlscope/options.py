@@ -56,6 +56,26 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _restarts(text: str) -> int:
+    try:
+        restarts = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if not 1 <= restarts <= 1000:
+        raise argparse.ArgumentTypeError(f"a latency is measured in 1 to 1000 hosts, not {restarts}")
+    return restarts
+
+
+def _cpus(text: str) -> tuple[int, ...]:
+    # Imported in every pytest run: only who asks for it pays for what parses it.
+    from pytest_mlscope.components.cpu_list import parse_cpu_list
+
+    try:
+        return parse_cpu_list(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _percent(text: str) -> float:
     try:
         percent = float(text.removesuffix("%"))
@@ -128,6 +148,18 @@ def add_options(parser: pytest.Parser) -> None:
         default=600.0,
         metavar="SECONDS",
         help="Kill a case's predictor host after this time and fail the case (default: 600).",
+    )
+    group.addoption(
+        "--mlscope-restarts",
+        type=_restarts,
+        metavar="N",
+        help="Measure each latency in N fresh predictor hosts and report the middle one, with the spread between them.",
+    )
+    group.addoption(
+        "--mlscope-affinity",
+        type=_cpus,
+        metavar="CPUS",
+        help="Pin predictor hosts to these CPUs, such as 0-3,6.",
     )
     group.addoption(
         "--mlscope-layers",

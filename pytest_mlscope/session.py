@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from pytest_mlscope.agent.affinity import why_not_here
 from pytest_mlscope.agent.cache import cache_home
 from pytest_mlscope.case_evaluation import CaseEvaluation, item_case
 from pytest_mlscope.cases.case import Case
@@ -58,6 +59,8 @@ def _evaluator(config: pytest.Config) -> Evaluator:
             provision=config.getoption("mlscope_provision"),
             strict=config.getoption("mlscope_strict"),
             layers=config.getoption("mlscope_layers"),
+            restarts=config.getoption("mlscope_restarts"),
+            affinity=config.getoption("mlscope_affinity"),
             command_line=("pytest", *map(str, config.invocation_params.args)),
         )
         progress = partial(_progress, config)
@@ -221,6 +224,9 @@ class RegistryWatch:
 
 def enable(config: pytest.Config) -> None:
     """Register everything that ``--mlscope`` turns on. :raises pytest.UsageError: when an option cannot be obeyed."""
+    affinity = config.getoption("mlscope_affinity")
+    if affinity is not None and (reason := why_not_here(affinity)):
+        raise pytest.UsageError(f"--mlscope-affinity: {reason}")
     state = config.stash[RUN_STATE] = RunState(config)
     config.pluginmanager.register(shipped, "mlscope-shipped")
     config.pluginmanager.register(RegistryWatch(state), "mlscope-registry-watch")
