@@ -51,7 +51,7 @@ def _load(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Doubt
     stolen = last["steal"] - first["steal"]
     if (stolen - blur) / room > STOLEN:
         share = min(stolen / room, 1.0)
-        text = f"the hypervisor took {share * 100:.0f}% of the CPUs' time for other guests; use a machine that is not shared"
+        text = f"the hypervisor took {share * 100:.0f}% of the CPUs' time for other guests; use one of your own"
         yield Doubt("steal", share, text)
 
 
@@ -89,8 +89,8 @@ def _sample(samples: NDArray[np.integer[Any]], step: float) -> Iterator[Doubt]:
     if modes := two_modes(samples, step=step):
         apart = modes.slow / modes.fast - 1
         text = (
-            f"calls have two modes: {modes.slow_share * 100:.0f}% take {apart * 100:.0f}% longer than the others; pin the "
-            "host (--mlscope-affinity), and read p50 with p90"
+            f"calls have two modes: {modes.slow_share * 100:.0f}% take {apart * 100:.0f}% longer than the others; pin "
+            "the host (--mlscope-affinity), and read p50 with p90"
         )
         yield Doubt("modes", apart, text)
 
@@ -130,7 +130,7 @@ def machine_doubts(machine: Mapping[str, Any], *, threads: object, cpus: Sequenc
         text = "turbo is on, so the clock depends on heat and on what other cores do; turn it off to compare runs"
         doubts.append(Doubt("turbo", 0.0, text))
     if isinstance(threads, int) and cpus is not None and threads > len(cpus):
-        text = f"{threads} threads share {len(cpus)} usable CPUs; ask for fewer, or give the host more (--mlscope-affinity)"
+        text = f"{threads} threads share {len(cpus)} usable CPUs; ask for fewer, or usable CPUs for more"
         doubts.append(Doubt("threads", threads / len(cpus), text))
     return doubts
 

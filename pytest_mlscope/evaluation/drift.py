@@ -1,8 +1,8 @@
 """Whether a latency rises or falls while it is measured.
 
-Sources: H. B. Mann, "Nonparametric tests against trend", Econometrica 13(3), 1945, and M. G. Kendall, *Rank Correlation
-Methods*, 4th ed., 1970 (the test); P. K. Sen, "Estimates of the regression coefficient based on Kendall's tau", Journal of
-the American Statistical Association 63(324), 1968 (the slope).
+Sources: H. B. Mann, "Nonparametric tests against trend", Econometrica 13(3), 1945, and M. G. Kendall, *Rank
+Correlation Methods*, 4th ed., 1970 (the test); P. K. Sen, "Estimates of the regression coefficient based on Kendall's
+tau", Journal of the American Statistical Association 63(324), 1968 (the slope).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SMALLEST_DRIFT = 0.03
 def trend_p_value(values: NDArray[np.floating[Any]]) -> float:
     """Two-sided p-value of "no trend" by Mann and Kendall, in the normal approximation with continuity correction.
 
-    :param values: shape ``(n,)``, in time order, ``n`` of 8 or more for the approximation to hold; ties are accounted for.
+    :param values: shape ``(n,)``, in time order, ``n`` of 8 or more for the approximation to hold; may have ties.
     """
     n = len(values)
     later, earlier = np.triu_indices(n, 1)[::-1]
@@ -37,11 +37,11 @@ def trend_p_value(values: NDArray[np.floating[Any]]) -> float:
 
 
 def relative_drift(samples: NDArray[np.integer[Any]]) -> float | None:
-    """By which fraction of its median the latency moved from the beginning to the end; ``None`` where it did not, or where
-    the sample is too small to say.
+    """By which fraction of its median the latency moved from the beginning to the end; ``None`` where it did not, or
+    where the sample is too small to say.
 
-    Judged by the medians of 20 equal runs of consecutive calls: trend by Mann and Kendall at 0.001, change by Sen's slope,
-    3 % at the least.
+    Judged by the medians of 20 equal runs of consecutive calls: trend by Mann and Kendall at 0.001, change by Sen's
+    slope, 3 % at the least.
 
     :param samples: any unit, shape ``(n,)``, in the order measured.
     """

@@ -177,8 +177,8 @@ def measure_latency(
 
     :param ready: loads the model in a host of the pool given, or in a warm one; called once the device is ours, so that
         nothing is loaded while another is timed.
-    :param restarts: in how many processes; with more than one, each of them is fresh. What is returned is the window of the
-        process with the middle median: its percentiles belong to one sample, which a mixture of processes would not.
+    :param restarts: in how many processes; with more than one, each of them is fresh. What is returned is the window of
+        the process with the middle median: its percentiles are those of one program, which a mixture's would not be.
     :param waiting: called when another process holds the device for a while.
     :raises HostError: when the framework fails, or the timed path does not predict.
     :raises DatasetError: when the inputs cannot be made.

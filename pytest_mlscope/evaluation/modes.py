@@ -5,10 +5,10 @@ least as much as an equally wide one to its left, or as one to its right; so a v
 binomial with at least one half. The valley must be too empty by that test against both sides, at a level that is
 shared among all places where a valley was looked for.
 
-Sources: L. Dümbgen, G. Walther, "Multiscale inference about a density", Annals of Statistics 36(4), 2008 (a mode is shown
-by a significant fall beside a significant rise of the density); H. Chernoff, "A measure of asymptotic efficiency for tests
-of a hypothesis based on the sum of observations", Annals of Mathematical Statistics 23(4), 1952 (the bound of the
-binomial's tail).
+Sources: L. Dümbgen, G. Walther, "Multiscale inference about a density", Annals of Statistics 36(4), 2008 (modes are
+shown by significant rises and falls of the density); H. Chernoff, "A measure of asymptotic efficiency for tests of a
+hypothesis based on the sum of observations", Annals of Mathematical Statistics 23(4), 1952 (the bound of the binomial's
+tail).
 """
 
 from __future__ import annotations

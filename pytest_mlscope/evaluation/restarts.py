@@ -1,8 +1,8 @@
 """One latency of several processes.
 
-Two processes of one program differ by a per cent or two for as long as they live, and now and then by much more: memory
-lies differently. So a median over processes stands for the program, and the spread between them says how far one process
-alone can be trusted.
+Two processes of one program differ by a per cent or two for as long as they live, and now and then by much more:
+memory lies differently. So a median over processes stands for the program, and the spread between them says how far one
+process alone can be trusted.
 """
 
 from __future__ import annotations
@@ -44,6 +44,6 @@ def restart_warnings(restarts: Restarts) -> list[str]:
         return []
     worst = (restarts.slowest / middle - 1) * 100
     return [
-        f"{slow} of {len(restarts.processes)} processes ran up to {worst:.0f}% slower than the middle one for their whole "
-        "life; users meet such processes too"
+        f"{slow} of {len(restarts.processes)} processes ran up to {worst:.0f}% slower than the middle one for their "
+        "whole life; users meet such processes too"
     ]

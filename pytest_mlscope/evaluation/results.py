@@ -133,8 +133,8 @@ class Restarts:
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation between processes, relative to their median, by 1.4826 times the median absolute deviation:
-        one process that is slow for its whole life does not move it. ``None`` for fewer than three.
+        """Standard deviation between processes, relative to their median, by 1.4826 times the median absolute
+        deviation: one process that is slow for its whole life does not move it. ``None`` for fewer than three.
         """
         medians = self.medians
         middle = float(np.median(medians))
