@@ -89,7 +89,8 @@ def _percent(text: str) -> float:
 def _against(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError(
-            "the baseline is empty; expected a git revision, a folder, framework:NAME==VERSION or model:MANIFEST"
+            "the baseline is empty; expected a git revision, a folder, a saved run, framework:NAME==VERSION or "
+            "model:MANIFEST"
         )
     return text
 
@@ -171,8 +172,8 @@ def add_options(parser: pytest.Parser) -> None:
         "--mlscope-against",
         type=_against,
         metavar="BASELINE",
-        help="Compare with a git revision, another checkout's folder, a saved run (*.json), framework:NAME==VERSION or "
-        "model:MANIFEST, measured side by side in this run; a regression fails.",
+        help="Compare with a git revision, another checkout's folder, framework:NAME==VERSION or model:MANIFEST, "
+        "measured side by side in this run, or with a saved run (*.json); a regression fails.",
     )
     group.addoption(
         "--mlscope-minimum-effect",

@@ -51,7 +51,7 @@ def _load(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Doubt
     stolen = last["steal"] - first["steal"]
     if (stolen - blur) / room > STOLEN:
         share = min(stolen / room, 1.0)
-        text = f"the hypervisor took {share * 100:.0f}% of the CPUs' time for other guests; use one of your own"
+        text = f"the hypervisor gave {share * 100:.0f}% of the CPUs' time to other guests; use a machine of your own"
         yield Doubt("steal", share, text)
 
 
