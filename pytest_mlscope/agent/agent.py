@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion
 
+from pytest_mlscope.agent.affinity import affinity_of
 from pytest_mlscope.agent.artifacts import Artifact, materialise
 from pytest_mlscope.agent.emulator import get_emulator
 from pytest_mlscope.agent.environment import Environment
@@ -173,6 +174,7 @@ class Agent:
         It may take minutes, so it comes before a lease, for which others wait.
         """
         _device(case)
+        affinity_of(case, chosen=self.settings.affinity)
         self.environment(case)
         self._artifacts(case)
 
@@ -187,11 +189,12 @@ class Agent:
         device = _device(case)
         environment = self.environment(case)
         artifacts = self._artifacts(case)
+        affinity = affinity_of(case, chosen=self.settings.affinity)
         timeout = self.settings.timeout
         deadline = time.monotonic() + timeout
         threads = case.threads if isinstance(case.threads, int) else None
         pool = pool or self._pool
-        host = pool.get(environment, threads=threads, device=device, timeout=timeout)
+        host = pool.get(environment, threads=threads, device=device, timeout=timeout, affinity=affinity)
         if not environment.version:
             _check_version(case, host.version)
         _check_device(case, device, host)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pytest_mlscope.agent.agent import Agent
 from pytest_mlscope.agent.environment import Environment
 from pytest_mlscope.agent.environment_verification import verify_environment
+from pytest_mlscope.agent.host_pool import HostPool
 from pytest_mlscope.agent.lease import exclusive_lease, leases_folder, shared_lease
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
@@ -117,14 +118,15 @@ class Evaluator:
     def latency(self, case: Case, *, hook: HookRelay) -> tuple[Latency, Readings]:
         """Raises as :meth:`Agent.ready` and :func:`measure_latency`."""
 
-        def ready() -> ReadyModel:
-            return self.agent.ready(case)
+        def ready(pool: HostPool | None) -> ReadyModel:
+            return self.agent.ready(case, pool=pool)
 
         def evaluate() -> tuple[Latency, Readings]:
             profilers = tuple(case.manifest.registry.profilers.values())
             _refuse_emulated_time(case)
             self.agent.prepare(case)
-            return measure_latency(ready, hook=hook, profilers=profilers, waiting=self.waiting)
+            restarts = self.settings.restarts or case.manifest.content.measurement.restarts
+            return measure_latency(ready, hook=hook, profilers=profilers, restarts=restarts, waiting=self.waiting)
 
         return self._once("latency", case, evaluate)
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_mlscope.agent.host_pool import HostPool
 from pytest_mlscope.agent.lease import exclusive_lease
+from pytest_mlscope.agent.machine import machine_facts
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components.mistakes import checked_readings, raised
 from pytest_mlscope.components.profilers.base import MeasuredWindow, Profiler, Reading
 from pytest_mlscope.errors import HostError, MlscopeError
 from pytest_mlscope.evaluation.comparison import OutputComparison, default_tolerance
+from pytest_mlscope.evaluation.doubts import Doubt, machine_doubts, told, window_doubts
 from pytest_mlscope.evaluation.first_rows import first_rows
+from pytest_mlscope.evaluation.restarts import restart_warnings, summarise_restarts
 from pytest_mlscope.evaluation.results import Latency
 from pytest_mlscope.evaluation.statistics import supported_percentiles
 
@@ -98,57 +103,46 @@ class _Window:
             raise failure
 
 
-def measure_latency(
-    ready: Callable[[], ReadyModel],
-    *,
-    hook: HookRelay,
-    profilers: Sequence[type[Profiler]],
-    waiting: Callable[[], None] | None = None,
-) -> tuple[Latency, Readings]:
-    """Time a case alone on its device.
+@dataclass(frozen=True)
+class _Measured:
+    """One process's window."""
 
-    :param ready: loads the model; called once the device is ours, so that nothing is loaded while another is timed.
-    :param waiting: called when another process holds the device for a while.
-    :raises HostError: when the framework fails, or the timed path does not predict.
-    :raises DatasetError: when the inputs cannot be made.
-    """
-    with exclusive_lease("machine", waiting=waiting):
-        model = ready()
-        case = model.case
-        measurement = case.manifest.content.measurement
-        inputs = first_rows(model, rows_in_a_sample(case))
-        window = _Window(
-            MeasuredWindow(
-                host_pid=model.host.pid,
-                hardware=case.hardware,
-                device=model.device,
-                case_id=case.id,
-                lineage=case.manifest.registry.hardware_targets[case.hardware].lineage,
-            ),
-            hook,
-            profilers,
+    latency: Latency
+    readings: Readings
+    doubts: Sequence[Doubt]
+
+
+def _measure_once(model: ReadyModel, hook: HookRelay, profilers: Sequence[type[Profiler]]) -> _Measured:
+    case = model.case
+    measurement = case.manifest.content.measurement
+    inputs = first_rows(model, rows_in_a_sample(case))
+    window = _Window(
+        MeasuredWindow(
+            host_pid=model.host.pid,
+            hardware=case.hardware,
+            device=model.device,
+            case_id=case.id,
+            lineage=case.manifest.registry.hardware_targets[case.hardware].lineage,
+        ),
+        hook,
+        profilers,
+    )
+    with window:
+        reply = model.host.request(
+            {
+                "operation": "measure",
+                "batch_size": case.batch_size,
+                "budget": measurement.budget,
+                "relative_error": measurement.relative_error,
+                "warmup_budget": measurement.warmup_budget,
+            },
+            inputs,
+            timeout=model.remaining(),
+            doing="measuring latency",
         )
-        with window:
-            reply = model.host.request(
-                {
-                    "operation": "measure",
-                    "batch_size": case.batch_size,
-                    "budget": measurement.budget,
-                    "relative_error": measurement.relative_error,
-                    "warmup_budget": measurement.warmup_budget,
-                },
-                inputs,
-                timeout=model.remaining(),
-                doing="measuring latency",
-            )
-        tensors = model.host.tensors(reply)
-        check_timed_path(model, tensors)
-        samples = np.array(tensors["samples_ns"])
-    warnings = []
-    if reply["warmup_reason"] != "steady":
-        warnings.append(f"not steady after {reply['warmup_seconds']:.2g} s of warm-up")
-    if reply["peak_memory_since"] == "start":
-        warnings.append("peak memory is since the host started")
+    tensors = model.host.tensors(reply)
+    check_timed_path(model, tensors)
+    samples = np.array(tensors["samples_ns"])
     latency = Latency(
         samples_ns=samples,
         batch_size=case.batch_size,
@@ -163,6 +157,47 @@ def measure_latency(
         call_path=reply["call_path"],
         load_seconds=model.load_seconds,
         peak_memory=reply["peak_memory"],
-        warnings=tuple(warnings),
     )
-    return latency, window.readings
+    doubts = [
+        *window_doubts(reply, samples),
+        *machine_doubts(machine_facts(), threads=case.threads, cpus=model.host.cpus),
+    ]
+    return _Measured(latency, window.readings, doubts)
+
+
+def measure_latency(
+    ready: Callable[[HostPool | None], ReadyModel],
+    *,
+    hook: HookRelay,
+    profilers: Sequence[type[Profiler]],
+    restarts: int = 1,
+    waiting: Callable[[], None] | None = None,
+) -> tuple[Latency, Readings]:
+    """Time a case alone on its device.
+
+    :param ready: loads the model in a host of the pool given, or in a warm one; called once the device is ours, so that
+        nothing is loaded while another is timed.
+    :param restarts: in how many processes; with more than one, each of them is fresh. What is returned is the window of
+        the process with the middle median: its percentiles are those of one program, which a mixture's would not be.
+    :param waiting: called when another process holds the device for a while.
+    :raises HostError: when the framework fails, or the timed path does not predict.
+    :raises DatasetError: when the inputs cannot be made.
+    """
+    measured: list[_Measured] = []
+    with exclusive_lease("machine", waiting=waiting):
+        if restarts == 1:
+            measured.append(_measure_once(ready(None), hook, profilers))
+        else:
+            for _ in range(restarts):
+                pool = HostPool()
+                try:
+                    measured.append(_measure_once(ready(pool), hook, profilers))
+                finally:
+                    pool.close()
+    warnings = told([each.doubts for each in measured])
+    if restarts == 1:
+        return replace(measured[0].latency, warnings=tuple(warnings)), measured[0].readings
+    facts = summarise_restarts([each.latency for each in measured])
+    shown = measured[facts.shown]
+    warnings += restart_warnings(facts)
+    return replace(shown.latency, warnings=tuple(warnings), restarts=facts), shown.readings

@@ -107,8 +107,57 @@ class Parity:
 
 
 @dataclass(frozen=True)
+class ProcessLatency:
+    """What one of several processes measured. Times in seconds."""
+
+    median: float
+    relative_error: float | None
+    """Of the median, within this process."""
+    n: int
+    """Timed calls."""
+    stop_reason: str
+    load_seconds: float
+    peak_memory: int | None
+
+
+@dataclass(frozen=True)
+class Restarts:
+    """A latency measured in several fresh processes, in the order measured."""
+
+    processes: Sequence[ProcessLatency]
+    shown: int
+    """Index of the process whose window the latency is: the one with the middle median, the faster of two."""
+
+    @property
+    def medians(self) -> NDArray[np.float64]:
+        """Seconds, shape ``(processes,)``."""
+        return np.array([process.median for process in self.processes])
+
+    @property
+    def fastest(self) -> float:
+        return float(self.medians.min())
+
+    @property
+    def slowest(self) -> float:
+        return float(self.medians.max())
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation between processes, relative to their median, by 1.4826 times the median absolute
+        deviation: one process that is slow for its whole life does not move it. ``None`` for fewer than three.
+        """
+        medians = self.medians
+        middle = float(np.median(medians))
+        if len(medians) < 3 or not middle > 0:
+            return None
+        return 1.4826 * float(np.median(np.abs(medians - middle))) / middle
+
+
+@dataclass(frozen=True)
 class Latency:
-    """A measured window of one case. Times in seconds, samples in nanoseconds."""
+    """A measured window of one case; of several processes, that of the one with the middle median. Times in seconds,
+    samples in nanoseconds.
+    """
 
     samples_ns: NDArray[np.int64]
     """One entry a timed call (``single_stream``) or a timed queue (``offline``), in the order measured."""
@@ -130,6 +179,9 @@ class Latency:
     peak_memory: int | None
     """Bytes, the host's peak resident memory from the start of the warm-up to the end of the window."""
     warnings: tuple[str, ...] = ()
+    """What casts doubt on the numbers, a line each."""
+    restarts: Restarts | None = None
+    """The processes it was measured in, where it was more than one."""
 
     def __getattr__(self, name: str) -> float | None:
         if name in ("p50", "p90", "p95", "p99"):

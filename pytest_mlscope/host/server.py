@@ -19,6 +19,7 @@ from pytest_mlscope.host.layer_profile import profile_layers
 from pytest_mlscope.host.libraries import installed_libraries
 from pytest_mlscope.host.predictor import LoadedModel, LoadRequest, Predictor, TensorDescription, Tensors, Unsupported
 from pytest_mlscope.host.returned import WrongReturn, check_model, check_outputs
+from pytest_mlscope.host.sensors import thread_variables, usable_cpus
 
 Header = Dict[str, Any]
 
@@ -87,6 +88,8 @@ class Server(object):
             "libraries": installed_libraries(),
             "seconds": time.perf_counter() - began,
             "resident": memory.resident_bytes(),
+            "cpus": usable_cpus(),
+            "thread_variables": thread_variables(),
         }
 
     def _load(self, request: Header) -> Header:

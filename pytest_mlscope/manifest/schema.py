@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pytest_mlscope.components.framework import Precision
-from pytest_mlscope.manifest.quantities import Duration, MemorySize
+from pytest_mlscope.manifest.quantities import CpuList, Duration, MemorySize
+from pytest_mlscope.settings import MOST_RESTARTS
 
 Kind = Literal["accuracy", "parity", "latency"]
 StatedPrecision = Literal["fp32", "fp16", "bf16", "int8"]
@@ -355,6 +356,10 @@ class Measurement(Section):
     """Half-width of the median's 95 % confidence interval, relative to it, at which measuring stops."""
     warmup_budget: Duration = 1.0
     """Longest warm-up; it ends sooner when the latency is steady."""
+    restarts: int = Field(default=1, ge=1, le=MOST_RESTARTS)
+    """In how many fresh predictor hosts the latency is measured; with more than one, the middle median counts."""
+    affinity: CpuList | None = None
+    """CPUs the predictor host is pinned to, such as ``0-3,6``; when absent it runs where pytest does."""
 
 
 class Manifest(Section):

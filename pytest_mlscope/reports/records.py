@@ -11,7 +11,15 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.evaluation.results import KEPT_ROW_ELEMENTS, Accuracy, Evaluation, Latency, LayerProfile, Parity
+from pytest_mlscope.evaluation.results import (
+    KEPT_ROW_ELEMENTS,
+    Accuracy,
+    Evaluation,
+    Latency,
+    LayerProfile,
+    Parity,
+    Restarts,
+)
 from pytest_mlscope.gate.check import Check
 from pytest_mlscope.gate.comparison import Comparison
 from pytest_mlscope.reports.packed import pack, unpack
@@ -184,11 +192,22 @@ def _latency(latency: Latency, wanted_relative_error: float, not_finite: dict[st
         "load_seconds": latency.load_seconds,
         "peak_memory": latency.peak_memory,
         "warnings": latency.warnings,
+        "restarts": _restarts(latency.restarts) if latency.restarts else None,
         "n": len(latency.samples_ns),
     }
     record: dict[str, Any] = plain(facts, at="/latency", not_finite=not_finite)
     samples = pack(latency.samples_ns, at="/latency/samples_ns", not_finite=not_finite)
     return {**record, "samples_ns": samples}
+
+
+def _restarts(restarts: Restarts) -> dict[str, Any]:
+    return {
+        "processes": restarts.processes,
+        "shown": restarts.shown,
+        "fastest": restarts.fastest,
+        "slowest": restarts.slowest,
+        "spread": restarts.spread,
+    }
 
 
 def _layers(profile: LayerProfile) -> dict[str, Any]:

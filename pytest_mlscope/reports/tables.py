@@ -115,12 +115,17 @@ def latency_tables(records: Sequence[Record]) -> list[Table]:
         unsupported = unsupported or any(cell.startswith("n<") for cell in cells)
         columns.append(Column(name, cells, importance=importance.get(name, 50)))
     columns.append(_numbers(rows, "± p50", readable.share, "latency", "relative_error", importance=65))
+    restarted = any(row.record["latency"]["restarts"] for row in rows)
+    if restarted:
+        columns.append(_numbers(rows, "between", readable.share, "latency", "restarts", "spread", importance=35))
     columns.append(_numbers(rows, "samples/s", readable.number, "latency", "throughput", importance=70))
     columns.append(_numbers(rows, "load", readable.seconds, "latency", "load_seconds", importance=40))
     columns.append(_numbers(rows, "peak memory", readable.memory, "latency", "peak_memory", importance=45))
     columns.append(_numbers(rows, "calls", readable.number, "latency", "n", importance=30))
     columns += verdict_columns(rows)
     notes = ["n<N: the percentile needs at least N calls"] if unsupported else []
+    if restarted:
+        notes.append("between: spread of the medians of fresh processes, relative; ± p50 is within one")
     notes += latency_remarks([row.record for row in rows])
     return [Table("latency", columns, groups(rows), captions(rows), notes)]
 
