@@ -66,16 +66,6 @@ def _restarts(text: str) -> int:
     return restarts
 
 
-def _cpus(text: str) -> tuple[int, ...]:
-    # Imported in every pytest run: only who asks for it pays for what parses it.
-    from pytest_mlscope.components.cpu_list import parse_cpu_list
-
-    try:
-        return parse_cpu_list(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def _percent(text: str) -> float:
     try:
         percent = float(text.removesuffix("%"))
@@ -158,7 +148,6 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--mlscope-affinity",
-        type=_cpus,
         metavar="CPUS",
         help="Pin predictor hosts to these CPUs, such as 0-3,6.",
     )

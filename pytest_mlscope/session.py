@@ -12,11 +12,12 @@ from typing import Any, cast
 
 import pytest
 
-from pytest_mlscope.agent.affinity import why_not_here
+from pytest_mlscope.agent.affinity import Affinity, why_not_here
 from pytest_mlscope.agent.cache import cache_home
 from pytest_mlscope.case_evaluation import CaseEvaluation, item_case
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components import shipped
+from pytest_mlscope.components.cpu_list import parse_cpu_list
 from pytest_mlscope.controller import RECORD_ATTRIBUTE, WORKER_MISTAKE, Controller
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.evaluation.evaluator import Evaluator
@@ -52,6 +53,20 @@ def _progress(config: pytest.Config, line: str) -> None:
         reporter.flush()
 
 
+def _affinity(config: pytest.Config) -> Affinity:
+    """:raises pytest.UsageError: for what is no list of CPUs, or CPUs that this machine does not have."""
+    text = config.getoption("mlscope_affinity")
+    if text is None:
+        return None
+    try:
+        cpus = parse_cpu_list(text)
+    except ValueError as error:
+        raise pytest.UsageError(f"--mlscope-affinity: {error}") from None
+    if reason := why_not_here(cpus):
+        raise pytest.UsageError(f"--mlscope-affinity: {reason}")
+    return cpus
+
+
 def _evaluator(config: pytest.Config) -> Evaluator:
     """Made when the first item needs it: collecting alone starts nothing."""
     if EVALUATOR not in config.stash:
@@ -62,7 +77,7 @@ def _evaluator(config: pytest.Config) -> Evaluator:
             strict=config.getoption("mlscope_strict"),
             layers=config.getoption("mlscope_layers"),
             restarts=config.getoption("mlscope_restarts"),
-            affinity=config.getoption("mlscope_affinity"),
+            affinity=_affinity(config),
             command_line=("pytest", *map(str, config.invocation_params.args)),
         )
         progress = partial(_progress, config)
@@ -230,9 +245,7 @@ class RegistryWatch:
 
 def enable(config: pytest.Config) -> None:
     """Register everything that ``--mlscope`` turns on. :raises pytest.UsageError: when an option cannot be obeyed."""
-    affinity = config.getoption("mlscope_affinity")
-    if affinity is not None and (reason := why_not_here(affinity)):
-        raise pytest.UsageError(f"--mlscope-affinity: {reason}")
+    _affinity(config)
     state = config.stash[RUN_STATE] = RunState(config)
     config.pluginmanager.register(shipped, "mlscope-shipped")
     config.pluginmanager.register(RegistryWatch(state), "mlscope-registry-watch")

@@ -89,8 +89,8 @@ def _sample(samples: NDArray[np.integer[Any]], step: float) -> Iterator[Doubt]:
     if modes := two_modes(samples, step=step):
         apart = modes.slow / modes.fast - 1
         text = (
-            f"calls have two modes: {modes.slow_share * 100:.0f}% take {apart * 100:.0f}% longer than the others; pin "
-            "the host (--mlscope-affinity), and read p50 with p90"
+            f"calls have two modes: {modes.slow_share * 100:.0f}% take {apart * 100:.0f}% longer than the others; look "
+            "for a changing clock or other load, and read p50 with p90"
         )
         yield Doubt("modes", apart, text)
 

@@ -120,8 +120,8 @@ def _is_saved_run(path: Path) -> bool:
 def find_baseline(text: str, *, project: Path, home: Path, load: LoadCases) -> Baseline | SavedRun:
     """What ``--mlscope-against`` names.
 
-    :param text: ``framework:NAME==VERSION``, ``model:MANIFEST``, a folder, a file that ``--mlscope-json`` wrote, or else a
-        git revision.
+    :param text: ``framework:NAME==VERSION``, ``model:MANIFEST``, a folder, a file that ``--mlscope-json`` wrote, or
+        else a git revision.
     :param project: the folder that is evaluated, pytest's root.
     :raises BaselineError: one line, when there is no such thing.
     """

@@ -117,7 +117,7 @@ def latency_tables(records: Sequence[Record]) -> list[Table]:
     columns.append(_numbers(rows, "± p50", readable.share, "latency", "relative_error", importance=65))
     restarted = any(row.record["latency"]["restarts"] for row in rows)
     if restarted:
-        columns.append(_numbers(rows, "between", readable.share, "latency", "restarts", "spread", importance=35))
+        columns.append(_numbers(rows, "between", readable.share, "latency", "restarts", "spread", importance=52))
     columns.append(_numbers(rows, "samples/s", readable.number, "latency", "throughput", importance=70))
     columns.append(_numbers(rows, "load", readable.seconds, "latency", "load_seconds", importance=40))
     columns.append(_numbers(rows, "peak memory", readable.memory, "latency", "peak_memory", importance=45))

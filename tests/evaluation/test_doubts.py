@@ -58,7 +58,7 @@ def test_what_happened_meanwhile_is_told(later: dict[str, Any], expected: str) -
 
 @pytest.mark.parametrize("absent", ["clock", "throttled", "cpu_times"])
 def test_an_absent_sensor_says_nothing(absent: str) -> None:
-    nothing = {absent: None}
+    nothing: dict[str, Any] = {absent: None}
     assert _texts(_reply(_sensors(**nothing), _later(**nothing))) == []
     assert _texts(_reply(_sensors(), _later(**nothing))) == []
 

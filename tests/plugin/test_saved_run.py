@@ -1,4 +1,4 @@
-"""``--mlscope-against run.json``: a saved run as the baseline, and what several processes and pinned ones leave in it."""
+"""``--mlscope-against run.json``: a saved run as the baseline; restarts and affinity, which it holds."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from rich.cells import cell_len
 
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
+from pytest_mlscope.evaluation.restarts import summarise_restarts
 from pytest_mlscope.evaluation.results import InputShift
 from pytest_mlscope.gate.check import Check
 from pytest_mlscope.reports.terminal import Summary
@@ -84,6 +85,15 @@ def test_the_summary_at_80_columns() -> None:
             "  predictor host killed by SIGSEGV; last output:",
         ],
     }
+
+
+def test_the_spread_between_processes_stands_beside_the_one_within() -> None:
+    restarts = summarise_restarts([latency(median_ns=median) for median in (12_000, 12_500, 12_100)])
+    records = [record(latency=latency(restarts=restarts)), record(case(batch_size=8), latency=latency())]
+    lines = _sections(records, width=200)["latency"]
+    assert _columns([line for line in lines if not line.startswith("  between:")], "between") == ["1.22%", "–"]
+    assert any(line.startswith("  between: ") for line in lines)
+    assert "between" not in " ".join(_sections([record(latency=latency())], width=200)["latency"])
 
 
 def test_a_wider_terminal_shows_more() -> None:
