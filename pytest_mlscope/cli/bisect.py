@@ -99,6 +99,7 @@ def _bisect(options: argparse.Namespace) -> int:
     from pytest_mlscope.cases.matrix import expand
     from pytest_mlscope.cli.audit import choose_case
     from pytest_mlscope.evaluation.api import load_alone
+    from pytest_mlscope.reports.plain import plain
     from pytest_mlscope.settings import Settings
 
     manifest: Path = options.manifest
@@ -130,7 +131,10 @@ def _bisect(options: argparse.Namespace) -> int:
     print(_report(found))
     if options.json:
         try:
-            options.json.write_text(json.dumps(asdict(found), indent=1), "utf-8")
+            not_finite: dict[str, str] = {}
+            document = plain(asdict(found), at="", not_finite=not_finite)
+            text = json.dumps({**document, "not_finite": not_finite}, indent=1, allow_nan=False)
+            options.json.write_text(text, "utf-8")
         except OSError as error:
             raise MlscopeError(f"{options.json}: cannot be written: {error.strerror}") from None
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from pytest_mlscope.agent.agent import Agent
 from pytest_mlscope.agent.host_pool import HostPool
-from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.expectation import expectation_for
 from pytest_mlscope.errors import MlscopeError
@@ -96,35 +95,48 @@ class Tolerances:
         )
 
     def _noise(self, case: Case, reference: Case) -> Noise | None:
-        key = (
-            *(case.manifest.path, case.manifest.sha256, reference.manifest.path, reference.manifest.sha256),
-            *(case.framework, case.version, case.hardware, case.precision),
-            *(reference.framework, reference.version, reference.hardware, reference.precision),
-        )
-        if key not in self._measured:
-            self._measured[key] = self._measure(case, reference)
-        return self._measured[key]
-
-    def _measure(self, case: Case, reference: Case) -> Noise | None:
         """``None`` where nothing could be predicted a second time."""
         expected = expectation_for(case).parity
         rows = NOISE_ROWS if expected is None else min(NOISE_ROWS, expected.rows)
-        seen: list[Noise] = []
-        # A second process under emulation takes minutes, and its arithmetic is the same.
-        if not case.manifest.registry.hardware_targets[case.hardware].emulated:
-            seen += self._between(case, [case], rows=rows, fresh=True)
-        ready = self._agent.ready(reference)
-        seen += self._between(reference, list(_otherwise(reference, ready)), rows=rows, fresh=False)
-        if not seen:
+        seen = [
+            self._once("elsewhere", case, lambda: self._between(case, [case], rows=rows, fresh=True)),
+            self._once("otherwise", reference, lambda: self._between(reference, self._otherwise(reference), rows=rows)),
+        ]
+        known = [each for each in seen if each is not None]
+        if not known:
             return None
-        return Noise(max(each.max_abs for each in seen), max(each.root_mean_square for each in seen))
+        return Noise(max(each.max_abs for each in known), max(each.root_mean_square for each in known))
 
-    def _between(self, case: Case, others: list[Case], *, rows: int, fresh: bool) -> list[Noise]:
-        """How far each other is from the case itself.
+    def _once(self, how: str, case: Case, measure: Callable[[], Noise | None]) -> Noise | None:
+        key = (
+            how,
+            case.manifest.path,
+            case.manifest.sha256,
+            case.framework,
+            case.version,
+            case.hardware,
+            case.precision,
+        )
+        if key not in self._measured:
+            self._measured[key] = measure()
+        return self._measured[key]
 
-        :param fresh: whether the others get a host of their own.
+    def _otherwise(self, case: Case) -> list[Case]:
+        """The same model in ways that should not matter: another batch size, another number of threads."""
+        threads = replace(case, threads=2 if case.threads == 1 else 1)
+        if self._agent.ready(case).pads:
+            return [threads]
+        return [replace(case, batch_size=2 if case.batch_size == 1 else 1), threads]
+
+    def _between(self, case: Case, others: list[Case], *, rows: int, fresh: bool = False) -> Noise | None:
+        """How far the others are from the case itself at most; ``None`` where none could be run.
+
+        :param fresh: whether each gets a host of its own.
         """
-        seen = []
+        # A second process under emulation takes minutes, and its arithmetic is the same.
+        if fresh and case.manifest.registry.hardware_targets[case.hardware].emulated:
+            return None
+        seen: list[Noise] = []
         pool = HostPool(limit=1) if fresh else None
         with RawOutputs() as outputs:
             ready = self._agent.ready(case)
@@ -140,14 +152,7 @@ class Tolerances:
                 finally:
                     if pool is not None:
                         pool.close()
-        return seen
-
-
-def _otherwise(case: Case, ready: ReadyModel) -> Iterator[Case]:
-    """The same model in ways that should not matter: another batch size, another number of threads."""
-    if not ready.pads:
-        yield replace(case, batch_size=2 if case.batch_size == 1 else 1)
-    yield replace(case, threads=2 if case.threads == 1 else 1)
+        return max(seen, key=lambda noise: noise.max_abs, default=None)
 
 
 def _difference(again: Iterator[dict[str, NDArray[Any]]], outputs: RawOutputs) -> Noise:

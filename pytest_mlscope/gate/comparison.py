@@ -168,7 +168,8 @@ def accuracy_comparison(compared: AccuracyComparison | str, against: str) -> Com
 
 def parity_comparison(parity: Parity, against: str) -> Comparison:
     """Of raw outputs against the baseline's."""
-    tolerance = f"|a-b| ≤ {parity.abs_tolerance:g} + {parity.rel_tolerance:g}·|b|"
+    whose = "" if parity.tolerance_source == "manifest" else f", {parity.tolerance_source}"
+    tolerance = f"|a-b| ≤ {parity.abs_tolerance:.3g} + {parity.rel_tolerance:.3g}·|b|{whose}"
     if parity.mismatch:
         message = f"outputs cannot be compared with those of {against}: {parity.mismatch}"
     else:

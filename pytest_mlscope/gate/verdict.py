@@ -43,7 +43,7 @@ def _accuracy(accuracy: Accuracy, case: Case) -> Iterator[Check]:
 
 
 def _parity(parity: Parity) -> Iterator[Check]:
-    text = f"|a-b| ≤ {parity.abs_tolerance:g} + {parity.rel_tolerance:g}·|b|"
+    text = f"|a-b| ≤ {parity.abs_tolerance:.3g} + {parity.rel_tolerance:.3g}·|b|"
     if parity.mismatch:
         yield Check("parity", None, text, False, f"cannot be compared with {parity.reference}: {parity.mismatch}")
         return

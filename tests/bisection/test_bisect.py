@@ -228,6 +228,22 @@ def test_an_error_that_vanishes_again_is_found(agent: Agent, small: Callable[...
     assert first(found).output == "scaled"
 
 
+def test_weights_in_a_file_of_their_own_come_along(agent: Agent, tmp_path: Path) -> None:
+    outside = tmp_path / "outside" / "digits.onnx"
+    outside.parent.mkdir()
+    onnx.save(
+        onnx.load(DIGITS.with_name("digits.onnx")),
+        outside,
+        save_as_external_data=True,
+        location="digits.weights",
+        size_threshold=0,
+    )
+    case = case_of(DIGITS, "onnxruntime")
+    found = bisect(case, reference=case, agent=agent, file=outside)
+    assert found.first is None
+    assert len(found.compared) == 8
+
+
 def test_a_framework_that_takes_few_outputs_gets_smaller_windows(agent: Agent, small: Callable[..., Path]) -> None:
     manifest = small("if len(request.outputs) > 1: raise RuntimeError('one output alone')")
     found = bisect(case_of(manifest, "limited"), reference=case_of(manifest, "toy"), agent=agent)

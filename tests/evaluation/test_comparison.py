@@ -89,6 +89,7 @@ def test_psnr_is_of_the_range_and_the_mean_squared_error(pair: tuple[Scores, Sco
         assert psnr == approx(10 * math.log10(span**2 / error))
         assert compared(output + shift, reference + shift).psnr == approx(psnr)
         further = compared(reference + 2 * (output - reference), reference).psnr
+        assert psnr is not None
         assert further == approx(psnr - 20 * math.log10(2))
 
 
