@@ -182,7 +182,7 @@ def _unknown_framework(findings: Findings, name: str) -> str:
     folders = findings.registry.frameworks
     malformed = [other for other in folders if describe(findings, other) is None]
     message = unknown("framework", name, [other for other in folders if other not in malformed])
-    message += "; looked in frameworks/ of the rootdir, of installed packages and of pytest-mlscope"
+    message += "; looked in frameworks/ of the rootdir (--rootdir sets it), of installed packages and of pytest-mlscope"
     files = listed(folders[other].source for other in malformed)
     return f"{message}; malformed: {files}" if malformed else message
 

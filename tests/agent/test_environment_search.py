@@ -126,7 +126,7 @@ class TestVersions:
     def test_a_constraint_that_framework_yml_leaves_nothing_of(self, make_framework: MakeFramework, home: Path) -> None:
         """Suggesting to make an environment that would be refused again would send the user in circles."""
         error = reason(make_framework(version=">=1.5,<2"), home, "==2.1.*")
-        assert error.reason.endswith("; framework.yml wants '>=1.5,<2', which leaves nothing of '==2.1.*'")
+        assert error.reason.endswith("; the predictor takes '>=1.5,<2' (framework.yml), and none of these is '==2.1.*'")
         assert error.command is None
 
     def test_a_constraint_that_is_none(self, make_framework: MakeFramework, home: Path) -> None:
