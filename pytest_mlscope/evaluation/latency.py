@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from pytest_mlscope.agent.lease import exclusive_lease
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.expectation import expectation_for
 from pytest_mlscope.components.mistakes import checked_readings, raised
 from pytest_mlscope.components.profilers.base import MeasuredWindow, Profiler, Reading
-from pytest_mlscope.errors import HostError, MlscopeError
-from pytest_mlscope.evaluation.comparison import OutputComparison, default_tolerance
+from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.evaluation.first_rows import first_rows
 from pytest_mlscope.evaluation.results import Latency
+from pytest_mlscope.evaluation.server_scenario import measure_server
 from pytest_mlscope.evaluation.statistics import supported_percentiles
+from pytest_mlscope.evaluation.timed_path import check_timed_path, measurement_warnings
 
 if TYPE_CHECKING:
     from pluggy import HookRelay
@@ -31,22 +33,12 @@ T = TypeVar("T")
 
 
 def rows_in_a_sample(case: Case) -> int:
-    """Rows whose prediction is one latency sample: a batch, or a queue of them."""
+    """Rows whose prediction is one latency sample: a batch, a query of ``multi_stream``, or a queue of batches. For
+    ``server``, the largest batch that queries are answered in.
+    """
+    if case.scenario == "multi_stream":
+        return case.manifest.content.scenarios.multi_stream.samples_per_query
     return case.batch_size * (OFFLINE_BATCHES if case.scenario == "offline" else 1)
-
-
-def check_timed_path(ready: ReadyModel, tensors: dict[str, NDArray[Any]]) -> None:
-    """The timed path must give what plain prediction gives: a fast path that predicts nothing is no measurement."""
-    comparison = OutputComparison(*default_tolerance(ready.case.precision, ready.resolved.get("precision")))
-    for name, predicted in ready.manifest_outputs(tensors, prefix="predicted:").items():
-        bound = ready.manifest_outputs(tensors, prefix="bound:")[name]
-        comparison.update(name, bound, predicted, ranked=False)
-    if comparison.mismatch or comparison.violations:
-        detail = comparison.mismatch or f"largest difference {comparison.max_abs:.3g}"
-        raise HostError(
-            f"{ready.host.name}: the timed call path does not give what prediction gives ({detail}); "
-            "the time is worth nothing, and the predictor needs mending"
-        )
 
 
 class _Window:
@@ -115,7 +107,6 @@ def measure_latency(
     with exclusive_lease("machine", waiting=waiting):
         model = ready()
         case = model.case
-        measurement = case.manifest.content.measurement
         inputs = first_rows(model, rows_in_a_sample(case))
         window = _Window(
             MeasuredWindow(
@@ -129,27 +120,45 @@ def measure_latency(
             profilers,
         )
         with window:
-            reply = model.host.request(
-                {
-                    "operation": "measure",
-                    "batch_size": case.batch_size,
-                    "budget": measurement.budget,
-                    "relative_error": measurement.relative_error,
-                    "warmup_budget": measurement.warmup_budget,
-                },
-                inputs,
-                timeout=model.remaining(),
-                doing="measuring latency",
-            )
-        tensors = model.host.tensors(reply)
-        check_timed_path(model, tensors)
-        samples = np.array(tensors["samples_ns"])
-    warnings = []
-    if reply["warmup_reason"] != "steady":
-        warnings.append(f"not steady after {reply['warmup_seconds']:.2g} s of warm-up")
-    if reply["peak_memory_since"] == "start":
-        warnings.append("peak memory is since the host started")
-    latency = Latency(
+            latency = load_model(model, inputs)
+    return latency, window.readings
+
+
+def load_model(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> Latency:
+    """Time a loaded model in its case's scenario; the device must be ours alone.
+
+    :param inputs: :func:`rows_in_a_sample` rows. Raises as :func:`measure_latency`.
+    """
+    return measure_server(model, inputs) if model.case.scenario == "server" else _closed_loop(model, inputs)
+
+
+def _highest_percentile(case: Case) -> float:
+    """p99.9 takes ten times as long as p99: only who bounds it waits for it."""
+    expected = expectation_for(case).latency
+    return 99.9 if expected is not None and expected.p99_9 is not None else 99.0
+
+
+def _closed_loop(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> Latency:
+    case = model.case
+    measurement = case.manifest.content.measurement
+    reply = model.host.request(
+        {
+            "operation": "measure",
+            "batch_size": case.batch_size,
+            "pad": model.pads,
+            "budget": measurement.budget,
+            "relative_error": measurement.relative_error,
+            "warmup_budget": measurement.warmup_budget,
+            "highest_percentile": _highest_percentile(case),
+        },
+        inputs,
+        timeout=model.remaining(),
+        doing="measuring latency",
+    )
+    tensors = model.host.tensors(reply)
+    check_timed_path(model, tensors)
+    samples = np.array(tensors["samples_ns"])
+    return Latency(
         samples_ns=samples,
         batch_size=case.batch_size,
         percentiles=supported_percentiles(samples),
@@ -163,6 +172,6 @@ def measure_latency(
         call_path=reply["call_path"],
         load_seconds=model.load_seconds,
         peak_memory=reply["peak_memory"],
-        warnings=tuple(warnings),
+        warnings=measurement_warnings(reply),
+        rows_per_query=reply["rows_per_sample"],
     )
-    return latency, window.readings

@@ -11,7 +11,15 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.evaluation.results import KEPT_ROW_ELEMENTS, Accuracy, Evaluation, Latency, LayerProfile, Parity
+from pytest_mlscope.evaluation.results import (
+    KEPT_ROW_ELEMENTS,
+    Accuracy,
+    Evaluation,
+    Latency,
+    LayerProfile,
+    Parity,
+    ServerRun,
+)
 from pytest_mlscope.gate.check import Check
 from pytest_mlscope.gate.comparison import Comparison
 from pytest_mlscope.reports.packed import pack, unpack
@@ -180,11 +188,34 @@ def _latency(latency: Latency, wanted_relative_error: float, not_finite: dict[st
         "load_seconds": latency.load_seconds,
         "peak_memory": latency.peak_memory,
         "warnings": latency.warnings,
+        "rows_per_query": latency.rows_per_query,
+        "server": _server(latency.server) if latency.server else None,
         "n": len(latency.samples_ns),
     }
     record: dict[str, Any] = plain(facts, at="/latency", not_finite=not_finite)
     samples = pack(latency.samples_ns, at="/latency/samples_ns", not_finite=not_finite)
     return {**record, "samples_ns": samples}
+
+
+def _server(server: ServerRun) -> dict[str, Any]:
+    return {
+        "qps": server.qps,
+        "scheduled_qps": server.scheduled_qps,
+        "achieved_qps": server.achieved_qps,
+        "queries": server.queries,
+        "unanswered": server.unanswered,
+        "kept": server.kept,
+        "met": server.met,
+        "percentile": server.percentile,
+        "latency_bound": server.latency_bound,
+        "latency": server.latency,
+        "queued": server.queued,
+        "arrival_error": server.arrival_error,
+        "batch_sizes": server.batch_sizes,
+        "mean_batch": server.mean_batch,
+        "seed": server.seed,
+        "trials": server.trials,
+    }
 
 
 def _layers(profile: LayerProfile) -> dict[str, Any]:
