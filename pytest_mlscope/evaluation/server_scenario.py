@@ -91,7 +91,7 @@ class _Server:
         # A call that ends between two ticks of the clock reads 0.
         return max(float(size / max(seconds, 1e-7)) for size, seconds in sizes)
 
-    def attempt(self, qps: float, confirming: bool) -> _Attempt:
+    def attempt(self, qps: float, confirming: bool, scheduled_ns: NDArray[np.int64] | None = None) -> _Attempt:
         """Let queries arrive. A trial's percentile is taken of as many queries as there are."""
         settings = self.settings
         seconds = arrival_seconds(settings, qps) * (1.0 if confirming else TRIAL_SHARE)
@@ -103,7 +103,8 @@ class _Server:
             "limit": settings.time_limit if confirming else min(4 * seconds, settings.time_limit),
         }
         model = self._model
-        reply = model.host.request(request, {}, timeout=model.remaining(), doing="serving queries")
+        given = {} if scheduled_ns is None else {"scheduled_ns": scheduled_ns}
+        reply = model.host.request(request, given, timeout=model.remaining(), doing="serving queries")
         tensors = {name: np.array(array) for name, array in model.host.tensors(reply).items()}
         unanswered = reply["unanswered"]
         latency = percentile_of(
@@ -130,17 +131,20 @@ class _Server:
         )
 
 
-def measure_server(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> Latency:
+def measure_server(
+    model: ReadyModel, inputs: Mapping[str, NDArray[Any]], *, scheduled_ns: NDArray[np.int64] | None = None
+) -> Latency:
     """Serve queries at the manifest's rate or, where it states none, at the highest one that meets its bound.
 
     :param inputs: ``batch_size`` rows.
+    :param scheduled_ns: arrivals from elsewhere, int64, ascending, shape ``(n,)``, instead of drawn ones at the rate.
     :raises HostError: when the framework fails, or the timed path does not predict.
     """
     server = _Server(model, inputs)
     settings = server.settings
     trials: list[_Attempt] = []
     if settings.target_qps is not None:
-        run = server.attempt(settings.target_qps, confirming=True)
+        run = server.attempt(settings.target_qps, True, scheduled_ns)
     else:
         run, trials = search_rate(server.attempt, capacity=server.capacity, budget=settings.search_budget)
     return _latency(model, server, run, tuple(attempt.trial for attempt in trials))

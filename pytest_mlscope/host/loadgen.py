@@ -61,7 +61,8 @@ def read_trace(text: str) -> Trace:
     return Trace(columns[0], columns[1], columns[2])
 
 
-def _module() -> Any:
+def loadgen_module() -> Any:
+    """LoadGen's module. :raises Unsupported: where this interpreter has none."""
     try:
         import mlperf_loadgen
     except ImportError:
@@ -72,7 +73,7 @@ def _module() -> Any:
     return mlperf_loadgen
 
 
-def _answering(loadgen: Any, runs: Dict[int, Callable[[], Any]]) -> Callable[[List[Any]], None]:
+def answering(loadgen: Any, runs: Dict[int, Callable[[], Any]]) -> Callable[[List[Any]], None]:
     """The system under test: answers a query's samples in batches, as :func:`~.arrivals.serve` does."""
     sizes = sorted(runs, reverse=True)
     response, complete = loadgen.QuerySampleResponse, loadgen.QuerySamplesComplete
@@ -88,7 +89,8 @@ def _answering(loadgen: Any, runs: Dict[int, Callable[[], Any]]) -> Callable[[Li
     return issue
 
 
-def _settings(loadgen: Any, request: Dict[str, Any], call_seconds: float, batch_size: int) -> Any:
+def loadgen_settings(loadgen: Any, request: Dict[str, Any], call_seconds: float, batch_size: int) -> Any:
+    """LoadGen's settings for a request as of :func:`run_loadgen`."""
     settings = loadgen.TestSettings()
     settings.mode = loadgen.TestMode.PerformanceOnly
     settings.scenario = getattr(loadgen.TestScenario, SCENARIOS[request["scenario"]])
@@ -115,7 +117,8 @@ def _settings(loadgen: Any, request: Dict[str, Any], call_seconds: float, batch_
     return settings
 
 
-def _run(loadgen: Any, issue: Callable[[List[Any]], None], settings: Any, rows: int, folder: str) -> Trace:
+def run_queries(loadgen: Any, issue: Callable[[List[Any]], None], settings: Any, rows: int, folder: str) -> Trace:
+    """Let LoadGen issue its queries, with logs and a trace in ``folder``."""
     log = loadgen.LogSettings()
     log.log_output.outdir = folder
     log.log_output.copy_summary_to_stdout = False
@@ -159,18 +162,18 @@ def run_loadgen(model: LoadedModel, inputs: Tensors, request: Dict[str, Any], ar
         ``warmup_budget``, ``folder`` for the logs and ``empty_folder`` for those of the empty run.
     :raises Unsupported: where this interpreter has no LoadGen.
     """
-    loadgen = _module()
+    loadgen = loadgen_module()
     runs = _bound(model, inputs, request)
     largest = max(runs)
     warmed = warm_up(runs[largest], warmup_budget=0.05)
     rows = max(request["samples_per_query"], largest, 16)
-    settings = _settings(loadgen, request, max(warmed.call_ns, 100.0) / 1e9, request["batch_size"])
-    trace = _run(loadgen, _answering(loadgen, runs), settings, rows, request["folder"])
+    settings = loadgen_settings(loadgen, request, max(warmed.call_ns, 100.0) / 1e9, request["batch_size"])
+    trace = run_queries(loadgen, answering(loadgen, runs), settings, rows, request["folder"])
     nothing: Dict[str, Any] = dict(request, seconds=0.05, queries=EMPTY_QUERIES, qps=EMPTY_QPS)
-    idle = _settings(loadgen, nothing, 20e-6, request["batch_size"])
-    empty = _run(
+    idle = loadgen_settings(loadgen, nothing, 20e-6, request["batch_size"])
+    empty = run_queries(
         loadgen,
-        _answering(loadgen, {size: lambda: None for size in runs}),
+        answering(loadgen, {size: lambda: None for size in runs}),
         idle,
         rows,
         request["empty_folder"],

@@ -168,7 +168,8 @@ class Server(object):
     def _serve(self, request: Header) -> Header:
         if self._serving is None:
             raise RuntimeError("serve before open_server")
-        return self._serving.serve(request, self._outgoing[request["arena"]])
+        scheduled = self._own_inputs(request).get("scheduled_ns")
+        return self._serving.serve(request, scheduled, self._outgoing[request["arena"]])
 
     def _loadgen(self, request: Header) -> Header:
         return run_loadgen(self._loaded(), self._own_inputs(request), request, self._outgoing[request["arena"]])

@@ -1,6 +1,6 @@
 """The server scenario on a loaded model: every batch size bound and warm, queries answered as they arrive."""
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import numpy
 
@@ -79,13 +79,15 @@ class Serving(object):
             "peak_memory_since": "window" if bound.memory_was_reset else "start",
         }
 
-    def serve(self, request: Dict[str, Any], arena: Arena) -> Dict[str, Any]:
+    def serve(self, request: Dict[str, Any], scheduled: Optional[numpy.ndarray], arena: Arena) -> Dict[str, Any]:
         """Let queries arrive. The reply to ``serve``.
 
+        :param scheduled: their times in ns, int64, ascending; drawn from the request where ``None``.
         :param request: ``qps``, ``seconds`` that they arrive for, ``seed``, and ``limit`` in seconds, after which what
             waits is left unanswered.
         """
-        scheduled = poisson_arrivals(request["qps"], request["seconds"], request["seed"])
+        if scheduled is None:
+            scheduled = poisson_arrivals(request["qps"], request["seconds"], request["seed"])
         served = serve(self._bound.runs, scheduled, request["limit"])
         answered = len(served.completed)
         return {
