@@ -118,7 +118,7 @@ class CaseEvaluation:
         if expected.version is None or SpecifierSet(specifiers(expected.version)).contains(version, prereleases=True):
             self._item.add_marker(pytest.mark.xfail(reason=expected.reason, strict=expected.strict))
 
-    def _compare(self, kind: Kind) -> Comparison | None:
+    def _compare(self, kind: Kind, evaluation: Evaluation) -> Comparison | None:
         """This kind against the baseline; ``None`` when the run has none."""
         gate = self._gate
         if gate is None:
@@ -127,10 +127,10 @@ class CaseEvaluation:
         if kind == "latency":
             # Who runs which item is not known beforehand where workers share them.
             alone = hasattr(self._item.config, "workerinput")
-            return self._guarded(lambda: gate.latency(self.case, () if alone else cases, family=len(cases)))
+            return self._guarded(lambda: gate.latency(evaluation, () if alone else cases, family=len(cases)))
         if kind == "accuracy":
-            return self._guarded(lambda: gate.accuracy(self.case, family=len(cases)))
-        return self._guarded(lambda: gate.parity(self.case))
+            return self._guarded(lambda: gate.accuracy(evaluation, family=len(cases)))
+        return self._guarded(lambda: gate.parity(evaluation))
 
     def _compared_badly(self, comparison: Comparison | None) -> list[str]:
         strict = self._evaluator.settings.strict
@@ -149,7 +149,7 @@ class CaseEvaluation:
         if evaluation is None:
             return
         self.checks = checks(evaluation, kind)
-        self.comparison = self._compare(kind)
+        self.comparison = self._compare(kind, evaluation)
         failed = [check.message for check in self.checks if not check.passed]
         failed += self._compared_badly(self.comparison)
         if failed:

@@ -35,6 +35,10 @@ class BaselineError(MlscopeError):
     """What a run is to be compared with cannot be used."""
 
 
+class NoCounterpart(BaselineError):  # noqa: N818  # says what was found, as the reports do
+    """The baseline has nothing to compare a case with."""
+
+
 class HardwareError(MlscopeError):
     """A hardware target's file is malformed."""
 

@@ -56,6 +56,16 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _restarts(text: str) -> int:
+    try:
+        restarts = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if not 1 <= restarts <= 1000:
+        raise argparse.ArgumentTypeError(f"a latency is measured in 1 to 1000 hosts, not {restarts}")
+    return restarts
+
+
 def _percent(text: str) -> float:
     try:
         percent = float(text.removesuffix("%"))
@@ -69,7 +79,8 @@ def _percent(text: str) -> float:
 def _against(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError(
-            "the baseline is empty; expected a git revision, a folder, framework:NAME==VERSION or model:MANIFEST"
+            "the baseline is empty; expected a git revision, a folder, a saved run, framework:NAME==VERSION or "
+            "model:MANIFEST"
         )
     return text
 
@@ -130,6 +141,17 @@ def add_options(parser: pytest.Parser) -> None:
         help="Kill a case's predictor host after this time and fail the case (default: 600).",
     )
     group.addoption(
+        "--mlscope-restarts",
+        type=_restarts,
+        metavar="N",
+        help="Measure each latency in N fresh predictor hosts and report the middle one, with the spread between them.",
+    )
+    group.addoption(
+        "--mlscope-affinity",
+        metavar="CPUS",
+        help="Pin predictor hosts to these CPUs, such as 0-3,6.",
+    )
+    group.addoption(
         "--mlscope-layers",
         action="store_true",
         help="Profile the model of every latency case layer by layer, once it is measured; the layers are in the "
@@ -139,13 +161,13 @@ def add_options(parser: pytest.Parser) -> None:
         "--mlscope-against",
         type=_against,
         metavar="BASELINE",
-        help="Compare with a git revision, another checkout's folder, a saved run (*.json), framework:NAME==VERSION or "
-        "model:MANIFEST, measured side by side in this run; a regression fails.",
+        help="Compare with a git revision, another checkout's folder, framework:NAME==VERSION or model:MANIFEST, "
+        "measured side by side in this run, or with a saved run (*.json); a regression fails.",
     )
     group.addoption(
         "--mlscope-minimum-effect",
         type=_percent,
-        default=0.03,
+        default="3",
         metavar="PERCENT",
         help="Smallest difference of latency that matters to --mlscope-against (default: 3).",
     )

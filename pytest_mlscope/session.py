@@ -12,15 +12,19 @@ from typing import Any, cast
 
 import pytest
 
+from pytest_mlscope.agent.affinity import Affinity, why_not_here
 from pytest_mlscope.agent.cache import cache_home
 from pytest_mlscope.case_evaluation import CaseEvaluation, item_case
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components import shipped
+from pytest_mlscope.components.cpu_list import parse_cpu_list
 from pytest_mlscope.controller import RECORD_ATTRIBUTE, WORKER_MISTAKE, Controller
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.evaluation.evaluator import Evaluator
 from pytest_mlscope.gate.baseline import Baseline, find_baseline
-from pytest_mlscope.gate.gate import Gate
+from pytest_mlscope.gate.gate import Gate, SideBySideGate
+from pytest_mlscope.gate.saved_run import SavedRun
+from pytest_mlscope.gate.saved_run_gate import SavedRunGate
 from pytest_mlscope.gate.self_test import self_test
 from pytest_mlscope.items.module import SUFFIX, ManifestModule
 from pytest_mlscope.items.run_state import RUN_STATE, RunState, run_state
@@ -29,7 +33,7 @@ from pytest_mlscope.reports.records import Outcome, to_record
 from pytest_mlscope.settings import Settings
 
 EVALUATOR = pytest.StashKey[Evaluator]()
-BASELINE = pytest.StashKey[Baseline]()
+BASELINE = pytest.StashKey[Baseline | SavedRun]()
 GATE = pytest.StashKey[Gate]()
 CASE_EVALUATION = pytest.StashKey[CaseEvaluation]()
 
@@ -49,6 +53,20 @@ def _progress(config: pytest.Config, line: str) -> None:
         reporter.flush()
 
 
+def _affinity(config: pytest.Config) -> Affinity:
+    """:raises pytest.UsageError: for what is no list of CPUs, or CPUs that this machine does not have."""
+    text = config.getoption("mlscope_affinity")
+    if text is None:
+        return None
+    try:
+        cpus = parse_cpu_list(text)
+    except ValueError as error:
+        raise pytest.UsageError(f"--mlscope-affinity: {error}") from None
+    if reason := why_not_here(cpus):
+        raise pytest.UsageError(f"--mlscope-affinity: {reason}")
+    return cpus
+
+
 def _evaluator(config: pytest.Config) -> Evaluator:
     """Made when the first item needs it: collecting alone starts nothing."""
     if EVALUATOR not in config.stash:
@@ -58,6 +76,8 @@ def _evaluator(config: pytest.Config) -> Evaluator:
             provision=config.getoption("mlscope_provision"),
             strict=config.getoption("mlscope_strict"),
             layers=config.getoption("mlscope_layers"),
+            restarts=config.getoption("mlscope_restarts"),
+            affinity=_affinity(config),
             command_line=("pytest", *map(str, config.invocation_params.args)),
         )
         progress = partial(_progress, config)
@@ -70,13 +90,17 @@ def _gate(item: pytest.Item, evaluator: Evaluator) -> Gate | None:
     config = item.config
     baseline = config.stash.get(BASELINE, None)
     if baseline is not None and GATE not in config.stash:
-        config.stash[GATE] = Gate(
-            baseline,
-            evaluator,
-            minimum_effect=config.getoption("mlscope_minimum_effect"),
-            seconds=config.getoption("mlscope_gate_seconds"),
-            progress=lambda line: _progress(config, line),
-        )
+        minimum_effect = config.getoption("mlscope_minimum_effect")
+        if isinstance(baseline, SavedRun):
+            config.stash[GATE] = SavedRunGate(baseline, minimum_effect=minimum_effect)
+        else:
+            config.stash[GATE] = SideBySideGate(
+                baseline,
+                evaluator,
+                minimum_effect=minimum_effect,
+                seconds=config.getoption("mlscope_gate_seconds"),
+                progress=lambda line: _progress(config, line),
+            )
     return config.stash.get(GATE, None)
 
 
@@ -221,6 +245,7 @@ class RegistryWatch:
 
 def enable(config: pytest.Config) -> None:
     """Register everything that ``--mlscope`` turns on. :raises pytest.UsageError: when an option cannot be obeyed."""
+    _affinity(config)
     state = config.stash[RUN_STATE] = RunState(config)
     config.pluginmanager.register(shipped, "mlscope-shipped")
     config.pluginmanager.register(RegistryWatch(state), "mlscope-registry-watch")

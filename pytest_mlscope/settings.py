@@ -8,6 +8,7 @@ from pathlib import Path
 from pytest_mlscope.errors import MlscopeError
 
 DEFAULT_TIMEOUT = 600.0
+MOST_RESTARTS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +25,14 @@ class Settings:
     """Turn cases that cannot run here into failures."""
     layers: bool = False
     """Profile the model of every latency case layer by layer."""
+    restarts: int | None = None
+    """In how many fresh hosts a latency is measured; ``None`` leaves it to the manifest."""
+    affinity: tuple[int, ...] | None = None
+    """CPUs that hosts are pinned to; ``None`` leaves it to the manifest."""
     command_line: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.timeout < float("inf"):
             raise MlscopeError(f"the timeout must be a positive number of seconds, not {self.timeout:g}")
+        if self.restarts is not None and not 1 <= self.restarts <= MOST_RESTARTS:
+            raise MlscopeError(f"restarts must be 1 to {MOST_RESTARTS}, not {self.restarts}")

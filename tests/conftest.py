@@ -1,8 +1,9 @@
-"""What all tests share: pytest's fixture for running pytest, and an option for runs in which nothing may be missing."""
+"""What all tests share: pytest's fixture for running pytest, leases of their own, and an option that misses nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import os
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -13,6 +14,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--no-skips", action="store_true", help="Fail tests that would be skipped, unless for what 'this machine' is."
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_leases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test's result depends on its timings, so none need wait until other work on the machine has been measured."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "MLSCOPE_LEASES" not in os.environ:
+            patch.setenv("MLSCOPE_LEASES", str(tmp_path_factory.mktemp("leases")))
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

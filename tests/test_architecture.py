@@ -22,7 +22,7 @@ OPTIONAL_MODULES = frozenset({"sklearn", "PIL", "cv2", "pyarrow", "onnx", "pynvm
 FLOOR = frozenset({"pytest_mlscope", "errors", "assets", "settings", "options", "hookspecs"})
 LINE = (
     *("yaml_document", "components", "manifest", "cases", "items", "host", "agent"),
-    *("evaluation", "gate", "conformance", "reports"),
+    *("evaluation", "gate", "bisection", "conformance", "reports"),
 )
 TIE = ("case_evaluation", "controller", "session", "plugin")
 MAY_IMPORT: dict[str, frozenset[str]] = {

@@ -12,12 +12,14 @@ from weakref import WeakKeyDictionary
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion
 
+from pytest_mlscope.agent.affinity import affinity_of
 from pytest_mlscope.agent.artifacts import Artifact, materialise
 from pytest_mlscope.agent.emulator import get_emulator
 from pytest_mlscope.agent.environment import Environment
 from pytest_mlscope.agent.environment_creation import create_environment
 from pytest_mlscope.agent.environment_search import find_environment
 from pytest_mlscope.agent.environment_verification import verify_environment
+from pytest_mlscope.agent.framework_state import framework_state
 from pytest_mlscope.agent.hardware_presence import why_absent
 from pytest_mlscope.agent.host_pool import HostPool
 from pytest_mlscope.agent.host_process import HostProcess
@@ -135,6 +137,10 @@ class Agent:
             # Where there is no lock, the command is for the user's own environment, which is not ours to change.
             if not self.settings.provision or not (missing.command or "").startswith("mlscope env create"):
                 raise
+        state = framework_state(folder, home)
+        if state.status == "cannot":
+            # Not a creation that failed: this machine lacks what it takes.
+            raise CannotRun(f"{folder.name}: {state.reason}")
         create_environment(folder, constraint=constraint, home=home, progress=self._progress, verify=self._verify)
         return find_environment(folder, constraint=constraint, home=home)
 
@@ -168,6 +174,7 @@ class Agent:
         It may take minutes, so it comes before a lease, for which others wait.
         """
         _device(case)
+        affinity_of(case, chosen=self.settings.affinity)
         self.environment(case)
         self._artifacts(case)
 
@@ -182,11 +189,12 @@ class Agent:
         device = _device(case)
         environment = self.environment(case)
         artifacts = self._artifacts(case)
+        affinity = affinity_of(case, chosen=self.settings.affinity)
         timeout = self.settings.timeout
         deadline = time.monotonic() + timeout
         threads = case.threads if isinstance(case.threads, int) else None
         pool = pool or self._pool
-        host = pool.get(environment, threads=threads, device=device, timeout=timeout)
+        host = pool.get(environment, threads=threads, device=device, timeout=timeout, affinity=affinity)
         if not environment.version:
             _check_version(case, host.version)
         _check_device(case, device, host)

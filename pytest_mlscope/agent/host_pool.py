@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from pytest_mlscope.agent.affinity import Affinity
 from pytest_mlscope.agent.environment import Environment
 from pytest_mlscope.agent.host_process import HostProcess
 from pytest_mlscope.errors import MlscopeError
 
-HostKey = tuple[str, str, int | None, str | None]
+HostKey = tuple[str, str, int | None, str | None, Affinity]
 
 
 class HostPool:
@@ -20,16 +21,25 @@ class HostPool:
         self._limit = limit
         self._hosts: OrderedDict[HostKey, HostProcess] = OrderedDict()
 
-    def get(self, environment: Environment, *, threads: int | None, device: str, timeout: float) -> HostProcess:
+    def get(
+        self,
+        environment: Environment,
+        *,
+        threads: int | None,
+        device: str,
+        timeout: float,
+        affinity: Affinity = None,
+    ) -> HostProcess:
         """A live host of this environment, started when there is none.
 
         :param threads: the thread count, and
         :param device: the device: they choose the host only where the framework fixes them once a process.
+        :param affinity: CPUs it is pinned to.
         :raises HostError: when it does not come up.
         """
         once = environment.framework.description.thread_scope == "process"
         scoped = threads if once else None
-        key = (str(environment.framework.path), str(environment.python), scoped, device if once else None)
+        key = (str(environment.framework.path), str(environment.python), scoped, device if once else None, affinity)
         host = self._hosts.get(key)
         if host is not None and not host.alive:
             host.kill()
@@ -38,7 +48,7 @@ class HostPool:
         if host is None:
             while len(self._hosts) >= self._limit:
                 self._hosts.popitem(last=False)[1].close()
-            host = self._hosts[key] = HostProcess(environment, threads=scoped, timeout=timeout)
+            host = self._hosts[key] = HostProcess(environment, threads=scoped, timeout=timeout, affinity=affinity)
         self._hosts.move_to_end(key)
         return host
 
@@ -56,7 +66,7 @@ class HostPool:
             pass  # What the old model says on its way out is not the next case's failure.
         key = next(key for key, kept in self._hosts.items() if kept is host)
         host.kill()
-        fresh = self._hosts[key] = HostProcess(host.environment, threads=key[2], timeout=timeout)
+        fresh = self._hosts[key] = HostProcess(host.environment, threads=key[2], timeout=timeout, affinity=key[4])
         return fresh
 
     def close(self) -> None:

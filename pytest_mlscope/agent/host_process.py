@@ -18,6 +18,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 import pytest_mlscope.host
+from pytest_mlscope.agent.affinity import Affinity
 from pytest_mlscope.agent.environment import Environment
 from pytest_mlscope.agent.host_output import OutputTail
 from pytest_mlscope.errors import CannotRun, HostCrashed, HostError, HostTimeout, PredictorError
@@ -80,14 +81,19 @@ def _how_it_ended(status: int) -> str:
 class HostProcess:
     """A running host. Not for use from several threads at once, except :meth:`kill`."""
 
-    def __init__(self, environment: Environment, *, threads: int | None, timeout: float) -> None:
+    def __init__(
+        self, environment: Environment, *, threads: int | None, timeout: float, affinity: Affinity = None
+    ) -> None:
         """Start the host and let it import its framework.
 
         :param threads: set in the environment before any library starts its pool; ``None`` leaves the environment.
         :param timeout: seconds for the start, imports included.
+        :param affinity: CPUs to run on, set before any library starts its pool; ``None`` leaves it where this process
+            runs.
         :raises HostError: when it does not come up.
         """
         self.environment = environment
+        self.affinity = affinity
         self.name = environment.framework.name
         request_read, self._requests = os.pipe()
         self._replies, reply_write = os.pipe()
@@ -101,6 +107,8 @@ class HostProcess:
         if environment.kind == "provisioned":
             command += ["-E", "-s"]
         command += [str(Path(pytest_mlscope.host.__file__).with_name("__main__.py")), *map(str, inherited)]
+        if affinity is not None:
+            command += ["--cpus", ",".join(map(str, affinity))]
         if threading.current_thread() is threading.main_thread():
             command.append("--die-with-parent")
         try:
@@ -154,6 +162,9 @@ class HostProcess:
         self.python_version: str = started["python"]
         self.libraries: dict[str, str] = started["libraries"]
         self.devices: list[str] | None = started.get("devices")
+        self.cpus: list[int] | None = started.get("cpus")
+        """Those it may run on once the framework is imported; ``None`` where unknown."""
+        self.thread_variables: dict[str, str] = started.get("thread_variables", {})
         self._resident_at_start: int | None = started.get("resident")
         self._used = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from functools import cache
 
@@ -16,6 +17,8 @@ def nvidia_gpus() -> tuple[tuple[str, ...], str]:
     try:
         import pynvml
     except ImportError:
+        if not _has_driver():
+            return (), "no NVIDIA driver"
         return (), "nvidia-ml-py is not installed (pip install 'pytest-mlscope[nvidia]')"
     try:
         pynvml.nvmlInit()
@@ -29,6 +32,15 @@ def nvidia_gpus() -> tuple[tuple[str, ...], str]:
     finally:
         pynvml.nvmlShutdown()
     return _visible(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def _has_driver() -> bool:
+    """Whether the library is there through which nvidia-ml-py would ask."""
+    try:
+        ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def _text(answer: str | bytes) -> str:

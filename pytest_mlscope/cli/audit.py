@@ -84,7 +84,11 @@ def add_to(commands: Commands) -> None:
     add_home(parser)
 
 
-def _choose(cases: list[Case], wanted: str | None, manifest: Path) -> Case:
+def choose_case(cases: list[Case], wanted: str | None, manifest: Path) -> Case:
+    """The case of that id; without one the first on onnxruntime.
+
+    :raises MlscopeError: when there is none.
+    """
     if wanted is None:
         return next((case for case in cases if case.framework == "onnxruntime"), cases[0])
     for case in cases:
@@ -147,7 +151,7 @@ def _audit(options: argparse.Namespace) -> int:
     from pytest_mlscope.settings import Settings
 
     home = home_of(options)
-    case = _choose(expand(load_alone(options.manifest)), options.case, options.manifest)
+    case = choose_case(expand(load_alone(options.manifest)), options.case, options.manifest)
     agent = Agent(
         Settings(home=home, provision=options.provision, command_line=tuple(sys.argv)),
         progress=lambda line: print(line, file=sys.stderr, flush=True),

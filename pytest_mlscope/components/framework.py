@@ -70,6 +70,8 @@ class FrameworkDescription(BaseModel):
     """Whether one loaded model takes any batch size where the model declares a dynamic batch dimension."""
     options: dict[str, str] = Field(default_factory=dict)
     """Names of the options a manifest may set and what each does."""
+    unfused: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    """Options, with values, by which the framework runs a graph's nodes as the file has them."""
     layers: bool = False
     """Whether the predictor returns a per-layer profile."""
     self_test: str | None = None
@@ -124,6 +126,9 @@ def _between_keys(data: Mapping[str, Any]) -> Iterator[Finding]:
     for role in _mapping(data, "optional_files"):
         if role in _mapping(data, "files"):
             yield Finding(("optional_files", role), f"{quoted(role)} is among files; allowed: in one of both", True)
+    for name in _mapping(data, "unfused"):
+        if name not in _mapping(data, "options"):
+            yield Finding(("unfused", name), unknown("the file's options", name, list(_mapping(data, "options"))), True)
     for section in ("files", "devices", "precisions"):
         if data.get(section) == {}:
             yield Finding((section,), f"{section} is empty; required: at least one entry")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+_TOP = 5
 
 DEFAULT_TOLERANCE = {"fp32": (1e-4, 1e-4), "fp16": (1e-2, 1e-2), "bf16": (5e-2, 5e-2), "int8": (2.5e-1, 1e-1)}
 """Absolute and relative tolerance by precision, where the manifest names none. That of int8 is a few steps of outputs
@@ -37,7 +40,14 @@ class OutputComparison:
         self.finite = 0
         self.agreeing = 0
         self.ranked = 0
+        self.peak = 0.0
+        """The reference's largest finite magnitude."""
         self.mismatch: str | None = None
+        self._shared = 0.0
+        self._ranked_beyond_five = 0
+        self._numbers = 0
+        self._lowest, self._highest = math.inf, -math.inf
+        self._product = self._square = self._reference_square = self._error_square = 0.0
 
     def update(self, name: str, output: NDArray[Any], reference: NDArray[Any], *, ranked: bool) -> None:
         """Compare one output of some rows, shape ``(rows, …)``.
@@ -68,12 +78,41 @@ class OutputComparison:
             self.max_abs = max(self.max_abs, float(difference.max()))
             self.max_rel = max(self.max_rel, float(relative.max()))
         self._count(difference > allowed, output.size)
-        self.finite += int(np.count_nonzero(np.isfinite(a) & np.isfinite(b)))
-        if ranked and a.ndim == 2 and a.shape[1] > 1:
-            self.ranked += len(a)
-            # A row with a NaN has no largest element to agree on.
-            has_largest = ~(np.isnan(a) | np.isnan(b)).any(axis=1)
-            self.agreeing += int((has_largest & (a.argmax(axis=1) == b.argmax(axis=1))).sum())
+        self._add_up(a, b)
+        if ranked and a.ndim >= 2 and a.shape[1] > 1 and a[0:1].size == a.shape[1]:
+            self._rank(a.reshape(a.shape[:2]), b.reshape(a.shape[:2]))
+
+    def _add_up(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> None:
+        finite = np.isfinite(a) & np.isfinite(b)
+        count = int(np.count_nonzero(finite))
+        self.finite += count
+        if not count:
+            return
+        if count < finite.size:
+            a, b = a[finite], b[finite]
+        else:
+            a, b = a.ravel(), b.ravel()
+        lowest, highest = float(b.min()), float(b.max())
+        self._numbers += count
+        self._lowest, self._highest = min(self._lowest, lowest), max(self._highest, highest)
+        self.peak = max(self.peak, -lowest, highest)
+        with np.errstate(over="ignore"):
+            self._product += float(a @ b)
+            self._square += float(a @ a)
+            self._reference_square += float(b @ b)
+            error = a - b
+            self._error_square += float(error @ error)
+
+    def _rank(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> None:
+        self.ranked += len(a)
+        # A row with a NaN has no largest element to agree on.
+        has_largest = ~(np.isnan(a) | np.isnan(b)).any(axis=1)
+        self.agreeing += int((has_largest & (a.argmax(axis=1) == b.argmax(axis=1))).sum())
+        if a.shape[1] > _TOP:
+            self._ranked_beyond_five += len(a)
+            # A stable order: of equal elements the first ranks higher, as for argmax.
+            one, other = (np.argsort(-scores[has_largest], axis=1, kind="stable")[:, :_TOP] for scores in (a, b))
+            self._shared += float((one[:, :, None] == other[:, None, :]).sum()) / _TOP
 
     def _count(self, violating: NDArray[Any], elements: int) -> None:
         self.violations += int(np.count_nonzero(violating))
@@ -83,3 +122,41 @@ class OutputComparison:
     def top1_agreement(self) -> float | None:
         """Share of rows whose largest element lies in the same place; ``None`` where outputs have no classes."""
         return self.agreeing / self.ranked if self.ranked else None
+
+    @property
+    def top5_agreement(self) -> float | None:
+        """Mean share of a row's five largest elements that are among the reference's five: the overlap of top-k lists
+        (R. Fagin, R. Kumar, D. Sivakumar, "Comparing top k lists", SIAM J. Discrete Math. 17(1), 2003). ``None``
+        for outputs without more than five classes.
+        """
+        return self._shared / self._ranked_beyond_five if self._ranked_beyond_five else None
+
+    @property
+    def cosine(self) -> float | None:
+        """Cosine of the angle between all elements that are finite in both, taken as two vectors: a·b / (‖a‖‖b‖)
+        (G. Salton, M. J. McGill, *Introduction to Modern Information Retrieval*, 1983). ``None`` where one is zero.
+        """
+        lengths = math.sqrt(self._square) * math.sqrt(self._reference_square)
+        if not lengths or not math.isfinite(lengths):
+            return None
+        return min(1.0, max(-1.0, self._product / lengths))
+
+    @property
+    def psnr(self) -> float | None:
+        """Peak signal-to-noise ratio in dB, 10·log10(range² / mean squared error), over elements that are finite in
+        both; the range is the reference's largest element less its smallest (R. C. Gonzalez, R. E. Woods, *Digital
+        Image Processing*, 4th ed., 2018, where it is that of the pixels). ``inf`` without any difference, ``None``
+        where the reference is constant.
+        """
+        span = self._highest - self._lowest
+        if not self._numbers or span <= 0:
+            return None
+        if self._error_square == 0:
+            return math.inf
+        # Logarithms apart: a square of the smallest numbers would be 0.
+        return 20 * math.log10(span) - 10 * (math.log10(self._error_square) - math.log10(self._numbers))
+
+    @property
+    def root_mean_square(self) -> float:
+        """Of the reference's elements that are finite in both; 0 where there are none."""
+        return math.sqrt(self._reference_square / self._numbers) if self._numbers else 0.0

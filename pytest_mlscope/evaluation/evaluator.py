@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pytest_mlscope.agent.agent import Agent
 from pytest_mlscope.agent.environment import Environment
 from pytest_mlscope.agent.environment_verification import verify_environment
+from pytest_mlscope.agent.host_pool import HostPool
 from pytest_mlscope.agent.lease import exclusive_lease, leases_folder, shared_lease
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
@@ -19,6 +20,7 @@ from pytest_mlscope.evaluation.layers import profile_layers
 from pytest_mlscope.evaluation.parity import ReferenceOutputs, compare_outputs, measure_parity
 from pytest_mlscope.evaluation.provenance import provenance
 from pytest_mlscope.evaluation.results import Accuracy, Latency, LayerProfile, Parity
+from pytest_mlscope.evaluation.tolerance import Tolerances
 from pytest_mlscope.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class Evaluator:
         self._progress = progress
         self.agent = Agent(settings, progress=progress, verify=verify)
         self._references = ReferenceOutputs(self.agent.ready)
+        self._tolerances = Tolerances(self.agent)
         self._results: OrderedDict[tuple[object, ...], Any] = OrderedDict()
 
     def _once(self, kind: str, case: Case, evaluate: Callable[[], T]) -> T:
@@ -101,7 +104,7 @@ class Evaluator:
         def evaluate() -> Parity:
             self.agent.prepare(case)
             with shared_lease("machine", waiting=self.waiting):
-                return measure_parity(case, self.agent.ready, self._references)
+                return measure_parity(case, self.agent.ready, self._references, self._tolerances)
 
         return self._once("parity", case, evaluate)
 
@@ -110,19 +113,20 @@ class Evaluator:
         self.agent.prepare(other)
         self.agent.prepare(case)
         with shared_lease("machine", waiting=self.waiting):
-            return compare_outputs(case, other, self.agent.ready)
+            return compare_outputs(case, other, self.agent.ready, self._tolerances)
 
     def latency(self, case: Case, *, hook: HookRelay) -> tuple[Latency, Readings]:
         """Raises as :meth:`Agent.ready` and :func:`measure_latency`."""
 
-        def ready() -> ReadyModel:
-            return self.agent.ready(case)
+        def ready(pool: HostPool | None) -> ReadyModel:
+            return self.agent.ready(case, pool=pool)
 
         def evaluate() -> tuple[Latency, Readings]:
             profilers = tuple(case.manifest.registry.profilers.values())
             _refuse_emulated_time(case)
             self.agent.prepare(case)
-            return measure_latency(ready, hook=hook, profilers=profilers, waiting=self.waiting)
+            restarts = self.settings.restarts or case.manifest.content.measurement.restarts
+            return measure_latency(ready, hook=hook, profilers=profilers, restarts=restarts, waiting=self.waiting)
 
         return self._once("latency", case, evaluate)
 

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_mlscope.agent.host_pool import HostPool
 from pytest_mlscope.agent.lease import exclusive_lease
+from pytest_mlscope.agent.machine import machine_facts
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.expectation import expectation_for
 from pytest_mlscope.components.mistakes import checked_readings, raised
 from pytest_mlscope.components.profilers.base import MeasuredWindow, Profiler, Reading
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.evaluation.doubts import Doubt, machine_doubts, told, window_doubts
 from pytest_mlscope.evaluation.first_rows import first_rows
+from pytest_mlscope.evaluation.restarts import restart_warnings, summarise_restarts
 from pytest_mlscope.evaluation.results import Latency
 from pytest_mlscope.evaluation.server_scenario import measure_server
 from pytest_mlscope.evaluation.statistics import supported_percentiles
-from pytest_mlscope.evaluation.timed_path import check_timed_path, measurement_warnings
+from pytest_mlscope.evaluation.timed_path import check_timed_path
 
 if TYPE_CHECKING:
     from pluggy import HookRelay
@@ -90,38 +95,33 @@ class _Window:
             raise failure
 
 
-def measure_latency(
-    ready: Callable[[], ReadyModel],
-    *,
-    hook: HookRelay,
-    profilers: Sequence[type[Profiler]],
-    waiting: Callable[[], None] | None = None,
-) -> tuple[Latency, Readings]:
-    """Time a case alone on its device.
+@dataclass(frozen=True)
+class _Measured:
+    """One process's window."""
 
-    :param ready: loads the model; called once the device is ours, so that nothing is loaded while another is timed.
-    :param waiting: called when another process holds the device for a while.
-    :raises HostError: when the framework fails, or the timed path does not predict.
-    :raises DatasetError: when the inputs cannot be made.
-    """
-    with exclusive_lease("machine", waiting=waiting):
-        model = ready()
-        case = model.case
-        inputs = first_rows(model, rows_in_a_sample(case))
-        window = _Window(
-            MeasuredWindow(
-                host_pid=model.host.pid,
-                hardware=case.hardware,
-                device=model.device,
-                case_id=case.id,
-                lineage=case.manifest.registry.hardware_targets[case.hardware].lineage,
-            ),
-            hook,
-            profilers,
-        )
-        with window:
-            latency = load_model(model, inputs)
-    return latency, window.readings
+    latency: Latency
+    readings: Readings
+    doubts: Sequence[Doubt]
+
+
+def _measure_once(model: ReadyModel, hook: HookRelay, profilers: Sequence[type[Profiler]]) -> _Measured:
+    case = model.case
+    inputs = first_rows(model, rows_in_a_sample(case))
+    window = _Window(
+        MeasuredWindow(
+            host_pid=model.host.pid,
+            hardware=case.hardware,
+            device=model.device,
+            case_id=case.id,
+            lineage=case.manifest.registry.hardware_targets[case.hardware].lineage,
+        ),
+        hook,
+        profilers,
+    )
+    with window:
+        latency, doubts = _in_scenario(model, inputs)
+    doubts += machine_doubts(machine_facts(), threads=case.threads, cpus=model.host.cpus)
+    return _Measured(latency, window.readings, doubts)
 
 
 def load_model(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> Latency:
@@ -129,6 +129,11 @@ def load_model(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> Latency
 
     :param inputs: :func:`rows_in_a_sample` rows. Raises as :func:`measure_latency`.
     """
+    latency, doubts = _in_scenario(model, inputs)
+    return replace(latency, warnings=tuple(told([doubts])))
+
+
+def _in_scenario(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> tuple[Latency, list[Doubt]]:
     return measure_server(model, inputs) if model.case.scenario == "server" else _closed_loop(model, inputs)
 
 
@@ -138,7 +143,7 @@ def _highest_percentile(case: Case) -> float:
     return 99.9 if expected is not None and expected.p99_9 is not None else 99.0
 
 
-def _closed_loop(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> Latency:
+def _closed_loop(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> tuple[Latency, list[Doubt]]:
     case = model.case
     measurement = case.manifest.content.measurement
     reply = model.host.request(
@@ -158,7 +163,7 @@ def _closed_loop(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> Laten
     tensors = model.host.tensors(reply)
     check_timed_path(model, tensors)
     samples = np.array(tensors["samples_ns"])
-    return Latency(
+    latency = Latency(
         samples_ns=samples,
         batch_size=case.batch_size,
         percentiles=supported_percentiles(samples),
@@ -172,6 +177,44 @@ def _closed_loop(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> Laten
         call_path=reply["call_path"],
         load_seconds=model.load_seconds,
         peak_memory=reply["peak_memory"],
-        warnings=measurement_warnings(reply),
         rows_per_query=reply["rows_per_sample"],
     )
+    return latency, window_doubts(reply, samples)
+
+
+def measure_latency(
+    ready: Callable[[HostPool | None], ReadyModel],
+    *,
+    hook: HookRelay,
+    profilers: Sequence[type[Profiler]],
+    restarts: int = 1,
+    waiting: Callable[[], None] | None = None,
+) -> tuple[Latency, Readings]:
+    """Time a case alone on its device.
+
+    :param ready: loads the model in a host of the pool given, or in a warm one; called once the device is ours, so that
+        nothing is loaded while another is timed.
+    :param restarts: in how many processes; with more than one, each of them is fresh. What is returned is the window of
+        the process with the middle median: its percentiles are those of one program, which a mixture's would not be.
+    :param waiting: called when another process holds the device for a while.
+    :raises HostError: when the framework fails, or the timed path does not predict.
+    :raises DatasetError: when the inputs cannot be made.
+    """
+    measured: list[_Measured] = []
+    with exclusive_lease("machine", waiting=waiting):
+        if restarts == 1:
+            measured.append(_measure_once(ready(None), hook, profilers))
+        else:
+            for _ in range(restarts):
+                pool = HostPool()
+                try:
+                    measured.append(_measure_once(ready(pool), hook, profilers))
+                finally:
+                    pool.close()
+    warnings = told([each.doubts for each in measured])
+    if restarts == 1:
+        return replace(measured[0].latency, warnings=tuple(warnings)), measured[0].readings
+    facts = summarise_restarts([each.latency for each in measured])
+    shown = measured[facts.shown]
+    warnings += restart_warnings(facts)
+    return replace(shown.latency, warnings=tuple(warnings), restarts=facts), shown.readings

@@ -188,7 +188,7 @@ def _round(model: ReadyModel, number: int, output: Path, seconds: float) -> Roun
         # On the very arrivals that LoadGen drew: how long queries wait hangs on them more than on who times it.
         tensors, summary = _under_loadgen(model, batch, folder, empty_folder, seconds=length)
         scheduled = tensors["scheduled_ns"] - tensors["scheduled_ns"][0]
-        latency = measure_server(model, own, scheduled_ns=scheduled)
+        latency, _ = measure_server(model, own, scheduled_ns=scheduled)
     elif number % 2 == 0:
         # What comes second finds another machine, now and then: it is not always the same side.
         latency = load_model(model, own)

@@ -9,9 +9,10 @@ from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.expectation import expectation_for
 from pytest_mlscope.errors import CannotRun, HostError, MlscopeError
-from pytest_mlscope.evaluation.comparison import OutputComparison, default_tolerance
+from pytest_mlscope.evaluation.comparison import OutputComparison
 from pytest_mlscope.evaluation.raw_outputs import RawOutputs, predict_raw
 from pytest_mlscope.evaluation.results import Parity
+from pytest_mlscope.evaluation.tolerance import Tolerance, Tolerances
 from pytest_mlscope.manifest.kinds import parity_reference
 from pytest_mlscope.manifest.versions import requirement
 
@@ -83,7 +84,9 @@ class ReferenceOutputs:
         self._case = self._outputs = None
 
 
-def measure_parity(case: Case, ready: Callable[[Case], ReadyModel], references: ReferenceOutputs) -> Parity:
+def measure_parity(
+    case: Case, ready: Callable[[Case], ReadyModel], references: ReferenceOutputs, tolerances: Tolerances
+) -> Parity:
     """Predict the rows to compare and hold them against the reference.
 
     :raises CannotRun: when the case's or the reference's framework cannot run here.
@@ -94,10 +97,11 @@ def measure_parity(case: Case, ready: Callable[[Case], ReadyModel], references: 
         raise MlscopeError(f"{case.manifest.path}: has no expect.parity, which names the reference framework")
     # The case itself comes first: its own reason not to run is the one to report.
     ready(case)
-    return _compared(case, ready, references.of(case, rows=expected.rows), rows=expected.rows)
+    reference = references.of(case, rows=expected.rows)
+    return _compared(case, ready, reference, tolerances.of(case, reference_case(case)), rows=expected.rows)
 
 
-def compare_outputs(case: Case, other: Case, ready: Callable[[Case], ReadyModel]) -> Parity:
+def compare_outputs(case: Case, other: Case, ready: Callable[[Case], ReadyModel], tolerances: Tolerances) -> Parity:
     """Hold the case's raw outputs against another case's, on the rows and within the tolerance that parity has.
 
     :raises CannotRun: when either cannot run here.
@@ -111,20 +115,17 @@ def compare_outputs(case: Case, other: Case, ready: Callable[[Case], ReadyModel]
         for chunk in predict_raw(predicting, rows=rows):
             outputs.append(chunk)
         outputs.described = f"{requirement(other.framework, predicting.host.version)} {other.precision}"
-        return _compared(case, ready, outputs, rows=rows)
+        return _compared(case, ready, outputs, tolerances.of(case, other), rows=rows)
     except OSError as error:
         raise MlscopeError(f"no room to keep the baseline's outputs: {error.strerror}") from None
     finally:
         outputs.close()
 
 
-def _compared(case: Case, ready: Callable[[Case], ReadyModel], reference: RawOutputs, *, rows: int) -> Parity:
-    expected = expectation_for(case).parity
-    abs_tolerance, rel_tolerance = default_tolerance(case.precision, ready(case).resolved.get("precision"))
-    if expected is not None:
-        abs_tolerance = abs_tolerance if expected.abs is None else expected.abs
-        rel_tolerance = rel_tolerance if expected.rel is None else expected.rel
-    comparison = OutputComparison(abs_tolerance, rel_tolerance)
+def _compared(
+    case: Case, ready: Callable[[Case], ReadyModel], reference: RawOutputs, tolerance: Tolerance, *, rows: int
+) -> Parity:
+    comparison = OutputComparison(tolerance.abs, tolerance.rel)
     first_output = case.manifest.content.outputs[0].name
     n = 0
     for chunk, reference_chunk in zip(predict_raw(ready(case), rows=rows), reference, strict=True):
@@ -137,8 +138,12 @@ def _compared(case: Case, ready: Callable[[Case], ReadyModel], reference: RawOut
         max_abs=comparison.max_abs,
         max_rel=comparison.max_rel,
         top1_agreement=comparison.top1_agreement,
-        abs_tolerance=abs_tolerance,
-        rel_tolerance=rel_tolerance,
+        top5_agreement=comparison.top5_agreement,
+        cosine=comparison.cosine,
+        psnr=comparison.psnr,
+        abs_tolerance=tolerance.abs,
+        rel_tolerance=tolerance.rel,
+        tolerance_source=tolerance.source,
         violations=comparison.violations,
         elements=comparison.elements,
         mismatch=comparison.mismatch

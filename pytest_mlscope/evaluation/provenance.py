@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_mlscope import __version__
 from pytest_mlscope.agent.hardware_identity import hardware_identity
-from pytest_mlscope.agent.machine import machine_facts
+from pytest_mlscope.agent.machine import NOT_AVAILABLE, machine_facts
 from pytest_mlscope.agent.ready_model import ReadyModel
 
 
@@ -63,6 +63,11 @@ def provenance(ready: ReadyModel, *, command_line: tuple[str, ...]) -> tuple[str
             "environment": ready.environment.kind,
             "lock": ready.environment.lock_hash,
         },
+        "host": {
+            "affinity": "inherited" if ready.host.affinity is None else list(ready.host.affinity),
+            "cpus": NOT_AVAILABLE if ready.host.cpus is None else ready.host.cpus,
+            "thread_variables": ready.host.thread_variables,
+        },
         "hardware": {"name": case.hardware, "device": ready.device, **hardware, "machine": machine},
         "resolved": dict(ready.resolved),
         "seed": sample.seed if sample else None,
@@ -80,6 +85,7 @@ def provenance(ready: ReadyModel, *, command_line: tuple[str, ...]) -> tuple[str
         # A GPU that the case does not use changes nothing.
         "gpus": None if target.is_a("cpu") else hardware["gpus"],
         "resolved": facts["resolved"],
+        "affinity": ready.host.affinity,
         "case": [
             case.framework,
             case.hardware,

@@ -19,7 +19,7 @@ _IN_MEMORY_BYTES = 32 * 1024 * 1024
 _CHUNK_BYTES = 4 * 1024 * 1024
 
 
-def _chunk_rows(ready: ReadyModel) -> int:
+def chunk_rows(ready: ReadyModel) -> int:
     """Rows sent to the host at once: whole batches, a few megabytes together; the same for every framework."""
     row_bytes = 0
     for description in ready.case.manifest.content.inputs:
@@ -64,12 +64,13 @@ class RawOutputs:
         self.close()
 
 
-def predict_raw(ready: ReadyModel, *, rows: int) -> Iterator[dict[str, NDArray[Any]]]:
+def predict_raw(ready: ReadyModel, *, rows: int, batch_rows: int | None = None) -> Iterator[dict[str, NDArray[Any]]]:
     """Raw outputs over the first rows of the dataset, chunk by chunk; valid until the next chunk.
 
+    :param batch_rows: rows of a chunk, by default :func:`chunk_rows`.
     :raises HostError: when any batch fails: a comparison needs every row.
     """
-    batch_rows = _chunk_rows(ready)
+    batch_rows = batch_rows or chunk_rows(ready)
     with BatchReader(
         ready.case.manifest,
         preprocessing=ready.case.preprocessing,

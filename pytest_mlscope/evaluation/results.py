@@ -90,6 +90,16 @@ class Parity:
     """Elements compared."""
     mismatch: str | None = None
     """What differs when outputs cannot be compared at all, such as their shapes."""
+    cosine: float | None = None
+    """Cosine similarity over all elements that are finite in both; ``None`` where either is all zero."""
+    psnr: float | None = None
+    """Peak signal-to-noise ratio in dB, the peak being the range of the reference; ``inf`` where nothing differs,
+    ``None`` where the reference is constant."""
+    top5_agreement: float | None = None
+    """Mean share of a row's five largest elements that are among the reference's five, in the first output; ``None``
+    where it has not more than five classes."""
+    tolerance_source: str = "default"
+    """``manifest``, ``measured``, ``default``, or of both parts: ``manifest and measured``."""
 
     @property
     def within_tolerance(self) -> bool:
@@ -151,8 +161,57 @@ class ServerRun:
 
 
 @dataclass(frozen=True)
+class ProcessLatency:
+    """What one of several processes measured. Times in seconds."""
+
+    median: float
+    relative_error: float | None
+    """Of the median, within this process."""
+    n: int
+    """Timed calls."""
+    stop_reason: str
+    load_seconds: float
+    peak_memory: int | None
+
+
+@dataclass(frozen=True)
+class Restarts:
+    """A latency measured in several fresh processes, in the order measured."""
+
+    processes: Sequence[ProcessLatency]
+    shown: int
+    """Index of the process whose window the latency is: the one with the middle median, the faster of two."""
+
+    @property
+    def medians(self) -> NDArray[np.float64]:
+        """Seconds, shape ``(processes,)``."""
+        return np.array([process.median for process in self.processes])
+
+    @property
+    def fastest(self) -> float:
+        return float(self.medians.min())
+
+    @property
+    def slowest(self) -> float:
+        return float(self.medians.max())
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation between processes, relative to their median, by 1.4826 times the median absolute
+        deviation: one process that is slow for its whole life does not move it. ``None`` for fewer than three.
+        """
+        medians = self.medians
+        middle = float(np.median(medians))
+        if len(medians) < 3 or not 0 < middle < np.inf:
+            return None
+        return 1.4826 * float(np.median(np.abs(medians - middle))) / middle
+
+
+@dataclass(frozen=True)
 class Latency:
-    """A measured window of one case. Times in seconds, samples in nanoseconds."""
+    """A measured window of one case; of several processes, that of the one with the middle median. Times in seconds,
+    samples in nanoseconds.
+    """
 
     samples_ns: NDArray[np.int64]
     """One entry a timed call (``single_stream``), query (``multi_stream``, ``server``) or queue (``offline``), in the
@@ -175,6 +234,9 @@ class Latency:
     peak_memory: int | None
     """Bytes, the host's peak resident memory from the start of the warm-up to the end of the window."""
     warnings: tuple[str, ...] = ()
+    """What casts doubt on the numbers, a line each."""
+    restarts: Restarts | None = None
+    """The processes it was measured in, where it was more than one."""
     rows_per_query: int = 1
     """Rows whose prediction is one entry of ``samples_ns``."""
     server: ServerRun | None = None

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.agent.ready_model import ReadyModel
+from pytest_mlscope.evaluation.doubts import Doubt, warm_up_doubts
 from pytest_mlscope.evaluation.rate_search import search_rate
 from pytest_mlscope.evaluation.results import Latency, RateTrial, ServerRun
 from pytest_mlscope.evaluation.statistics import (
@@ -22,7 +23,7 @@ from pytest_mlscope.evaluation.statistics import (
     percentile_of,
     supported_percentiles,
 )
-from pytest_mlscope.evaluation.timed_path import check_timed_path, measurement_warnings
+from pytest_mlscope.evaluation.timed_path import check_timed_path
 from pytest_mlscope.manifest.schema import ServerScenario
 
 ARRIVALS_SHARE = 0.9
@@ -133,7 +134,7 @@ class _Server:
 
 def measure_server(
     model: ReadyModel, inputs: Mapping[str, NDArray[Any]], *, scheduled_ns: NDArray[np.int64] | None = None
-) -> Latency:
+) -> tuple[Latency, list[Doubt]]:
     """Serve queries at the manifest's rate or, where it states none, at the highest one that meets its bound.
 
     :param inputs: ``batch_size`` rows.
@@ -147,7 +148,8 @@ def measure_server(
         run = server.attempt(settings.target_qps, True, scheduled_ns)
     else:
         run, trials = search_rate(server.attempt, capacity=server.capacity, budget=settings.search_budget)
-    return _latency(model, server, run, tuple(attempt.trial for attempt in trials))
+    latency = _latency(model, server, run, tuple(attempt.trial for attempt in trials))
+    return latency, warm_up_doubts(server.opened)
 
 
 def _latency(model: ReadyModel, server: _Server, run: _Attempt, trials: tuple[RateTrial, ...]) -> Latency:
@@ -170,7 +172,6 @@ def _latency(model: ReadyModel, server: _Server, run: _Attempt, trials: tuple[Ra
         call_path=opened["call_path"],
         load_seconds=model.load_seconds,
         peak_memory=run.peak_memory,
-        warnings=measurement_warnings(opened),
         server=ServerRun(
             qps=run.qps,
             scheduled_qps=run.queries / run.last_arrival_seconds if run.last_arrival_seconds else run.qps,

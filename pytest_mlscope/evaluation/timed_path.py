@@ -1,8 +1,7 @@
-"""What casts doubt on a timed window: a path that does not predict, a warm-up that did not settle."""
+"""Whether a timed path predicts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
@@ -28,13 +27,3 @@ def check_timed_path(ready: ReadyModel, tensors: dict[str, NDArray[Any]]) -> Non
             f"{ready.host.name}: the timed call path does not give what prediction gives ({detail}); "
             "the time is worth nothing, and the predictor needs mending"
         )
-
-
-def measurement_warnings(reply: Mapping[str, Any]) -> tuple[str, ...]:
-    """Of a host's reply to ``measure`` or ``open_server``."""
-    warnings = []
-    if reply["warmup_reason"] != "steady":
-        warnings.append(f"not steady after {reply['warmup_seconds']:.2g} s of warm-up")
-    if reply["peak_memory_since"] == "start":
-        warnings.append("peak memory is since the host started")
-    return tuple(warnings)

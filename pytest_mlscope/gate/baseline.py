@@ -1,4 +1,5 @@
-"""What a run is compared with: a git revision, another checkout, or another version of a framework or of a model."""
+"""What a run is compared with: a git revision, another checkout, another version of a framework or of a model, or a
+saved run."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.errors import BaselineError, MlscopeError
+from pytest_mlscope.errors import BaselineError, MlscopeError, NoCounterpart
 from pytest_mlscope.gate.git_revision import Revision, check_out
+from pytest_mlscope.gate.saved_run import SavedRun
 from pytest_mlscope.manifest.versions import is_valid
 
 LoadCases = Callable[[Path, Path], Sequence[Case]]
@@ -18,12 +20,8 @@ LoadCases = Callable[[Path, Path], Sequence[Case]]
 FRAMEWORK_PREFIX, MODEL_PREFIX = "framework:", "model:"
 
 
-class NoCounterpart(BaselineError):  # noqa: N818 - says what was found, as the reports do
-    """The baseline has nothing to compare a case with."""
-
-
 class Baseline(ABC):
-    """Gives each case the one it is compared with."""
+    """Gives each case the one it is compared with, to be measured in this run."""
 
     label: str
     """What reports call it."""
@@ -108,10 +106,22 @@ def _of_revision(revision: Revision, *, project: Path, load: LoadCases) -> Folde
     return FolderBaseline(folder, label=label, project=project, load=load, remark=remark)
 
 
-def find_baseline(text: str, *, project: Path, home: Path, load: LoadCases) -> Baseline:
+def _is_saved_run(path: Path) -> bool:
+    """Whether it is meant for one: git's revisions may be called like files."""
+    if path.suffix == ".json":
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(64).lstrip().startswith(b"{")
+    except OSError:
+        return False
+
+
+def find_baseline(text: str, *, project: Path, home: Path, load: LoadCases) -> Baseline | SavedRun:
     """What ``--mlscope-against`` names.
 
-    :param text: ``framework:NAME==VERSION``, ``model:MANIFEST``, a folder, or else a git revision.
+    :param text: ``framework:NAME==VERSION``, ``model:MANIFEST``, a folder, a file that ``--mlscope-json`` wrote, or
+        else a git revision.
     :param project: the folder that is evaluated, pytest's root.
     :raises BaselineError: one line, when there is no such thing.
     """
@@ -134,4 +144,6 @@ def find_baseline(text: str, *, project: Path, home: Path, load: LoadCases) -> B
                 "(of two words, pytest takes the second one for its rootdir)"
             )
         return FolderBaseline(path, label=text, project=project, load=load)
+    if _is_saved_run(path):
+        return SavedRun(path)
     return _of_revision(check_out(text, folder=project, home=home), project=project, load=load)

@@ -11,7 +11,7 @@ from pytest_mlscope.evaluation.results import Parity
 from pytest_mlscope.gate import readable
 from pytest_mlscope.gate.accuracy_comparison import AccuracyComparison
 from pytest_mlscope.gate.rounds import Contest
-from pytest_mlscope.gate.sequential import Verdict
+from pytest_mlscope.gate.sequential import Outcome, Verdict
 
 ComparedOutcome = Literal["pass", "regression", "improved", "inconclusive", "not compared"]
 
@@ -98,6 +98,49 @@ def latency_comparison(contest: Contest, against: str) -> Comparison:
     return Comparison(against, min(outcomes, key=_WORST_FIRST.index), tuple(messages), facts)
 
 
+@dataclass(frozen=True)
+class SeparateRuns:
+    """Latencies of two runs, each in its own time."""
+
+    outcome: Outcome
+    ratio: float
+    """This run's median over the saved one's."""
+    bound: float
+    """Relative difference beyond which it counts."""
+    p_value: float | None
+    """Two-sided, of the rank-sum test over processes; ``None`` for too few of them."""
+    baseline: tuple[float, ...]
+    """Medians in seconds, one a process."""
+    candidate: tuple[float, ...]
+
+
+def separate_runs(verdict: SeparateRuns, against: str, *, minimum_effect: float) -> Comparison:
+    """Of latencies that were not measured side by side."""
+    ours, theirs = (sorted(side)[(len(side) - 1) // 2] for side in (verdict.candidate, verdict.baseline))
+    values = f"{readable.seconds(ours)} against {readable.seconds(theirs)}"
+    message = (
+        f"latency is {verdict.ratio:.3f} times that of {against} ({values}; separate runs, so only differences beyond "
+        f"{verdict.bound * 100:.0f}% count)"
+    )
+    if verdict.outcome in ("inconclusive", "improved"):
+        message = f"{message}: {verdict.outcome}"
+    facts = {
+        "outcome": verdict.outcome,
+        "ratio": verdict.ratio,
+        "interval": None,
+        "pairs": None,
+        "p_value": verdict.p_value,
+        "early": False,
+        "minimum_effect": minimum_effect,
+        "separate_runs": {
+            "bound": verdict.bound,
+            "baseline_medians": verdict.baseline,
+            "candidate_medians": verdict.candidate,
+        },
+    }
+    return Comparison(against, verdict.outcome, (message,), {"latency": facts})
+
+
 def accuracy_comparison(compared: AccuracyComparison | str, against: str) -> Comparison:
     """Of predictions row by row; a text says why there is no verdict."""
     if isinstance(compared, str):
@@ -125,7 +168,8 @@ def accuracy_comparison(compared: AccuracyComparison | str, against: str) -> Com
 
 def parity_comparison(parity: Parity, against: str) -> Comparison:
     """Of raw outputs against the baseline's."""
-    tolerance = f"|a-b| ≤ {parity.abs_tolerance:g} + {parity.rel_tolerance:g}·|b|"
+    whose = "" if parity.tolerance_source == "manifest" else f", {parity.tolerance_source}"
+    tolerance = f"|a-b| ≤ {parity.abs_tolerance:.3g} + {parity.rel_tolerance:.3g}·|b|{whose}"
     if parity.mismatch:
         message = f"outputs cannot be compared with those of {against}: {parity.mismatch}"
     else:

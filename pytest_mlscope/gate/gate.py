@@ -1,13 +1,15 @@
-"""The gate: holds cases against their baseline, both measured in this run."""
+"""The gate: holds cases against their baseline."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from pytest_mlscope.agent.lease import exclusive_lease
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.evaluation.evaluator import Evaluator
+from pytest_mlscope.evaluation.results import Evaluation
 from pytest_mlscope.gate.accuracy_comparison import SIGNIFICANCE, compare_accuracy
 from pytest_mlscope.gate.baseline import Baseline
 from pytest_mlscope.gate.comparison import (
@@ -21,8 +23,28 @@ from pytest_mlscope.gate.floors import floor_for
 from pytest_mlscope.gate.rounds import Contest, Rules, run_rounds
 
 
-class Gate:
-    """One a process. Latencies of cases that run in the same frameworks share their restarts."""
+class Gate(ABC):
+    """One a process. Never raises for a case that cannot be compared: the comparison says why."""
+
+    @abstractmethod
+    def accuracy(self, evaluation: Evaluation, *, family: int) -> Comparison:
+        """Predictions of the same rows. :param family: how many accuracies the run compares."""
+
+    @abstractmethod
+    def parity(self, evaluation: Evaluation) -> Comparison:
+        """Raw outputs on the same rows."""
+
+    @abstractmethod
+    def latency(self, evaluation: Evaluation, companions: Sequence[Case], *, family: int) -> Comparison:
+        """Latency, and what comes with it.
+
+        :param companions: further cases that will be asked for in this process.
+        :param family: how many latencies the run compares in all.
+        """
+
+
+class SideBySideGate(Gate):
+    """Measures the baseline in this run. Latencies of cases that run in the same frameworks share their restarts."""
 
     def __init__(
         self,
@@ -40,8 +62,8 @@ class Gate:
         self._progress = progress
         self._contests: dict[tuple[object, ...], Contest | str] = {}
 
-    def accuracy(self, case: Case, *, family: int) -> Comparison:
-        """Predictions of the same rows. :param family: how many accuracies the run compares."""
+    def accuracy(self, evaluation: Evaluation, *, family: int) -> Comparison:
+        case = evaluation.case
         against = self.baseline.label
         try:
             counterpart = self.baseline.counterpart(case)
@@ -53,20 +75,17 @@ class Gate:
         )
         return accuracy_comparison(compared, against)
 
-    def parity(self, case: Case) -> Comparison:
-        """Raw outputs on the same rows."""
+    def parity(self, evaluation: Evaluation) -> Comparison:
+        case = evaluation.case
         against = self.baseline.label
         try:
             return parity_comparison(self._evaluator.parity_with(case, self.baseline.counterpart(case)), against)
         except MlscopeError as error:
             return not_compared(against, str(error))
 
-    def latency(self, case: Case, companions: Sequence[Case], *, family: int) -> Comparison:
-        """Latency, peak memory and load time.
-
-        :param companions: further cases that will be asked for in this process; they are measured in the same rounds.
-        :param family: how many latencies the run compares in all.
-        """
+    def latency(self, evaluation: Evaluation, companions: Sequence[Case], *, family: int) -> Comparison:
+        """Peak memory and load time too; companions are measured in the same rounds."""
+        case = evaluation.case
         if self._key(case) not in self._contests:
             self._measure([case, *(other for other in companions if self._key(other) not in self._contests)], family)
         contest = self._contests[self._key(case)]

@@ -45,6 +45,11 @@ def difference(value: float) -> str:
     return f"{value:.1e}" if value and math.isfinite(value) else f"{value:g}"
 
 
+def decibels(value: float) -> str:
+    """One decimal: a tenth of a decibel is 2 % of the mean squared error."""
+    return f"{value:.1f}" if math.isfinite(value) else str(value)
+
+
 def share(value: float) -> str:
     """``0.0081`` is ``0.81%``."""
     return f"{value:.2%}" if abs(value) < 0.0995 else f"{value:.0%}"

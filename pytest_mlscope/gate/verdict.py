@@ -44,14 +44,15 @@ def _accuracy(accuracy: Accuracy, case: Case) -> Iterator[Check]:
 
 
 def _parity(parity: Parity) -> Iterator[Check]:
-    text = f"|a-b| ≤ {parity.abs_tolerance:g} + {parity.rel_tolerance:g}·|b|"
+    text = f"|a-b| ≤ {parity.abs_tolerance:.3g} + {parity.rel_tolerance:.3g}·|b|"
     if parity.mismatch:
         yield Check("parity", None, text, False, f"cannot be compared with {parity.reference}: {parity.mismatch}")
         return
     agreement = "" if parity.top1_agreement is None else f", top-1 agreement {parity.top1_agreement:.4f}"
+    whose = "" if parity.tolerance_source == "manifest" else f", {parity.tolerance_source}"
     message = (
         f"outputs differ from {parity.reference} by up to {parity.max_abs:.3g} (relative {parity.max_rel:.3g}; "
-        f"expected {text}): {parity.violations} of {parity.elements} elements over {parity.n} rows{agreement}"
+        f"expected {text}{whose}): {parity.violations} of {parity.elements} elements over {parity.n} rows{agreement}"
     )
     yield Check("parity", parity.max_abs, text, parity.within_tolerance, message)
 

@@ -1,4 +1,4 @@
-"""Starts a predictor host: ``python …/host/__main__.py REQUESTS REPLIES ARENA… [--die-with-parent]``.
+"""Starts a predictor host: ``python …/host/__main__.py REQUESTS REPLIES ARENA… [--cpus N,N] [--die-with-parent]``.
 
 The arguments are inherited file descriptors. The package's own ``__init__`` is not run: this process must not need
 anything that the framework's environment does not have.
@@ -26,6 +26,11 @@ def main() -> int:
     if arguments and arguments[-1] == "--die-with-parent":
         arguments.pop()
         _die_with_parent()
+    if "--cpus" in arguments:
+        place = arguments.index("--cpus")
+        # Before any library starts threads: they inherit it.
+        os.sched_setaffinity(0, [int(cpu) for cpu in arguments[place + 1].split(",")])
+        del arguments[place : place + 2]
     descriptors = [int(argument) for argument in arguments]
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)

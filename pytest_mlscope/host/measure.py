@@ -3,11 +3,12 @@
 import array
 import gc
 import time
-from typing import Any, Callable, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 import numpy
 
 from pytest_mlscope.host.order_statistics import median_relative_error, minimum_samples
+from pytest_mlscope.host.sensors import read_sensors
 
 BLOCK_SECONDS = 0.005
 """What a block of calls should last: long against the bookkeeping between blocks, short against any budget."""
@@ -47,6 +48,8 @@ class Measured(NamedTuple):
     """The first call included."""
     warmup_reason: str
     """``steady`` or ``budget``."""
+    sensors: List[Dict[str, Any]]
+    """:func:`~pytest_mlscope.host.sensors.read_sensors` just before and just after the window."""
 
 
 def _time_calls_ns(run: Callable[[], Any], samples: "array.array[int]") -> None:
@@ -195,6 +198,7 @@ def measure(
     blocks: List[numpy.ndarray] = []
     n = 0
     next_check = min_calls
+    before = read_sensors()
     start = clock()
     while True:
         elapsed = clock() - start
@@ -220,6 +224,7 @@ def measure(
         call_ns = float(numpy.median(blocks[-1]))
         n += len(blocks[-1])
 
+    after = read_sensors()
     return Measured(
         samples=samples,
         relative_error=error,
@@ -229,4 +234,5 @@ def measure(
         warmup_calls=warmed.calls,
         warmup_seconds=warmed.seconds,
         warmup_reason=warmed.reason,
+        sensors=[before, after],
     )

@@ -51,7 +51,7 @@ class OnnxContent(object):
         return "{} ({})".format(self.precision, ", ".join(self.evidence)) if self.evidence else self.precision
 
 
-class _Reader(object):
+class Reader(object):
     """Fields of protobuf messages in a buffer."""
 
     def __init__(self, data: Any) -> None:
@@ -106,7 +106,7 @@ class _Reader(object):
 class _Walk(object):
     """Goes through a model, its sub-graphs and its functions, noting what there is."""
 
-    def __init__(self, reader: _Reader) -> None:
+    def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._seen: Dict[str, Set[str]] = {}
         self._graphs: List[Tuple[int, int]] = []
@@ -242,4 +242,4 @@ def onnx_content(path: str) -> OnnxContent:
         if not stream.tell():
             raise NotOnnx("is empty")
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _Walk(_Reader(data)).content(len(data))
+            return _Walk(Reader(data)).content(len(data))

@@ -19,7 +19,8 @@ from pytest_mlscope.host.layer_profile import profile_layers
 from pytest_mlscope.host.libraries import installed_libraries
 from pytest_mlscope.host.loadgen import run_loadgen
 from pytest_mlscope.host.predictor import LoadedModel, LoadRequest, Predictor, TensorDescription, Tensors, Unsupported
-from pytest_mlscope.host.returned import WrongReturn, check_model
+from pytest_mlscope.host.returned import WrongReturn, check_model, check_outputs
+from pytest_mlscope.host.sensors import thread_variables, usable_cpus
 from pytest_mlscope.host.serving import Serving
 
 Header = Dict[str, Any]
@@ -66,6 +67,7 @@ class Server(object):
             "serve": self._serve,
             "loadgen": self._loadgen,
             "layers": self._layers,
+            "outputs": self._outputs,
             "examine": self._examine,
             "unload": self._unload,
         }
@@ -92,6 +94,8 @@ class Server(object):
             "libraries": installed_libraries(),
             "seconds": time.perf_counter() - began,
             "resident": memory.resident_bytes(),
+            "cpus": usable_cpus(),
+            "thread_variables": thread_variables(),
         }
 
     def _load(self, request: Header) -> Header:
@@ -176,6 +180,13 @@ class Server(object):
 
     def _layers(self, request: Header) -> Header:
         return profile_layers(self._loaded(), self._own_inputs(request), request["runs"])
+
+    def _outputs(self, request: Header) -> Header:
+        """Of one batch, in whatever shape: unlike a prediction's, they need not be one row each."""
+        arena = request["arena"]
+        outputs = self._loaded().predict(self._incoming[arena].read(request["tensors"]))
+        check_outputs(outputs, "predict")
+        return {"tensors": self._outgoing[arena].write(outputs), "peak_memory": memory.peak_bytes()}
 
     def _examine(self, request: Header) -> Header:
         return examine(self._loaded(), self._own_inputs(request), request)

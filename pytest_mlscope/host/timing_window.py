@@ -9,6 +9,7 @@ from pytest_mlscope.host.frames import Arena
 from pytest_mlscope.host.measure import measure
 from pytest_mlscope.host.predictor import Bound, LoadedModel, Tensors
 from pytest_mlscope.host.returned import check_bound, check_outputs
+from pytest_mlscope.host.sensors import clock_step
 
 
 class BoundQueue(object):
@@ -93,4 +94,6 @@ def measure_window(model: LoadedModel, inputs: Tensors, request: Dict[str, Any],
         "peak_memory": peak,
         "peak_memory_since": "window" if queue.memory_was_reset else "start",
         "rows_per_sample": queue.rows,
+        "sensors": measured.sensors,
+        "clock_step": clock_step(),
     }

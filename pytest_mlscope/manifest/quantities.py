@@ -1,4 +1,4 @@
-"""Quantities a manifest writes with a unit: durations and memory sizes."""
+"""Quantities a manifest writes as text: durations, memory sizes and lists of CPUs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
+
+from pytest_mlscope.components.cpu_list import CPU_LIST, parse_cpu_list
 
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -45,3 +47,18 @@ MemorySize = Annotated[
     WithJsonSchema({"type": "string", "pattern": rf"^{_NUMBER.replace('?P<number>', '')}\s*(B|[kMG]B|[KMG]iB)$"}),
 ]
 """Bytes; written as ``200 MB``."""
+
+
+def _cpu_list(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f'{value!r} is no list of CPUs; expected text, such as "0-3,6"')
+    parse_cpu_list(value)
+    return value
+
+
+CpuList = Annotated[
+    str,
+    BeforeValidator(_cpu_list),
+    WithJsonSchema({"type": "string", "pattern": f"^{CPU_LIST}$"}),
+]
+"""CPU numbers; written as ``"0-3,6"``."""

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pytest_mlscope.components.framework import Precision
-from pytest_mlscope.manifest.quantities import Duration, MemorySize
+from pytest_mlscope.manifest.quantities import CpuList, Duration, MemorySize
+from pytest_mlscope.settings import MOST_RESTARTS
 
 Kind = Literal["accuracy", "parity", "latency"]
 StatedPrecision = Literal["fp32", "fp16", "bf16", "int8"]
@@ -205,9 +206,9 @@ class ParityExpectation(Section):
     """The reference framework; its case with the same inputs at ``fp32`` on ``cpu`` is what others are held against. Of
     several versions the first is the reference."""
     abs: float | None = Field(default=None, ge=0)
-    """Absolute tolerance; by precision when absent."""
+    """Absolute tolerance; measured when absent."""
     rel: float | None = Field(default=None, ge=0)
-    """Relative tolerance; by precision when absent."""
+    """Relative tolerance; measured when absent."""
     rows: int = Field(default=256, gt=0, le=2**20)
     """How many of the dataset's rows are compared."""
 
@@ -357,6 +358,10 @@ class Measurement(Section):
     """Half-width of the median's 95 % confidence interval, relative to it, at which measuring stops."""
     warmup_budget: Duration = 1.0
     """Longest warm-up; it ends sooner when the latency is steady."""
+    restarts: int = Field(default=1, ge=1, le=MOST_RESTARTS)
+    """In how many fresh predictor hosts the latency is measured; with more than one, the middle median counts."""
+    affinity: CpuList | None = None
+    """CPUs the predictor host is pinned to, such as ``0-3,6``; when absent it runs where pytest does."""
 
 
 class MultiStreamScenario(Section):

@@ -49,7 +49,9 @@ def _rows(record: Record) -> list[tuple[str, str, str, str, str, str]]:
                 f"{_change(facts['interval'][0])} … {_change(facts['interval'][1])}" if facts["interval"] else ABSENT
             )
             name = quantity.replace("_", " ")
-            rows.append((label, name, _change(facts["ratio"]), interval, str(facts["pairs"]), facts["outcome"]))
+            rows.append(
+                (label, name, _change(facts["ratio"]), interval, str(facts["pairs"] or ABSENT), facts["outcome"])
+            )
     if facts := comparison["accuracy"]:
         change = f"-{facts['only_baseline_right']} +{facts['only_candidate_right']} rows"
         rows.append((label, "accuracy", change, f"p = {facts['p_value']:.2g}", ABSENT, facts["outcome"]))

@@ -18,6 +18,7 @@ from pytest_mlscope.evaluation.results import (
     Latency,
     LayerProfile,
     Parity,
+    Restarts,
     ServerRun,
 )
 from pytest_mlscope.gate.check import Check
@@ -162,9 +163,13 @@ def _parity(parity: Parity) -> dict[str, Any]:
         "n": parity.n,
         "max_abs": parity.max_abs,
         "max_rel": parity.max_rel,
+        "cosine": parity.cosine,
+        "psnr": parity.psnr,
         "top1_agreement": parity.top1_agreement,
+        "top5_agreement": parity.top5_agreement,
         "abs_tolerance": parity.abs_tolerance,
         "rel_tolerance": parity.rel_tolerance,
+        "tolerance_source": parity.tolerance_source,
         "violations": parity.violations,
         "elements": parity.elements,
         "mismatch": parity.mismatch,
@@ -188,6 +193,7 @@ def _latency(latency: Latency, wanted_relative_error: float, not_finite: dict[st
         "load_seconds": latency.load_seconds,
         "peak_memory": latency.peak_memory,
         "warnings": latency.warnings,
+        "restarts": _restarts(latency.restarts) if latency.restarts else None,
         "rows_per_query": latency.rows_per_query,
         "server": _server(latency.server) if latency.server else None,
         "n": len(latency.samples_ns),
@@ -195,6 +201,16 @@ def _latency(latency: Latency, wanted_relative_error: float, not_finite: dict[st
     record: dict[str, Any] = plain(facts, at="/latency", not_finite=not_finite)
     samples = pack(latency.samples_ns, at="/latency/samples_ns", not_finite=not_finite)
     return {**record, "samples_ns": samples}
+
+
+def _restarts(restarts: Restarts) -> dict[str, Any]:
+    return {
+        "processes": restarts.processes,
+        "shown": restarts.shown,
+        "fastest": restarts.fastest,
+        "slowest": restarts.slowest,
+        "spread": restarts.spread,
+    }
 
 
 def _server(server: ServerRun) -> dict[str, Any]:

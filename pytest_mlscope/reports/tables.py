@@ -87,7 +87,10 @@ def parity_tables(records: Sequence[Record]) -> list[Table]:
     largest = _numbers(rows, "max abs", readable.difference, "parity", "max_abs").cells
     columns.append(Column("max abs", ["mismatch" if odd else cell for odd, cell in zip(mismatched, largest)]))
     columns.append(_numbers(rows, "max rel", readable.difference, "parity", "max_rel", importance=70))
+    columns.append(_numbers(rows, "cosine", readable.score, "parity", "cosine", importance=10))
+    columns.append(_numbers(rows, "PSNR dB", readable.decibels, "parity", "psnr", importance=12))
     columns.append(_numbers(rows, "top-1 agree", readable.score, "parity", "top1_agreement", importance=60))
+    columns.append(_numbers(rows, "top-5 agree", readable.score, "parity", "top5_agreement", importance=11))
     if len(set(tolerances)) > 1:
         columns.append(Column("tolerance", tolerances, importance=50))
     violations = [row.record["parity"]["violations"] for row in rows]
@@ -115,6 +118,9 @@ def latency_tables(records: Sequence[Record]) -> list[Table]:
         unsupported = unsupported or any(cell.startswith("n<") for cell in cells)
         columns.append(Column(name, cells, importance=importance.get(name, 50)))
     columns.append(_numbers(rows, "± p50", readable.share, "latency", "relative_error", importance=65))
+    restarted = any(row.record["latency"]["restarts"] for row in rows)
+    if restarted:
+        columns.append(_numbers(rows, "between", readable.share, "latency", "restarts", "spread", importance=52))
     columns.append(_numbers(rows, "samples/s", readable.number, "latency", "throughput", importance=70))
     columns += _server_columns(rows)
     columns.append(_numbers(rows, "load", readable.seconds, "latency", "load_seconds", importance=40))
@@ -122,6 +128,8 @@ def latency_tables(records: Sequence[Record]) -> list[Table]:
     columns.append(_numbers(rows, "calls", readable.number, "latency", "n", importance=30))
     columns += verdict_columns(rows)
     notes = ["n<N: the percentile needs at least N calls"] if unsupported else []
+    if restarted:
+        notes.append("between: spread of the medians of fresh processes, relative; ± p50 is within one")
     notes += scenario_notes([row.record for row in rows])
     notes += latency_remarks([row.record for row in rows])
     return [Table("latency", columns, groups(rows), captions(rows), notes)]
@@ -212,7 +220,8 @@ def _interval(record: Record, key: tuple[str, ...]) -> str:
 
 def _tolerance(record: Record) -> str:
     absolute, relative = (number(record, "parity", name) or 0.0 for name in ("abs_tolerance", "rel_tolerance"))
-    return f"{absolute:g} + {relative:g} × |b|" if relative else f"{absolute:g}"
+    shown = f"{absolute:.3g} + {relative:.3g} × |b|" if relative else f"{absolute:.3g}"
+    return f"{shown} ({record['parity']['tolerance_source']})"
 
 
 def _percentile(record: Record, name: str) -> str:

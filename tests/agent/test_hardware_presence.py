@@ -83,6 +83,20 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     nvidia_gpus.nvidia_gpus.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("there", "reason"),
+    [(False, "no NVIDIA driver"), (True, "nvidia-ml-py is not installed (pip install 'pytest-mlscope[nvidia]')")],
+)
+def test_a_driver_that_is_not_there_comes_before_what_asks_it(
+    monkeypatch: pytest.MonkeyPatch, there: bool, reason: str
+) -> None:
+    nvidia_gpus.nvidia_gpus.cache_clear()
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    monkeypatch.setattr(nvidia_gpus, "_has_driver", lambda: there)
+    assert why_absent(target("nvml")) == reason
+    nvidia_gpus.nvidia_gpus.cache_clear()
+
+
 def test_a_gpu_is_told_by_its_whole_name(driver: Callable[..., None]) -> None:
     driver(a="NVIDIA A10G", b="NVIDIA A10G")
     assert why_absent(target("nvml")) is None

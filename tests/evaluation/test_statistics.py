@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
+from pytest_mlscope.evaluation.comparison import default_tolerance
 from pytest_mlscope.evaluation.statistics import (
     PERCENTILES,
     median_interval,
@@ -201,3 +202,20 @@ def test_latest_samples_fill_the_batches() -> None:
 def test_a_median_of_zero_has_no_relative_error() -> None:
     """A clock too coarse for the call gives zeros; a ratio to them means nothing."""
     assert median_relative_error(np.zeros(100)) is None
+
+
+@pytest.mark.parametrize(
+    ("precision", "resolved", "absolute"),
+    [
+        ("fp32", "fp32", 1e-4),
+        ("int8", "int8", 0.25),
+        ("framework_default", "bf16", 0.05),
+        ("framework_default", "int8 and bf16", 0.25),
+        ("framework_default", "as the file states", 1e-4),
+        ("framework_default", None, 1e-4),
+        ("fp32", "bf16", 1e-4),
+    ],
+)
+def test_tolerance_by_precision(precision: str, resolved: str | None, absolute: float) -> None:
+    """What a framework chose counts only where it was left to choose."""
+    assert default_tolerance(precision, resolved)[0] == absolute

@@ -74,3 +74,15 @@ def release(subject_of: Callable[[str], Subject]) -> Iterator[Callable[[str], Su
     for subject in used:
         while subject.loaded:
             subject.loaded.pop().unload()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Predictors in environments of their own take minutes: they are tried where frameworks are asked for."""
+    asked = config.getoption("no_skips") or "frameworks" in config.getoption("markexpr")
+    if asked or any("frameworks" in argument for argument in config.args):
+        return
+    skip = pytest.mark.skip(reason="takes minutes; runs with -m frameworks, and in tox -e frameworks")
+    for item in items:
+        module = vars(getattr(item, "module", None) or object)
+        if item.path.parent.name == "frameworks" and {"Hosted", "HostedDigits", "environment_or_skip"} & module.keys():
+            item.add_marker(skip)

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def committed(suite: Suite) -> Suite:
     return suite
 
 
-def _run(pytester: pytest.Pytester, *options: str) -> tuple[pytest.RunResult, dict[str, dict[str, object]]]:
+def _run(pytester: pytest.Pytester, *options: str) -> tuple[pytest.RunResult, dict[str, dict[str, Any]]]:
     result = pytester.runpytest_subprocess("--mlscope", "--mlscope-json=report.json", *options)
     report = pytester.path / "report.json"
     records = json.loads(report.read_text())["evaluations"] if report.exists() else []

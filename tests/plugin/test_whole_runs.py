@@ -165,6 +165,20 @@ def test_progress_is_shown_while_output_is_captured(
     result.stdout.fnmatch_lines(["mlscope: lacking: installing 1 package*", "*no-such-framework*"])
 
 
+def test_a_python_that_is_not_here_is_a_skip_even_when_provisioning(suite: Suite, pytester: pytest.Pytester) -> None:
+    """An environment that cannot be made is what this machine lacks; one whose creation fails is a failure."""
+    folder = suite.framework("ancient")
+    described = (folder / "framework.yml").read_text()
+    (folder / "framework.yml").write_text(f'{described}distributions: [ancient]\npython: "<3.2"\n')
+    (folder / "requirements.lock").write_text("ancient==1.0\n")
+    suite.manifest(frameworks=("ancient",))
+    result = pytester.runpytest_subprocess("--mlscope", "--mlscope-provision", "-m", "accuracy")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*ancient: no Python <3.2 here*"])
+    strict = pytester.runpytest_subprocess("--mlscope", "--mlscope-provision", "--mlscope-strict", "-m", "accuracy")
+    strict.assert_outcomes(failed=1)
+
+
 def test_a_case_that_several_tests_look_at_is_evaluated_once(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
     """An evaluation may take an hour; a second assertion on it must not take another."""
     suite.framework("toy", predict="with open('calls', 'a') as f:\n    f.write('x')")

@@ -12,6 +12,7 @@ from rich.cells import cell_len
 
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
+from pytest_mlscope.evaluation.restarts import summarise_restarts
 from pytest_mlscope.evaluation.results import InputShift
 from pytest_mlscope.gate.check import Check
 from pytest_mlscope.reports.terminal import Summary
@@ -30,7 +31,7 @@ def _columns(lines: list[str], title: str) -> list[str]:
     below = lines[lines.index(header) + 1 :]
     cells = []
     for line in below:
-        if line.startswith("  ") and not line.startswith("  input shift:"):
+        if line.startswith("  ") and not line.startswith(("  input shift:", "  not shown")):
             assert len(line) <= end or line[end] == " ", f"{line!r} runs across the end of {title!r}"
             cells.append(line[:end].rsplit("  ", 1)[-1])
     return cells
@@ -47,10 +48,11 @@ def test_the_summary_at_80_columns() -> None:
         ],
         "parity": [
             "  cpu · fp32 · 1 thread · batch 1 · single_stream",
-            "  against onnxruntime 1.31.1 fp32 · tolerance 0.0001 + 0.0001 × |b|",
+            "  against onnxruntime 1.31.1 fp32 · tolerance 0.0001 + 0.0001 × |b| (measured)",
             "  framework  version   max abs  max rel  top-1 agree  beyond    n  verdict",
             "digits-cnn 1.0",
             "  openvino   2026.4.1  8.1e-06  3.2e-04       1.0000       0  256  passed",
+            "  not shown at this width: cosine, PSNR dB, top-5 agree",
         ],
         "latency": [
             "  cpu · fp32 · 1 thread · single_stream",
@@ -83,6 +85,15 @@ def test_the_summary_at_80_columns() -> None:
             "  predictor host killed by SIGSEGV; last output:",
         ],
     }
+
+
+def test_the_spread_between_processes_stands_beside_the_one_within() -> None:
+    restarts = summarise_restarts([latency(median_ns=median) for median in (12_000, 12_500, 12_100)])
+    records = [record(latency=latency(restarts=restarts)), record(case(batch_size=8), latency=latency())]
+    lines = _sections(records, width=200)["latency"]
+    assert _columns([line for line in lines if not line.startswith("  between:")], "between") == ["1.22%", "–"]
+    assert any(line.startswith("  between: ") for line in lines)
+    assert "between" not in " ".join(_sections([record(latency=latency())], width=200)["latency"])
 
 
 def test_a_wider_terminal_shows_more() -> None:

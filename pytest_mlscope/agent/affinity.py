@@ -1,0 +1,35 @@
+"""Which CPUs a predictor host runs on."""
+
+from __future__ import annotations
+
+import os
+
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.components.cpu_list import format_cpu_list, parse_cpu_list
+from pytest_mlscope.errors import CannotRun
+
+Affinity = tuple[int, ...] | None
+"""CPU numbers, sorted; ``None`` leaves a host where this process runs."""
+
+
+def why_not_here(cpus: tuple[int, ...]) -> str | None:
+    """Why this process cannot have a host run on these CPUs; ``None`` where it can."""
+    if not hasattr(os, "sched_setaffinity"):
+        return "this system cannot pin a process to CPUs"
+    usable = os.sched_getaffinity(0)
+    lacking = [cpu for cpu in cpus if cpu not in usable]
+    if not lacking:
+        return None
+    return f"CPU {format_cpu_list(lacking)} is not usable here; usable: {format_cpu_list(usable)}"
+
+
+def affinity_of(case: Case, *, chosen: Affinity) -> Affinity:
+    """What the run chose, else what the manifest says.
+
+    :raises CannotRun: when this machine does not have those CPUs.
+    """
+    stated = case.manifest.content.measurement.affinity
+    cpus = chosen if chosen is not None or stated is None else parse_cpu_list(stated)
+    if cpus is not None and (reason := why_not_here(cpus)):
+        raise CannotRun(f"measurement.affinity: {reason}" if chosen is None else f"affinity: {reason}")
+    return cpus

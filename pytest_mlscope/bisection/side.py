@@ -1,0 +1,139 @@
+"""One of the two that are compared: a framework with an ONNX file, in a host of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_mlscope.agent.agent import Agent
+from pytest_mlscope.agent.host_pool import HostPool
+from pytest_mlscope.agent.ready_model import ReadyModel
+from pytest_mlscope.bisection.extended_file import ExtendedFile
+from pytest_mlscope.bisection.onnx_graph import OnnxGraph, read_graph
+from pytest_mlscope.bisection.windows import Window
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.evaluation.first_rows import first_rows
+from pytest_mlscope.manifest.schema import ModelFile, Output
+
+Tensors = dict[str, NDArray[Any]]
+
+
+class Side:
+    """Gives the outputs of a window of layers, batch by batch."""
+
+    def __init__(self, agent: Agent, case: Case, *, file: Path | None = None) -> None:
+        """
+        :param file: the ONNX file in place of the case's own.
+        :raises CannotRun: when the framework cannot run here.
+        :raises HostError: when it cannot load the model as it is.
+        :raises MlscopeError: when there is no ONNX file.
+        """
+        self._agent = agent
+        self._case = case
+        self._pool = HostPool(limit=1)
+        self._ready: ReadyModel | None = None
+        self._extended: ExtendedFile | None = None
+        self.peak_memory: int | None = None
+        """Bytes, of the host since it started; ``None`` where unknown."""
+        self.unfused = dict(case.manifest.registry.frameworks[case.framework].description.unfused)
+        """The options by which nodes run as the file has them."""
+        try:
+            # Without what is added, so that what is wrong with the model itself is said as such.
+            own = agent.ready(case, pool=self._pool)
+            self._role, self.path = _onnx_file(own)
+            if file is not None:
+                self.path = file
+            self.graph: OnnxGraph = read_graph(self.path)
+            self._extended = ExtendedFile(self.path, self.graph)
+            self.described = f"{own.host.name} {own.host.version} {own.resolved.get('precision') or case.precision}"
+        except BaseException:
+            self.close()
+            raise
+
+    def inputs(self, rows: int) -> Tensors:
+        """The first rows of the dataset as the file takes them. Raises as :func:`first_rows`."""
+        return first_rows(self._agent.ready(self._case, pool=self._pool), rows)
+
+    def open(self, window: Window) -> None:
+        """Load the model with the window's layers as its outputs.
+
+        :raises MlscopeError: when the framework cannot.
+        """
+        if self._extended is None:
+            raise RuntimeError("open after close")
+        path = self._extended.with_outputs(window)
+        self._ready = self._agent.ready(self._with_outputs(path, window), pool=self._pool)
+
+    def outputs(self, batch: Tensors) -> Tensors:
+        """The window's layers, in place until the next but one call. Raises as :meth:`open`."""
+        ready = self._ready
+        if ready is None:
+            raise RuntimeError("outputs before open")
+        reply = ready.host.request(
+            {"operation": "outputs"}, batch, timeout=ready.remaining(), doing="predicting the layers"
+        )
+        if reply["peak_memory"] is not None:
+            self.peak_memory = max(self.peak_memory or 0, int(reply["peak_memory"]))
+        return ready.host.tensors(reply)
+
+    def _with_outputs(self, path: Path, window: Window) -> Case:
+        case = self._case
+        content = case.manifest.content
+        entry = content.frameworks[case.framework]
+        files = {**entry.files_at(case.precision), self._role: ModelFile(path=str(path))}
+        changed = entry.model_copy(
+            update={
+                "files": files,
+                "precision_files": {},
+                "output_names": {},
+                "options": {**entry.options, **self.unfused},
+            }
+        )
+        outputs = [Output(name=layer.output) for layer in window]
+        frameworks = {**content.frameworks, case.framework: changed}
+        altered = content.model_copy(update={"outputs": outputs, "frameworks": frameworks})
+        return replace(case, manifest=replace(case.manifest, content=altered))
+
+    def close(self) -> None:
+        """End the host and remove what was written."""
+        self._pool.close()
+        if self._extended is not None:
+            self._extended.close()
+            self._extended = None
+
+    def __enter__(self) -> Side:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _onnx_file(ready: ReadyModel) -> tuple[str, Path]:
+    """Role and path of the ONNX file among a case's files."""
+    problems = []
+    for role, artifact in sorted(ready.artifacts.items()):
+        try:
+            read_graph(artifact.path)
+        except MlscopeError as error:
+            problems.append(str(error))
+        else:
+            return role, artifact.path
+    case = ready.case
+    raise MlscopeError(f"{case.framework}: bisect takes ONNX models, and {'; '.join(problems)}")
+
+
+def batches(inputs: Tensors, size: int) -> list[Tensors]:
+    """Whole batches of all rows."""
+    rows = len(next(iter(inputs.values())))
+    return [
+        {name: np.ascontiguousarray(array[start : start + size]) for name, array in inputs.items()}
+        for start in range(0, rows, size)
+    ]

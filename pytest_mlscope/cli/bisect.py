@@ -1,0 +1,216 @@
+"""``mlscope bisect``: the first layer that differs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, shown_size
+from pytest_mlscope.errors import MlscopeError
+
+if TYPE_CHECKING:
+    from pytest_mlscope.bisection.bisect import Bisection
+    from pytest_mlscope.bisection.difference import LayerDifference
+    from pytest_mlscope.cases.case import Case
+
+_DETAILS = """\
+Runs an ONNX model in two frameworks, or two ONNX files of one graph in one, on the same rows, and compares the layers'
+outputs in the order in which they are computed, until one differs by more than the tolerance. Only a window of layers
+is held at a time, so memory does not grow with the network."""
+
+
+def _rows(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= 2**20:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {2**20}")
+    return number
+
+
+def _tolerance(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on, such as 1e-4")
+    return number
+
+
+def _megabytes(text: str) -> int:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 1e-6 <= number <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of megabytes above 0")
+    return int(number * 1e6)
+
+
+def add_to(commands: Commands) -> None:
+    """Add ``bisect``."""
+    parser = add_command(commands, "bisect", "find the first layer that differs", _bisect, _DETAILS)
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="a *.mlscope.yml")
+    parser.add_argument("--case", metavar="ID", required=True, help="the case, by its id as in test names")
+    parser.add_argument("--reference", metavar="FRAMEWORK", help="the framework to compare with")
+    parser.add_argument(
+        "--against-file", type=Path, metavar="FILE", help="another ONNX file of the same graph to compare with"
+    )
+    parser.add_argument("--rows", type=_rows, metavar="N", help="rows of the dataset (default: one batch)")
+    parser.add_argument(
+        "--tolerance",
+        type=_tolerance,
+        metavar="X",
+        help="largest difference in a layer, relative to its largest magnitude (default: by precision)",
+    )
+    parser.add_argument(
+        "--window", type=_megabytes, metavar="MB", help="megabytes of outputs held at once, of each side (default: 64)"
+    )
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write every layer's difference to this file")
+    parser.add_argument("--provision", action="store_true", help="make a missing framework environment")
+    add_home(parser)
+
+
+def _reference(case: Case, framework: str | None, manifest: Path) -> Case:
+    from dataclasses import replace
+
+    from pytest_mlscope.cli.parsers import unknown
+
+    frameworks = case.manifest.content.frameworks
+    if framework is None or framework == case.framework:
+        return case
+    if framework not in frameworks:
+        raise MlscopeError(f"{manifest}: {unknown('framework', framework, frameworks)}")
+    return replace(
+        case, framework=framework, version=frameworks[framework].versions[0], hardware="cpu", precision="fp32"
+    )
+
+
+def _bisect(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from pytest_mlscope.agent.agent import Agent
+    from pytest_mlscope.bisection.bisect import WINDOW_BYTES, bisect
+    from pytest_mlscope.cases.matrix import expand
+    from pytest_mlscope.cli.audit import choose_case
+    from pytest_mlscope.evaluation.api import load_alone
+    from pytest_mlscope.reports.plain import plain
+    from pytest_mlscope.settings import Settings
+
+    manifest: Path = options.manifest
+    file: Path | None = options.against_file
+    if options.reference is None and file is None:
+        raise MlscopeError("nothing to compare with: give --reference FRAMEWORK, --against-file FILE, or both")
+    case = choose_case(expand(load_alone(manifest)), options.case, manifest)
+    reference = _reference(case, options.reference, manifest)
+    if reference == case and file is None:
+        raise MlscopeError(f"{case.framework} is what the case runs on; compare it with another framework, or a file")
+    agent = Agent(
+        Settings(home=home_of(options), provision=options.provision, command_line=tuple(sys.argv)),
+        progress=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    try:
+        found = bisect(
+            case,
+            reference=reference,
+            agent=agent,
+            file=file,
+            rows=options.rows,
+            tolerance=options.tolerance,
+            window_bytes=options.window or WINDOW_BYTES,
+            progress=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+    finally:
+        agent.close()
+    print(f"{case.manifest.content.name} [{case.id}]")
+    print(_report(found))
+    if options.json:
+        try:
+            not_finite: dict[str, str] = {}
+            document = plain(asdict(found), at="", not_finite=not_finite)
+            text = json.dumps({**document, "not_finite": not_finite}, indent=1, allow_nan=False)
+            options.json.write_text(text, "utf-8")
+        except OSError as error:
+            raise MlscopeError(f"{options.json}: cannot be written: {error.strerror}") from None
+    return 0
+
+
+def _report(found: Bisection) -> str:
+    lines = [
+        f"candidate  {found.candidate}",
+        f"reference  {found.reference}",
+        f"tolerance  {found.tolerance:.2g} of a layer's largest magnitude ({found.tolerance_source}), "
+        f"over {found.rows} row{'' if found.rows == 1 else 's'}",
+    ]
+    for framework, unfused in found.unfused.items():
+        said = ", ".join(f"{name}: {_yaml(value)}" for name, value in unfused.items())
+        lines.append(
+            f"{framework}: graph optimisation off ({said})"
+            if said
+            else f"{framework}: has no option against fusing nodes"
+        )
+    if found.first is not None:
+        lines += ["", "first layer outside the tolerance:", f"  {_line(found.first)}", "computed from:"]
+        for producer in found.producers:
+            if isinstance(producer, str):
+                lines.append(f"  {producer}")
+            else:
+                within = "not within" if producer.leaves(found.tolerance) else "within"
+                lines.append(f"  {_line(producer)}: {within} the tolerance")
+        if not found.producers:
+            lines.append("  constants alone")
+    else:
+        lines += ["", f"no layer leaves the tolerance, of {len(found.compared)} compared"]
+        if found.compared:
+            largest = max(found.compared, key=lambda each: each.relative)
+            lines.append(f"largest difference: {_line(largest)}")
+    lines += ["", _effort(found)]
+    if found.unconfirmed:
+        lines.append(f"outside the tolerance beside other outputs, not alone: {', '.join(found.unconfirmed)}")
+    for name, reason in found.not_compared.items():
+        lines.append(f"not compared: {name}: {reason}")
+    if found.unknown_sizes:
+        lines.append(f"layers whose size is not known, each alone in a window: {found.unknown_sizes}{_how_to_know()}")
+    return "\n".join(lines)
+
+
+def _how_to_know() -> str:
+    from importlib.util import find_spec
+
+    return "" if find_spec("onnx") else "; the onnx package infers sizes: pip install 'pytest-mlscope[onnx]'"
+
+
+def _effort(found: Bisection) -> str:
+    compared = (
+        f"compared {len(found.compared)} of {found.layers} layers; {found.windows} windows of at most "
+        f"{shown_size(found.window_bytes)} a batch"
+    )
+    peak = found.peak_memory
+    if peak is None:
+        return compared
+    since = "" if peak.plugin_since_beginning else " since its start"
+    sizes = ["unknown" if size is None else shown_size(size) for size in (peak.plugin, peak.candidate, peak.reference)]
+    return (
+        f"{compared}\npeak memory: this process {sizes[0]}{since}, candidate's host {sizes[1]}, "
+        f"reference's host {sizes[2]}"
+    )
+
+
+def _line(difference: LayerDifference) -> str:
+    node = f" of node {difference.node!r}" if difference.node else ""
+    start = f"{difference.op_type} output {difference.output!r}{node} {list(difference.shape)}"
+    if difference.mismatch is not None:
+        return f"{start}: {difference.mismatch}"
+    return (
+        f"{start}: max abs {difference.max_abs:.3g}, max rel {difference.max_rel:.3g}, "
+        f"{difference.relative:.3g} of the largest magnitude {difference.peak:.3g}"
+    )
+
+
+def _yaml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

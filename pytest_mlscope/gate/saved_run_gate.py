@@ -1,0 +1,142 @@
+"""Holds cases against a saved run.
+
+Two separate runs meet the machine in two moods: on a shared machine the ratio of their medians was seen to have a
+standard deviation of 15 %, and the usual rule, failing at 5 %, to alarm falsely in one of eight. So a difference counts
+only beyond a bound:
+
+- one process on either side: three such standard deviations, 57 %;
+- five or more processes on both sides (restarts): 10 %, or three times the spread between the processes where that is
+  more, and the rank-sum test of the processes' medians must say, at 1 % shared among the run's comparisons, that it is
+  no chance.
+
+What lies between is inconclusive. On other hardware nothing is compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.errors import MlscopeError, NoCounterpart
+from pytest_mlscope.evaluation.results import Evaluation, Latency
+from pytest_mlscope.gate.accuracy_comparison import SIGNIFICANCE, compare_accuracy
+from pytest_mlscope.gate.comparison import Comparison, SeparateRuns, accuracy_comparison, not_compared, separate_runs
+from pytest_mlscope.gate.gate import Gate
+from pytest_mlscope.gate.rank_sum import rank_sum_p_value
+from pytest_mlscope.gate.saved_run import SavedRun
+from pytest_mlscope.gate.sequential import DEFAULT_FLOOR, Outcome
+
+SEPARATE_RUNS_SD = 0.15
+"""Standard deviation of the log ratio of two separate runs' medians, one process each, of the same program."""
+DEVIATIONS = 3
+ENOUGH_PROCESSES = 5
+LEVEL = 0.01
+
+
+def _differs(saved: Mapping[str, Any], now: Mapping[str, Any], *, accelerated: bool) -> str | None:
+    """What differs, in words; ``None`` where the hardware is the same."""
+    then, here = saved["machine"], now["machine"]
+    pairs = [
+        ("architecture", saved["architecture"], now["architecture"]),
+        ("CPU", then["cpu_model"], here["cpu_model"]),
+        ("CPU", _without_microcode(then["cpu_identity"]), _without_microcode(here["cpu_identity"])),
+        ("usable cores", then["usable_cores"], here["usable_cores"]),
+        ("device", saved["device"], now["device"]),
+    ]
+    if accelerated:
+        pairs.append(("GPUs", saved["gpus"], now["gpus"]))
+    return next((f"{name}: {was}, here {is_}" for name, was, is_ in pairs if was != is_), None)
+
+
+def _without_microcode(identity: str) -> str:
+    return ", ".join(part for part in identity.split(", ") if not part.startswith("microcode"))
+
+
+def judge(
+    baseline: Sequence[float], candidate: Sequence[float], *, minimum_effect: float, family: int = 1
+) -> SeparateRuns:
+    """The verdict on two runs' medians, one a process, in any unit, all positive.
+
+    :param minimum_effect: relative difference up to which they pass as the same.
+    :param family: how many comparisons the run makes.
+    """
+    ratio = float(np.median(candidate) / np.median(baseline))
+    size = abs(math.log(ratio))
+    p_value = None
+    bound = math.expm1(DEVIATIONS * SEPARATE_RUNS_SD)
+    no_chance = True
+    if min(len(baseline), len(candidate)) >= ENOUGH_PROCESSES:
+        deviations = [1.4826 * float(np.median(np.abs(x - np.median(x)))) for x in map(np.log, (baseline, candidate))]
+        bound = max(DEFAULT_FLOOR, math.expm1(DEVIATIONS * math.hypot(*deviations)))
+        smaller, larger = (baseline, candidate) if ratio > 1 else (candidate, baseline)
+        p_value = min(1.0, 2 * rank_sum_p_value(smaller, larger))
+        no_chance = p_value <= LEVEL / max(family, 1)
+    outcome: Outcome
+    if size > math.log1p(bound) and no_chance:
+        outcome = "regression" if ratio > 1 else "improved"
+    else:
+        outcome = "pass" if size <= math.log1p(minimum_effect) else "inconclusive"
+    return SeparateRuns(outcome, ratio, bound, p_value, tuple(baseline), tuple(candidate))
+
+
+def _medians(latency: Latency) -> tuple[float, ...]:
+    if latency.restarts is not None:
+        return tuple(process.median for process in latency.restarts.processes)
+    return () if latency.p50 is None else (latency.p50,)
+
+
+class SavedRunGate(Gate):
+    """Compares what this run measures with what another one wrote down."""
+
+    def __init__(self, saved: SavedRun, *, minimum_effect: float) -> None:
+        self._saved = saved
+        self._minimum_effect = minimum_effect
+
+    def _check_hardware(self, evaluation: Evaluation, saved: Mapping[str, Any]) -> None:
+        case = evaluation.case
+        target = case.manifest.registry.hardware_targets[case.hardware]
+        try:
+            reason = _differs(saved, evaluation.provenance["hardware"], accelerated=not target.is_a("cpu"))
+        except (KeyError, TypeError, AttributeError):
+            reason = "the saved run does not say what it ran on"
+        if reason is not None:
+            raise NoCounterpart(f"not comparable, it ran on other hardware ({reason})")
+
+    def latency(self, evaluation: Evaluation, companions: Sequence[Case], *, family: int) -> Comparison:
+        against = self._saved.label
+        latency = evaluation.latency
+        try:
+            saved = self._saved.latency(evaluation.case)
+            self._check_hardware(evaluation, saved.hardware)
+        except MlscopeError as error:
+            return not_compared(against, str(error))
+        medians = _medians(latency) if latency is not None else ()
+        if not medians or min(*medians, *saved.medians) <= 0:
+            return not_compared(against, "there is no p50 to compare")
+        verdict = judge(saved.medians, medians, minimum_effect=self._minimum_effect, family=family)
+        return separate_runs(verdict, against, minimum_effect=self._minimum_effect)
+
+    def accuracy(self, evaluation: Evaluation, *, family: int) -> Comparison:
+        against = self._saved.label
+        try:
+            saved, baseline = self._saved.accuracy(evaluation.case)
+            self._check_hardware(evaluation, saved.hardware)
+        except MlscopeError as error:
+            return not_compared(against, str(error))
+        ours = evaluation.accuracy
+        if ours is None:
+            return not_compared(against, "there is no accuracy to compare")
+        labels = dict(zip(baseline.predictions.rows.tolist(), baseline.predictions.labels.tolist(), strict=True))
+        kept = ours.predictions
+        rows = zip(kept.rows.tolist(), kept.labels.tolist(), strict=True)
+        if any(labels.get(row, label) != label for row, label in rows):
+            return not_compared(against, "the dataset's labels are others than in the saved run")
+        compared = compare_accuracy(baseline, ours, significance=SIGNIFICANCE / max(family, 1))
+        return accuracy_comparison(compared, against)
+
+    def parity(self, evaluation: Evaluation) -> Comparison:
+        return not_compared(self._saved.label, "a saved run keeps no raw outputs")

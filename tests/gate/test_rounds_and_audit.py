@@ -1,0 +1,143 @@
+"""Rounds of fresh hosts on a real predictor, and what an audit makes of them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_mlscope.agent.agent import Agent
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.matrix import expand
+from pytest_mlscope.cli.main import main
+from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.evaluation.api import load_alone
+from pytest_mlscope.gate.audit import Audit, Trial, alarms, minimum_detectable_effect, run_trial
+from pytest_mlscope.gate.floors import floor_for, floor_of, keep_floor, learned_floor
+from pytest_mlscope.gate.rounds import Contest, Rules, run_rounds
+from pytest_mlscope.gate.sequential import DEFAULT_FLOOR
+from pytest_mlscope.settings import Settings
+from tests.plugin.linear_suite import Suite
+
+BUSY = """\
+end = time.perf_counter() + 0.0002
+while time.perf_counter() < end: pass
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
+    monkeypatch.chdir(tmp_path)
+    suite = Suite(tmp_path)
+    suite.framework("toy", predict=BUSY)
+    return suite
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    agent = Agent(Settings(home=tmp_path / "home", timeout=60), progress=print)
+    yield agent
+    agent.close()
+
+
+def _cases(manifest: Path) -> list[Case]:
+    return expand(load_alone(manifest))
+
+
+def test_each_round_starts_hosts_once_for_all_cases(suite: Suite, agent: Agent) -> None:
+    suite.framework("toy", predict=BUSY, load="open('loads', 'a').write(str(os.getpid()) + '\\n')")
+    first, second = _cases(suite.manifest(matrix="{batch_size: [1, 2]}"))
+    contests = [Contest(case, case, Rules(seconds=0.001)) for case in (first, second)]
+    run_rounds(contests, agent)
+    assert all(contest.decided and len(contest.pairs) == 1 for contest in contests)
+    assert all(contest.latency and contest.latency.outcome == "inconclusive" for contest in contests)
+    pids = (suite.folder / "loads").read_text().split()
+    # One host a side, which loads the model once for both batch sizes.
+    assert len(pids) == len(set(pids)) == 2
+
+
+def test_a_slowdown_that_was_injected_is_caught(suite: Suite, agent: Agent) -> None:
+    (case,) = _cases(suite.manifest())
+    trial = run_trial(case, agent, rules=Rules(), effect=0.5, seed=0, separate_runs=False)
+    assert trial.outcome == "regression"
+    assert 1.3 < trial.ratio < 1.7
+
+
+def test_a_contest_that_fails_leaves_the_others_going(suite: Suite, agent: Agent) -> None:
+    suite.framework("broken", load="raise RuntimeError('not today')")
+    good, bad = _cases(suite.manifest(frameworks=("toy", "broken")))
+    contests = [Contest(case, case, Rules(seconds=0.001)) for case in (bad, good)]
+    run_rounds(contests, agent)
+    assert isinstance(contests[0].failure, MlscopeError)
+    assert "not today" in str(contests[0].failure)
+    assert contests[1].pairs
+
+
+def _trials(ratios: list[float], *, effect: float = 0.0) -> list[Trial]:
+    return [Trial(effect, "pass", 1.0, 4.0, tuple(ratios[at : at + 8]), None) for at in range(0, len(ratios), 8)]
+
+
+def test_the_minimum_detectable_effect_grows_with_the_noise() -> None:
+    quiet = Audit(Rules(), _trials([math.sin(n) * 0.002 for n in range(80)]))
+    noisy = Audit(Rules(), _trials([math.sin(n) * 0.05 for n in range(80)]))
+    small, large = minimum_detectable_effect(quiet), minimum_detectable_effect(noisy)
+    assert small is not None
+    assert large is not None
+    assert small <= 0.04 < large
+    assert minimum_detectable_effect(Audit(Rules(), _trials([0.0] * 8))) is None
+
+
+def test_rates_come_with_their_intervals() -> None:
+    trials = [Trial(0.05, outcome, 1.0, 1.0, (), None) for outcome in ("regression", "pass", "regression")]
+    rate = alarms(trials)
+    assert (rate.count, rate.n) == (2, 3)
+    assert rate.interval[0] < rate.share < rate.interval[1]
+
+
+def test_a_floor_is_learned_from_enough_pairs_and_kept(suite: Suite, tmp_path: Path) -> None:
+    one, other = _cases(suite.manifest(matrix="{batch_size: [1, 2]}"))
+    home = tmp_path / "home"
+    assert floor_of([0.01] * 39) is None
+    assert floor_for(one, home=home) == DEFAULT_FLOOR
+    pairs = [0.02] * 39 + [0.5]
+    assert keep_floor(one, pairs, home=home) == pytest.approx(math.expm1(0.02))
+    assert learned_floor(one, home=home) == pytest.approx(math.expm1(0.02))
+    assert learned_floor(other, home=home) is None
+    (home / "floors.json").write_text("{")
+    assert floor_for(one, home=home) == DEFAULT_FLOOR
+
+
+def test_the_audit_command_prints_its_table_and_keeps_every_trial(
+    suite: Suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = suite.manifest()
+    kept = tmp_path / "trials.json"
+    options = ["--trials", "1", "--effects", "50", "--seconds", "2", "--json", str(kept), "--home", str(tmp_path / "h")]
+    assert main(["audit", str(manifest), *options]) == 0
+    printed = capsys.readouterr().out
+    assert "A/A" in printed
+    assert "+50%" in printed
+    assert "two separate runs" in printed
+    document = json.loads(kept.read_text())
+    assert [trial["effect"] for trial in document["trials"]] == [0.0, 0.5]
+    assert all(trial["separate_runs_ratio"] > 0 for trial in document["trials"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["none.mlscope.yml"], "none.mlscope.yml"),
+        (["linear.mlscope.yml", "--case", "absent"], "no case 'absent'; there: toy"),
+    ],
+)
+def test_an_audit_of_nothing_is_one_line(
+    suite: Suite, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    suite.manifest()
+    assert main(["audit", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error

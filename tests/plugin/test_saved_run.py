@@ -1,0 +1,227 @@
+"""``--mlscope-against run.json``: a saved run as the baseline; restarts and affinity, which it holds."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.plugin.linear_suite import Suite
+
+BUSY = """\
+end = time.perf_counter() + {seconds}
+while time.perf_counter() < end: pass
+"""
+EXPECT = "{accuracy: {top1: {min: 0.1}}, parity: {reference: toy, abs: 1.0e-6}}"
+
+
+def _run(pytester: pytest.Pytester, name: str, *options: str) -> tuple[pytest.RunResult, dict[str, Any]]:
+    result = pytester.runpytest_subprocess("--mlscope", f"--mlscope-json={name}", *options)
+    path = pytester.path / name
+    return result, json.loads(path.read_text()) if path.exists() else {}
+
+
+def _said(result: pytest.RunResult) -> str:
+    return " ".join(result.stdout.str().split())
+
+
+def _of(report: dict[str, Any], kind: str) -> dict[str, Any]:
+    (record,) = (each for each in report["evaluations"] if each["kind"] == kind)
+    return dict(record)
+
+
+@pytest.fixture
+def saved(suite: Suite, pytester: pytest.Pytester) -> Callable[..., dict[str, Any]]:
+    """Saves a run of a model that predicts in 0.3 ms."""
+
+    def save(*options: str) -> dict[str, Any]:
+        suite.framework("toy", predict=BUSY.format(seconds=0.0003))
+        suite.manifest(expect=EXPECT)
+        result, report = _run(pytester, "saved.json", *options)
+        assert result.ret == 0
+        return report
+
+    return save
+
+
+def test_the_same_model_is_no_regression(saved: Callable[..., Any], suite: Suite, pytester: pytest.Pytester) -> None:
+    saved()
+    result, report = _run(pytester, "now.json", "--mlscope-against=saved.json")
+    assert result.ret == 0
+    latency = _of(report, "latency")["comparison"]
+    assert latency["outcome"] in ("pass", "inconclusive")
+    assert "separate runs, so only differences beyond 57% count" in latency["messages"][0]
+    assert _of(report, "accuracy")["comparison"]["outcome"] == "pass"
+    assert "against saved.json (a saved run: separate runs" in _said(result)
+
+
+def test_only_a_large_difference_is_a_regression(
+    saved: Callable[..., Any], suite: Suite, pytester: pytest.Pytester
+) -> None:
+    saved("-k", "latency")
+    suite.framework("toy", predict=BUSY.format(seconds=0.0012))
+    result, report = _run(pytester, "now.json", "--mlscope-against=saved.json", "-k", "latency")
+    assert result.ret == 1
+    comparison = _of(report, "latency")["comparison"]
+    assert comparison["outcome"] == "regression"
+    assert comparison["latency"]["ratio"] > 2
+    assert "times that of saved.json" in _said(result)
+
+
+def test_accuracy_is_compared_row_by_row(saved: Callable[..., Any], suite: Suite, pytester: pytest.Pytester) -> None:
+    saved("-k", "accuracy")
+    suite.framework("toy", predict="x = -x")
+    suite.manifest(expect=EXPECT.replace("0.1", "0.0"))
+    result, report = _run(pytester, "now.json", "--mlscope-against=saved.json", "-k", "accuracy")
+    assert result.ret == 1
+    counts = _of(report, "accuracy")["comparison"]["accuracy"]
+    assert counts["only_baseline_right"] > 20
+    assert counts["outcome"] == "regression"
+
+
+def _not_compared(pytester: pytest.Pytester, kind: str = "accuracy") -> str:
+    result, report = _run(pytester, "now.json", "--mlscope-against=saved.json", "-k", kind)
+    assert result.ret == 0
+    comparison = _of(report, kind)["comparison"]
+    assert comparison["outcome"] == "not compared"
+    (message,) = comparison["messages"]
+    return str(message)
+
+
+@pytest.mark.parametrize("fact", ["cpu_model", "usable_cores", "cpu_identity"])
+def test_other_hardware_is_never_compared(saved: Callable[..., Any], pytester: pytest.Pytester, fact: str) -> None:
+    report = saved("-k", "accuracy")
+    _of(report, "accuracy")["provenance"]["hardware"]["machine"][fact] = "another"
+    Path("saved.json").write_text(json.dumps(report))
+    message = _not_compared(pytester)
+    assert message.startswith("not compared with saved.json: not comparable, it ran on other hardware (")
+    assert "another, here " in message
+
+
+def test_a_run_without_the_case_is_said_so(saved: Callable[..., Any], pytester: pytest.Pytester) -> None:
+    report = saved("-k", "latency")
+    assert _not_compared(pytester) == "not compared with saved.json: the saved run has no accuracy of this case"
+    _of(report, "latency")["case"]["batch_size"] = 2
+    Path("saved.json").write_text(json.dumps(report))
+    assert _not_compared(pytester) == "not compared with saved.json: the saved run has no case linear toy"
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (
+            '{"schema": 1, "run": null, "evaluations": [',
+            "ends in the middle, so it is no whole report of --mlscope-json",
+        ),
+        ('{"schema": 1, "evaluations": ["cut', "ends in the middle, so it is no whole report of --mlscope-json"),
+        ("", "ends in the middle, so it is no whole report of --mlscope-json"),
+        ("not json", "is no report of --mlscope-json (no JSON at line 1)"),
+        ("[1, 2]", "is no report of --mlscope-json (it lacks schema or evaluations)"),
+        ('{"schema": 2, "evaluations": []}', "is a report of schema 2, and this version reads 1; save a new one"),
+        ('{"schema": 1, "evaluations": [{"case": 1}]}', "evaluation 1 is not as --mlscope-json writes it"),
+        (None, "there is no such file"),
+    ],
+)
+def test_what_is_no_saved_run_is_one_line(
+    suite: Suite, pytester: pytest.Pytester, content: str | None, line: str
+) -> None:
+    suite.manifest()
+    if content is not None:
+        Path("saved.json").write_text(content)
+    result = pytester.runpytest_inprocess("--mlscope", "--mlscope-against=saved.json")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"--mlscope-against: saved.json: {line}" in result.stderr.str()
+    assert "Traceback" not in result.stderr.str()
+
+
+def test_a_report_under_another_name_is_a_saved_run(saved: Callable[..., Any], pytester: pytest.Pytester) -> None:
+    saved("-k", "accuracy")
+    Path("saved.json").rename("monday")
+    result, report = _run(pytester, "now.json", "--mlscope-against=monday", "-k", "accuracy")
+    assert result.ret == 0
+    assert _of(report, "accuracy")["comparison"]["against"] == "monday"
+
+
+def test_a_latency_of_several_hosts_tells_their_spread(saved: Callable[..., Any], pytester: pytest.Pytester) -> None:
+    latency = _of(saved("-k", "latency", "--mlscope-restarts", "3"), "latency")["latency"]
+    restarts = latency["restarts"]
+    medians = [process["median"] for process in restarts["processes"]]
+    assert len(medians) == 3
+    assert sorted(medians)[1] == medians[restarts["shown"]]
+    assert latency["percentiles"]["p50"] == pytest.approx(medians[restarts["shown"]], rel=0.01)
+    assert (restarts["fastest"], restarts["slowest"]) == (min(medians), max(medians))
+    assert restarts["spread"] >= 0
+
+
+def test_each_restart_is_a_process_of_its_own(suite: Suite, pytester: pytest.Pytester) -> None:
+    suite.framework("toy", load="open(os.path.join(os.path.dirname(__file__), 'pids'), 'a').write('%d ' % os.getpid())")
+    suite.manifest(extra="", expect="{}")
+    path = suite.folder / "linear.mlscope.yml"
+    path.write_text(path.read_text().replace("measurement: {", "measurement: {restarts: 3, "))
+    result, report = _run(pytester, "now.json", "-k", "latency")
+    assert result.ret == 0
+    pids = (suite.folder / "frameworks" / "toy" / "pids").read_text().split()
+    assert len(set(pids)) >= 3
+    assert len(_of(report, "latency")["latency"]["restarts"]["processes"]) == 3
+    assert "between" in result.stdout.str()
+
+
+def test_without_restarts_there_is_one_process(saved: Callable[..., Any]) -> None:
+    assert _of(saved("-k", "latency"), "latency")["latency"]["restarts"] is None
+
+
+needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs sched_setaffinity(2)")
+
+
+@needs_affinity
+def test_a_host_is_pinned_and_it_is_recorded(saved: Callable[..., Any]) -> None:
+    cpu = max(os.sched_getaffinity(0))
+    host = _of(saved("-k", "accuracy", f"--mlscope-affinity={cpu}"), "accuracy")["provenance"]["host"]
+    assert host["affinity"] == [cpu]
+    assert host["cpus"] == [cpu]
+
+
+@needs_affinity
+def test_by_default_affinity_is_inherited(saved: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_PROC_BIND", "close")
+    host = _of(saved("-k", "accuracy"), "accuracy")["provenance"]["host"]
+    assert host["affinity"] == "inherited"
+    assert host["cpus"] == sorted(os.sched_getaffinity(0))
+    assert host["thread_variables"]["OMP_PROC_BIND"] == "close"
+
+
+@needs_affinity
+def test_a_manifest_may_pin_and_a_machine_without_those_cpus_cannot_run_it(
+    suite: Suite, pytester: pytest.Pytester
+) -> None:
+    path = suite.manifest()
+    whole = path.read_text()
+    cpu = min(os.sched_getaffinity(0))
+    path.write_text(whole.replace("measurement: {", f'measurement: {{affinity: "{cpu}", '))
+    _, report = _run(pytester, "now.json", "-k", "accuracy")
+    assert _of(report, "accuracy")["provenance"]["host"]["cpus"] == [cpu]
+    path.write_text(whole.replace("measurement: {", 'measurement: {affinity: "9000-9001", '))
+    result, report = _run(pytester, "now.json", "-k", "accuracy")
+    result.assert_outcomes(skipped=1, deselected=1)
+    assert "measurement.affinity: CPU 9000-9001 is not usable here; usable: " in _of(report, "accuracy")["reason"]
+
+
+@pytest.mark.parametrize(
+    ("option", "line"),
+    [
+        ("--mlscope-affinity=90000", "*--mlscope-affinity: CPU 90000 is not usable here; usable: *"),
+        ("--mlscope-affinity=3-1", "*'3-1': the range 3-1 runs backwards*"),
+        ("--mlscope-affinity=all", "*'all' is no list of CPUs; expected numbers and ranges, such as 0-3,6*"),
+        ("--mlscope-restarts=0", "*a latency is measured in 1 to 1000 hosts, not 0*"),
+        ("--mlscope-restarts=few", "*'few' is not a whole number*"),
+    ],
+)
+def test_wrong_options_are_one_line(suite: Suite, pytester: pytest.Pytester, option: str, line: str) -> None:
+    suite.manifest()
+    result = pytester.runpytest_subprocess("--mlscope", option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([line])
