@@ -142,3 +142,19 @@ def test_mistakes_are_one_line(suite: Suite, run: Run, extra: str, said: str) ->
     result = run()
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([said])
+
+
+@pytest.mark.parametrize("target_qps", [100, 4000], ids=["kept", "too high"])
+def test_server_is_measured_in_several_processes(suite: Suite, run: Run, target_qps: int) -> None:
+    suite.framework("toy", predict=SLEEP)
+    server = f"{{target_qps: {target_qps}, duration: 200 ms, time_limit: 400 ms}}"
+    suite.manifest(matrix="{scenario: [server]}", extra=f"scenarios: {{server: {server}}}\n")
+    run("-m", "latency", "--mlscope-json", "report.json", "--mlscope-restarts", "3")
+    latency = latencies(suite)["server"]
+    restarts = latency["restarts"]
+    assert len(restarts["processes"]) == 3
+    # Of a rate that is too high most queries have no answer, so that their median is not known.
+    known = [process["median"] is not None for process in restarts["processes"]]
+    assert known == [target_qps == 100] * 3
+    assert (restarts["spread"] is not None) == (target_qps == 100)
+    assert (latency["percentiles"]["p50"] is not None) == (target_qps == 100)
