@@ -16,6 +16,7 @@ from benchmarks.fixed_cost import fixed_cost
 from benchmarks.fresh_process import SubjectError
 from benchmarks.latency import latency, timed_loop
 from benchmarks.machine import machine
+from benchmarks.scenarios import scenarios
 from benchmarks.startup import startup
 from benchmarks.table import Row, render
 
@@ -37,6 +38,7 @@ def main() -> int:
     groups: dict[str, Callable[[], list[Row]]] = {
         "timed-loop": lambda: timed_loop(quick=quick),
         "latency": lambda: latency(quick=quick, pythons=arguments.python),
+        "scenarios": lambda: scenarios(quick=quick, pythons=arguments.python),
         "fixed-cost": lambda: fixed_cost(quick=quick),
         "accuracy": lambda: accuracy(quick=quick),
         "collection": lambda: collection(quick=quick),

@@ -95,12 +95,8 @@ def _sample(samples: NDArray[np.integer[Any]], step: float) -> Iterator[Doubt]:
         yield Doubt("modes", apart, text)
 
 
-def window_doubts(reply: Mapping[str, Any], samples: NDArray[np.integer[Any]]) -> list[Doubt]:
-    """Of one measured window. What the machine does not tell gives none.
-
-    :param reply: the host's, as of ``measure``.
-    :param samples: ns, shape ``(n,)``, in the order measured.
-    """
+def warm_up_doubts(reply: Mapping[str, Any]) -> list[Doubt]:
+    """:param reply: the host's, as of ``measure`` or ``open_server``."""
     doubts = []
     if reply["warmup_reason"] != "steady":
         seconds = reply["warmup_seconds"]
@@ -108,6 +104,16 @@ def window_doubts(reply: Mapping[str, Any], samples: NDArray[np.integer[Any]]) -
         doubts.append(Doubt("warm-up", seconds, text))
     if reply["peak_memory_since"] == "start":
         doubts.append(Doubt("memory", 0.0, "peak memory is since the host started"))
+    return doubts
+
+
+def window_doubts(reply: Mapping[str, Any], samples: NDArray[np.integer[Any]]) -> list[Doubt]:
+    """Of one measured window. What the machine does not tell gives none.
+
+    :param reply: the host's, as of ``measure``.
+    :param samples: ns, shape ``(n,)``, in the order measured.
+    """
+    doubts = warm_up_doubts(reply)
     before, after = reply["sensors"]
     doubts += _load(before, after)
     doubts += _clock(before, after)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,15 +15,17 @@ from pytest_mlscope.agent.lease import exclusive_lease
 from pytest_mlscope.agent.machine import machine_facts
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.expectation import expectation_for
 from pytest_mlscope.components.mistakes import checked_readings, raised
 from pytest_mlscope.components.profilers.base import MeasuredWindow, Profiler, Reading
-from pytest_mlscope.errors import HostError, MlscopeError
-from pytest_mlscope.evaluation.comparison import OutputComparison, default_tolerance
+from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.evaluation.doubts import Doubt, machine_doubts, told, window_doubts
 from pytest_mlscope.evaluation.first_rows import first_rows
 from pytest_mlscope.evaluation.restarts import restart_warnings, summarise_restarts
 from pytest_mlscope.evaluation.results import Latency
+from pytest_mlscope.evaluation.server_scenario import measure_server
 from pytest_mlscope.evaluation.statistics import supported_percentiles
+from pytest_mlscope.evaluation.timed_path import check_timed_path
 
 if TYPE_CHECKING:
     from pluggy import HookRelay
@@ -36,22 +38,12 @@ T = TypeVar("T")
 
 
 def rows_in_a_sample(case: Case) -> int:
-    """Rows whose prediction is one latency sample: a batch, or a queue of them."""
+    """Rows whose prediction is one latency sample: a batch, a query of ``multi_stream``, or a queue of batches. For
+    ``server``, the largest batch that queries are answered in.
+    """
+    if case.scenario == "multi_stream":
+        return case.manifest.content.scenarios.multi_stream.samples_per_query
     return case.batch_size * (OFFLINE_BATCHES if case.scenario == "offline" else 1)
-
-
-def check_timed_path(ready: ReadyModel, tensors: dict[str, NDArray[Any]]) -> None:
-    """The timed path must give what plain prediction gives: a fast path that predicts nothing is no measurement."""
-    comparison = OutputComparison(*default_tolerance(ready.case.precision, ready.resolved.get("precision")))
-    for name, predicted in ready.manifest_outputs(tensors, prefix="predicted:").items():
-        bound = ready.manifest_outputs(tensors, prefix="bound:")[name]
-        comparison.update(name, bound, predicted, ranked=False)
-    if comparison.mismatch or comparison.violations:
-        detail = comparison.mismatch or f"largest difference {comparison.max_abs:.3g}"
-        raise HostError(
-            f"{ready.host.name}: the timed call path does not give what prediction gives ({detail}); "
-            "the time is worth nothing, and the predictor needs mending"
-        )
 
 
 class _Window:
@@ -114,7 +106,6 @@ class _Measured:
 
 def _measure_once(model: ReadyModel, hook: HookRelay, profilers: Sequence[type[Profiler]]) -> _Measured:
     case = model.case
-    measurement = case.manifest.content.measurement
     inputs = first_rows(model, rows_in_a_sample(case))
     window = _Window(
         MeasuredWindow(
@@ -128,18 +119,47 @@ def _measure_once(model: ReadyModel, hook: HookRelay, profilers: Sequence[type[P
         profilers,
     )
     with window:
-        reply = model.host.request(
-            {
-                "operation": "measure",
-                "batch_size": case.batch_size,
-                "budget": measurement.budget,
-                "relative_error": measurement.relative_error,
-                "warmup_budget": measurement.warmup_budget,
-            },
-            inputs,
-            timeout=model.remaining(),
-            doing="measuring latency",
-        )
+        latency, doubts = _in_scenario(model, inputs)
+    doubts += machine_doubts(machine_facts(), threads=case.threads, cpus=model.host.cpus)
+    return _Measured(latency, window.readings, doubts)
+
+
+def load_model(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> Latency:
+    """Time a loaded model in its case's scenario; the device must be ours alone.
+
+    :param inputs: :func:`rows_in_a_sample` rows. Raises as :func:`measure_latency`.
+    """
+    latency, doubts = _in_scenario(model, inputs)
+    return replace(latency, warnings=tuple(told([doubts])))
+
+
+def _in_scenario(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> tuple[Latency, list[Doubt]]:
+    return measure_server(model, inputs) if model.case.scenario == "server" else _closed_loop(model, inputs)
+
+
+def _highest_percentile(case: Case) -> float:
+    """p99.9 takes ten times as long as p99: only who bounds it waits for it."""
+    expected = expectation_for(case).latency
+    return 99.9 if expected is not None and expected.p99_9 is not None else 99.0
+
+
+def _closed_loop(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> tuple[Latency, list[Doubt]]:
+    case = model.case
+    measurement = case.manifest.content.measurement
+    reply = model.host.request(
+        {
+            "operation": "measure",
+            "batch_size": case.batch_size,
+            "pad": model.pads,
+            "budget": measurement.budget,
+            "relative_error": measurement.relative_error,
+            "warmup_budget": measurement.warmup_budget,
+            "highest_percentile": _highest_percentile(case),
+        },
+        inputs,
+        timeout=model.remaining(),
+        doing="measuring latency",
+    )
     tensors = model.host.tensors(reply)
     check_timed_path(model, tensors)
     samples = np.array(tensors["samples_ns"])
@@ -157,12 +177,9 @@ def _measure_once(model: ReadyModel, hook: HookRelay, profilers: Sequence[type[P
         call_path=reply["call_path"],
         load_seconds=model.load_seconds,
         peak_memory=reply["peak_memory"],
+        rows_per_query=reply["rows_per_sample"],
     )
-    doubts = [
-        *window_doubts(reply, samples),
-        *machine_doubts(machine_facts(), threads=case.threads, cpus=model.host.cpus),
-    ]
-    return _Measured(latency, window.readings, doubts)
+    return latency, window_doubts(reply, samples)
 
 
 def measure_latency(

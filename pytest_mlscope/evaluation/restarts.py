@@ -17,11 +17,17 @@ SLOW_PROCESS = 0.10
 """How much slower than the middle one a process is that is worth a line."""
 
 
+def _median(latency: Latency) -> float:
+    """Seconds; a query without an answer took infinitely long."""
+    unanswered = latency.server.unanswered if latency.server else 0
+    return float(np.median(np.append(latency.samples_ns, [np.inf] * unanswered))) / 1e9
+
+
 def summarise_restarts(latencies: Sequence[Latency]) -> Restarts:
     """:param latencies: one a process, at least one, in the order measured."""
     processes = [
         ProcessLatency(
-            median=float(np.median(latency.samples_ns)) / 1e9,
+            median=_median(latency),
             relative_error=latency.relative_error,
             n=len(latency.samples_ns),
             stop_reason=latency.stop_reason,
@@ -37,7 +43,7 @@ def summarise_restarts(latencies: Sequence[Latency]) -> Restarts:
 def restart_warnings(restarts: Restarts) -> list[str]:
     """Processes that were slow for their whole life."""
     middle = float(np.median(restarts.medians))
-    if not middle > 0:
+    if not 0 < middle < np.inf:
         return []
     slow = int((restarts.medians > middle * (1 + SLOW_PROCESS)).sum())
     if not slow:

@@ -107,6 +107,60 @@ class Parity:
 
 
 @dataclass(frozen=True)
+class RateTrial:
+    """One rate that the search for the highest one tried."""
+
+    qps: float
+    """Queries a second asked for."""
+    queries: int
+    latency: float | None
+    """Seconds at the bound's percentile; ``None`` where it is that of a query without an answer."""
+    unanswered: int
+    met: bool
+    """Whether the rate was kept and the bound met."""
+
+
+@dataclass(frozen=True)
+class ServerRun:
+    """What became of queries that arrived by themselves. Times in seconds."""
+
+    qps: float
+    """Rate of the Poisson process; the one found, where it was searched."""
+    scheduled_qps: float
+    """What the arrivals drawn came to."""
+    achieved_qps: float
+    """Answers a second until the last one."""
+    queries: int
+    unanswered: int
+    """Queries that still waited at the time limit."""
+    kept: bool
+    """Whether every query was answered and the queue did not grow."""
+    percentile: float
+    latency_bound: float | None
+    """What the latency at ``percentile`` was not to exceed; ``None`` without a bound."""
+    latency: float | None
+    """At ``percentile``; ``None`` where too few queries were answered to tell."""
+    queued: Mapping[str, float | None]
+    """Percentiles, as of the latency, of the time from a query's arrival until its prediction began."""
+    arrival_error: float | None
+    """99th percentile of how late an arrival was noticed with nothing under way: the error of the load itself; ``None``
+    where too few were."""
+    batch_sizes: tuple[int, ...]
+    """Sizes that were bound."""
+    mean_batch: float
+    """Queries answered by a prediction."""
+    seed: int
+    trials: tuple[RateTrial, ...] = ()
+    """Of the search; empty where the rate was given."""
+
+    @property
+    def met(self) -> bool:
+        """Whether the rate was kept and the bound, where there is one, met."""
+        within = self.latency_bound is None or (self.latency is not None and self.latency <= self.latency_bound)
+        return self.kept and within
+
+
+@dataclass(frozen=True)
 class ProcessLatency:
     """What one of several processes measured. Times in seconds."""
 
@@ -148,7 +202,7 @@ class Restarts:
         """
         medians = self.medians
         middle = float(np.median(medians))
-        if len(medians) < 3 or not middle > 0:
+        if len(medians) < 3 or not 0 < middle < np.inf:
             return None
         return 1.4826 * float(np.median(np.abs(medians - middle))) / middle
 
@@ -160,16 +214,17 @@ class Latency:
     """
 
     samples_ns: NDArray[np.int64]
-    """One entry a timed call (``single_stream``) or a timed queue (``offline``), in the order measured."""
+    """One entry a timed call (``single_stream``), query (``multi_stream``, ``server``) or queue (``offline``), in the
+    order measured; a ``server`` query's counts from its scheduled arrival."""
     batch_size: int
     percentiles: Mapping[str, float | None]
-    """``p50`` … ``p99`` in seconds; ``None`` where the sample is too small to support one."""
+    """``p50`` … ``p99.9`` in seconds; ``None`` where the sample is too small to support one."""
     relative_error: float | None
     """Half-width of the median's 95 % confidence interval relative to the median."""
     throughput: float
     """Samples (not batches) a second over the measured window."""
     stop_reason: str
-    """``steady`` or ``budget``."""
+    """``steady`` or ``budget``; ``duration`` or ``time_limit`` for ``server``."""
     warmup_calls: int
     warmup_seconds: float
     warmup_reason: str
@@ -182,10 +237,14 @@ class Latency:
     """What casts doubt on the numbers, a line each."""
     restarts: Restarts | None = None
     """The processes it was measured in, where it was more than one."""
+    rows_per_query: int = 1
+    """Rows whose prediction is one entry of ``samples_ns``."""
+    server: ServerRun | None = None
+    """Only in the ``server`` scenario."""
 
     def __getattr__(self, name: str) -> float | None:
-        if name in ("p50", "p90", "p95", "p99"):
-            return self.percentiles[name]
+        if name in ("p50", "p90", "p95", "p99", "p99_9"):
+            return self.percentiles[name.replace("_", ".")]
         raise AttributeError(name)
 
 

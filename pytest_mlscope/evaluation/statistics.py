@@ -10,25 +10,63 @@ from numpy.typing import NDArray
 
 from pytest_mlscope.host.order_statistics import median_interval, median_relative_error, minimum_samples
 
-__all__ = ["PERCENTILES", "median_interval", "median_relative_error", "minimum_samples", "supported_percentiles"]
+__all__ = [
+    "PERCENTILES",
+    "median_interval",
+    "median_relative_error",
+    "minimum_samples",
+    "percentile_of",
+    "supported_percentiles",
+]
 
-PERCENTILES = (50, 90, 95, 99)
+PERCENTILES = (50, 90, 95, 99, 99.9)
 _SUPPORTED_FROM = {percentile: minimum_samples(percentile) for percentile in PERCENTILES}
+_NEVER = np.iinfo(np.int64).max
 
 
-def supported_percentiles(samples_ns: NDArray[np.integer[Any]] | Sequence[int]) -> dict[str, float | None]:
+def supported_percentiles(
+    samples_ns: NDArray[np.integer[Any]] | Sequence[int], *, unanswered: int = 0
+) -> dict[str, float | None]:
     """Percentiles of a sample, ``None`` where it is smaller than :func:`minimum_samples` asks for.
 
     A percentile is the smallest measured latency that at least that share of the calls did not exceed (nearest rank,
     the inverse of the empirical distribution function): a latency that was seen, never one between two.
 
     :param samples_ns: ns, shape ``(n,)``, any order; may be empty.
-    :return: ``p50``, ``p90``, ``p95`` and ``p99`` in seconds.
+    :param unanswered: so many further queries had no answer, and so a latency beyond all others; a percentile that
+        would be theirs is ``None``.
+    :return: ``p50``, ``p90``, ``p95``, ``p99`` and ``p99.9`` in seconds.
     """
-    samples = np.asarray(samples_ns)
+    samples = _with_unanswered(samples_ns, unanswered)
     supported = [percentile for percentile in PERCENTILES if samples.size >= _SUPPORTED_FROM[percentile]]
     figures: dict[str, float | None] = {f"p{percentile}": None for percentile in PERCENTILES}
     if supported:
         values = np.percentile(samples, supported, method="inverted_cdf")
-        figures.update({f"p{p}": float(value) / 1e9 for p, value in zip(supported, values)})
+        figures.update({f"p{p}": _seconds(value) for p, value in zip(supported, values)})
     return figures
+
+
+def percentile_of(
+    samples_ns: NDArray[np.integer[Any]] | Sequence[int],
+    percentile: float,
+    *,
+    unanswered: int = 0,
+    at_least: int | None = None,
+) -> float | None:
+    """One percentile as of :func:`supported_percentiles`, in seconds.
+
+    :param at_least: samples that are enough, instead of what :func:`minimum_samples` asks for.
+    """
+    samples = _with_unanswered(samples_ns, unanswered)
+    if samples.size < max(minimum_samples(percentile) if at_least is None else at_least, 1):
+        return None
+    return _seconds(np.percentile(samples, percentile, method="inverted_cdf"))
+
+
+def _with_unanswered(samples_ns: NDArray[np.integer[Any]] | Sequence[int], unanswered: int) -> NDArray[Any]:
+    samples = np.asarray(samples_ns)
+    return np.concatenate([samples, np.full(unanswered, _NEVER)]) if unanswered else samples
+
+
+def _seconds(nanoseconds: Any) -> float | None:
+    return None if nanoseconds == _NEVER else float(nanoseconds) / 1e9

@@ -49,6 +49,7 @@ class OpenBlocks:
         header = {
             "operation": "open_blocks",
             "batch_size": ready.case.batch_size,
+            "pad": ready.pads,
             "warmup_budget": measurement.warmup_budget,
             "slowdown": slowdown,
         }

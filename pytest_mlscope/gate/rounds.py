@@ -15,7 +15,8 @@ from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.evaluation.first_rows import first_rows
-from pytest_mlscope.evaluation.latency import check_timed_path, rows_in_a_sample
+from pytest_mlscope.evaluation.latency import rows_in_a_sample
+from pytest_mlscope.evaluation.timed_path import check_timed_path
 from pytest_mlscope.gate.multiplicity import holm_levels
 from pytest_mlscope.gate.pairs import OpenBlocks, Pair, measure_pair
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR, LEVEL, Verdict, decide, p_value

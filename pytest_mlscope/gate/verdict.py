@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.expectation import expectation_for
-from pytest_mlscope.evaluation.results import Accuracy, Evaluation, Latency, Parity
+from pytest_mlscope.evaluation.results import Accuracy, Evaluation, Latency, Parity, ServerRun
 from pytest_mlscope.evaluation.statistics import minimum_samples
 from pytest_mlscope.gate import readable
 from pytest_mlscope.gate.check import Check
-from pytest_mlscope.manifest.schema import Bound, Kind
+from pytest_mlscope.manifest.schema import Bound, Kind, LatencyExpectation
+from pytest_mlscope.yaml_document.schema_mistakes import field_names
 
 
 def _bound_text(bound: Bound) -> str:
@@ -56,18 +57,59 @@ def _parity(parity: Parity) -> Iterator[Check]:
     yield Check("parity", parity.max_abs, text, parity.within_tolerance, message)
 
 
+def _server(server: ServerRun) -> Iterator[Check]:
+    """A rate that is not kept fails whatever the manifest expects: its latencies grow for as long as it lasts."""
+    name = f"p{server.percentile:g}"
+    rate = f"{readable.number(server.qps)} queries/s"
+    found = "" if not server.trials else f" was searched in {readable.plural(len(server.trials), 'trial')} and"
+    answered = f"{readable.number(server.achieved_qps)} answers/s"
+    if server.kept:
+        message = f"the rate of {rate}{found} is kept: {answered} to {server.queries:,} queries"
+    elif server.unanswered:
+        message = (
+            f"the rate of {rate} cannot be kept: {server.unanswered:,} of {server.queries:,} queries had no answer at "
+            f"scenarios.server.time_limit; {answered}"
+        )
+    else:
+        message = f"the rate of {rate} cannot be kept: over {server.queries:,} queries the queue grew; {answered}"
+    yield Check("rate", server.achieved_qps, f"{rate} kept", server.kept, message)
+    if server.latency_bound is None:
+        return
+    text = f"≤ {readable.seconds(server.latency_bound)}"
+    none_found = "; no rate that meets the bound was found" if server.trials and not server.met else ""
+    if server.latency is None:
+        needed = minimum_samples(server.percentile)
+        why = (
+            f"{server.unanswered:,} of {server.queries:,} queries had no answer"
+            if server.unanswered
+            else f"{server.queries:,} queries, {needed:,} needed; raise scenarios.server.time_limit"
+        )
+        message = f"{name} at {rate} is not known (expected {text}): {why}{none_found}"
+        yield Check("latency_bound", None, text, False, message)
+        return
+    shown = readable.seconds(server.latency)
+    message = f"{name} at {rate} is {shown} (expected {text}) over {server.queries:,} queries{none_found}"
+    yield Check("latency_bound", server.latency, text, server.latency <= server.latency_bound, message)
+
+
 def _latency(latency: Latency, case: Case) -> Iterator[Check]:
     expected = expectation_for(case)
     n = len(latency.samples_ns)
-    for name in ("p50", "p90", "p95", "p99"):
-        limit = getattr(expected.latency, name) if expected.latency else None
+    if latency.server is not None:
+        yield from _server(latency.server)
+    for name, attribute in field_names(LatencyExpectation).items():
+        limit = getattr(expected.latency, attribute) if expected.latency else None
         if limit is None:
             continue
         value = latency.percentiles[name]
         text = f"≤ {readable.seconds(limit)}"
-        if value is None:
+        if value is None and latency.server is not None and latency.server.unanswered:
+            missing = f"{latency.server.unanswered:,} of {latency.server.queries:,} queries had no answer"
+            yield Check(name, None, text, False, f"{name} is not known: {missing} (expected {text})")
+        elif value is None:
             needed = minimum_samples(float(name[1:]))
-            message = f"{name} is not known: {n} samples, {needed} needed (expected {text}); raise measurement.budget"
+            longer = "measurement.budget" if latency.server is None else "scenarios.server.duration"
+            message = f"{name} is not known: {n} samples, {needed} needed (expected {text}); raise {longer}"
             yield Check(name, None, text, False, message)
         else:
             message = f"{name} is {readable.seconds(value)} (expected {text}) over {n} samples"

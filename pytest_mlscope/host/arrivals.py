@@ -57,14 +57,14 @@ def _clock_ns() -> Callable[[], int]:
 def serve(runs: Mapping[int, Callable[[], Any]], scheduled: numpy.ndarray, limit_seconds: float) -> Served:
     """Answer queries in order, one prediction at a time; those that wait together are predicted together.
 
-    :param runs: number of queries to the prediction that answers so many; 1 must be among them. The largest number that
-        is not more than those waiting is taken.
+    :param runs: number of queries to the prediction that answers as many. The largest number that is not more than
+        those waiting is taken; where there is none, the smallest, whose batch is then filled up.
     :param scheduled: ns since the start, int64, ascending, shape ``(n,)``.
     :param limit_seconds: after so long, what waits is left unanswered.
-    :raises ValueError: without queries or a prediction for a single one.
+    :raises ValueError: without queries or predictions.
     """
-    if 1 not in runs or not len(scheduled):
-        raise ValueError("needs queries, and a prediction for a single one")
+    if not runs or not len(scheduled):
+        raise ValueError("needs queries, and a prediction that answers them")
     sizes = sorted(runs, reverse=True)
     arrivals = scheduled.tolist()
     total = len(arrivals)
@@ -83,6 +83,8 @@ def serve(runs: Mapping[int, Callable[[], Any]], scheduled: numpy.ndarray, limit
         while answered < total:
             arrival = arrivals[answered]
             now = clock() - start
+            if arrival > limit:
+                break
             if now < arrival:
                 if arrival - now > 2 * spin:
                     sleep((arrival - now - spin) / 1e9)
@@ -95,13 +97,14 @@ def serve(runs: Mapping[int, Callable[[], Any]], scheduled: numpy.ndarray, limit
             waiting = 1
             while answered + waiting < total and waiting < sizes[0] and arrivals[answered + waiting] <= now:
                 waiting += 1
-            size = next(size for size in sizes if size <= waiting)
+            size = next((size for size in sizes if size <= waiting), sizes[-1])
             runs[size]()
             end = clock() - start
-            issued[answered : answered + size] = now
-            completed[answered : answered + size] = end
-            batch_sizes.append(size)
-            answered += size
+            together = min(size, waiting)
+            issued[answered : answered + together] = now
+            completed[answered : answered + together] = end
+            batch_sizes.append(together)
+            answered += together
     finally:
         if collecting:
             gc.enable()
@@ -120,6 +123,7 @@ def served_tensors(served: Served) -> Dict[str, numpy.ndarray]:
     return {
         "samples_ns": served.completed - served.scheduled,
         "queued_ns": served.issued - served.scheduled,
+        "scheduled_ns": served.scheduled,
         "noticed_late_ns": served.noticed_late,
         "batch_sizes": served.batch_sizes,
     }

@@ -34,8 +34,8 @@ class TimedBlocks(object):
     """A model with inputs bound, warm, waiting to be told how many calls to time."""
 
     def __init__(self, model: LoadedModel, inputs: Tensors, request: Dict[str, Any]) -> None:
-        ":param request: ``batch_size`` and ``warmup_budget``, as for ``measure``; ``slowdown``: a fraction or None."
-        self._queue = BoundQueue(model, inputs, request["batch_size"])
+        ":param request: ``batch_size``, ``pad``, ``warmup_budget`` as for ``measure``; ``slowdown``: fraction or None."
+        self._queue = BoundQueue(model, inputs, request["batch_size"], request.get("pad", False))
         slowdown = request.get("slowdown")
         self._run = self._queue.run if slowdown is None else slowed(self._queue.run, slowdown)
         self.warmed = warm_up(self._run, warmup_budget=request["warmup_budget"])

@@ -24,7 +24,7 @@ STEADY_WITHIN = 0.05
 """Warm-up is over when the medians of this many blocks lie within this fraction of the smallest."""
 STILL_FALLING = 0.01
 """... and do not each fall below the one before, by more than this fraction in all."""
-PERCENTILES = (50, 90, 95, 99)
+PERCENTILES = (50, 90, 95, 99, 99.9)
 CHECK_GROWTH = 1.1
 """Convergence is looked at each time the sample has grown by this factor, so that looking costs little and the
 interval, which is for one look, is not tried at every call until it happens to be narrow."""
@@ -110,9 +110,10 @@ def _is_steady(blocks: List[numpy.ndarray]) -> bool:
     return not (falls_each_time and medians[0] - medians[-1] > STILL_FALLING * medians[0])
 
 
-def _wanted_samples(call_ns: float, budget: float) -> int:
-    """The sample that supports as many percentiles as the budget has room for."""
-    fitting = [n for n in map(minimum_samples, PERCENTILES) if n * call_ns <= budget * 1e9]
+def _wanted_samples(call_ns: float, budget: float, highest: float) -> int:
+    """The sample that supports as many percentiles, up to the highest wanted, as the budget has room for."""
+    wanted = (minimum_samples(percentile) for percentile in PERCENTILES if percentile <= highest)
+    fitting = [n for n in wanted if n * call_ns <= budget * 1e9]
     return max(fitting) if fitting else 0
 
 
@@ -159,20 +160,27 @@ def warm_up(run: Callable[[], Any], *, warmup_budget: float) -> WarmUp:
 
 
 def measure(
-    run: Callable[[], Any], *, budget: float, relative_error: float, warmup_budget: float, min_calls: int = 11
+    run: Callable[[], Any],
+    *,
+    budget: float,
+    relative_error: float,
+    warmup_budget: float,
+    min_calls: int = 11,
+    highest_percentile: float = 99.0,
 ) -> Measured:
     """Warm up, as of :func:`warm_up`, and measure a callable.
 
     Window: blocks of about 5 ms of calls timed one by one. It ends as ``steady`` when the median's relative error is at
-    most ``relative_error``, there are ``min_calls``, all percentiles that fit into the budget are supported, and 0.1 s
-    (half the budget if that is less) have passed; else as ``budget``, when another call would go beyond it. At least
-    three calls are timed, whatever they last.
+    most ``relative_error``, there are ``min_calls``, all percentiles up to ``highest_percentile`` that fit into the
+    budget are supported, and 0.1 s (half the budget if that is less) have passed; else as ``budget``, when another call
+    would go beyond it. At least three calls are timed, whatever they last.
 
     :param run: one prediction, finished when it returns. What it raises propagates.
     :param budget: seconds the window may last.
     :param relative_error: half-width of the median's 95 % interval, relative to it, that is small enough.
     :param warmup_budget: seconds the warm-up may last after the first call.
     :param min_calls: timed calls before the window may end as ``steady``.
+    :param highest_percentile: the window is not prolonged for one beyond it.
     :raises ValueError: when a limit is not positive.
     """
     for name, value in (
@@ -205,7 +213,11 @@ def measure(
             next_check = int(CHECK_GROWTH * n) + 1
             error = median_relative_error(samples)
             call_ns = float(numpy.median(samples))
-            if error is not None and error <= relative_error and n >= _wanted_samples(call_ns, budget):
+            if (
+                error is not None
+                and error <= relative_error
+                and n >= _wanted_samples(call_ns, budget, highest_percentile)
+            ):
                 stop_reason = "steady"
                 break
         blocks.append(time_block(run, calls_in(min(BLOCK_SECONDS, left), call_ns)))

@@ -17,9 +17,11 @@ from pytest_mlscope.host.conformance import examine
 from pytest_mlscope.host.frames import PROTOCOL_VERSION, Arena, ProtocolError, read_frame, write_frame
 from pytest_mlscope.host.layer_profile import profile_layers
 from pytest_mlscope.host.libraries import installed_libraries
+from pytest_mlscope.host.loadgen import run_loadgen
 from pytest_mlscope.host.predictor import LoadedModel, LoadRequest, Predictor, TensorDescription, Tensors, Unsupported
 from pytest_mlscope.host.returned import WrongReturn, check_model, check_outputs
 from pytest_mlscope.host.sensors import thread_variables, usable_cpus
+from pytest_mlscope.host.serving import Serving
 
 Header = Dict[str, Any]
 
@@ -53,6 +55,7 @@ class Server(object):
         self._predictor: Optional[Predictor] = None
         self._model: Optional[LoadedModel] = None
         self._blocks: Optional[TimedBlocks] = None
+        self._serving: Optional[Serving] = None
         self.operations: Dict[str, Callable[[Header], Header]] = {
             "start": self._start,
             "load": self._load,
@@ -60,6 +63,9 @@ class Server(object):
             "measure": self._measure,
             "open_blocks": self._open_blocks,
             "block": self._block,
+            "open_server": self._open_server,
+            "serve": self._serve,
+            "loadgen": self._loadgen,
             "layers": self._layers,
             "outputs": self._outputs,
             "examine": self._examine,
@@ -156,6 +162,22 @@ class Server(object):
             raise RuntimeError("block before open_blocks")
         return self._blocks.block(request["calls"], self._outgoing[request["arena"]])
 
+    def _open_server(self, request: Header) -> Header:
+        inputs = self._own_inputs(request)
+        self._forget_arenas()
+        memory.return_free_memory()
+        self._serving = Serving(self._loaded(), inputs, request)
+        return self._serving.opened(self._outgoing[request["arena"]])
+
+    def _serve(self, request: Header) -> Header:
+        if self._serving is None:
+            raise RuntimeError("serve before open_server")
+        scheduled = self._own_inputs(request).get("scheduled_ns")
+        return self._serving.serve(request, scheduled, self._outgoing[request["arena"]])
+
+    def _loadgen(self, request: Header) -> Header:
+        return run_loadgen(self._loaded(), self._own_inputs(request), request, self._outgoing[request["arena"]])
+
     def _layers(self, request: Header) -> Header:
         return profile_layers(self._loaded(), self._own_inputs(request), request["runs"])
 
@@ -171,6 +193,7 @@ class Server(object):
 
     def _unload(self, request: Header) -> Header:
         self._blocks = None
+        self._serving = None
         if self._model is not None:
             model, self._model = self._model, None
             model.unload()

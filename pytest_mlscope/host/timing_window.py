@@ -15,11 +15,14 @@ from pytest_mlscope.host.sensors import clock_step
 class BoundQueue(object):
     """All batches of the inputs, bound, run one after the other."""
 
-    def __init__(self, model: LoadedModel, inputs: Tensors, batch_size: int) -> None:
-        """Predict the first batch plainly, forget memory's peak so far, and bind."""
+    def __init__(self, model: LoadedModel, inputs: Tensors, batch_size: int, pad: bool = False) -> None:
+        """Predict the first batch plainly, forget memory's peak so far, and bind.
+
+        :param pad: fill a short last batch up with its last row.
+        """
         self.rows = len(next(iter(inputs.values())))
         batches = [
-            {name: numpy.ascontiguousarray(array[start : start + batch_size]) for name, array in inputs.items()}
+            {name: _batch(array, start, batch_size, pad) for name, array in inputs.items()}
             for start in range(0, self.rows, batch_size)
         ]
         outputs = model.predict(batches[0])
@@ -46,6 +49,13 @@ class BoundQueue(object):
         return tensors
 
 
+def _batch(array: numpy.ndarray, start: int, batch_size: int, pad: bool) -> numpy.ndarray:
+    batch = array[start : start + batch_size]
+    if pad and len(batch) < batch_size:
+        batch = numpy.concatenate([batch, numpy.repeat(batch[-1:], batch_size - len(batch), axis=0)])
+    return numpy.ascontiguousarray(batch)
+
+
 def _in_turn(runs: List[Callable[[], Any]]) -> Callable[[], None]:
     def run() -> None:
         for predict in runs:
@@ -57,15 +67,17 @@ def _in_turn(runs: List[Callable[[], Any]]) -> Callable[[], None]:
 def measure_window(model: LoadedModel, inputs: Tensors, request: Dict[str, Any], arena: Arena) -> Dict[str, Any]:
     """Time one case.
 
-    ``single_stream``: each sample is one batch. ``offline``: each sample is one pass over a queue of all the batches
-    given, bound beforehand. The reply holds the samples (``samples_ns``, int64) and :meth:`BoundQueue.outputs`.
+    ``single_stream``: each sample is one batch. ``multi_stream`` and ``offline``: each sample is one pass over all the
+    batches of a query or a queue, bound beforehand. The reply holds the samples (``samples_ns``, int64) and
+    :meth:`BoundQueue.outputs`.
     """
-    queue = BoundQueue(model, inputs, request["batch_size"])
+    queue = BoundQueue(model, inputs, request["batch_size"], request.get("pad", False))
     measured = measure(
         queue.run,
         budget=request["budget"],
         relative_error=request["relative_error"],
         warmup_budget=request["warmup_budget"],
+        highest_percentile=request.get("highest_percentile", 99.0),
     )
     peak = memory.peak_bytes()
     tensors = {"samples_ns": numpy.asarray(measured.samples, dtype=numpy.int64)}

@@ -9,6 +9,7 @@ from pytest_mlscope.manifest.kinds import kinds_made, lacking
 from pytest_mlscope.manifest.overrides import overridden
 from pytest_mlscope.manifest.schema import Bound, Expectation, ExpectationOverride, Kind, LatencyExpectation
 from pytest_mlscope.yaml_document.diagnostics import dotted
+from pytest_mlscope.yaml_document.schema_mistakes import field_names
 from pytest_mlscope.yaml_document.source import Path
 
 _LATENCY_KEYS = ("latency", "throughput", "peak_memory", "load_time")
@@ -27,10 +28,10 @@ def _check_latency(findings: Findings, path: Path, latency: LatencyExpectation |
     if latency is None or not findings.is_whole(*findings.place(path)):
         return
     if not latency.model_fields_set:
-        findings.about(path, f"is empty; required: at least one of {', '.join(LatencyExpectation.model_fields)}")
+        findings.about(path, f"is empty; required: at least one of {', '.join(field_names(LatencyExpectation))}")
     lower: tuple[str, float] | None = None
-    for name in LatencyExpectation.model_fields:
-        value = getattr(latency, name)
+    for name, attribute in field_names(LatencyExpectation).items():
+        value = getattr(latency, attribute)
         if value is None:
             continue
         if lower is not None and value < lower[1]:

@@ -11,6 +11,7 @@ from pytest_mlscope.manifest.check_components import make_dataset, make_metrics,
 from pytest_mlscope.manifest.check_expectations import check_expectations
 from pytest_mlscope.manifest.check_frameworks import check_frameworks
 from pytest_mlscope.manifest.check_matrix import check_matrix, check_overrides
+from pytest_mlscope.manifest.check_scenarios import check_scenarios
 from pytest_mlscope.manifest.check_tensors import check_tensors
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.loaded import LoadedManifest
@@ -55,6 +56,7 @@ def load_manifest(path: Path, registry: Registry) -> LoadedManifest:
     metrics = make_metrics(findings)
     check_matrix(findings)
     check_overrides(findings)
+    check_scenarios(findings)
     check_expectations(findings)
     mistakes += findings.mistakes
     if mistakes:

@@ -15,7 +15,7 @@ from pytest_mlscope.settings import MOST_RESTARTS
 
 Kind = Literal["accuracy", "parity", "latency"]
 StatedPrecision = Literal["fp32", "fp16", "bf16", "int8"]
-Scenario = Literal["single_stream", "offline"]
+Scenario = Literal["single_stream", "multi_stream", "server", "offline"]
 DType = Literal[
     "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"
 ]
@@ -221,7 +221,7 @@ class ParityTolerance(Section):
 
 
 class LatencyExpectation(Section):
-    """Upper bounds of one batch's latency, such as ``p50: 5 ms``."""
+    """Upper bounds of the latency of a batch or, in the scenarios that have them, of a query: ``p50: 5 ms``."""
 
     p50: Duration | None = None
     """Median, as in ``5 ms``."""
@@ -231,6 +231,8 @@ class LatencyExpectation(Section):
     """95th percentile, as in ``5 ms``."""
     p99: Duration | None = None
     """99th percentile, as in ``5 ms``."""
+    p99_9: Duration | None = Field(default=None, alias="p99.9")
+    """99.9th percentile, as in ``5 ms``; the window lasts for it as long as the budget allows."""
 
 
 class CaseSelector(Section):
@@ -362,6 +364,43 @@ class Measurement(Section):
     """CPUs the predictor host is pinned to, such as ``0-3,6``; when absent it runs where pytest does."""
 
 
+class MultiStreamScenario(Section):
+    """How ``multi_stream`` cases are loaded: the next query comes when the last one is done."""
+
+    samples_per_query: int = Field(default=8, gt=0, le=2**20)
+    """Rows in a query, predicted in batches of the case's batch size."""
+
+
+class ServerScenario(Section):
+    """How ``server`` cases are loaded: queries of one row arrive as a Poisson process, whether or not the model keeps
+    up, and those that wait together are predicted together, up to the case's batch size."""
+
+    target_qps: float | None = Field(default=None, gt=0, le=1e7)
+    """Queries a second; when absent, the highest rate that meets ``latency_bound`` is searched."""
+    latency_bound: Duration | None = None
+    """What the latency at ``percentile`` must not exceed, from a query's scheduled arrival, such as ``10 ms``."""
+    percentile: float = Field(default=99.0, ge=50, lt=100)
+    """Which percentile of the latency ``latency_bound`` holds for."""
+    duration: Duration = 2.0
+    """How long queries arrive; longer where ``percentile`` takes more of them, but for nine tenths of ``time_limit``
+    at most."""
+    time_limit: Duration = 20.0
+    """When queries that still wait are left unanswered."""
+    search_budget: Duration = 20.0
+    """Longest search for the highest rate, the confirming run aside."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Seed of the arrivals."""
+
+
+class Scenarios(Section):
+    """What the scenarios need to be told."""
+
+    multi_stream: MultiStreamScenario = Field(default_factory=MultiStreamScenario)
+    """How ``multi_stream`` cases are loaded."""
+    server: ServerScenario = Field(default_factory=ServerScenario)
+    """How ``server`` cases are loaded."""
+
+
 class Manifest(Section):
     """A model manifest."""
 
@@ -400,5 +439,7 @@ class Manifest(Section):
     """What must hold for some cases instead."""
     matrix: Matrix = Field(default_factory=Matrix)
     """What to evaluate the model on."""
+    scenarios: Scenarios = Field(default_factory=Scenarios)
+    """Rates, bounds and sizes of the scenarios that have some."""
     measurement: Measurement = Field(default_factory=Measurement)
     """How long latency is measured, and how exactly."""

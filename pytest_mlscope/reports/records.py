@@ -19,6 +19,7 @@ from pytest_mlscope.evaluation.results import (
     LayerProfile,
     Parity,
     Restarts,
+    ServerRun,
 )
 from pytest_mlscope.gate.check import Check
 from pytest_mlscope.gate.comparison import Comparison
@@ -193,6 +194,8 @@ def _latency(latency: Latency, wanted_relative_error: float, not_finite: dict[st
         "peak_memory": latency.peak_memory,
         "warnings": latency.warnings,
         "restarts": _restarts(latency.restarts) if latency.restarts else None,
+        "rows_per_query": latency.rows_per_query,
+        "server": _server(latency.server) if latency.server else None,
         "n": len(latency.samples_ns),
     }
     record: dict[str, Any] = plain(facts, at="/latency", not_finite=not_finite)
@@ -207,6 +210,27 @@ def _restarts(restarts: Restarts) -> dict[str, Any]:
         "fastest": restarts.fastest,
         "slowest": restarts.slowest,
         "spread": restarts.spread,
+    }
+
+
+def _server(server: ServerRun) -> dict[str, Any]:
+    return {
+        "qps": server.qps,
+        "scheduled_qps": server.scheduled_qps,
+        "achieved_qps": server.achieved_qps,
+        "queries": server.queries,
+        "unanswered": server.unanswered,
+        "kept": server.kept,
+        "met": server.met,
+        "percentile": server.percentile,
+        "latency_bound": server.latency_bound,
+        "latency": server.latency,
+        "queued": server.queued,
+        "arrival_error": server.arrival_error,
+        "batch_sizes": server.batch_sizes,
+        "mean_batch": server.mean_batch,
+        "seed": server.seed,
+        "trials": server.trials,
     }
 
 

@@ -11,6 +11,7 @@ from pytest_mlscope.reports.comparison_table import comparison_tables
 from pytest_mlscope.reports.layout import KEEP, Column, Table
 from pytest_mlscope.reports.remarks import latency_remarks
 from pytest_mlscope.reports.rows import Row, captions, groups, label_columns, rows_of, verdict_columns
+from pytest_mlscope.reports.scenario_notes import scenario_notes
 from pytest_mlscope.reports.values import number
 
 Record = Mapping[str, Any]
@@ -107,11 +108,13 @@ def latency_tables(records: Sequence[Record]) -> list[Table]:
     if not rows:
         return []
     columns = label_columns(rows)
-    importance = {"p50": 100, "p99": 75, "p90": 60, "p95": 55}
+    importance = {"p50": 100, "p99": 75, "p90": 60, "p95": 55, "p99.9": 25}
     names = list(dict.fromkeys(name for row in rows for name in row.record["latency"]["percentiles"]))
     unsupported = False
     for name in names:
         cells = [_percentile(row.record, name) for row in rows]
+        if name == "p99.9" and all(row.record["latency"]["percentiles"][name] is None for row in rows):
+            continue  # a sample rarely is that large
         unsupported = unsupported or any(cell.startswith("n<") for cell in cells)
         columns.append(Column(name, cells, importance=importance.get(name, 50)))
     columns.append(_numbers(rows, "± p50", readable.share, "latency", "relative_error", importance=65))
@@ -119,6 +122,7 @@ def latency_tables(records: Sequence[Record]) -> list[Table]:
     if restarted:
         columns.append(_numbers(rows, "between", readable.share, "latency", "restarts", "spread", importance=52))
     columns.append(_numbers(rows, "samples/s", readable.number, "latency", "throughput", importance=70))
+    columns += _server_columns(rows)
     columns.append(_numbers(rows, "load", readable.seconds, "latency", "load_seconds", importance=40))
     columns.append(_numbers(rows, "peak memory", readable.memory, "latency", "peak_memory", importance=45))
     columns.append(_numbers(rows, "calls", readable.number, "latency", "n", importance=30))
@@ -126,8 +130,22 @@ def latency_tables(records: Sequence[Record]) -> list[Table]:
     notes = ["n<N: the percentile needs at least N calls"] if unsupported else []
     if restarted:
         notes.append("between: spread of the medians of fresh processes, relative; ± p50 is within one")
+    notes += scenario_notes([row.record for row in rows])
     notes += latency_remarks([row.record for row in rows])
     return [Table("latency", columns, groups(rows), captions(rows), notes)]
+
+
+def _server_columns(rows: list[Row]) -> list[Column]:
+    servers = [row.record["latency"]["server"] for row in rows]
+    if not any(servers):
+        return []
+    columns = [_numbers(rows, "asked/s", readable.number, "latency", "server", "qps", importance=68)]
+    if any(server and server["unanswered"] for server in servers):
+        cells = [f"{server['unanswered']:,}" if server else ABSENT for server in servers]
+        columns.append(Column("unanswered", cells, importance=100))
+    columns.append(_numbers(rows, "queued p50", readable.seconds, "latency", "server", "queued", "p50", importance=28))
+    columns.append(_numbers(rows, "per batch", readable.number, "latency", "server", "mean_batch", importance=27))
+    return columns
 
 
 def profiler_tables(records: Sequence[Record]) -> list[Table]:
@@ -210,4 +228,6 @@ def _percentile(record: Record, name: str) -> str:
     value = number(record, "latency", "percentiles", name) if name in record["latency"]["percentiles"] else None
     if value is not None:
         return readable.seconds(value)
-    return f"n<{minimum_samples(int(name.removeprefix('p'))):,}"
+    if (server := record["latency"]["server"]) and server["unanswered"]:
+        return ABSENT
+    return f"n<{minimum_samples(float(name.removeprefix('p'))):,}"

@@ -64,6 +64,7 @@ def test_percentiles_are_nearest_ranks_in_seconds() -> None:
         "p90": 900e-9,
         "p95": 950e-9,
         "p99": 990e-9,
+        "p99.9": None,
     }
 
 

@@ -83,6 +83,13 @@ def test_a_rate_or_duration_of_nothing_is_refused(rate: float, duration: float) 
         poisson_arrivals(rate, duration, 0)
 
 
-def test_without_a_prediction_for_one_query_nothing_is_served() -> None:
-    with pytest.raises(ValueError, match="single"):
-        serve({2: _work(0)}, np.zeros(3, np.int64), 1.0)
+def test_a_fixed_batch_is_filled_up() -> None:
+    """Three queries at once on a model that takes two: the second prediction answers one."""
+    served = serve({2: _work(0)}, np.zeros(3, np.int64), 1.0)
+    assert served.batch_sizes.tolist() == [2, 1]
+    assert len(served.completed) == 3
+
+
+def test_without_a_prediction_nothing_is_served() -> None:
+    with pytest.raises(ValueError, match="needs queries, and a prediction"):
+        serve({}, np.zeros(3, np.int64), 1.0)

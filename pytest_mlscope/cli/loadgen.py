@@ -1,0 +1,139 @@
+"""``mlscope loadgen``: a case under MLPerf's LoadGen, beside our own loop."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_mlscope.cli.case_choice import choose_case
+from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, positive_number, whole_number
+from pytest_mlscope.errors import MlscopeError
+
+if TYPE_CHECKING:
+    from pytest_mlscope.evaluation.loadgen_agreement import Agreement
+
+_DETAILS = """\
+Runs the case through MLPerf's LoadGen in the framework's own interpreter, and through our own loop, in turns on one
+loaded model; prints both medians, their ratio, and what a query costs under LoadGen with nothing to predict, which is
+part of its latencies. LoadGen's logs are kept in DIR, as in an MLPerf submission."""
+_SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
+
+
+def add_to(commands: Commands) -> None:
+    """Add ``loadgen``."""
+    parser = add_command(commands, "loadgen", "run a case through MLPerf LoadGen, beside our own loop", _run, _DETAILS)
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="a *.mlscope.yml")
+    parser.add_argument(
+        "--case", metavar="ID", help="the case, by its id as in test names; by default the first one on onnxruntime"
+    )
+    parser.add_argument("--output", type=Path, metavar="DIR", required=True, help="where LoadGen's logs are kept")
+    parser.add_argument(
+        "--scenario",
+        action="append",
+        choices=_SCENARIOS,
+        metavar="NAME",
+        help="instead of the case's own; may be given several times: " + ", ".join(_SCENARIOS),
+    )
+    parser.add_argument(
+        "--target-qps", type=positive_number, metavar="QPS", help="rate of server, instead of the manifest's"
+    )
+    parser.add_argument(
+        "--seconds", type=positive_number, default=2.0, metavar="S", help="length of each run (default: 2)"
+    )
+    parser.add_argument("--rounds", type=whole_number, default=3, metavar="N", help="runs of each side (default: 3)")
+    parser.add_argument("--provision", action="store_true", help="make a missing framework environment")
+    add_home(parser)
+
+
+def _table(agreements: list[Agreement]) -> str:
+    from statistics import median
+
+    from pytest_mlscope.cli.table import aligned
+    from pytest_mlscope.evaluation.loadgen_agreement import WITHIN
+    from pytest_mlscope.gate.readable import number, seconds
+
+    rows = []
+    for each in agreements:
+        offline = each.scenario == "offline"
+        ours, theirs = (median(getattr(one, side) for one in each.rounds) for side in ("ours", "theirs"))
+        empty = [one.empty for one in each.rounds if one.empty is not None]
+        rows.append(
+            [
+                each.scenario,
+                f"{number(ours)} rows/s" if offline else seconds(ours),
+                f"{number(theirs)} rows/s" if offline else seconds(theirs),
+                f"{each.ratio:.3f}",
+                "yes" if abs(each.ratio - 1) <= WITHIN else "NO",
+                seconds(median(empty)) if empty else "–",
+                f"{sum(one.valid for one in each.rounds)} of {len(each.rounds)}",
+            ]
+        )
+    header = ["scenario", "ours", "LoadGen", "ratio", f"within {WITHIN:.0%}", "LoadGen, nothing to predict", "VALID"]
+    return aligned(header, rows)
+
+
+def _arrivals(agreement: Agreement) -> list[str]:
+    from pytest_mlscope.evaluation.loadgen_agreement import SAME_DISTRIBUTION_FROM
+    from pytest_mlscope.gate.readable import seconds
+
+    arrivals = agreement.arrivals
+    if arrivals is None:
+        return []
+    distance, probability = arrivals
+    same = "one distribution" if probability >= SAME_DISTRIBUTION_FROM else "NOT one distribution"
+    ours = [one.our_arrival_error for one in agreement.rounds if one.our_arrival_error is not None]
+    theirs = [one.their_arrival_error for one in agreement.rounds if one.their_arrival_error is not None]
+    shown = [seconds(max(errors)) if errors else "not known" for errors in (ours, theirs)]
+    return [
+        f"arrivals: {same} (Kolmogorov–Smirnov distance {distance:.4f}, probability {probability:.3g})",
+        f"arrival error, p99 with nothing under way: ours {shown[0]}, LoadGen {shown[1]}",
+    ]
+
+
+def _run(options: argparse.Namespace) -> int:
+    from pytest_mlscope.agent.agent import Agent
+    from pytest_mlscope.agent.lease import exclusive_lease
+    from pytest_mlscope.cases.matrix import expand
+    from pytest_mlscope.evaluation.api import load_alone
+    from pytest_mlscope.evaluation.loadgen_agreement import loadgen_case, measure_agreement
+    from pytest_mlscope.settings import Settings
+
+    chosen = choose_case(expand(load_alone(options.manifest)), options.case, options.manifest)
+    cases = [
+        loadgen_case(chosen, scenario=scenario, target_qps=options.target_qps, seconds=options.seconds)
+        for scenario in options.scenario or [None]
+    ]
+    agent = Agent(
+        Settings(home=home_of(options), provision=options.provision, command_line=tuple(sys.argv)),
+        progress=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    agreements = []
+    try:
+        agent.prepare(chosen)
+        with exclusive_lease("machine"):
+            for case in cases:
+                print(f"{case.scenario} …", file=sys.stderr, flush=True)
+                ready = agent.ready(case)
+                agreements.append(
+                    measure_agreement(ready, options.output, rounds=options.rounds, seconds=options.seconds)
+                )
+    finally:
+        agent.close()
+    _write(options.output / "agreement.json", agreements)
+    print(f"{chosen.manifest.content.name} [{chosen.id}]")
+    print(_table(agreements))
+    for agreement in agreements:
+        for line in _arrivals(agreement):
+            print(line)
+    print(f"LoadGen's logs: {options.output}")
+    return 0 if all(agreement.agrees for agreement in agreements) else 1
+
+
+def _write(path: Path, agreements: list[Agreement]) -> None:
+    try:
+        path.write_text(json.dumps([agreement.facts() for agreement in agreements], indent=1) + "\n", "utf-8")
+    except OSError as error:
+        raise MlscopeError(f"{path}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,66 @@
+"""What is read from LoadGen's trace, and LoadGen itself where it is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pytest_mlscope.evaluation.kolmogorov_smirnov import two_sample_test
+from pytest_mlscope.host.arrivals import poisson_arrivals
+from pytest_mlscope.host.loadgen import answering, loadgen_settings, read_trace, run_queries
+
+LINE = (
+    '{{"name":"Sample","cat":"default","ph":"b","pid":7,"id":{0},"ts":{1},"args":{{"sample_seq":{0},"query_seq":{2},'
+    '"sample_idx":3,"issue_start_ns":{3},"complete_ns":{4}}}}},\n'
+)
+
+
+def test_a_query_lasts_to_its_last_sample() -> None:
+    text = LINE.format(0, "158.826", 0, 200, 900) + LINE.format(1, "158.826", 0, 200, 1100)
+    trace = read_trace('{"traceEvents":[\n' + LINE.format(2, "3154.5", 1, 0, 50) + text)
+    assert trace.scheduled.tolist() == [158_826, 3_154_500]
+    assert trace.issue_delay.tolist() == [200, 0]
+    assert trace.latency.tolist() == [1100, 50]
+
+
+def test_a_trace_without_queries_is_refused() -> None:
+    with pytest.raises(ValueError, match="no query"):
+        read_trace("{}")
+
+
+def _request(scenario: str) -> dict[str, object]:
+    return {
+        "scenario": scenario,
+        "seconds": 0.2,
+        "queries": 200,
+        "limit": 20.0,
+        "seed": 1,
+        "percentile": 99.0,
+        "samples_per_query": 4 if scenario == "multi_stream" else 1,
+        "qps": 1000.0,
+        "latency_bound": None,
+    }
+
+
+@pytest.mark.parametrize("scenario", ["single_stream", "multi_stream", "server", "offline"])
+def test_loadgen_has_every_row_answered(scenario: str, tmp_path: Path) -> None:
+    loadgen = pytest.importorskip("mlperf_loadgen")
+    answered: list[int] = []
+    settings = loadgen_settings(loadgen, _request(scenario), 1e-4, 1)
+    trace = run_queries(loadgen, answering(loadgen, {1: lambda: answered.append(1)}), settings, 16, str(tmp_path))
+    rows = 4 if scenario == "multi_stream" else 1
+    assert len(answered) == len(trace.latency) * rows if scenario != "offline" else len(answered) >= 200
+    assert (trace.latency >= trace.issue_delay).all()
+    # What MLPerf's own log parser reads.
+    assert ":::MLLOG" in (tmp_path / "mlperf_log_detail.txt").read_text()
+    assert "MLPerf Results Summary" in (tmp_path / "mlperf_log_summary.txt").read_text()
+
+
+def test_its_arrivals_are_distributed_as_ours(tmp_path: Path) -> None:
+    loadgen = pytest.importorskip("mlperf_loadgen")
+    settings = loadgen_settings(loadgen, {**_request("server"), "seconds": 1.0}, 1e-4, 1)
+    trace = run_queries(loadgen, answering(loadgen, {1: lambda: None}), settings, 16, str(tmp_path))
+    ours = np.diff(poisson_arrivals(1000.0, 1.0, 1))
+    assert two_sample_test(ours, np.diff(trace.scheduled))[1] > 0.001
