@@ -127,7 +127,9 @@ def environment_recipe(
     wanted = normalised_constraint(constraint)
     requirements, unsatisfied = _requirements(folder, machine, wanted)
     if unsatisfied and not can_agree(description.version, unsatisfied):
-        raise CannotRun(f"the predictor takes {description.version!r} (framework.yml), and none of these is {unsatisfied!r}")
+        raise CannotRun(
+            f"the predictor takes {description.version!r} (framework.yml), and none of these is {unsatisfied!r}"
+        )
     debian = None
     # A lock for emulation by others says nothing about how this machine's own architecture is served.
     if machine != machine_architecture() or description.environment.model_fields_set:

@@ -206,5 +206,7 @@ def test_an_unknown_framework_says_where_they_are_looked_up_and_which_are_malfor
     line = str(caught.value).splitlines()[0]
     assert "unknown framework 'mine'; allowed: " in line
     assert ", onnxruntime, " in line
-    assert "looked in frameworks/ of the rootdir (--rootdir sets it), of installed packages and of pytest-mlscope" in line
+    assert (
+        "looked in frameworks/ of the rootdir (--rootdir sets it), of installed packages and of pytest-mlscope" in line
+    )
     assert line.endswith(f"malformed: {source}")
