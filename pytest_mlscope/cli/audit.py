@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
+from pytest_mlscope.cli.case_choice import choose_case
+from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, positive_number, whole_number
 from pytest_mlscope.errors import MlscopeError
 
 if TYPE_CHECKING:
@@ -38,26 +39,6 @@ def _fractions(text: str) -> list[float]:
     return [_fraction(part) for part in text.split(",")]
 
 
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
-    return number
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
-    return seconds
-
-
 def add_to(commands: Commands) -> None:
     """Add ``audit``."""
     parser = add_command(commands, "audit", "measure how often the gate is wrong on this machine", _audit, _DETAILS)
@@ -65,7 +46,9 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--case", metavar="ID", help="the case, by its id as in test names; by default the first one on onnxruntime"
     )
-    parser.add_argument("--trials", type=_positive, default=40, metavar="N", help="trials of each effect (default: 40)")
+    parser.add_argument(
+        "--trials", type=whole_number, default=40, metavar="N", help="trials of each effect (default: 40)"
+    )
     parser.add_argument(
         "--effects",
         type=_fractions,
@@ -74,7 +57,7 @@ def add_to(commands: Commands) -> None:
         help="slowdowns to inject (default: 2,5,10); A/A is always there",
     )
     parser.add_argument(
-        "--seconds", type=_seconds, default=20.0, metavar="S", help="time for a comparison (default: 20)"
+        "--seconds", type=positive_number, default=20.0, metavar="S", help="time for a comparison (default: 20)"
     )
     parser.add_argument(
         "--minimum-effect", type=_fraction, default=0.03, metavar="PERCENT", help="what matters (default: 3)"
@@ -82,20 +65,6 @@ def add_to(commands: Commands) -> None:
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every trial to this file, while they are made")
     parser.add_argument("--provision", action="store_true", help="make a missing framework environment")
     add_home(parser)
-
-
-def choose_case(cases: list[Case], wanted: str | None, manifest: Path) -> Case:
-    """The case of that id; without one the first on onnxruntime.
-
-    :raises MlscopeError: when there is none.
-    """
-    if wanted is None:
-        return next((case for case in cases if case.framework == "onnxruntime"), cases[0])
-    for case in cases:
-        if case.id == wanted:
-            return case
-    there = ", ".join(case.id for case in cases[:8]) + (" …" if len(cases) > 8 else "")
-    raise MlscopeError(f"{manifest}: no case {wanted!r}; there: {there}")
 
 
 def _rate(rate: Rate) -> str:

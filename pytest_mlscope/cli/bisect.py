@@ -97,7 +97,7 @@ def _bisect(options: argparse.Namespace) -> int:
     from pytest_mlscope.agent.agent import Agent
     from pytest_mlscope.bisection.bisect import WINDOW_BYTES, bisect
     from pytest_mlscope.cases.matrix import expand
-    from pytest_mlscope.cli.audit import choose_case
+    from pytest_mlscope.cli.case_choice import choose_case
     from pytest_mlscope.evaluation.api import load_alone
     from pytest_mlscope.reports.plain import plain
     from pytest_mlscope.settings import Settings
