@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
+import time
+
+import psutil
 
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components.cpu_list import format_cpu_list, parse_cpu_list
@@ -10,6 +14,10 @@ from pytest_mlscope.errors import CannotRun
 
 Affinity = tuple[int, ...] | None
 """CPU numbers, sorted; ``None`` leaves a host where this process runs."""
+
+_LOOK_SECONDS = 0.05
+_TICK_SECONDS = 0.015
+"""What idle times differ by for having been read between two ticks of 10 ms."""
 
 
 def why_not_here(cpus: tuple[int, ...]) -> str | None:
@@ -21,6 +29,21 @@ def why_not_here(cpus: tuple[int, ...]) -> str | None:
     if not lacking:
         return None
     return f"CPU {format_cpu_list(lacking)} is not usable here; usable: {format_cpu_list(usable)}"
+
+
+def least_busy_cpu(coin: random.Random) -> Affinity:
+    """The CPU that was idle most just now, one of those by chance; ``None`` where a process cannot be pinned."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    usable = sorted(os.sched_getaffinity(0))
+    before = psutil.cpu_times(percpu=True)
+    time.sleep(_LOOK_SECONDS)
+    after = psutil.cpu_times(percpu=True)
+    if not usable[-1] < len(before) == len(after):
+        return (coin.choice(usable),)
+    idle = {cpu: after[cpu].idle - before[cpu].idle for cpu in usable}
+    idlest = max(idle.values())
+    return (coin.choice([cpu for cpu in usable if idle[cpu] >= idlest - _TICK_SECONDS]),)
 
 
 def affinity_of(case: Case, *, chosen: Affinity) -> Affinity:

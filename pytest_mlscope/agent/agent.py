@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -178,6 +178,29 @@ class Agent:
         self.environment(case)
         self._artifacts(case)
 
+    def _host(self, case: Case, pool: HostPool, *, wait: bool = True) -> HostProcess:
+        return pool.get(
+            self.environment(case),
+            threads=case.threads if isinstance(case.threads, int) else None,
+            device=_device(case),
+            timeout=self.settings.timeout,
+            affinity=affinity_of(case, chosen=self.settings.affinity),
+            wait=wait,
+        )
+
+    def start_hosts(self, pairs: Sequence[tuple[Case, HostPool]]) -> list[HostProcess]:
+        """A host for each case from its pool; those that must be started come up all at once.
+
+        :raises CannotRun: when hardware or framework are not to be had here.
+        :raises HostError: when a host does not come up.
+        """
+        hosts = [self._host(case, pool, wait=False) for case, pool in pairs]
+        for host in hosts:
+            host.greet()
+        for host in hosts:
+            host.started()
+        return hosts
+
     def ready(self, case: Case, *, pool: HostPool | None = None) -> ReadyModel:
         """Load the case's model in a host; one that is loaded there already is used as it is.
 
@@ -189,12 +212,10 @@ class Agent:
         device = _device(case)
         environment = self.environment(case)
         artifacts = self._artifacts(case)
-        affinity = affinity_of(case, chosen=self.settings.affinity)
         timeout = self.settings.timeout
         deadline = time.monotonic() + timeout
-        threads = case.threads if isinstance(case.threads, int) else None
         pool = pool or self._pool
-        host = pool.get(environment, threads=threads, device=device, timeout=timeout, affinity=affinity)
+        host = self._host(case, pool)
         if not environment.version:
             _check_version(case, host.version)
         _check_device(case, device, host)

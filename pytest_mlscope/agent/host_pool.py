@@ -29,12 +29,14 @@ class HostPool:
         device: str,
         timeout: float,
         affinity: Affinity = None,
+        wait: bool = True,
     ) -> HostProcess:
         """A live host of this environment, started when there is none.
 
         :param threads: the thread count, and
         :param device: the device: they choose the host only where the framework fixes them once a process.
         :param affinity: CPUs it is pinned to.
+        :param wait: whether one that is started must be up on return: see ``HostProcess``.
         :raises HostError: when it does not come up.
         """
         once = environment.framework.description.thread_scope == "process"
@@ -48,7 +50,9 @@ class HostPool:
         if host is None:
             while len(self._hosts) >= self._limit:
                 self._hosts.popitem(last=False)[1].close()
-            host = self._hosts[key] = HostProcess(environment, threads=scoped, timeout=timeout, affinity=affinity)
+            host = self._hosts[key] = HostProcess(
+                environment, threads=scoped, timeout=timeout, affinity=affinity, wait=wait
+            )
         self._hosts.move_to_end(key)
         return host
 

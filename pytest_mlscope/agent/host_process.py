@@ -31,6 +31,7 @@ GROWTH_BYTES = 200 * 1000**2
 """How much more memory than before its first model a host may keep after unloading and still be used again."""
 
 _POLL_SECONDS = 0.25
+_IMPORTING = "importing the framework"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 Header = dict[str, Any]
@@ -82,7 +83,13 @@ class HostProcess:
     """A running host. Not for use from several threads at once, except :meth:`kill`."""
 
     def __init__(
-        self, environment: Environment, *, threads: int | None, timeout: float, affinity: Affinity = None
+        self,
+        environment: Environment,
+        *,
+        threads: int | None,
+        timeout: float,
+        affinity: Affinity = None,
+        wait: bool = True,
     ) -> None:
         """Start the host and let it import its framework.
 
@@ -90,6 +97,8 @@ class HostProcess:
         :param timeout: seconds for the start, imports included.
         :param affinity: CPUs to run on, set before any library starts its pool; ``None`` leaves it where this process
             runs.
+        :param wait: whether to return only when it is up; otherwise :meth:`greet` and :meth:`started` come next, so
+            that several hosts come up at once.
         :raises HostError: when it does not come up.
         """
         self.environment = environment
@@ -138,25 +147,45 @@ class HostProcess:
         self._arena = 0
         self._pending = 0
         self.pid = self._process.pid
-        try:
-            self._start(timeout)
-        except BaseException:
-            self.kill()
-            raise
+        self._start_deadline = time.monotonic() + timeout
+        self._greeted = self._started = False
+        if wait:
+            self.greet()
+            self.started()
 
-    def _start(self, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        hello = self._read(deadline, "starting")
+    def greet(self) -> None:
+        """Wait for the interpreter and have it begin to import the framework, unless that was done.
+
+        :raises HostError: when it does not come up.
+        """
+        if self._greeted:
+            return
+        self._greeted = True
+        hello = self._read(self._start_deadline, "starting")
         if hello.get("protocol") != PROTOCOL_VERSION:
+            self.kill()
             raise HostError(
                 f"{self.name}: the host speaks protocol {hello.get('protocol')}, this plugin {PROTOCOL_VERSION}; "
                 "their files are of different versions"
             )
-        started = self.request(
-            {"operation": "start", "predictor": str(self.environment.framework.predictor)},
-            timeout=max(deadline - time.monotonic(), 1.0),
-            doing="importing the framework",
-        )
+        self.submit({"operation": "start", "predictor": str(self.environment.framework.predictor)}, doing=_IMPORTING)
+
+    def started(self) -> None:
+        """Wait for the framework to be imported, unless it is known to be.
+
+        :raises HostError: when it is not.
+        """
+        if self._started:
+            return
+        self._started = True
+        try:
+            started = self.receive(timeout=max(self._start_deadline - time.monotonic(), 1.0), doing=_IMPORTING)
+            self._keep_facts(started)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _keep_facts(self, started: Header) -> None:
         self.version: str = started["version"]
         self.build: dict[str, str] = started["build"]
         self.python_version: str = started["python"]
@@ -167,6 +196,20 @@ class HostProcess:
         self.thread_variables: dict[str, str] = started.get("thread_variables", {})
         self._resident_at_start: int | None = started.get("resident")
         self._used = False
+
+    def pin(self, cpus: Affinity) -> None:
+        """Move all its threads to these CPUs; ``None`` lets them run where this process may, or was told to at start.
+
+        Threads that a library starts later follow. Where the system cannot pin, nothing happens.
+        """
+        if self.affinity is not None or not hasattr(os, "sched_setaffinity"):
+            return
+        chosen = os.sched_getaffinity(0) if cpus is None else cpus
+        with contextlib.suppress(OSError):
+            for thread in Path(f"/proc/{self.pid}/task").iterdir():
+                # It may have ended meanwhile.
+                with contextlib.suppress(OSError):
+                    os.sched_setaffinity(int(thread.name), chosen)
 
     def load(self, request: Header, *, timeout: float) -> Header:
         """Load a model in place of the one before; tensors of earlier replies become invalid. Raises as

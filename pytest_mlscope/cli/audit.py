@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_mlscope.cli.case_choice import choose_case
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, positive_number, whole_number
 from pytest_mlscope.errors import MlscopeError
 
 if TYPE_CHECKING:
-    from pytest_mlscope.cases.case import Case
-    from pytest_mlscope.gate.audit import Audit, Rate
+    from pytest_mlscope.gate.audit import Audit, Rate, Trial
 
 _DETAILS = """\
 Compares a case with itself, again and again: unchanged (A/A), which must raise no alarm, and slowed down by a wrapper
@@ -33,6 +31,10 @@ def _fraction(text: str) -> float:
     if not 0 < percent <= 1000:
         raise argparse.ArgumentTypeError(f"a slowdown is more than 0 and at most 1000 percent, not {text}")
     return percent / 100
+
+
+def _count(text: str) -> int:
+    return 0 if text == "0" else whole_number(text)
 
 
 def _fractions(text: str) -> list[float]:
@@ -62,7 +64,13 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--minimum-effect", type=_fraction, default=0.03, metavar="PERCENT", help="what matters (default: 3)"
     )
+    parser.add_argument(
+        "--busy", type=_count, default=0, metavar="N", help="keep so many other processes busy meanwhile (default: 0)"
+    )
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every trial to this file, while they are made")
+    parser.add_argument(
+        "--resume", action="store_true", help="count the trials in --json PATH, and add what is missing"
+    )
     parser.add_argument("--provision", action="store_true", help="make a missing framework environment")
     add_home(parser)
 
@@ -95,61 +103,58 @@ def _table(audit: Audit) -> str:
     return aligned(header, rows)
 
 
-def _document(audit: Audit, case: Case) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    from pytest_mlscope.agent.machine import machine_facts
-
-    return {
-        "model": case.manifest.content.name,
-        "case": case.id,
-        "rules": asdict(audit.rules),
-        "machine": machine_facts(),
-        "trials": [asdict(trial) for trial in audit.trials],
-    }
-
-
 def _audit(options: argparse.Namespace) -> int:
     from pytest_mlscope.agent.agent import Agent
     from pytest_mlscope.agent.lease import exclusive_lease
     from pytest_mlscope.cases.matrix import expand
     from pytest_mlscope.evaluation.api import load_alone
-    from pytest_mlscope.gate.audit import minimum_detectable_effect, run_audit
+    from pytest_mlscope.gate.audit import Audit, minimum_detectable_effect, run_audit
+    from pytest_mlscope.gate.audit_file import read_trials, write_audit
+    from pytest_mlscope.gate.busy_processes import busy_processes
     from pytest_mlscope.gate.floors import floor_for, keep_floor
     from pytest_mlscope.gate.rounds import Rules
     from pytest_mlscope.settings import Settings
 
+    if options.resume and options.json is None:
+        raise MlscopeError("--resume needs --json PATH, the trials to go on with")
     home = home_of(options)
     case = choose_case(expand(load_alone(options.manifest)), options.case, options.manifest)
     agent = Agent(
         Settings(home=home, provision=options.provision, command_line=tuple(sys.argv)),
         progress=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    rules = Rules(minimum_effect=options.minimum_effect, seconds=options.seconds, floor=floor_for(case, home=home))
+    audit = Audit(
+        Rules(minimum_effect=options.minimum_effect, seconds=options.seconds, floor=floor_for(case, home=home))
+    )
+    if options.resume:
+        read_trials(options.json, audit, case, busy_processes=options.busy)
+    effects = [0.0, *options.effects]
 
-    def made(audit: Audit) -> None:
-        trial = audit.trials[-1]
-        total = options.trials * (1 + len(options.effects))
+    def keep() -> None:
+        if options.json:
+            write_audit(options.json, audit, case, busy_processes=options.busy)
+
+    def made(trial: Trial) -> None:
         print(
-            f"{len(audit.trials)}/{total}: +{trial.effect:.0%}: {trial.outcome}, ratio {trial.ratio:.4f}, "
+            f"{len(audit.trials)}/{sum(max(options.trials, len(audit.of(effect))) for effect in effects)}: "
+            f"+{trial.effect:.0%}: {trial.outcome}, ratio {trial.ratio:.4f}, "
             f"{len(trial.log_ratios)} pairs, {trial.seconds:.1f} s",
             file=sys.stderr,
             flush=True,
         )
-        if options.json and (len(audit.trials) % 10 == 0 or len(audit.trials) == total):
-            _write(options.json, _document(audit, case))
+        if len(audit.trials) % 10 == 0:
+            keep()
 
-    if options.json:
-        _write(options.json, {})
+    keep()
     try:
         agent.prepare(case)
-        with exclusive_lease("machine"):
-            audit = run_audit(
-                case, agent, rules=rules, effects=[0.0, *options.effects], trials=options.trials, progress=made
-            )
+        with exclusive_lease("machine"), busy_processes(options.busy):
+            run_audit(case, agent, audit, effects=effects, trials=options.trials, progress=made)
     finally:
         agent.close()
-    print(f"{case.manifest.content.name} [{case.id}]")
+        keep()
+    beside = {0: "", 1: ", beside another busy process"}.get(options.busy, f", beside {options.busy} busy processes")
+    print(f"{case.manifest.content.name} [{case.id}]{beside}")
     print(_table(audit))
     detectable = minimum_detectable_effect(audit)
     print(
@@ -162,12 +167,3 @@ def _audit(options: argparse.Namespace) -> int:
     else:
         print(f"A/A floor of this machine and case: {floor:.1%}, from {len(audit.pairs())} pairs; kept for the gate")
     return 0
-
-
-def _write(path: Path, document: dict[str, Any]) -> None:
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        unfinished.write_text(json.dumps(document, indent=1), "utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        raise MlscopeError(f"{path}: cannot be written: {error.strerror}") from None

@@ -120,23 +120,23 @@ def run_trial(case: Case, agent: Agent, *, rules: Rules, effect: float, seed: in
 def run_audit(
     case: Case,
     agent: Agent,
+    audit: Audit,
     *,
-    rules: Rules,
     effects: Sequence[float],
     trials: int,
-    progress: Callable[[Audit], None],
-    separate_runs: bool = True,
-) -> Audit:
-    """Run trials of every effect in turn, A/A included, so that all of them meet the same moods of the machine."""
-    audit = Audit(rules)
+    progress: Callable[[Trial], None],
+) -> None:
+    """Add trials until there are so many of each effect, in turns, so that all meet the same moods of the machine.
+
+    :raises MlscopeError: when one fails; those made before are in the audit.
+    """
     for number in range(trials):
         for effect in effects:
+            if len(audit.of(effect)) > number:
+                continue
             seed = number * 1000 + round(effect * 1000)
-            audit.trials.append(
-                run_trial(case, agent, rules=rules, effect=effect, seed=seed, separate_runs=separate_runs)
-            )
-            progress(audit)
-    return audit
+            audit.trials.append(run_trial(case, agent, rules=audit.rules, effect=effect, seed=seed))
+            progress(audit.trials[-1])
 
 
 def _detected_share(pairs: np.ndarray, effect: float, *, most: int, rules: Rules, random_: random.Random) -> float:

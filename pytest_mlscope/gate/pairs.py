@@ -14,9 +14,9 @@ from pytest_mlscope.agent.ready_model import ReadyModel
 
 BLOCK_SECONDS = 0.005
 """What a block should last: shorter than the bursts in which other work comes, longer than what starting it costs."""
-MOST_BLOCKS = 30
+MOST_BLOCKS = 16
 FEWEST_BLOCKS = 6
-PAIR_SECONDS = 0.5
+PAIR_SECONDS = 0.3
 """What the blocks of a pair should last in all. Further ones tell ever less: processes differ more than blocks do."""
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from pytest_mlscope.agent.affinity import Affinity, least_busy_cpu
 from pytest_mlscope.agent.agent import Agent
 from pytest_mlscope.agent.host_pool import HostPool
 from pytest_mlscope.agent.ready_model import ReadyModel
@@ -91,9 +92,18 @@ def _opened(ready: ReadyModel, *, slowdown: float | None, check: bool) -> OpenBl
     return blocks
 
 
-def _pair(contest: Contest, agent: Agent, pools: Sequence[HostPool], coin: random.Random) -> Pair:
+def _single_threaded(case: Case) -> bool:
+    target = case.manifest.registry.hardware_targets[case.hardware]
+    return case.threads == 1 and "cpu" in (target.name, *target.lineage)
+
+
+def _pair(contest: Contest, agent: Agent, pools: Sequence[HostPool], cpu: Affinity, coin: random.Random) -> Pair:
     sides = [(contest.baseline, pools[0]), (contest.candidate, pools[1])]
-    # Which side is started and warmed up first is chance too.
+    # Two CPUs of a machine can differ by half for minutes, when one has more to do, for another tenant perhaps.
+    together = all(_single_threaded(case) for case, _ in sides)
+    for host in agent.start_hosts(sides):
+        host.pin(cpu if together else None)
+    # Which side is loaded and warmed up first is chance too.
     first = coin.randrange(2)
     ready = {side: agent.ready(sides[side][0], pool=sides[side][1]) for side in (first, 1 - first)}
     opened = {
@@ -136,13 +146,14 @@ def run_rounds(
         if progress is not None and number:
             progress(f"comparing: round {number + 1}, {len(undecided)} of {len(contests)} cases undecided")
         with ExitStack() as stack:
+            cpu = least_busy_cpu(coin)
             pools = [HostPool(), HostPool()]
             for pool in pools:
                 stack.callback(pool.kill)
             for contest in undecided:
                 began = time.monotonic()
                 try:
-                    pair = _pair(contest, agent, pools, coin)
+                    pair = _pair(contest, agent, pools, cpu, coin)
                 except MlscopeError as error:
                     contest.failure = error
                 else:

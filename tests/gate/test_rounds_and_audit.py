@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pytest_mlscope.agent.agent import Agent
@@ -16,6 +17,7 @@ from pytest_mlscope.cli.main import main
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.evaluation.api import load_alone
 from pytest_mlscope.gate.audit import Audit, Trial, alarms, minimum_detectable_effect, run_trial
+from pytest_mlscope.gate.busy_processes import busy_processes
 from pytest_mlscope.gate.floors import floor_for, floor_of, keep_floor, learned_floor
 from pytest_mlscope.gate.rounds import Contest, Rules, run_rounds
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR
@@ -124,6 +126,43 @@ def test_the_audit_command_prints_its_table_and_keeps_every_trial(
     document = json.loads(kept.read_text())
     assert [trial["effect"] for trial in document["trials"]] == [0.0, 0.5]
     assert all(trial["separate_runs_ratio"] > 0 for trial in document["trials"])
+
+
+def test_an_audit_is_gone_on_with(suite: Suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = suite.manifest()
+    kept = tmp_path / "trials.json"
+    common = ["--seconds", "1", "--json", str(kept), "--home", str(tmp_path / "h"), "--resume"]
+    assert main(["audit", str(manifest), "--trials", "1", "--effects", "50", *common]) == 0
+    first = json.loads(kept.read_text())["trials"]
+    assert main(["audit", str(manifest), "--trials", "2", "--effects", "50", "--busy", "0", *common]) == 0
+    trials = json.loads(kept.read_text())["trials"]
+    assert trials[:2] == first
+    assert [trial["effect"] for trial in trials] == [0.0, 0.5, 0.0, 0.5]
+    capsys.readouterr()
+    assert main(["audit", str(manifest), "--trials", "3", "--busy", "1", *common]) == 1
+    assert "its trials have busy_processes 0, these 1" in capsys.readouterr().err
+    assert json.loads(kept.read_text())["trials"] == trials
+    kept.write_text("[]")
+    assert main(["audit", str(manifest), *common]) == 1
+    assert "cannot be gone on with" in capsys.readouterr().err
+
+
+def test_busy_processes_end_with_the_block() -> None:
+    mine = psutil.Process()
+    with busy_processes(2):
+        running = mine.children()
+        assert len(running) == 2
+    assert not any(process.is_running() for process in running)
+
+
+def test_single_threaded_pairs_share_a_cpu(suite: Suite, agent: Agent) -> None:
+    noting = "open('cpus', 'a').write(str(sorted(os.sched_getaffinity(0))) + '\\n')"
+    suite.framework("toy", predict=BUSY, load=noting)
+    (case,) = _cases(suite.manifest(matrix="{threads: [1]}"))
+    run_rounds([Contest(case, case, Rules(seconds=0.001))], agent)
+    both = (suite.folder / "cpus").read_text().split("\n")[:2]
+    assert both[0] == both[1]
+    assert "," not in both[0]
 
 
 @pytest.mark.parametrize(

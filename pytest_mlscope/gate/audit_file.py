@@ -1,0 +1,87 @@
+"""An audit's trials as a JSON file, written while they are made and gone on with later."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from pytest_mlscope.agent.machine import machine_facts
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.gate.audit import Audit, Trial
+
+
+def _same(case: Case, busy_processes: int) -> dict[str, Any]:
+    """What trials must have in common to be counted together; the rules are looked at apart."""
+    facts = machine_facts()
+    machine = {name: facts[name] for name in ("hostname", "cpu_identity", "usable_cores", "kernel")}
+    return {
+        "model": case.manifest.content.name,
+        "case": case.id,
+        "busy_processes": busy_processes,
+        **{f"machine.{name}": value for name, value in machine.items()},
+    }
+
+
+def write_audit(path: Path, audit: Audit, case: Case, *, busy_processes: int) -> None:
+    """Replace the file.
+
+    :raises MlscopeError: when it cannot be written.
+    """
+    document = {
+        "model": case.manifest.content.name,
+        "case": case.id,
+        "busy_processes": busy_processes,
+        "rules": asdict(audit.rules),
+        "machine": machine_facts(),
+        "trials": [asdict(trial) for trial in audit.trials],
+    }
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        unfinished.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        raise MlscopeError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _trial(entry: dict[str, Any]) -> Trial:
+    return Trial(**{**entry, "log_ratios": tuple(entry["log_ratios"])})
+
+
+def _at(document: dict[str, Any], name: str) -> Any:
+    value: Any = document
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def read_trials(path: Path, audit: Audit, case: Case, *, busy_processes: int) -> None:
+    """Add the file's trials to the audit, and take its floor; a file that is not there has none.
+
+    :raises MlscopeError: when it cannot be read, or holds trials of something else.
+    """
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        raise MlscopeError(f"{path}: cannot be gone on with: {reason}") from None
+    expected = {
+        **_same(case, busy_processes),
+        **{f"rules.{name}": value for name, value in asdict(audit.rules).items() if name != "floor"},
+    }
+    for name, value in expected.items():
+        if _at(document, name) != value:
+            raise MlscopeError(
+                f"{path}: cannot be gone on with: its trials have {name} {_at(document, name)!r}, these {value!r}; "
+                "choose another --json, or leave --resume out to replace it"
+            )
+    try:
+        audit.trials.extend(map(_trial, document["trials"]))
+        # An audit that ended has left another one in the cache, and these trials were not judged by that.
+        audit.rules = replace(audit.rules, floor=float(document["rules"]["floor"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise MlscopeError(f"{path}: cannot be gone on with: its trials are not an audit's ({error})") from None
