@@ -12,8 +12,8 @@ from benchmarks.fresh_process import DIGITS, run_subject
 from benchmarks.table import Row, paired
 
 BATCH_SIZES = (1, 32, 256)
-ROWS = {1: 225_000, 32: 900_000, 256: 900_000}
-"""By batch size: two to three seconds of prediction, so that what the machine does meanwhile averages out."""
+ROWS = {1: 67_500, 32: 450_000, 256: 450_000}
+"""By batch size: about a second of prediction, less than a machine's moods last, since both sides take turns."""
 
 
 def _write(folder: Path, rows: int) -> tuple[Path, Path]:
@@ -38,14 +38,11 @@ def accuracy(*, quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         for batch_size in BATCH_SIZES:
             manifest, dataset = _write(Path(folder), ROWS[batch_size] // (10 if quick else 1))
-            ours: list[float] = []
-            bare: list[float] = []
-            subjects = [("our_accuracy", str(manifest), ours), ("bare_accuracy", str(dataset), bare)]
-            for _ in range(2 if quick else 11):
-                for name, path, measured in subjects:
-                    measured.append(run_subject(name, path, str(batch_size))["samples_per_second"])
-                # Whoever goes first meets another machine than who goes second: they take turns.
-                subjects.reverse()
+            rounds = [
+                run_subject("accuracy_in_turns", str(manifest), str(dataset), str(batch_size), "2" if quick else "6")
+                for _ in range(2 if quick else 7)
+            ]
+            ours, bare = ([each[side] for each in rounds] for side in ("ours", "bare"))
             rows.append(
                 paired(
                     f"accuracy, batches of {batch_size}", ours, bare, unit="rows/s", other_is="bare loop", at_least=0.95

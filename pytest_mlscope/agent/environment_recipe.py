@@ -15,9 +15,9 @@ from pytest_mlscope.agent.debian_root import python_series
 from pytest_mlscope.agent.interpreters import python_fits
 from pytest_mlscope.agent.lock_file import locked_requirements, locked_version
 from pytest_mlscope.agent.machine import machine_architecture
-from pytest_mlscope.agent.version_constraint import can_agree, is_version, normalised_constraint
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.errors import CannotRun
+from pytest_mlscope.manifest.versions import can_hold_together, is_release, normalised
 
 _PYTHON_PACKAGE = re.compile(r"python(3\.\d+)-minimal")
 
@@ -105,7 +105,7 @@ def _requirements(folder: FrameworkFolder, architecture: str, constraint: str | 
     if constraint is None or version is None or folder.accepts(version, constraint):
         return lock, None
     for other in sorted(folder.path.glob("requirements-*.lock"), reverse=True):
-        if is_version(other.stem.partition("-")[2]):
+        if is_release(other.stem.partition("-")[2]):
             version = locked_version(folder, other)
             if version and folder.accepts(version, constraint):
                 return other, None
@@ -124,9 +124,9 @@ def environment_recipe(
     """
     description = folder.description
     machine = architecture or machine_architecture()
-    wanted = normalised_constraint(constraint)
+    wanted = normalised(constraint)
     requirements, unsatisfied = _requirements(folder, machine, wanted)
-    if unsatisfied and not can_agree(description.version, unsatisfied):
+    if unsatisfied and not can_hold_together(description.version, unsatisfied):
         raise CannotRun(
             f"the predictor takes {description.version!r} (framework.yml), and none of these is {unsatisfied!r}"
         )

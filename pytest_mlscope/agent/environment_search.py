@@ -15,9 +15,9 @@ from pytest_mlscope.agent.lock_file import locked_version
 from pytest_mlscope.agent.machine import machine_architecture
 from pytest_mlscope.agent.provisioned_environment import environments_for
 from pytest_mlscope.agent.system_libraries import missing_libraries
-from pytest_mlscope.agent.version_constraint import normalised_constraint
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.errors import CannotRun
+from pytest_mlscope.manifest.versions import normalised
 
 
 def _unsatisfied(folder: FrameworkFolder, version: str, constraint: str | None) -> str | None:
@@ -101,7 +101,7 @@ def find_environment(
     :raises CannotRun: with every reason, and the command that helps where one does.
     :raises FrameworkError: when ``framework.yml`` or a lock is wrong.
     """
-    wanted = normalised_constraint(constraint)
+    wanted = normalised(constraint)
     if architecture in (None, machine_architecture()):
         current = _current(folder, wanted)
         if isinstance(current, Environment):

@@ -52,13 +52,36 @@ def leases_folder() -> Path:
     return folder
 
 
+def lease_holders(device: str) -> list[int]:
+    """PIDs of other processes that hold a lease on the device or are next, where the kernel says (proc(5))."""
+    files = set()
+    for suffix in ("turnstile", "lease"):
+        try:
+            files.add(str((leases_folder() / f"{_file_name(device)}.{suffix}").stat().st_ino))
+        except (OSError, MlscopeError):
+            continue
+    try:
+        locks = Path("/proc/locks").read_text("ascii").splitlines()
+    except OSError:
+        return []
+    # 1: FLOCK  ADVISORY  WRITE 4711 fe:00:3884039 0 EOF; waiting ones have an arrow behind the number.
+    held = [line.split() for line in locks if " FLOCK " in line and "->" not in line]
+    pids = {int(fields[4]) for fields in held if len(fields) > 5 and fields[5].rpartition(":")[2] in files}
+    # 0: a process of another PID namespace.
+    return sorted(pids - {0, os.getpid()})
+
+
+def _file_name(device: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "_", device)
+
+
 @contextmanager
 def _lease(device: str, *, shared: bool, waiting: Callable[[], None] | None) -> Iterator[float]:
     holder = (device, threading.get_ident())
     if holder in _held:
         raise RuntimeError(f"a lease on {device!r} is already held here: waiting for another would never end")
     folder = leases_folder()
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", device)
+    name = _file_name(device)
     began = time.monotonic()
     # Everyone passes the turnstile; who wants the device alone keeps it shut while waiting for those inside to leave,
     # so that a stream of sharers cannot keep it waiting for ever.

@@ -108,7 +108,7 @@ def _audit(options: argparse.Namespace) -> int:
     from pytest_mlscope.agent.lease import exclusive_lease
     from pytest_mlscope.cases.matrix import expand
     from pytest_mlscope.evaluation.api import load_alone
-    from pytest_mlscope.gate.audit import Audit, minimum_detectable_effect, run_audit
+    from pytest_mlscope.gate.audit import Audit, minimum_detectable_effect, run_audit, side_alarms
     from pytest_mlscope.gate.audit_file import read_trials, write_audit
     from pytest_mlscope.gate.busy_processes import busy_processes
     from pytest_mlscope.gate.floors import floor_for, keep_floor
@@ -156,6 +156,10 @@ def _audit(options: argparse.Namespace) -> int:
     beside = {0: "", 1: ", beside another busy process"}.get(options.busy, f", beside {options.busy} busy processes")
     print(f"{case.manifest.content.name} [{case.id}]{beside}")
     print(_table(audit))
+    for quantity in ("load_time", "peak_memory"):
+        rate = side_alarms(audit.trials, quantity)
+        if rate is not None:
+            print(f"false alarms of {quantity.replace('_', ' ')}, in all trials: {_rate(rate)}")
     detectable = minimum_detectable_effect(audit)
     print(
         "smallest slowdown caught in 99 % of comparisons: "

@@ -38,7 +38,7 @@ def choose_frameworks(names: list[str], project: Path) -> list[tuple[FrameworkFo
     :raises FrameworkError: when one is malformed.
     :raises MlscopeError: when there is no such framework, or a constraint is none.
     """
-    from pytest_mlscope.agent.version_constraint import normalised_constraint
+    from pytest_mlscope.manifest.versions import normalised
 
     frameworks, malformed = known_frameworks(project)
     chosen: dict[tuple[str, str | None], FrameworkFolder] = {}
@@ -46,5 +46,5 @@ def choose_frameworks(names: list[str], project: Path) -> list[tuple[FrameworkFo
         name = re.split(r"[=<>!~\s]", text, maxsplit=1)[0]
         if name not in frameworks:
             raise malformed.get(name) or MlscopeError(unknown("framework", name, frameworks))
-        chosen[name, normalised_constraint(text[len(name) :])] = frameworks[name]
+        chosen[name, normalised(text[len(name) :])] = frameworks[name]
     return [(folder, constraint) for (_, constraint), folder in chosen.items()]

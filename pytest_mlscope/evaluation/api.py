@@ -11,6 +11,7 @@ from typing import get_args
 import pytest
 
 from pytest_mlscope import hookspecs
+from pytest_mlscope.agent.affinity import Affinity
 from pytest_mlscope.agent.cache import cache_home
 from pytest_mlscope.cases.case import Case, Threads
 from pytest_mlscope.cases.kinds import kinds_of
@@ -74,6 +75,25 @@ def _seconds(timeout: object) -> float:
     return timeout
 
 
+def _restarts(restarts: object) -> int | None:
+    if restarts is not None and (isinstance(restarts, bool) or not isinstance(restarts, int)):
+        raise TypeError(f"restarts must be a number of processes, not {restarts!r}")
+    return restarts
+
+
+def _affinity(affinity: object) -> Affinity:
+    if affinity is None:
+        return None
+    cpus: list[int] = []
+    for cpu in _list_of("affinity", affinity, "CPU numbers"):
+        if isinstance(cpu, bool) or not isinstance(cpu, int):
+            raise TypeError(f"affinity must be a list of CPU numbers, not {affinity!r}")
+        cpus.append(cpu)
+    if not cpus:
+        raise MlscopeError("affinity is empty, so there is no CPU to run on")
+    return tuple(sorted(set(cpus)))
+
+
 def _one_case(cases: Sequence[Case], wanted: dict[str, object], path: Path) -> Case:
     for name, value in wanted.items():
         there = list(dict.fromkeys(getattr(case, name) for case in cases))
@@ -107,6 +127,8 @@ def evaluate(
     preprocessing: str | None = None,
     kinds: Sequence[Kind] | None = None,
     layers: bool = False,
+    restarts: int | None = None,
+    affinity: Sequence[int] | None = None,
     provision: bool = False,
     timeout: float = DEFAULT_TIMEOUT,
     home: Path | None = None,
@@ -119,6 +141,8 @@ def evaluate(
         value of its dimension.
     :param kinds: which parts to evaluate; by default every kind the manifest has what it takes for.
     :param layers: profile the model layer by layer too, with its framework's own profiler.
+    :param restarts: in how many fresh hosts the latency is measured; by default as the manifest says.
+    :param affinity: CPU numbers that the host is pinned to; by default as the manifest says.
     :param provision: make a missing framework environment.
     :param timeout: seconds the case may take in its host.
     :param home: where environments and artifacts are kept; by default the user's cache folder.
@@ -134,6 +158,8 @@ def evaluate(
         home=cache_home() if home is None else _path("home", home),
         timeout=_seconds(timeout),
         provision=provision,
+        restarts=_restarts(restarts),
+        affinity=_affinity(affinity),
         command_line=tuple(sys.argv),
     )
     manager = _plugin_manager(_list_of("plugins", plugins, "objects or modules with pytest_mlscope_* hooks"))

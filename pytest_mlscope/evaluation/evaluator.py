@@ -10,7 +10,7 @@ from pytest_mlscope.agent.agent import Agent
 from pytest_mlscope.agent.environment import Environment
 from pytest_mlscope.agent.environment_verification import verify_environment
 from pytest_mlscope.agent.host_pool import HostPool
-from pytest_mlscope.agent.lease import exclusive_lease, leases_folder, shared_lease
+from pytest_mlscope.agent.lease import exclusive_lease, lease_holders, leases_folder, shared_lease
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import Refused
@@ -82,9 +82,10 @@ class Evaluator:
 
     def waiting(self) -> None:
         """Say that another process holds the machine."""
+        pids = " and ".join(map(str, lease_holders("machine")))
+        who = f"process {pids}" if pids else "another process"
         self._progress(
-            "waiting: another pytest process measures on this machine, and one at a time may; "
-            f"leases are in {leases_folder()}"
+            f"waiting: {who} measures on this machine, and one at a time may; leases are in {leases_folder()}"
         )
 
     def accuracy(self, case: Case) -> Accuracy:

@@ -40,6 +40,10 @@ class Trial:
     log_ratios: tuple[float, ...]
     separate_runs_ratio: float | None
     """Candidate over baseline by two processes, each alone, one after the other."""
+    load_time: str | None = None
+    """What the same pairs said of load time, which no trial injects anything into; ``None`` where it was not noted."""
+    peak_memory: str | None = None
+    """Likewise of peak memory; ``None`` also where hosts cannot tell it."""
 
 
 @dataclass
@@ -78,6 +82,14 @@ def alarms(trials: Sequence[Trial]) -> Rate:
     return Rate(sum(trial.outcome == "regression" for trial in trials), len(trials))
 
 
+def side_alarms(trials: Sequence[Trial], quantity: str) -> Rate | None:
+    """How often the gate called ``load_time`` or ``peak_memory`` a regression, which is always wrong; ``None`` where
+    no trial tells.
+    """
+    outcomes = [outcome for trial in trials if (outcome := getattr(trial, quantity)) is not None]
+    return Rate(sum(outcome == "regression" for outcome in outcomes), len(outcomes)) if outcomes else None
+
+
 def separate_runs_alarms(trials: Sequence[Trial]) -> Rate:
     """How often two separate runs compared at 5 % would have."""
     ratios = [trial.separate_runs_ratio for trial in trials if trial.separate_runs_ratio is not None]
@@ -114,7 +126,8 @@ def run_trial(case: Case, agent: Agent, *, rules: Rules, effect: float, seed: in
     if verdict is None:
         raise RuntimeError("the comparison ended without a verdict")
     log_ratios = tuple(pair.log_ratio for pair in contest.pairs)
-    return Trial(effect, verdict.outcome, verdict.ratio, seconds, log_ratios, ratio)
+    load_time, peak_memory = (each.outcome if each else None for each in (contest.load_time, contest.memory))
+    return Trial(effect, verdict.outcome, verdict.ratio, seconds, log_ratios, ratio, load_time, peak_memory)
 
 
 def run_audit(

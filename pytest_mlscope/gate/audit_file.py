@@ -36,18 +36,27 @@ def write_audit(path: Path, audit: Audit, case: Case, *, busy_processes: int) ->
         "busy_processes": busy_processes,
         "rules": asdict(audit.rules),
         "machine": machine_facts(),
-        "trials": [asdict(trial) for trial in audit.trials],
     }
+    # A trial a line: the file is compared and kept.
+    trials = ",\n".join(json.dumps(asdict(trial)) for trial in audit.trials)
+    text = f'{json.dumps(document, indent=1)[:-2]},\n "trials": [\n{trials}\n]}}\n'
     unfinished = path.with_name(f".{path.name}.part")
     try:
-        unfinished.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+        unfinished.write_text(text, "utf-8")
         unfinished.replace(path)
     except OSError as error:
         raise MlscopeError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def _trial(entry: dict[str, Any]) -> Trial:
-    return Trial(**{**entry, "log_ratios": tuple(entry["log_ratios"])})
+def trials_of(document: Any) -> list[Trial]:
+    """The trials in a file's content.
+
+    :raises ValueError: when they are not an audit's.
+    """
+    try:
+        return [Trial(**{**entry, "log_ratios": tuple(entry["log_ratios"])}) for entry in document["trials"]]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"its trials are not an audit's ({error})") from None
 
 
 def _at(document: dict[str, Any], name: str) -> Any:
@@ -80,8 +89,8 @@ def read_trials(path: Path, audit: Audit, case: Case, *, busy_processes: int) ->
                 "choose another --json, or leave --resume out to replace it"
             )
     try:
-        audit.trials.extend(map(_trial, document["trials"]))
+        audit.trials.extend(trials_of(document))
         # An audit that ended has left another one in the cache, and these trials were not judged by that.
         audit.rules = replace(audit.rules, floor=float(document["rules"]["floor"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise MlscopeError(f"{path}: cannot be gone on with: its trials are not an audit's ({error})") from None
+        raise MlscopeError(f"{path}: cannot be gone on with: {error}") from None

@@ -94,7 +94,7 @@ def _opened(ready: ReadyModel, *, slowdown: float | None, check: bool) -> OpenBl
 
 def _single_threaded(case: Case) -> bool:
     target = case.manifest.registry.hardware_targets[case.hardware]
-    return case.threads == 1 and "cpu" in (target.name, *target.lineage)
+    return case.threads == 1 and target.is_a("cpu")
 
 
 def _pair(contest: Contest, agent: Agent, pools: Sequence[HostPool], cpu: Affinity, coin: random.Random) -> Pair:

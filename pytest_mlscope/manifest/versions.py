@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from packaging.specifiers import InvalidSpecifier, Specifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from pytest_mlscope.errors import MlscopeError
+
 _RELEASE = re.compile(r"\d+(\.\d+)*")
 
 
@@ -21,6 +23,25 @@ def specifiers(version: str) -> str:
     if is_release(version):
         return f"=={version}.*"
     return "" if version == "*" else version
+
+
+def normalised(version: str | None) -> str | None:
+    """Specifiers of what a command line or a baseline asks for, one release with its patches; ``None`` for any version.
+
+    :raises MlscopeError: when it is neither a version nor specifiers.
+    """
+    stripped = (version or "").strip()
+    if stripped in ("", "*"):
+        return None
+    try:
+        named = Version(stripped)
+    except InvalidVersion:
+        try:
+            return str(SpecifierSet(stripped))
+        except InvalidSpecifier:
+            raise MlscopeError(f"{version!r} is neither a version nor a constraint such as '>=1.17,<2'") from None
+    # A prefix of a pre-release or a local version is not a thing that PEP 440 has.
+    return f"=={stripped}" if named.is_prerelease or named.local else f"=={stripped}.*"
 
 
 def is_valid(version: str) -> bool:

@@ -12,9 +12,9 @@ import pytest
 from pytest_mlscope.agent.environment_recipe import environment_recipe
 from pytest_mlscope.agent.environment_search import find_environment
 from pytest_mlscope.agent.provisioned_environment import MARKER
-from pytest_mlscope.agent.version_constraint import normalised_constraint
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.errors import CannotRun, MlscopeError
+from pytest_mlscope.manifest.versions import normalised
 from tests.agent.toy_framework import MakeFramework
 
 PYTEST_VERSION = importlib.metadata.version("pytest")
@@ -148,8 +148,8 @@ class TestVersions:
     ],
 )
 def test_what_a_version_means(text: str | None, normal: str | None) -> None:
-    assert normalised_constraint(text) == normal
-    assert normalised_constraint(normal) == normal
+    assert normalised(text) == normal
+    assert normalised(normal) == normal
 
 
 def test_python_does_not_fit(make_framework: MakeFramework, home: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_mlscope.agent import file_lock, lease
-from pytest_mlscope.agent.lease import exclusive_lease, leases_folder, shared_lease
+from pytest_mlscope.agent.lease import exclusive_lease, lease_holders, leases_folder, shared_lease
 from pytest_mlscope.errors import MlscopeError
 
 HOLDING = textwrap.dedent(
@@ -75,6 +75,17 @@ def test_shared_ones_share(holders: list[Holder]) -> None:
         holder.wait_until_held()
     with shared_lease("cpu") as waited:
         assert waited >= 0
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="needs proc(5)")
+def test_who_holds_one_is_known(holders: list[Holder]) -> None:
+    assert lease_holders("cpu") == []
+    for holder in (start(holders, "shared"), start(holders, "shared")):
+        holder.wait_until_held()
+    start(holders, "shared", "cuda").wait_until_held()
+    assert lease_holders("cpu") == sorted(holder.process.pid for holder in holders[:2])
+    with shared_lease("cpu"):
+        assert os.getpid() not in lease_holders("cpu")
 
 
 def test_an_exclusive_one_waits_for_a_shared_one_and_says_how_long(

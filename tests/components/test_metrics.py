@@ -46,6 +46,15 @@ def test_the_wilson_interval_holds_the_proportion_and_stays_within_bounds(trial:
     assert 0.0 <= lower <= successes / n <= upper <= 1.0
 
 
+@given(st.integers(1, 1000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.integers(2, 50))
+def test_the_wilson_interval_narrows_with_rows_and_mirrors_with_errors(trial: tuple[int, int], times: int) -> None:
+    successes, n = trial
+    lower, upper = wilson_interval(successes, n)
+    narrower = wilson_interval(successes * times, n * times)
+    assert narrower[1] - narrower[0] < upper - lower
+    np.testing.assert_allclose(wilson_interval(n - successes, n), (1 - upper, 1 - lower), atol=1e-12)
+
+
 @pytest.mark.parametrize("arguments", [(1, 0), (-1, 3), (4, 3)])
 def test_the_wilson_interval_of_impossible_counts_is_refused(arguments: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="successes in"):

@@ -41,6 +41,8 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({"framework": "tflite"}, r"no case with framework='tflite'; name one of: onnxruntime$"),
         ({"kinds": ["speed"]}, "unknown kind 'speed'; allowed: accuracy, parity, latency"),
         ({"kinds": []}, "kinds is empty, so there is nothing to evaluate; allowed: accuracy, parity, latency"),
+        ({"restarts": 0}, "restarts must be 1 to 1000, not 0"),
+        ({"affinity": []}, "affinity is empty, so there is no CPU to run on"),
         ({"timeout": -1}, "the timeout must be a positive number of seconds, not -1"),
     ],
 )
@@ -57,6 +59,9 @@ def test_values_that_are_not_there(path: Path, arguments: dict[str, Any], messag
         ({"kinds": 5}, "kinds must be a list .* not 5"),
         ({"timeout": "x"}, "timeout must be a number of seconds, not 'x'"),
         ({"timeout": None}, "timeout must be a number of seconds, not None"),
+        ({"restarts": "3"}, "restarts must be a number of processes, not '3'"),
+        ({"affinity": "0-3"}, "affinity must be a list of CPU numbers, not '0-3'"),
+        ({"affinity": ["0"]}, "affinity must be a list of CPU numbers, not "),
         ({"home": 5}, "home must be a path, not 5"),
         ({"plugins": 5}, r"plugins must be a list of objects or modules with pytest_mlscope_\* hooks, not 5"),
         ({"plugins": "conftest"}, "plugins must be a list .* not 'conftest'"),

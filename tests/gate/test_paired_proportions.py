@@ -36,6 +36,19 @@ def test_swapping_the_models_swaps_the_p_values(rows: list[tuple[bool, bool]]) -
     assert (one.p_worse, one.p_better) == (other.p_better, other.p_worse)
 
 
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_one_more_loss_is_surer_and_one_more_gain_less_sure(losses: int, gains: int) -> None:
+    p = PairedProportions(0, losses, gains, 0).p_worse
+    assert PairedProportions(0, losses + 1, gains, 0).p_worse <= p <= PairedProportions(0, losses, gains + 1, 0).p_worse
+
+
+@given(st.integers(1, 20), st.integers(1, 20))
+def test_twice_the_rows_that_say_the_same_are_surer(more: int, gains: int) -> None:
+    losses = gains + more
+    once, twice = (PairedProportions(0, times * losses, times * gains, 0).p_worse for times in (1, 2))
+    assert twice < once
+
+
 def test_rows_on_which_both_agree_say_nothing() -> None:
     assert PairedProportions(1000, 8, 1, 1000).p_worse == PairedProportions(0, 8, 1, 0).p_worse == 10 / 512
 

@@ -16,7 +16,7 @@ from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.cli.main import main
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.evaluation.api import load_alone
-from pytest_mlscope.gate.audit import Audit, Trial, alarms, minimum_detectable_effect, run_trial
+from pytest_mlscope.gate.audit import Audit, Trial, alarms, minimum_detectable_effect, run_trial, side_alarms
 from pytest_mlscope.gate.busy_processes import busy_processes
 from pytest_mlscope.gate.floors import floor_for, floor_of, keep_floor, learned_floor
 from pytest_mlscope.gate.rounds import Contest, Rules, run_rounds
@@ -99,6 +99,18 @@ def test_rates_come_with_their_intervals() -> None:
     assert rate.interval[0] < rate.share < rate.interval[1]
 
 
+def test_what_trials_say_of_load_time_and_memory_is_counted_where_it_is_known() -> None:
+    trials = [
+        Trial(0.05, "regression", 1.0, 1.0, (), None, load_time="regression"),
+        Trial(0.0, "pass", 1.0, 1.0, (), None, load_time="inconclusive"),
+        Trial(0.0, "pass", 1.0, 1.0, (), None),
+    ]
+    rate = side_alarms(trials, "load_time")
+    assert rate is not None
+    assert (rate.count, rate.n) == (1, 2)
+    assert side_alarms(trials, "peak_memory") is None
+
+
 def test_a_floor_is_learned_from_enough_pairs_and_kept(suite: Suite, tmp_path: Path) -> None:
     one, other = _cases(suite.manifest(matrix="{batch_size: [1, 2]}"))
     home = tmp_path / "home"
@@ -123,6 +135,7 @@ def test_the_audit_command_prints_its_table_and_keeps_every_trial(
     assert "A/A" in printed
     assert "+50%" in printed
     assert "two separate runs" in printed
+    assert "false alarms of load time, in all trials: " in printed
     document = json.loads(kept.read_text())
     assert [trial["effect"] for trial in document["trials"]] == [0.0, 0.5]
     assert all(trial["separate_runs_ratio"] > 0 for trial in document["trials"])

@@ -95,3 +95,10 @@ def test_values_that_cannot_be_ranked_are_refused(values: list[float]) -> None:
 def test_a_confidence_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="confidence"):
         interval([1.0], confidence=1.0)
+
+
+@given(st.integers(1, 30), st.floats(0.001, 10))
+def test_pairs_that_all_agree_are_twice_as_sure_with_each_further_one(n: int, value: float) -> None:
+    """Under chance, each sign is a coin: n of one kind have 2**-n."""
+    assert probability_above([value] * n) == pytest.approx(2.0**-n)
+    assert probability_above([-value] * n) == 1.0

@@ -135,6 +135,18 @@ def test_the_api_returns_the_same_evaluation(suite: Suite) -> None:
     assert pytest_mlscope.evaluate(path, framework="toy", kinds=["accuracy"]).key != evaluation.key
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs sched_setaffinity(2)")
+def test_the_api_restarts_and_pins(suite: Suite) -> None:
+    cpu = max(os.sched_getaffinity(0))
+    evaluation = pytest_mlscope.evaluate(
+        suite.manifest(), framework="toy", kinds=["latency"], restarts=2, affinity=[cpu]
+    )
+    assert evaluation.latency is not None
+    assert evaluation.latency.restarts is not None
+    assert len(evaluation.latency.restarts.processes) == 2
+    assert evaluation.provenance["host"]["affinity"] == [cpu]
+
+
 def test_the_api_says_what_is_wrong(suite: Suite) -> None:
     path = suite.manifest(frameworks=("toy",))
     with pytest.raises(MlscopeError, match=r"no case with framework='none'.*name one of: toy"):

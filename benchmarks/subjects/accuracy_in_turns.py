@@ -1,0 +1,86 @@
+"""Samples a second of an accuracy evaluation and of a bare loop: the same predictor over the same batches, in turns.
+
+Arguments: a manifest, the npz it reads, whose rows under ``images`` are pre-processed beforehand, the batch size, and
+how often each side runs.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.fresh_process import DIGITS, ROOT
+from pytest_mlscope.agent.agent import Agent
+from pytest_mlscope.agent.cache import cache_home
+from pytest_mlscope.cases.matrix import expand
+from pytest_mlscope.evaluation.accuracy import measure_accuracy
+from pytest_mlscope.evaluation.api import load_alone
+from pytest_mlscope.host.predictor import LoadRequest, TensorDescription
+from pytest_mlscope.settings import Settings
+
+
+def _bare(path: str, batch_size: int) -> Callable[[], float]:
+    spec = importlib.util.spec_from_file_location("predictor", ROOT / "frameworks" / "onnxruntime" / "predictor.py")
+    if spec is None or spec.loader is None:
+        raise SystemExit("the onnxruntime predictor cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    model: Any = module.FrameworkPredictor().load(
+        LoadRequest(
+            files={"model": str(DIGITS / "digits.onnx")},
+            device="CPUExecutionProvider",
+            precision="fp32",
+            threads=1,
+            batch_size=batch_size,
+            inputs=[TensorDescription("image", "float32", [None, 1, 8, 8])],
+            outputs=["logits"],
+            options={},
+        )
+    )
+    with np.load(path) as data:
+        images = data["images"]
+    batches = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
+
+    def run() -> float:
+        start = time.perf_counter()
+        outputs = [model.predict({"image": batch})["logits"] for batch in batches]
+        seconds = time.perf_counter() - start
+        return sum(map(len, outputs)) / seconds
+
+    return run
+
+
+def main(manifest: str, path: str, batch_size: int, turns: int) -> None:
+    case = next(case for case in expand(load_alone(Path(manifest))) if case.batch_size == batch_size)
+    agent = Agent(Settings(home=cache_home()), progress=print)
+    bare = _bare(path, batch_size)
+
+    def ours() -> float:
+        accuracy = measure_accuracy(agent.ready(case))
+        assert accuracy.errors == 0
+        return accuracy.samples_per_second
+
+    sides = [("ours", ours), ("bare", bare)]
+    measured: dict[str, list[float]] = {"ours": [], "bare": []}
+    try:
+        for _, side in sides:
+            side()
+        for _ in range(turns):
+            for name, side in sides:
+                measured[name].append(side())
+            # Whoever goes first meets another machine than who goes second: they take turns.
+            sides.reverse()
+    finally:
+        agent.close()
+    print(json.dumps({name: float(np.median(rates)) for name, rates in measured.items()}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
