@@ -31,7 +31,7 @@ SERIES = ".".join(platform.python_version_tuple()[:2])
 QUICK = "uv" if find_uv() else "pip"
 KILLS = 10
 
-pytestmark = pytest.mark.usefixtures("index")
+pytestmark = [pytest.mark.usefixtures("index"), pytest.mark.installs]
 
 CREATING = textwrap.dedent(
     """

@@ -316,6 +316,7 @@ def test_a_home_that_is_a_file(make_framework: MakeFramework, home: Path) -> Non
         create(make_framework(), home)
 
 
+@pytest.mark.installs
 class TestVersions:
     @pytest.fixture(params=["uv", "pip"])
     def installer(self, request: pytest.FixtureRequest) -> InstallerChoice:

@@ -18,6 +18,7 @@ BLOCK = re.compile(
 )
 
 
+@pytest.mark.installs
 def test_following_the_page_makes_a_framework_without_faults(tmp_path: Path) -> None:
     """Files are written and commands run in the page's order; the last block is a test of the reader's own."""
     scripts = Path(sys.executable).parent

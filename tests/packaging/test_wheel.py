@@ -89,6 +89,7 @@ def test_the_sdist_has_all_that_is_committed(distributions: Path) -> None:
     assert set(files_of(".")) <= names
 
 
+@pytest.mark.installs
 def test_an_installed_wheel_evaluates_the_digits_suite(wheel: Path, tmp_path: Path) -> None:
     """In an empty environment, in a folder that has nothing: the way of a user who has never seen the repository.
 

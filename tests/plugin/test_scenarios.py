@@ -119,7 +119,7 @@ def test_a_fixed_batch_is_filled_up(suite: Suite, run: Run) -> None:
     (folder / "framework.yml").write_text((folder / "framework.yml").read_text() + "dynamic_batch: false\n")
     suite.manifest(
         matrix="{scenario: [multi_stream, server], batch_size: [4]}",
-        extra="scenarios: {multi_stream: {samples_per_query: 6}, server: {target_qps: 50, duration: 200 ms}}\n",
+        extra="scenarios: {multi_stream: {samples_per_query: 6}, server: {target_qps: 500, duration: 200 ms}}\n",
     )
     result = run("-m", "latency", "--mlscope-json", "report.json")
     result.assert_outcomes(passed=2)
