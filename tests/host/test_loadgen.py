@@ -49,7 +49,8 @@ def test_loadgen_has_every_row_answered(scenario: str, tmp_path: Path) -> None:
     loadgen = pytest.importorskip("mlperf_loadgen")
     answered: list[int] = []
     settings = loadgen_settings(loadgen, _request(scenario), 1e-4, 1)
-    trace = run_queries(loadgen, answering(loadgen, {1: lambda: answered.append(1)}), settings, 16, str(tmp_path))
+    system = answering(loadgen, {1: lambda: answered.append(1)}, whole_queries=scenario == "multi_stream")
+    trace = run_queries(loadgen, system, settings, 16, str(tmp_path))
     rows = 4 if scenario == "multi_stream" else 1
     assert len(answered) == len(trace.latency) * rows if scenario != "offline" else len(answered) >= 200
     assert (trace.latency >= trace.issue_delay).all()
