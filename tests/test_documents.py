@@ -56,7 +56,7 @@ def test_readme_has_the_two_commands_of_a_new_machine() -> None:
     assert len(commands) == 2
     assert all(command.startswith("python3 -m venv .venv && .venv/bin/pip install ") for command in commands)
     assert commands[0].endswith(".venv/bin/pytest --mlscope model_suites/digits")
-    assert commands[1].endswith(".venv/bin/pytest")
+    assert commands[1].endswith(".venv/bin/pytest -n 2")
 
 
 @pytest.fixture
