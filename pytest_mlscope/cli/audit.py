@@ -135,8 +135,9 @@ def _audit(options: argparse.Namespace) -> int:
             write_audit(options.json, audit, case, busy_processes=options.busy)
 
     def made(trial: Trial) -> None:
+        missing = sum(max(0, options.trials - len(audit.of(effect))) for effect in effects)
         print(
-            f"{len(audit.trials)}/{sum(max(options.trials, len(audit.of(effect))) for effect in effects)}: "
+            f"{len(audit.trials)}/{len(audit.trials) + missing}: "
             f"+{trial.effect:.0%}: {trial.outcome}, ratio {trial.ratio:.4f}, "
             f"{len(trial.log_ratios)} pairs, {trial.seconds:.1f} s",
             file=sys.stderr,
