@@ -1,4 +1,4 @@
-"""How fast a dataset is evaluated, beside a bare loop over the same predictor and the same batches."""
+"""How fast a dataset is evaluated, beside a bare loop over the same predictor and the same batches, in turns."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.audits", description=__doc__)
     parser.add_argument("--folder", type=Path, default=ROOT / "benchmarks" / "results" / "audits")
     parser.add_argument("--trials", type=int, default=200, help="of A/A and +5 %% (default: 200)")
-    parser.add_argument("--more-trials", type=int, default=40, help="of +2, +10 and +20 %% (default: 40)")
+    parser.add_argument("--more-trials", type=int, default=20, help="of +2, +10 and +20 %% (default: 20)")
     parser.add_argument("--only", action="append", choices=[f"{m}-{c}" for m in CASES for c in CONDITIONS])
     parser.add_argument("--table", action="store_true", help="print what there is, without running anything")
     arguments = parser.parse_args()

@@ -1,13 +1,15 @@
 """Samples a second of an accuracy evaluation and of a bare loop: the same predictor over the same batches, in turns.
 
 Arguments: a manifest, the npz it reads, whose rows under ``images`` are pre-processed beforehand, the batch size, and
-how often each side runs.
+how often each side runs. Whoever predicts does so on one CPU, the same for both, as two CPUs of a shared machine may
+differ by more than what is measured.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -26,7 +28,7 @@ from pytest_mlscope.host.predictor import LoadRequest, TensorDescription
 from pytest_mlscope.settings import Settings
 
 
-def _bare(path: str, batch_size: int) -> Callable[[], float]:
+def _bare(path: str, batch_size: int, cpu: int) -> Callable[[], float]:
     spec = importlib.util.spec_from_file_location("predictor", ROOT / "frameworks" / "onnxruntime" / "predictor.py")
     if spec is None or spec.loader is None:
         raise SystemExit("the onnxruntime predictor cannot be loaded")
@@ -46,21 +48,29 @@ def _bare(path: str, batch_size: int) -> Callable[[], float]:
     )
     with np.load(path) as data:
         images = data["images"]
-    batches = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
+    starts = range(0, len(images), batch_size)
+    usable = os.sched_getaffinity(0)
 
     def run() -> float:
-        start = time.perf_counter()
-        outputs = [model.predict({"image": batch})["logits"] for batch in batches]
-        seconds = time.perf_counter() - start
-        return sum(map(len, outputs)) / seconds
+        os.sched_setaffinity(0, {cpu})
+        try:
+            start = time.perf_counter()
+            outputs = [model.predict({"image": images[row : row + batch_size]})["logits"] for row in starts]
+            predicted = np.concatenate(outputs)
+            del outputs
+            seconds = time.perf_counter() - start
+        finally:
+            os.sched_setaffinity(0, usable)
+        return len(predicted) / seconds
 
     return run
 
 
 def main(manifest: str, path: str, batch_size: int, turns: int) -> None:
     case = next(case for case in expand(load_alone(Path(manifest))) if case.batch_size == batch_size)
-    agent = Agent(Settings(home=cache_home()), progress=print)
-    bare = _bare(path, batch_size)
+    cpu = max(os.sched_getaffinity(0))
+    agent = Agent(Settings(home=cache_home(), affinity=(cpu,)), progress=print)
+    bare = _bare(path, batch_size, cpu)
 
     def ours() -> float:
         accuracy = measure_accuracy(agent.ready(case))

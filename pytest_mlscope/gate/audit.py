@@ -23,6 +23,8 @@ from pytest_mlscope.gate.sequential import decide
 SEPARATE_RUNS_FAIL_AT = 0.05
 """What two separate runs are failed at by the rule that the gate is held against."""
 SEPARATE_RUN_SECONDS = 0.5
+SEPARATE_RUNS_EVERY = 2
+"""In every second trial of an effect: the rule's rates are far from 0 and 1, where fewer trials tell as much."""
 DETECTED_SHARE = 0.99
 _GRID = (0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.045, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)
 _RESAMPLED = 400
@@ -148,7 +150,10 @@ def run_audit(
             if len(audit.of(effect)) > number:
                 continue
             seed = number * 1000 + round(effect * 1000)
-            audit.trials.append(run_trial(case, agent, rules=audit.rules, effect=effect, seed=seed))
+            separate_runs = number % SEPARATE_RUNS_EVERY == 0
+            audit.trials.append(
+                run_trial(case, agent, rules=audit.rules, effect=effect, seed=seed, separate_runs=separate_runs)
+            )
             progress(audit.trials[-1])
 
 

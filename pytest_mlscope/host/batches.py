@@ -1,7 +1,8 @@
 """Prediction over a chunk of rows, batch by batch, without a word to the other process in between."""
 
+import operator
 import time
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Tuple
 
 import numpy
 
@@ -24,6 +25,8 @@ class _Outputs(object):
         self.places: List[Dict[str, Any]] = []
         self.slots: List[Tuple[str, Tuple[int, ...], numpy.dtype, numpy.ndarray]] = []
         """Name, shape of a whole batch, dtype, and the whole batches' places: an array ``(batches, batch_size, …)``."""
+        self.pick: Callable[[Any], Any] = lambda predicted: ()
+        """Of what ``predict`` returned, the output in the slot, or a tuple of those in the slots."""
 
     def allocate(self, outputs: Tensors) -> None:
         """Make room, by the outputs of any batch.
@@ -48,6 +51,8 @@ class _Outputs(object):
             slots = self._arena.view(place)[:whole].reshape((-1, self._batch_size) + row_shape)
             dtype = outputs[place["name"]].dtype
             self.slots.append((place["name"], (self._batch_size,) + row_shape, dtype, slots))
+        if self.slots:
+            self.pick = operator.itemgetter(*[slot[0] for slot in self.slots])
 
     def mismatch(self, name: str, array: numpy.ndarray, expected: Tuple[int, ...], dtype: numpy.dtype) -> ValueError:
         """The error for an output of another shape or dtype than a batch's outputs have."""
@@ -74,27 +79,37 @@ class _Outputs(object):
                 raise self.mismatch(place["name"], array, expected, kept.dtype)
             kept[start:] = array[: self._rows - start]
 
-    def store(self, number: int, predicted: Tensors) -> None:
-        """Keep a whole batch."""
+    def store(self, number: int, predicted: Any) -> None:
+        """Keep what ``predict`` returned for a whole batch."""
         if not self.slots:
             self.allocate(predicted)
-        for name, expected, dtype, slots in self.slots:
-            array = predicted[name]
-            # Identity first: it is cheaper, and dtypes are nearly always one object.
-            if array.shape != expected or (array.dtype is not dtype and array.dtype != dtype):
-                raise self.mismatch(name, array, expected, dtype)
-            slots[number] = array
-
-    def store_all(self, predictions: List[Any]) -> bool:
-        """Keep all whole batches at once; false, and nothing certain kept, when one is not as it should be."""
         try:
-            if not self.slots:
-                self.allocate(predictions[0])
-            for name, expected, _, slots in self.slots:
-                arrays = [predicted[name] for predicted in predictions]
+            picked = self.pick(predicted)
+        except Exception as error:
+            raise self.reason(predicted, error) from None
+        self.store_picked(number, picked)
+
+    def store_picked(self, number: int, picked: Any) -> None:
+        """Keep what :attr:`pick` gave of a whole batch."""
+        arrays = (picked,) if len(self.slots) == 1 else picked
+        try:
+            for (name, expected, dtype, slots), array in zip(self.slots, arrays):
+                # Identity first: it is cheaper, and dtypes are nearly always one object.
+                if array.shape != expected or (array.dtype is not dtype and array.dtype != dtype):
+                    raise self.mismatch(name, array, expected, dtype)
+                slots[number] = array
+        except Exception as error:
+            raise self.reason({slot[0]: array for slot, array in zip(self.slots, arrays)}, error) from None
+
+    def store_all(self, first: int, picked: List[Any]) -> bool:
+        """Keep successive whole batches at once; false, and nothing certain kept, when one is not as it should be."""
+        try:
+            columns = [picked] if len(self.slots) == 1 else list(zip(*picked))
+            for (_, expected, _, slots), arrays in zip(self.slots, columns):
                 if set(map(type, arrays)) != {numpy.ndarray} or set(map(len, arrays)) != {self._batch_size}:
                     return False
-                numpy.concatenate(arrays, out=slots.reshape((-1,) + expected[1:]), casting="no")
+                rows = slots[first : first + len(arrays)].reshape((-1,) + expected[1:])
+                numpy.concatenate(arrays, out=rows, casting="no")
         except Exception:
             # Batch by batch, each error finds its place.
             return False
@@ -110,7 +125,7 @@ class _Outputs(object):
 
 
 class _Failed(object):
-    """Stands for the prediction of a batch that raised."""
+    """Stands for the outputs of a batch that has none."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -123,20 +138,24 @@ def _batches(names: List[str], shaped: List[numpy.ndarray]) -> Iterator[Tensors]
     return (dict(zip(names, arrays)) for arrays in zip(*shaped))
 
 
-def _collected(predict: Callable[[Tensors], Tensors], batches: Iterator[Tensors]) -> List[Any]:
-    """What each batch's prediction returned; :class:`_Failed` where it raised."""
-    predictions: List[Any] = []
-    append = predictions.append
+def _collected(predict: Callable[[Tensors], Any], batches: Iterable[Tensors], outputs: _Outputs) -> List[Any]:
+    """What :attr:`_Outputs.pick` gives of each batch's prediction; :class:`_Failed` where there is none."""
+    collected: List[Any] = []
+    append = collected.append
+    pick = outputs.pick
+    unpredicted = object()
     ended = False
     while not ended:
         # Outside the loop over batches, a `try` costs them nothing; the iterator goes on where it was.
         try:
             for batch in batches:
-                append(predict(batch))
+                predicted = unpredicted
+                predicted = predict(batch)
+                append(pick(predicted))
             ended = True
         except Exception as error:
-            append(_Failed(error))
-    return predictions
+            append(_Failed(error if predicted is unpredicted else outputs.reason(predicted, error)))
+    return collected
 
 
 def predict_batches(
@@ -163,31 +182,30 @@ def predict_batches(
     whole = rows // batch_size * batch_size
     shaped = [array[:whole].reshape((-1, batch_size) + array.shape[1:]) for array in inputs.values()]
 
-    def store(number: int, predicted: Any) -> None:
-        try:
-            if isinstance(predicted, _Failed):
-                raise predicted.error
-            outputs.store(number, predicted)
-        except Exception as error:
-            start = number * batch_size
-            explained = error if isinstance(predicted, _Failed) else outputs.reason(predicted, error)
-            errors.append({"start": start, "stop": start + batch_size, "message": error_message(explained)})
+    def failed(number: int, error: Exception) -> None:
+        start = number * batch_size
+        errors.append({"start": start, "stop": start + batch_size, "message": error_message(error)})
 
     began = time.perf_counter()
-    # A small model predicts in microseconds, so that each thing done a batch counts: one walk over views made at once,
-    # and one copy of all that was predicted, unless the predictor hands out one buffer again and again.
-    if returns_new_arrays:
-        predictions = _collected(predict, _batches(names, shaped))
-        if predictions and not outputs.store_all(predictions):
-            for number, predicted in enumerate(predictions):
-                store(number, predicted)
-    else:
-        for number, batch in enumerate(_batches(names, shaped)):
-            try:
-                predicted = predict(batch)
-            except Exception as error:
-                predicted = _Failed(error)
-            store(number, predicted)
+    batches = _batches(names, shaped)
+    for number, batch in enumerate(batches):
+        try:
+            outputs.store(number, predict(batch))
+        except Exception as error:
+            failed(number, error)
+        if returns_new_arrays and outputs.slots:
+            # A small model predicts in microseconds, so that each thing done a batch counts: one walk over views made
+            # at once, of which nothing but the outputs stays, and one copy of all of those.
+            first = number + 1
+            collected = _collected(predict, batches, outputs)
+            if collected and not outputs.store_all(first, collected):
+                for later, picked in enumerate(collected, first):
+                    try:
+                        if isinstance(picked, _Failed):
+                            raise picked.error
+                        outputs.store_picked(later, picked)
+                    except Exception as error:
+                        failed(later, error)
     if whole < rows:
         tail = {name: array[whole:] for name, array in inputs.items()}
         predicted_rows = rows - whole
