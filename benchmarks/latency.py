@@ -17,8 +17,10 @@ MICRO = 1e6
 def _pytest_benchmark() -> float:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "benchmark.json")
+        configuration = Path(folder, "pytest.ini")
+        configuration.write_text("[pytest]\n")
         cases = ROOT / "benchmarks" / "subjects" / "pytest_benchmark_cases.py"
-        options = ["-p", "no:mlscope", "-p", "no:cacheprovider", "-c", "/dev/null", f"--rootdir={folder}"]
+        options = ["-p", "no:mlscope", "-p", "no:cacheprovider", "-c", str(configuration)]
         run_command([sys.executable, "-m", "pytest", "-q", *options, f"--benchmark-json={report}", str(cases)])
         return float(json.loads(report.read_text())["benchmarks"][0]["stats"]["median"])
 
