@@ -1,4 +1,4 @@
-"""What a latency case costs beside its warm-up and window, on a host that is warm."""
+"""What a latency case costs beside loading its model, its warm-up and its window, on a host that is warm."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _item_seconds(folder: Path, *arguments: str, **variables: str) -> list[float
 
 
 def fixed_cost(*, quick: bool) -> list[Row]:
-    """Wall time of an item less its warm-up and its window; a reload of the model, if any, is not taken off."""
+    """Wall time of an item less the model's load, its warm-up and its window; no case can use another's model."""
     n = 8 if quick else 40
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -63,15 +63,16 @@ def fixed_cost(*, quick: bool) -> list[Row]:
         report = folder / "report.json"
         items = _item_seconds(folder, "--mlscope", f"--mlscope-json={report}", "digits.mlscope.yml")
         latencies = [evaluation["latency"] for evaluation in json.loads(report.read_text("utf-8"))["evaluations"]]
-        measured = [latency["warmup_seconds"] + latency["window_seconds"] for latency in latencies]
+        parts = ("load_seconds", "warmup_seconds", "window_seconds")
+        measured = [sum(latency[part] for part in parts) for latency in latencies]
         if len(items) != n or len(measured) != n:
             raise SubjectError(f"{n} cases, but {len(items)} items and {len(measured)} measured windows")
         # The first case starts the host.
         ours_total = median(items[1:])
-        ours_fixed = median(item - window for item, window in zip(items[1:], measured[1:]))
+        ours_fixed = median(item - seconds for item, seconds in zip(items[1:], measured[1:]))
         fixed: dict[str, Any] = {
             "ours_at_most": 10.0,
-            "note": f"median of {n - 1} cases on a warm host, beyond warm-up and window",
+            "note": f"median of {n - 1} cases on a warm host, beyond load, warm-up and window",
         }
         what, whole, other_is = "fixed cost a case", "whole latency case", "pytest-benchmark, whole case"
         if not interpreter_with("pytest_benchmark", [sys.executable]):
