@@ -18,8 +18,12 @@ class SubjectError(Exception):
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """The environment of a benchmark's child: this checkout is importable, and no user's pytest options get in."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    """The environment of a benchmark's child: this checkout is importable, and no user's pytest options get in.
+
+    Bytecode is kept, as it is for whoever has not turned that off: no timed process compiles its sources.
+    """
+    dropped = ("PYTEST", "PYTHONDONTWRITEBYTECODE")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     return {**inherited, "PYTHONPATH": str(ROOT), **variables}
 
 
