@@ -35,11 +35,6 @@ def _met(effect: float, alarm: Rate, seconds: float) -> str:
     return "yes" if right and seconds <= MOST_SECONDS[effect] else "NO"
 
 
-def _rate(rate: Rate) -> str:
-    low, high = rate.interval
-    return f"{rate.count}/{rate.n} ({low:.1%}–{high:.1%})"
-
-
 def table(folder: Path) -> str:
     """What all files in the folder say."""
     rows = []
@@ -53,9 +48,9 @@ def table(folder: Path) -> str:
                 name = "A/A" if effect == 0 else f"+{effect:.0%}"
                 alarm = alarms(these)
                 inconclusive = str(sum(trial.outcome == "inconclusive" for trial in these))
-                separate = _rate(separate_runs_alarms(these))
+                separate = str(separate_runs_alarms(these))
                 met = _met(effect, alarm, seconds)
-                rows.append([model, condition, name, _rate(alarm), inconclusive, f"{seconds:.1f}", met, separate])
+                rows.append([model, condition, name, str(alarm), inconclusive, f"{seconds:.1f}", met, separate])
     header = ["model", "machine", "effect", "alarms", "inconclusive", "median s", "met?", "two separate runs: alarms"]
     return aligned(header, rows)
 

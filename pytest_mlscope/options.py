@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import math
 
 import pytest
 
+from pytest_mlscope.option_values import percentage, positive_number, whole_number
+from pytest_mlscope.settings import DEFAULT_TIMEOUT, MOST_RESTARTS
+
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "framework_default")
+_batch_size = whole_number()
 
 
 def _names(text: str) -> list[str]:
@@ -37,43 +40,7 @@ def _precisions(text: str) -> list[str]:
 
 
 def _batch_sizes(text: str) -> list[int]:
-    try:
-        sizes = [int(name) for name in _names(text)]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number or a list of them") from None
-    if min(sizes) < 1:
-        raise argparse.ArgumentTypeError(f"a batch size is at least 1, not {min(sizes)}")
-    return sizes
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from None
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"it must be a positive number of seconds, not {text}")
-    return seconds
-
-
-def _restarts(text: str) -> int:
-    try:
-        restarts = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-    if not 1 <= restarts <= 1000:
-        raise argparse.ArgumentTypeError(f"a latency is measured in 1 to 1000 hosts, not {restarts}")
-    return restarts
-
-
-def _percent(text: str) -> float:
-    try:
-        percent = float(text.removesuffix("%"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage") from None
-    if not 0 < percent <= 100:
-        raise argparse.ArgumentTypeError(f"the smallest effect is more than 0 and at most 100 percent, not {text}")
-    return percent / 100
+    return [_batch_size(size) for size in _names(text)]
 
 
 def _against(text: str) -> str:
@@ -135,14 +102,14 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--mlscope-timeout",
-        type=_seconds,
-        default=600.0,
+        type=positive_number("seconds"),
+        default=DEFAULT_TIMEOUT,
         metavar="SECONDS",
-        help="Kill a case's predictor host after this time and fail the case (default: 600).",
+        help=f"Kill a case's predictor host after this time and fail the case (default: {DEFAULT_TIMEOUT:g}).",
     )
     group.addoption(
         "--mlscope-restarts",
-        type=_restarts,
+        type=whole_number(most=MOST_RESTARTS),
         metavar="N",
         help="Measure each latency in N fresh predictor hosts and report the middle one, with the spread between them.",
     )
@@ -166,14 +133,14 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--mlscope-minimum-effect",
-        type=_percent,
+        type=percentage(most=100),
         default="3",
         metavar="PERCENT",
         help="Smallest difference of latency that matters to --mlscope-against (default: 3).",
     )
     group.addoption(
         "--mlscope-gate-seconds",
-        type=_seconds,
+        type=positive_number("seconds"),
         default=20.0,
         metavar="SECONDS",
         help="Time for a comparison of latencies, after which it is inconclusive (default: 20).",

@@ -19,7 +19,7 @@ FRAMEWORK_MODULES = frozenset({"onnxruntime", "torch", "tensorflow", "keras", "o
 OPTIONAL_MODULES = frozenset({"sklearn", "PIL", "cv2", "pyarrow", "onnx", "pynvml", "scipy", "xdist", "mlperf_loadgen"})
 
 # What any room may import, the rooms in the order of the line, and what ties them together on top.
-FLOOR = frozenset({"pytest_mlscope", "errors", "assets", "settings", "options", "hookspecs"})
+FLOOR = frozenset({"pytest_mlscope", "errors", "assets", "settings", "option_values", "options", "hookspecs"})
 LINE = (
     *("yaml_document", "components", "manifest", "cases", "items", "host", "agent"),
     *("evaluation", "gate", "bisection", "conformance", "reports"),
@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     **{room: FLOOR.union(LINE, TIE[:place]) for place, room in enumerate(TIE)},
     "cli": FLOOR.union(LINE),
     "errors": frozenset(),
+    "options": frozenset({"option_values", "settings"}),
     "host": frozenset(),
 }
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_mlscope.cli.case_choice import choose_case
-from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, positive_number, whole_number
+from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.option_values import percentage, positive_number, whole_number
 
 if TYPE_CHECKING:
-    from pytest_mlscope.gate.audit import Audit, Rate, Trial
+    from pytest_mlscope.gate.audit import Audit, Trial
 
 _DETAILS = """\
 Compares a case with itself, again and again: unchanged (A/A), which must raise no alarm, and slowed down by a wrapper
@@ -23,22 +24,11 @@ said in the same minutes. What A/A pairs differed by becomes this machine's floo
 used by `pytest --mlscope --mlscope-against`. Leave the machine alone meanwhile, or load it as CI would."""
 
 
-def _fraction(text: str) -> float:
-    try:
-        percent = float(text.rstrip("% "))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage") from None
-    if not 0 < percent <= 1000:
-        raise argparse.ArgumentTypeError(f"a slowdown is more than 0 and at most 1000 percent, not {text}")
-    return percent / 100
+_slowdown = percentage(most=1000)
 
 
-def _count(text: str) -> int:
-    return 0 if text == "0" else whole_number(text)
-
-
-def _fractions(text: str) -> list[float]:
-    return [_fraction(part) for part in text.split(",")]
+def _slowdowns(text: str) -> list[float]:
+    return [_slowdown(part) for part in text.split(",")]
 
 
 def add_to(commands: Commands) -> None:
@@ -49,23 +39,31 @@ def add_to(commands: Commands) -> None:
         "--case", metavar="ID", help="the case, by its id as in test names; by default the first one on onnxruntime"
     )
     parser.add_argument(
-        "--trials", type=whole_number, default=40, metavar="N", help="trials of each effect (default: 40)"
+        "--trials", type=whole_number(), default=40, metavar="N", help="trials of each effect (default: 40)"
     )
     parser.add_argument(
         "--effects",
-        type=_fractions,
+        type=_slowdowns,
         default=[0.02, 0.05, 0.10],
         metavar="PERCENT[,PERCENT]",
         help="slowdowns to inject (default: 2,5,10); A/A is always there",
     )
     parser.add_argument(
-        "--seconds", type=positive_number, default=20.0, metavar="S", help="time for a comparison (default: 20)"
+        "--seconds",
+        type=positive_number("seconds"),
+        default=20.0,
+        metavar="S",
+        help="time for a comparison (default: 20)",
     )
     parser.add_argument(
-        "--minimum-effect", type=_fraction, default=0.03, metavar="PERCENT", help="what matters (default: 3)"
+        "--minimum-effect", type=percentage(most=100), default=0.03, metavar="PERCENT", help="what matters (default: 3)"
     )
     parser.add_argument(
-        "--busy", type=_count, default=0, metavar="N", help="keep so many other processes busy meanwhile (default: 0)"
+        "--busy",
+        type=whole_number(least=0),
+        default=0,
+        metavar="N",
+        help="keep so many other processes busy meanwhile (default: 0)",
     )
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every trial to this file, while they are made")
     parser.add_argument(
@@ -73,11 +71,6 @@ def add_to(commands: Commands) -> None:
     )
     parser.add_argument("--provision", action="store_true", help="make a missing framework environment")
     add_home(parser)
-
-
-def _rate(rate: Rate) -> str:
-    low, high = rate.interval
-    return f"{rate.count}/{rate.n} = {rate.share:.1%} ({low:.1%}–{high:.1%})"
 
 
 def _table(audit: Audit) -> str:
@@ -93,10 +86,10 @@ def _table(audit: Audit) -> str:
             [
                 "A/A" if effect == 0 else f"+{effect:.0%}",
                 wanted,
-                _rate(alarms(trials)),
+                str(alarms(trials)),
                 str(inconclusive),
                 f"{statistics.median(trial.seconds for trial in trials):.1f}",
-                _rate(separate_runs_alarms(trials)),
+                str(separate_runs_alarms(trials)),
             ]
         )
     header = ["effect", "right is", "gate: alarms", "inconclusive", "median s", "two separate runs at 5 %: alarms"]
@@ -160,7 +153,7 @@ def _audit(options: argparse.Namespace) -> int:
     for quantity in ("load_time", "peak_memory"):
         rate = side_alarms(audit.trials, quantity)
         if rate is not None:
-            print(f"false alarms of {quantity.replace('_', ' ')}, in all trials: {_rate(rate)}")
+            print(f"false alarms of {quantity.replace('_', ' ')}, in all trials: {rate}")
     detectable = minimum_detectable_effect(audit)
     print(
         "smallest slowdown caught in 99 % of comparisons: "

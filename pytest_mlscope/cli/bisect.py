@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, shown_size
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.option_values import whole_number
 
 if TYPE_CHECKING:
     from pytest_mlscope.bisection.bisect import Bisection
@@ -20,16 +21,6 @@ _DETAILS = """\
 Runs an ONNX model in two frameworks, or two ONNX files of one graph in one, on the same rows, and compares the layers'
 outputs in the order in which they are computed, until one differs by more than the tolerance. Only a window of layers
 is held at a time, so memory does not grow with the network."""
-
-
-def _rows(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if not 1 <= number <= 2**20:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {2**20}")
-    return number
 
 
 def _tolerance(text: str) -> float:
@@ -61,7 +52,9 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--against-file", type=Path, metavar="FILE", help="another ONNX file of the same graph to compare with"
     )
-    parser.add_argument("--rows", type=_rows, metavar="N", help="rows of the dataset (default: one batch)")
+    parser.add_argument(
+        "--rows", type=whole_number(most=2**20), metavar="N", help="rows of the dataset (default: one batch)"
+    )
     parser.add_argument(
         "--tolerance",
         type=_tolerance,

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_mlscope.cli.case_choice import choose_case
-from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, positive_number, whole_number
+from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.option_values import positive_number, whole_number
 
 if TYPE_CHECKING:
     from pytest_mlscope.evaluation.loadgen_agreement import Agreement
@@ -38,12 +39,15 @@ def add_to(commands: Commands) -> None:
         help="instead of the case's own; may be given several times: " + ", ".join(_SCENARIOS),
     )
     parser.add_argument(
-        "--target-qps", type=positive_number, metavar="QPS", help="rate of server, instead of the manifest's"
+        "--target-qps",
+        type=positive_number("queries per second"),
+        metavar="QPS",
+        help="rate of server, instead of the manifest's",
     )
     parser.add_argument(
-        "--seconds", type=positive_number, default=2.0, metavar="S", help="length of each run (default: 2)"
+        "--seconds", type=positive_number("seconds"), default=2.0, metavar="S", help="length of each run (default: 2)"
     )
-    parser.add_argument("--rounds", type=whole_number, default=3, metavar="N", help="runs of each side (default: 3)")
+    parser.add_argument("--rounds", type=whole_number(), default=3, metavar="N", help="runs of each side (default: 3)")
     parser.add_argument("--provision", action="store_true", help="make a missing framework environment")
     add_home(parser)
 

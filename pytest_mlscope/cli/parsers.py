@@ -38,28 +38,6 @@ def add_home(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def whole_number(text: str) -> int:
-    """An option's value from 1 on."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
-    return number
-
-
-def positive_number(text: str) -> float:
-    """An option's finite value above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return number
-
-
 def home_of(options: argparse.Namespace) -> Path:
     """The cache folder that the options, or else the machine, mean."""
     from pytest_mlscope.agent.cache import cache_home

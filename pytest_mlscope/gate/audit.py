@@ -78,6 +78,10 @@ class Rate:
     def interval(self) -> tuple[float, float]:
         return wilson_interval(self.count, self.n)
 
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.count}/{self.n} = {self.share:.1%} ({low:.1%}–{high:.1%})"
+
 
 def alarms(trials: Sequence[Trial]) -> Rate:
     """How often the gate called a regression."""

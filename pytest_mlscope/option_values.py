@@ -1,0 +1,55 @@
+"""Numbers as values of options, each fault one line. Imported in every pytest run: nothing heavy here."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+
+def _number(text: str) -> float:
+    """``nan``, which no bound allows, where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def whole_number(*, least: int = 1, most: int | None = None) -> Callable[[str], int]:
+    """A parser of whole numbers within bounds, these included."""
+    allowed = f"from {least} on" if most is None else f"from {least} to {most}"
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least or (most is not None and number > most):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {allowed}")
+        return number
+
+    return parse
+
+
+def positive_number(unit: str = "") -> Callable[[str], float]:
+    """A parser of finite numbers above 0."""
+    what = f"a positive number of {unit}" if unit else "a positive number"
+
+    def parse(text: str) -> float:
+        number = _number(text)
+        if not 0 < number < float("inf"):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        return number
+
+    return parse
+
+
+def percentage(*, most: float) -> Callable[[str], float]:
+    """A parser of percentages above 0, with or without the sign, as fractions."""
+
+    def parse(text: str) -> float:
+        percent = _number(text.rstrip("% "))
+        if not 0 < percent <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a percentage above 0 and at most {most:g}")
+        return percent / 100
+
+    return parse
