@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +56,14 @@ def interpreter_with(module: str, candidates: list[str]) -> str | None:
         if probe.returncode == 0:
             return python
     return None
+
+
+@contextmanager
+def one_cpu() -> Iterator[None]:
+    """For this process and the children it starts: two CPUs of a shared machine may differ by half for minutes."""
+    usable = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(usable)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usable)

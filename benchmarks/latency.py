@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.fresh_process import ROOT, interpreter_with, run_command, run_subject
+from benchmarks.fresh_process import ROOT, interpreter_with, one_cpu, run_command, run_subject
 from benchmarks.table import Row, missing, paired
 
 MICRO = 1e6
@@ -37,7 +37,7 @@ def timed_loop(*, quick: bool) -> list[Row]:
 
 
 def latency(*, quick: bool, pythons: list[str]) -> list[Row]:
-    """Every tool in fresh processes, in turn, several rounds; the order is reversed in every other round."""
+    """Every tool in fresh processes, all on one CPU, in turn, several rounds; every other round in reverse order."""
     candidates = [sys.executable, *pythons]
     tools: dict[str, Callable[[], float] | None] = {
         "ours": _subject("ours"),
@@ -54,11 +54,12 @@ def latency(*, quick: bool, pythons: list[str]) -> list[Row]:
         python = interpreter_with(module, candidates)
         tools[name] = _subject(subject, python=python) if python else None
     medians: dict[str, list[float]] = {name: [] for name, tool in tools.items() if tool}
-    for turn in range(3 if quick else 15):
-        for name in sorted(medians, reverse=bool(turn % 2)):
-            tool = tools[name]
-            if tool is not None:
-                medians[name].append(tool() * MICRO)
+    with one_cpu():
+        for turn in range(3 if quick else 15):
+            for name in sorted(medians, reverse=bool(turn % 2)):
+                tool = tools[name]
+                if tool is not None:
+                    medians[name].append(tool() * MICRO)
     rows = []
     for name in list(tools)[1:]:
         # Against the same call path, equal; against others' call path, faster.

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from benchmarks.fresh_process import run_command
+import numpy as np
+
+from benchmarks.fresh_process import one_cpu, run_command
 from benchmarks.table import Row
 from pytest_mlscope.host.order_statistics import median_interval
 
@@ -19,20 +18,9 @@ NO_TESTS = 5
 """pytest's exit status when it collected nothing."""
 
 
-@contextmanager
-def _on_one_cpu() -> Iterator[None]:
-    """For this process and the children it starts: two CPUs of a shared machine may differ by more than this."""
-    usable = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(usable)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, usable)
-
-
 def startup(*, quick: bool) -> list[Row]:
     """``pytest -q`` in an empty folder, with the plugin and with ``-p no:mlscope``, in turn."""
-    with tempfile.TemporaryDirectory() as folder, _on_one_cpu():
+    with tempfile.TemporaryDirectory() as folder, one_cpu():
 
         def seconds(*options: str) -> float:
             start = time.perf_counter()
@@ -55,7 +43,7 @@ def startup(*, quick: bool) -> list[Row]:
     without = median(without_plugin)
     differences = [a - b for a, b in zip(with_plugin, without_plugin)]
     added = median(differences)
-    interval = median_interval(differences)
+    interval = median_interval(np.asarray(differences))
     known = f", 95 % interval {interval[0]:+.1f} to {interval[1]:+.1f} ms" if interval else ""
     return [
         Row(

@@ -1,9 +1,13 @@
-"""Numbers as values of options, each fault one line. Imported in every pytest run: nothing heavy here."""
+"""Values of options: limits, defaults, and parsers of numbers. Imported in every pytest run: nothing heavy here."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+
+DEFAULT_TIMEOUT = 600.0
+"""Seconds a case may take in its predictor host."""
+MOST_RESTARTS = 1000
 
 
 def _number(text: str) -> float:

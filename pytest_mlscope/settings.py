@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_mlscope.errors import MlscopeError
-
-DEFAULT_TIMEOUT = 600.0
-MOST_RESTARTS = 1000
+from pytest_mlscope.option_values import DEFAULT_TIMEOUT, MOST_RESTARTS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     **{room: FLOOR.union(LINE, TIE[:place]) for place, room in enumerate(TIE)},
     "cli": FLOOR.union(LINE),
     "errors": frozenset(),
-    "options": frozenset({"option_values", "settings"}),
+    "options": frozenset({"option_values"}),
+    "settings": frozenset({"errors", "option_values"}),
     "host": frozenset(),
 }
 

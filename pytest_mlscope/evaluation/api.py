@@ -24,7 +24,8 @@ from pytest_mlscope.evaluation.results import Evaluation
 from pytest_mlscope.manifest.load import load_manifest
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.schema import Kind
-from pytest_mlscope.settings import DEFAULT_TIMEOUT, Settings
+from pytest_mlscope.option_values import DEFAULT_TIMEOUT
+from pytest_mlscope.settings import Settings
 
 
 def _plugin_manager(plugins: Sequence[object]) -> pytest.PytestPluginManager:

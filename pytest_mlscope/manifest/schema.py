@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pytest_mlscope.components.framework import Precision
 from pytest_mlscope.manifest.quantities import CpuList, Duration, MemorySize
-from pytest_mlscope.settings import MOST_RESTARTS
+from pytest_mlscope.option_values import MOST_RESTARTS
 
 Kind = Literal["accuracy", "parity", "latency"]
 StatedPrecision = Literal["fp32", "fp16", "bf16", "int8"]

@@ -11,7 +11,7 @@ import pytest
 
 import pytest_mlscope
 from pytest_mlscope import options, plugin
-from pytest_mlscope.settings import DEFAULT_TIMEOUT
+from pytest_mlscope.option_values import DEFAULT_TIMEOUT
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "options.md").read_text("utf-8")
