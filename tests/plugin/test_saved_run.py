@@ -63,7 +63,7 @@ def test_only_a_large_difference_is_a_regression(
     saved: Callable[..., Any], suite: Suite, pytester: pytest.Pytester
 ) -> None:
     saved("-k", "latency")
-    suite.framework("toy", predict=BUSY.format(seconds=0.0012))
+    suite.framework("toy", predict=BUSY.format(seconds=0.004))
     result, report = _run(pytester, "now.json", "--mlscope-against=saved.json", "-k", "latency")
     assert result.ret == 1
     comparison = _of(report, "latency")["comparison"]
