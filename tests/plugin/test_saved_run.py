@@ -36,10 +36,10 @@ def _of(report: dict[str, Any], kind: str) -> dict[str, Any]:
 
 @pytest.fixture
 def saved(suite: Suite, pytester: pytest.Pytester) -> Callable[..., dict[str, Any]]:
-    """Saves a run of a model that predicts in 0.3 ms."""
+    """Saves a run of a model that predicts in 50 µs."""
 
     def save(*options: str) -> dict[str, Any]:
-        suite.framework("toy", predict=BUSY.format(seconds=0.0003))
+        suite.framework("toy", predict=BUSY.format(seconds=0.00005))
         suite.manifest(expect=EXPECT)
         result, report = _run(pytester, "saved.json", *options)
         assert result.ret == 0
@@ -63,7 +63,7 @@ def test_only_a_large_difference_is_a_regression(
     saved: Callable[..., Any], suite: Suite, pytester: pytest.Pytester
 ) -> None:
     saved("-k", "latency")
-    suite.framework("toy", predict=BUSY.format(seconds=0.004))
+    suite.framework("toy", predict=BUSY.format(seconds=0.0005))
     result, report = _run(pytester, "now.json", "--mlscope-against=saved.json", "-k", "latency")
     assert result.ret == 1
     comparison = _of(report, "latency")["comparison"]
