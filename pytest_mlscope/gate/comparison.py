@@ -114,12 +114,13 @@ class SeparateRuns:
     candidate: tuple[float, ...]
 
 
-def separate_runs(verdict: SeparateRuns, against: str, *, minimum_effect: float) -> Comparison:
-    """Of latencies that were not measured side by side."""
+def separate_runs(verdict: SeparateRuns, against: str, *, minimum_effect: float, at_least: bool = False) -> Comparison:
+    """Of latencies that were not measured side by side; ``at_least``: ours may be more."""
     ours, theirs = (sorted(side)[(len(side) - 1) // 2] for side in (verdict.candidate, verdict.baseline))
     values = f"{readable.seconds(ours)} against {readable.seconds(theirs)}"
+    times = f"{'at least ' if at_least else ''}{verdict.ratio:.3f} times"
     message = (
-        f"latency is {verdict.ratio:.3f} times that of {against} ({values}; separate runs, so only differences beyond "
+        f"latency is {times} that of {against} ({values}; separate runs, so only differences beyond "
         f"{verdict.bound * 100:.0f}% count)"
     )
     if verdict.outcome in ("inconclusive", "improved"):

@@ -114,11 +114,17 @@ class SavedRunGate(Gate):
             self._check_hardware(evaluation, saved.hardware)
         except MlscopeError as error:
             return not_compared(against, str(error))
-        medians = _medians(latency) if latency is not None else ()
-        if not medians or min(*medians, *saved.medians) <= 0:
+        if latency is None:
+            return not_compared(against, "there is no latency to compare")
+        medians = _medians(latency)
+        # Where calls are too few for a median, the fastest is below it: it can show a regression, and nothing else.
+        values = medians or (float(latency.samples_ns.min()) / 1e9,)
+        if min(*values, *saved.medians) <= 0:
             return not_compared(against, "there is no p50 to compare")
-        verdict = judge(saved.medians, medians, minimum_effect=self._minimum_effect, family=family)
-        return separate_runs(verdict, against, minimum_effect=self._minimum_effect)
+        verdict = judge(saved.medians, values, minimum_effect=self._minimum_effect, family=family)
+        if not medians and verdict.outcome != "regression":
+            return not_compared(against, "there is no p50 to compare")
+        return separate_runs(verdict, against, minimum_effect=self._minimum_effect, at_least=not medians)
 
     def accuracy(self, evaluation: Evaluation, *, family: int) -> Comparison:
         against = self._saved.label

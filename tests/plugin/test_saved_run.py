@@ -72,6 +72,19 @@ def test_only_a_large_difference_is_a_regression(
     assert "times that of saved.json" in _said(result)
 
 
+def test_too_few_calls_for_a_median_are_a_regression_all_the_same(
+    saved: Callable[..., Any], suite: Suite, pytester: pytest.Pytester
+) -> None:
+    saved("-k", "latency")
+    suite.framework("toy", predict=BUSY.format(seconds=0.02))
+    result, report = _run(pytester, "now.json", "--mlscope-against=saved.json", "-k", "latency")
+    assert _of(report, "latency")["latency"]["percentiles"]["p50"] is None
+    assert result.ret == 1
+    comparison = _of(report, "latency")["comparison"]
+    assert comparison["outcome"] == "regression"
+    assert "latency is at least " in comparison["messages"][0]
+
+
 def test_accuracy_is_compared_row_by_row(saved: Callable[..., Any], suite: Suite, pytester: pytest.Pytester) -> None:
     saved("-k", "accuracy")
     suite.framework("toy", predict="x = -x")
