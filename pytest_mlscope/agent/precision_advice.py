@@ -1,16 +1,23 @@
-"""What predictors advise about a file that holds another precision than was asked for."""
+"""What predictors say of a file that holds another precision than was asked for."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from pytest_mlscope.errors import CannotRun
 
 _ADVICE = "; ask for "
 
 
-def without_precision_advice(error: CannotRun) -> str | None:
-    """The reason less the advice to ask for the precision that the file holds; ``None`` where it has no such advice.
+class OtherPrecision(NamedTuple):
+    """A refusal less its advice to ask for what the file holds, which is no help where the precision is not chosen."""
 
-    Where the precision was not the user's choice, that advice leads nowhere.
-    """
-    reason, advice, _ = error.reason.rpartition(_ADVICE)
-    return reason if advice else None
+    reason: str
+    held: str | None
+    """The precision to ask for; ``None`` where it has no name."""
+
+
+def other_precision(error: CannotRun) -> OtherPrecision | None:
+    """What a refusal says of the file's precision; ``None`` where it is about something else."""
+    reason, advice, held = error.reason.rpartition(_ADVICE)
+    return OtherPrecision(reason, None if held == "framework_default" else held) if advice else None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pytest_mlscope.agent.agent import Agent
 from pytest_mlscope.agent.host_pool import HostPool
-from pytest_mlscope.agent.precision_advice import without_precision_advice
+from pytest_mlscope.agent.precision_advice import other_precision
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.bisection.extended_file import ExtendedFile
 from pytest_mlscope.bisection.onnx_graph import OnnxGraph, read_graph
@@ -73,12 +73,12 @@ class Side:
         try:
             self._ready = self._agent.ready(self._with_outputs(path, window), pool=self._pool)
         except CannotRun as error:
-            reason = None if self._has_own_file else without_precision_advice(error)
-            if reason is None:
+            other = None if self._has_own_file else other_precision(error)
+            if other is None:
                 raise
             raise CannotRun(
-                f"{reason}; files are read at the case's precision, {self._case.precision}: the layers of an int8 file "
-                f"cannot be compared with an fp32 file's"
+                f"{other.reason}; files are read at the case's precision, {self._case.precision}, and the layers of "
+                f"a file at {other.held or 'another'} cannot be compared with those of one at {self._case.precision}"
             ) from None
 
     def outputs(self, batch: Tensors) -> Tensors:

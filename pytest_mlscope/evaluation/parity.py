@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from pytest_mlscope.agent.precision_advice import without_precision_advice
+from pytest_mlscope.agent.precision_advice import other_precision
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.expectation import expectation_for
@@ -88,12 +88,13 @@ class ReferenceOutputs:
 
 def _advised(error: CannotRun, reference: Case) -> str:
     """Its reason. The reference's precision is no choice of the manifest's, so that no other can be asked for."""
-    reason = without_precision_advice(error)
-    if reason is None:
+    other = other_precision(error)
+    if other is None:
         return error.reason
+    place = f"precision_files.{other.held}" if other.held else "precision_files"
     return (
-        f"{reason}; parity's reference runs at {reference.precision}: keep an {reference.precision} file under "
-        f"frameworks.{reference.framework}.files and put this one under precision_files, or drop expect.parity"
+        f"{other.reason}; parity's reference runs at {reference.precision}: keep an {reference.precision} file under "
+        f"frameworks.{reference.framework}.files and put this one under {place}, or drop expect.parity"
     )
 
 

@@ -114,7 +114,7 @@ def test_a_reference_whose_file_is_not_fp32(suite: Suite) -> None:
     suite.framework("toy", load="raise Unsupported('small.bin: holds int8, not fp32; ask for int8')")
     suite.framework("other")
     with pytest.raises(
-        CannotRun, match=r"holds int8, not fp32; parity's reference runs at fp32: .*toy\.files"
+        CannotRun, match=r"holds int8, not fp32; parity's reference runs at fp32: .*toy\.files .*precision_files\.int8"
     ) as caught:
         parity(suite, "")
     assert "ask for" not in str(caught.value)
