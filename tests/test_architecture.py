@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     **{room: FLOOR.union(LINE[:place]) for place, room in enumerate(LINE)},
     **{room: FLOOR.union(LINE, TIE[:place]) for place, room in enumerate(TIE)},
     "cli": FLOOR.union(LINE),
+    "__main__": frozenset({"cli"}),
     "errors": frozenset(),
     "options": frozenset({"option_values"}),
     "settings": frozenset({"errors", "option_values"}),

@@ -25,6 +25,8 @@ Severity = Literal["ok", "warning", "problem"]
 _LITTLE_BYTES = 5 * 10**9
 """What the largest of the shipped environments takes while it is made."""
 _COARSE_SECONDS = 1e-6
+_PLACED = 3
+"""Interpreters whose paths are told, too."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ def _interpreters() -> Iterator[Finding]:
     for interpreter in interpreters():
         found.setdefault(interpreter.version, interpreter.path)
         able = able or interpreter.makes_environments
-    listed = ", ".join(f"{version} ({path})" for version, path in found.items())
+    versions = list(found)
+    listed = ", ".join([*(f"{each} ({found[each]})" for each in versions[:_PLACED]), *versions[_PLACED:]])
     yield Finding("ok", "interpreters", listed)
     uv = find_uv()
     if uv:

@@ -12,7 +12,7 @@ from typing import Any
 from pytest_mlscope.agent.agent import Agent
 from pytest_mlscope.agent.lease import shared_lease
 from pytest_mlscope.bisection.difference import LayerComparison, LayerDifference
-from pytest_mlscope.bisection.layers import Layer, layers_of
+from pytest_mlscope.bisection.layers import WITHOUT_TYPES, Layer, knows_types, layers_of
 from pytest_mlscope.bisection.side import Side, Tensors, batches
 from pytest_mlscope.bisection.windows import Window, halves, plan_windows
 from pytest_mlscope.cases.case import Case
@@ -174,7 +174,8 @@ class _Walk:
                     continue
                 found.not_compared[window[0].output] = str(error)
                 if not found.compared and len(found.not_compared) >= HOPELESS:
-                    raise MlscopeError(f"no layer can be made an output: {error}") from None
+                    advice = "" if knows_types() else f"; {WITHOUT_TYPES}"
+                    raise MlscopeError(f"no layer can be made an output: {error}{advice}") from None
                 continue
             self._progress(
                 f"{len(found.compared) + len(found.not_compared) + len(window)} of {found.layers} layers, "

@@ -49,7 +49,7 @@ class ExtendedFile:
         if self._latest is not None:
             self._latest.unlink(missing_ok=True)
         self._made += 1
-        path = self._latest = self._folder / f"{self._source.stem}-{self._made}{self._source.suffix}"
+        path = self._latest = self._folder / f"copy-{self._made}-of-{self._source.name}"
         added = b"".join(field(12, _value_info(layer)) for layer in window if layer.output not in self._outputs)
         try:
             shutil.copyfile(self._source, path)

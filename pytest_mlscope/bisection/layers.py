@@ -11,6 +11,13 @@ from typing import Any
 
 from pytest_mlscope.bisection.onnx_graph import Node, OnnxGraph, without_weights
 
+WITHOUT_TYPES = "layer types are not known without the onnx package: pip install 'pytest-mlscope[onnx]'"
+
+
+def knows_types() -> bool:
+    """Whether the onnx package is there, which infers them."""
+    return importlib.util.find_spec("onnx") is not None
+
 
 @dataclass(frozen=True)
 class TensorType:
@@ -67,7 +74,7 @@ def layers_of(
 
 def _inferred(path: Path, shapes: Mapping[str, Sequence[int]]) -> tuple[dict[str, TensorType], set[str]]:
     """Types of tensors by name, and names of values that are none, such as sequences."""
-    if importlib.util.find_spec("onnx") is None:
+    if not knows_types():
         return {}, set()
     import onnx
     from onnx import shape_inference

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from pytest_mlscope.agent.agent import Agent
 from pytest_mlscope.agent.host_pool import HostPool
+from pytest_mlscope.agent.precision_advice import other_precision
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.bisection.extended_file import ExtendedFile
 from pytest_mlscope.bisection.onnx_graph import OnnxGraph, read_graph
 from pytest_mlscope.bisection.windows import Window
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.errors import CannotRun, MlscopeError
 from pytest_mlscope.evaluation.first_rows import first_rows
 from pytest_mlscope.manifest.schema import ModelFile, Output
 
@@ -36,6 +37,7 @@ class Side:
         """
         self._agent = agent
         self._case = case
+        self._has_own_file = file is None
         self._pool = HostPool(limit=1)
         self._ready: ReadyModel | None = None
         self._extended: ExtendedFile | None = None
@@ -68,7 +70,16 @@ class Side:
         if self._extended is None:
             raise RuntimeError("open after close")
         path = self._extended.with_outputs(window)
-        self._ready = self._agent.ready(self._with_outputs(path, window), pool=self._pool)
+        try:
+            self._ready = self._agent.ready(self._with_outputs(path, window), pool=self._pool)
+        except CannotRun as error:
+            other = None if self._has_own_file else other_precision(error)
+            if other is None:
+                raise
+            raise CannotRun(
+                f"{other.reason}; files are read at the case's precision, {self._case.precision}, and the layers of "
+                f"a file at {other.held or 'another'} cannot be compared with those of one at {self._case.precision}"
+            ) from None
 
     def outputs(self, batch: Tensors) -> Tensors:
         """The window's layers, in place until the next but one call. Raises as :meth:`open`."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_mlscope.cli.case_choice import choose_case
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.gate.readable import plural
 from pytest_mlscope.option_values import percentage, positive_number, whole_number
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ and the smallest slowdown caught in 99 % of comparisons; beside them, what two s
 said in the same minutes. What A/A pairs differed by becomes this machine's floor for the case, kept in the cache and
 used by `pytest --mlscope --mlscope-against`. Leave the machine alone meanwhile, or load it as CI would."""
 
+
+_LEGEND = "alarms with their 95 % interval; two runs: two separate runs, compared at 5 %"
 
 _slowdown = percentage(most=1000)
 
@@ -80,20 +83,38 @@ def _table(audit: Audit) -> str:
     rows = []
     for effect in sorted({trial.effect for trial in audit.trials}):
         trials = audit.of(effect)
-        wanted = "no alarm" if effect == 0 else "alarm" if effect > audit.rules.minimum_effect else "either"
+        wanted = "none" if effect == 0 else "alarm" if effect > audit.rules.minimum_effect else "either"
         inconclusive = sum(trial.outcome == "inconclusive" for trial in trials)
         rows.append(
             [
-                "A/A" if effect == 0 else f"+{effect:.0%}",
+                _shown(effect),
                 wanted,
-                str(alarms(trials)),
+                alarms(trials).counted,
                 str(inconclusive),
                 f"{statistics.median(trial.seconds for trial in trials):.1f}",
-                str(separate_runs_alarms(trials)),
+                separate_runs_alarms(trials).counted,
             ]
         )
-    header = ["effect", "right is", "gate: alarms", "inconclusive", "median s", "two separate runs at 5 %: alarms"]
-    return aligned(header, rows)
+    header = ["effect", "wanted", "gate: alarms", "inconclusive", "median s", "two runs: alarms"]
+    return f"{aligned(header, rows)}\n{_LEGEND}"
+
+
+def _shown(effect: float) -> str:
+    return "A/A" if effect == 0 else f"+{effect * 100:g}%"
+
+
+def _detectable(audit: Audit) -> str:
+    from pytest_mlscope.gate.audit import FEWEST_PAIRS, LARGEST_EFFECT, minimum_detectable_effect
+
+    if len(audit.pairs()) < FEWEST_PAIRS:
+        return f"not known, {_too_few(audit, FEWEST_PAIRS)}"
+    effect = minimum_detectable_effect(audit)
+    return f"above {LARGEST_EFFECT:.0%}" if effect is None else f"{effect:.1%}"
+
+
+def _too_few(audit: Audit, needed: int) -> str:
+    made = plural(len(audit.pairs()), "pair")
+    return f"{made} of {needed} needed, about --trials {audit.trials_for(needed)}"
 
 
 def _audit(options: argparse.Namespace) -> int:
@@ -101,10 +122,10 @@ def _audit(options: argparse.Namespace) -> int:
     from pytest_mlscope.agent.lease import exclusive_lease
     from pytest_mlscope.cases.matrix import expand
     from pytest_mlscope.evaluation.api import load_alone
-    from pytest_mlscope.gate.audit import Audit, minimum_detectable_effect, run_audit, side_alarms
+    from pytest_mlscope.gate.audit import Audit, run_audit, side_alarms
     from pytest_mlscope.gate.audit_file import read_trials, write_audit
     from pytest_mlscope.gate.busy_processes import busy_processes
-    from pytest_mlscope.gate.floors import floor_for, keep_floor
+    from pytest_mlscope.gate.floors import FEWEST_PAIRS, floor_for, keep_floor
     from pytest_mlscope.gate.rounds import Rules
     from pytest_mlscope.settings import Settings
 
@@ -131,8 +152,8 @@ def _audit(options: argparse.Namespace) -> int:
         missing = sum(max(0, options.trials - len(audit.of(effect))) for effect in effects)
         print(
             f"{len(audit.trials)}/{len(audit.trials) + missing}: "
-            f"+{trial.effect:.0%}: {trial.outcome}, ratio {trial.ratio:.4f}, "
-            f"{len(trial.log_ratios)} pairs, {trial.seconds:.1f} s",
+            f"{_shown(trial.effect)}: {trial.outcome}, ratio {trial.ratio:.4f}, "
+            f"{plural(len(trial.log_ratios), 'pair')}, {trial.seconds:.1f} s",
             file=sys.stderr,
             flush=True,
         )
@@ -154,14 +175,10 @@ def _audit(options: argparse.Namespace) -> int:
         rate = side_alarms(audit.trials, quantity)
         if rate is not None:
             print(f"false alarms of {quantity.replace('_', ' ')}, in all trials: {rate}")
-    detectable = minimum_detectable_effect(audit)
-    print(
-        "smallest slowdown caught in 99 % of comparisons: "
-        + ("not known (too few pairs)" if detectable is None else f"{detectable:.1%}")
-    )
+    print(f"smallest slowdown caught in 99 % of comparisons: {_detectable(audit)}")
     floor = keep_floor(case, audit.pairs(), home=home)
     if floor is None:
-        print(f"A/A floor: not learned, {len(audit.pairs())} pairs are too few")
+        print(f"A/A floor: not learned, {_too_few(audit, FEWEST_PAIRS)}")
     else:
         print(f"A/A floor of this machine and case: {floor:.1%}, from {len(audit.pairs())} pairs; kept for the gate")
     return 0

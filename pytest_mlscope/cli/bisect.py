@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, shown_size
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.gate.readable import plural
 from pytest_mlscope.option_values import whole_number
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _report(found: Bisection) -> str:
         f"candidate  {found.candidate}",
         f"reference  {found.reference}",
         f"tolerance  {found.tolerance:.2g} of a layer's largest magnitude ({found.tolerance_source}), "
-        f"over {found.rows} row{'' if found.rows == 1 else 's'}",
+        f"over {plural(found.rows, 'row')}",
     ]
     for framework, unfused in found.unfused.items():
         said = ", ".join(f"{name}: {_yaml(value)}" for name, value in unfused.items())
@@ -158,10 +159,7 @@ def _report(found: Bisection) -> str:
         if not found.producers:
             lines.append("  constants alone")
     else:
-        lines += ["", f"no layer leaves the tolerance, of {len(found.compared)} compared"]
-        if found.compared:
-            largest = max(found.compared, key=lambda each: each.relative)
-            lines.append(f"largest difference: {_line(largest)}")
+        lines += ["", *_within(found)]
     lines += ["", _effort(found)]
     if found.unconfirmed:
         lines.append(f"outside the tolerance beside other outputs, not alone: {', '.join(found.unconfirmed)}")
@@ -172,16 +170,26 @@ def _report(found: Bisection) -> str:
     return "\n".join(lines)
 
 
-def _how_to_know() -> str:
-    from importlib.util import find_spec
+def _within(found: Bisection) -> list[str]:
+    """Of layers none of which leaves the tolerance."""
+    largest = max(found.compared, key=lambda each: each.relative, default=None)
+    if largest is not None and largest.relative == 0:
+        compared = plural(len(found.compared), "layer") + ("" if len(found.compared) == found.layers else " compared")
+        return [f"all {compared} are equal" if len(found.compared) > 1 else f"no difference in {compared}"]
+    lines = [f"no layer leaves the tolerance, of {len(found.compared)} compared"]
+    return lines if largest is None else [*lines, f"largest difference: {_line(largest)}"]
 
-    return "" if find_spec("onnx") else "; the onnx package infers sizes: pip install 'pytest-mlscope[onnx]'"
+
+def _how_to_know() -> str:
+    from pytest_mlscope.bisection.layers import WITHOUT_TYPES, knows_types
+
+    return "" if knows_types() else f"; {WITHOUT_TYPES}"
 
 
 def _effort(found: Bisection) -> str:
     compared = (
-        f"compared {len(found.compared)} of {found.layers} layers; {found.windows} windows of at most "
-        f"{shown_size(found.window_bytes)} a batch"
+        f"compared {len(found.compared)} of {plural(found.layers, 'layer')}; {plural(found.windows, 'window')} of "
+        f"at most {shown_size(found.window_bytes)} a batch"
     )
     peak = found.peak_memory
     if peak is None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_mlscope.cli.folding import first_few, folded, terminal_width
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
 
 if TYPE_CHECKING:
@@ -82,13 +83,14 @@ def _hardware(project: Path) -> Iterator[Finding]:
     if asked:
         yield Finding("ok", "hardware", f"only the framework's build can tell: {', '.join(asked)}")
     for reason, names in absent.items():
-        yield Finding("ok", "hardware", f"not here: {', '.join(names)}: {reason}")
+        yield Finding("ok", "hardware", f"not here: {first_few(names)}: {reason}")
 
 
 def _run(options: argparse.Namespace) -> int:
     from pytest_mlscope.agent.diagnosis import diagnose_machine
 
     home, project = home_of(options), Path.cwd()
+    width = terminal_width()
     counts = {"ok": 0, "warning": 0, "problem": 0}
     for findings in (diagnose_machine(home), _frameworks(home, project), _hardware(project)):
         for finding in findings:
@@ -96,7 +98,8 @@ def _run(options: argparse.Namespace) -> int:
             advice = f" → {finding.advice}" if finding.advice else ""
             text = finding.text.replace("\n", "; ")
             # One by one, for some of them take seconds.
-            print(f"{finding.severity:<8} {finding.subject}: {text}{advice}", flush=True)
+            line = f"{finding.severity:<8} {finding.subject}: {text}{advice}"
+            print(folded(line, width=width, indent=len(f"{'':<8} ")), flush=True)
     plural = {"warning": "warnings", "problem": "problems"}
     told = [
         f"{count} {name if count == 1 else plural[name]}" for name, count in counts.items() if count and name != "ok"

@@ -122,6 +122,7 @@ def _further(environment: ProvisionedEnvironment) -> str:
 def _list(options: argparse.Namespace) -> int:
     from pytest_mlscope.agent.framework_state import environments_of, framework_state
     from pytest_mlscope.agent.provisioned_environment import list_environments
+    from pytest_mlscope.cli.folding import terminal_width
     from pytest_mlscope.cli.framework_choice import known_frameworks
     from pytest_mlscope.cli.table import aligned
 
@@ -140,7 +141,7 @@ def _list(options: argparse.Namespace) -> int:
                 rows.append(_own_row(environment, _further(environment)))
     unused = [environment for environment in list_environments(home) if environment.path not in used]
     rows += [_own_row(environment, f"not used any more: {environment.path.name}") for environment in unused]
-    print(aligned(["framework", "version", "python", "size", "status"], rows))
+    print(aligned(["framework", "version", "python", "size", "status"], rows, width=terminal_width()))
     for error in malformed.values():
         print(f"mlscope: error: {error}", file=sys.stderr)
     return 1 if malformed else 0

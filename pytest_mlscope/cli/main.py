@@ -16,7 +16,8 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 _DESCRIPTION = """\
 Prepare this machine for `pytest --mlscope`: framework environments, suites, the cache.
-Evaluating itself is pytest's: see `pytest --help`, group mlscope.
+Evaluating itself is pytest's: see, in `pytest --help`,
+"evaluation of machine-learning models (pytest-mlscope)".
 """
 
 
@@ -62,3 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_mlscope.cli.folding import folded
 
-def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows under a header; the last column is as long as it is."""
+
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = None) -> str:
+    """Rows under a header; the last column is as long as it is, or folded into what of ``width`` is left for it."""
     table = [list(header), *(list(row) for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in table)
+    start = sum(widths[:-1]) + 2 * len(widths[:-1])
+    lines = ("  ".join(cell.ljust(columns) for cell, columns in zip(row, widths)).rstrip() for row in table)
+    return "\n".join(
+        line[:start] + folded(" " * start + line[start:], width=width, indent=start)[start:] for line in lines
+    )

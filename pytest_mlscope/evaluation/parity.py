@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from pytest_mlscope.agent.precision_advice import other_precision
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.expectation import expectation_for
@@ -65,7 +66,8 @@ class ReferenceOutputs:
         except CannotRun as error:
             outputs.close()
             name = requirement(reference.framework, reference.version)
-            raise CannotRun(f"the parity reference {name} cannot run: {error.reason}", command=error.command) from None
+            reason = _advised(error, reference)
+            raise CannotRun(f"the parity reference {name} cannot run: {reason}", command=error.command) from None
         except MlscopeError as error:
             outputs.close()
             output = error.output if isinstance(error, HostError) else ""
@@ -82,6 +84,18 @@ class ReferenceOutputs:
         if self._outputs is not None:
             self._outputs.close()
         self._case = self._outputs = None
+
+
+def _advised(error: CannotRun, reference: Case) -> str:
+    """Its reason. The reference's precision is no choice of the manifest's, so that no other can be asked for."""
+    other = other_precision(error)
+    if other is None:
+        return error.reason
+    place = f"precision_files.{other.held}" if other.held else "precision_files"
+    return (
+        f"{other.reason}; parity's reference runs at {reference.precision}: keep an {reference.precision} file under "
+        f"frameworks.{reference.framework}.files and put this one under {place}, or drop expect.parity"
+    )
 
 
 def measure_parity(

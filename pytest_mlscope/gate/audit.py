@@ -26,8 +26,13 @@ SEPARATE_RUN_SECONDS = 0.5
 SEPARATE_RUNS_EVERY = 2
 """In every second trial of an effect: the rule's rates are far from 0 and 1, where fewer trials tell as much."""
 DETECTED_SHARE = 0.99
+FEWEST_PAIRS = 20
+"""Fewer do not say what the gate would catch."""
 _GRID = (0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.045, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)
 _RESAMPLED = 400
+
+
+LARGEST_EFFECT = _GRID[-1]
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,10 @@ class Audit:
         """Log ratios of all A/A pairs."""
         return [ratio for trial in self.of(0.0) for ratio in trial.log_ratios]
 
+    def trials_for(self, pairs: int) -> int:
+        """About how many trials of each effect make so many A/A pairs."""
+        return math.ceil(pairs * len(self.of(0.0)) / max(1, len(self.pairs())))
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -77,6 +86,12 @@ class Rate:
     @property
     def interval(self) -> tuple[float, float]:
         return wilson_interval(self.count, self.n)
+
+    @property
+    def counted(self) -> str:
+        """In few columns: the count and the interval."""
+        low, high = self.interval
+        return f"{self.count}/{self.n} {low * 100:.1f}–{high:.1%}"
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -183,7 +198,7 @@ def minimum_detectable_effect(audit: Audit, *, seed: int = 0) -> float | None:
     """
     pairs = np.asarray(audit.pairs())
     same = audit.of(0.0)
-    if len(pairs) < 20:
+    if len(pairs) < FEWEST_PAIRS:
         return None
     seconds_a_pair = sum(trial.seconds for trial in same) / len(pairs)
     most = max(3, int(audit.rules.seconds / seconds_a_pair))

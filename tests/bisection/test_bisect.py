@@ -145,6 +145,25 @@ def test_without_the_onnx_package_each_layer_has_a_window(
     assert found.windows == 4
 
 
+def test_opencv_needs_the_onnx_package(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV reads no output without its type, and says so in its own words, of a file the user has never seen."""
+    pytest.importorskip("cv2")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        MlscopeError, match=r"copy-3-of-digits\.onnx: .*the onnx package: pip install 'pytest-mlscope\["
+    ):
+        bisect(case_of(DIGITS, "opencv-dnn"), reference=case_of(DIGITS, "onnxruntime"), agent=agent)
+
+
+def test_a_file_of_another_precision_is_no_counterpart(agent: Agent) -> None:
+    case = case_of(DIGITS, "onnxruntime")
+    with pytest.raises(
+        MlscopeError, match=r"holds int8 .*read at the case's precision, fp32, .*at int8 cannot be"
+    ) as caught:
+        bisect(case, reference=case, agent=agent, file=DIGITS.with_name("digits-int8.onnx"))
+    assert "ask for" not in str(caught.value)
+
+
 PREDICTOR = """\
 import onnxruntime
 from pytest_mlscope.host.predictor import LoadedModel, Predictor
@@ -285,6 +304,15 @@ def test_the_command_prints_the_layer_and_the_memory(
     assert "peak memory: this process" in printed
     document: dict[str, Any] = json.loads(written.read_text())
     assert document["first"]["node"] == "conv2"
+
+
+def test_the_command_says_that_all_is_equal(capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(DIGITS.with_name("digits.onnx"))
+    assert main(["bisect", str(DIGITS), "--case", "onnxruntime-cpu-b1", "--against-file", file]) == 0
+    printed = capsys.readouterr().out
+    assert "\nall 8 layers are equal\n" in printed
+    assert "max abs" not in printed
+    assert "; 1 window of at most" in printed
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -21,6 +22,7 @@ from pytest_mlscope.cli.main import build_parser, main
 from pytest_mlscope.cli.parsers import shown_size
 from pytest_mlscope.cli.table import aligned
 from pytest_mlscope.errors import EnvironmentCreationError
+from pytest_mlscope.options import add_options
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "cli.md"
 FRAMEWORK = """\
@@ -85,6 +87,23 @@ def test_help_and_version_import_nothing_heavy() -> None:
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.splitlines()[-1] == "[]"
     assert "environments" in answer.stdout
+
+
+def test_help_names_the_group_of_pytest(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = MagicMock()
+    add_options(parser)
+    _, title = parser.getgroup.call_args.args
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert f'"{title}"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("module", ["pytest_mlscope", "pytest_mlscope.cli.main"])
+def test_it_runs_as_a_module(module: str) -> None:
+    command = [sys.executable, "-m", module, "--version"]
+    assert (
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout == f"pytest-mlscope {__version__}\n"
+    )
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

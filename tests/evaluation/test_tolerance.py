@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_mlscope import evaluate
+from pytest_mlscope.errors import CannotRun
 from pytest_mlscope.evaluation.results import Parity
 from pytest_mlscope.evaluation.tolerance import MOST_FLOORS, NOISE_FACTOR, Noise, floor_epsilons, tolerance_from
 from tests.plugin.linear_suite import Suite
@@ -106,3 +107,14 @@ def test_what_cannot_be_run_again_has_the_default(suite: Suite) -> None:
             description.write("dynamic_batch: false\n")
     measured = parity(suite, "")
     assert (measured.tolerance_source, measured.abs_tolerance) == ("default", 1e-4)
+
+
+def test_a_reference_whose_file_is_not_fp32(suite: Suite) -> None:
+    """Its precision is not the manifest's choice, so the predictor's advice to ask for another leads nowhere."""
+    suite.framework("toy", load="raise Unsupported('small.bin: holds int8, not fp32; ask for int8')")
+    suite.framework("other")
+    with pytest.raises(
+        CannotRun, match=r"holds int8, not fp32; parity's reference runs at fp32: .*toy\.files .*precision_files\.int8"
+    ) as caught:
+        parity(suite, "")
+    assert "ask for" not in str(caught.value)

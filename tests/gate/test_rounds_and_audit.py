@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +93,11 @@ def test_the_minimum_detectable_effect_grows_with_the_noise() -> None:
     assert minimum_detectable_effect(Audit(Rules(), _trials([0.0] * 8))) is None
 
 
+def test_how_many_trials_make_enough_pairs() -> None:
+    audit = Audit(Rules(), [Trial(effect, "no change", 1.0, 1.0, (0.0,) * 7, None) for effect in (0.0, 0.1, 0.0)])
+    assert [audit.trials_for(pairs) for pairs in (14, 15, 40)] == [2, 3, 6]
+
+
 def test_rates_come_with_their_intervals() -> None:
     trials = [Trial(0.05, outcome, 1.0, 1.0, (), None) for outcome in ("regression", "pass", "regression")]
     rate = alarms(trials)
@@ -131,10 +137,14 @@ def test_the_audit_command_prints_its_table_and_keeps_every_trial(
     kept = tmp_path / "trials.json"
     options = ["--trials", "1", "--effects", "50", "--seconds", "2", "--json", str(kept), "--home", str(tmp_path / "h")]
     assert main(["audit", str(manifest), *options]) == 0
-    printed = capsys.readouterr().out
-    assert "A/A" in printed
-    assert "+50%" in printed
-    assert "two separate runs" in printed
+    printed, progress = capsys.readouterr()
+    table = printed[printed.index("effect ") : printed.index("false alarms")].splitlines()
+    assert [line.split()[0] for line in table] == ["effect", "A/A", "+50%", "alarms"]
+    assert all(len(line) <= 80 for line in table)
+    assert "two separate runs" in table[-1]
+    assert "1/2: A/A: " in progress
+    assert re.search(r"A/A floor: not learned, \d+ pairs? of 40 needed, about --trials \d+\n", printed)
+    assert re.search(r"comparisons: not known, \d+ pairs? of 20 needed, about --trials \d+\n", printed)
     assert "false alarms of load time, in all trials: " in printed
     document = json.loads(kept.read_text())
     assert [trial["effect"] for trial in document["trials"]] == [0.0, 0.5]

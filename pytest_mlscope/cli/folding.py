@@ -1,0 +1,31 @@
+"""Text in the width of the terminal."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+
+NARROWEST = 24
+"""Columns; text is not folded into fewer."""
+_NAMED = 4
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal that stdout is; ``None`` where it is none, and lines stay whole for other programs."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def folded(text: str, *, width: int | None, indent: int) -> str:
+    """The text in lines of at most ``width``, all but the first indented; words stay whole."""
+    if width is None or width - indent < NARROWEST:
+        return text
+    return textwrap.fill(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+
+
+def first_few(names: Sequence[str]) -> str:
+    """``a, b, c, d and 3 more``."""
+    if len(names) <= _NAMED + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"

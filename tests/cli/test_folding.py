@@ -1,0 +1,57 @@
+"""Long lines are folded on a terminal, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_mlscope.agent import diagnosis
+from pytest_mlscope.agent.interpreters import Interpreter
+from pytest_mlscope.cli.folding import first_few, folded
+from pytest_mlscope.cli.main import main
+from pytest_mlscope.cli.table import aligned
+
+
+def test_folded_lines_hang() -> None:
+    text = "ok       subject: some words that do not fit"
+    assert folded(text, width=36, indent=9) == "ok       subject: some words that do\n         not fit"
+    assert folded(text, width=None, indent=9) == text
+    assert folded(text, width=20, indent=9) == text, "too narrow to be of use"
+
+
+def test_the_last_column_is_folded() -> None:
+    table = aligned(["a", "status"], [["x", f"cannot: {'word ' * 6}/a/path-of-one-word"], ["y", ""]], width=32)
+    assert table.splitlines() == [
+        "a  status",
+        "x  cannot: word word word word",
+        "   word word /a/path-of-one-word",
+        "y",
+    ]
+
+
+def test_a_long_list_is_shortened() -> None:
+    assert first_few(list("abcde")) == "a, b, c, d, e"
+    assert first_few(list("abcdef")) == "a, b, c, d and 2 more"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_doctor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], terminal: bool
+) -> None:
+    found = [Interpreter(Path(f"/opt/python/{minor}/bin/python3"), f"3.{minor}.0", True) for minor in range(6, 16)]
+    monkeypatch.setattr(diagnosis, "interpreters", lambda: iter(found))
+    monkeypatch.setattr(diagnosis, "index_answer", lambda: ("index", None))
+    monkeypatch.setenv("MLSCOPE_LEASES", str(tmp_path))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((80, 24)))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    monkeypatch.chdir(tmp_path)
+    main(["doctor", "--home", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert "3.14.0, 3.15.0" in printed, "every version"
+    assert "/opt/python/15/" not in printed, "few paths"
+    long = [line for line in printed.splitlines() if len(line) > 80 and len(line.split()) > 1]
+    assert bool(long) is not terminal
+    assert ("\n         " in printed) is terminal
