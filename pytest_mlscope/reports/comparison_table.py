@@ -77,5 +77,7 @@ def _notes(records: Sequence[Record]) -> list[Note]:
     notes = []
     for message, count in counts.items():
         why, command = split_command(message)
-        notes.append(Note(f"{why} ({readable.plural(count, 'test')})", command))
+        # A manifest's mistakes are a line each.
+        first, *further = why.splitlines()
+        notes += [Note(f"{first} ({readable.plural(count, 'test')})", command), *map(Note, further)]
     return notes

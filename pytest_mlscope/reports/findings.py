@@ -74,7 +74,7 @@ def _why_failed(record: Mapping[str, Any]) -> tuple[str, ...]:
     if record["comparison"]:
         messages = (split_command(message)[0] for message in record["comparison"]["messages"])
         # Whether a comparison fails a test depends on options; if it did, the reason says so.
-        lines += [message for message in messages if message in reason]
+        lines += [line for message in messages if message in reason for line in message.splitlines()]
     case = record["case"]
     name = f"{case['model']} on {case['framework']}: " if case else ""
     lines = lines or [_one_line(reason).removeprefix(name) or "failed without a reason"]

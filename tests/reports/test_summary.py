@@ -293,6 +293,16 @@ def test_a_command_that_makes_a_baseline_comparable_can_be_copied() -> None:
     assert lines[-2].endswith("(1 test)")
 
 
+def test_each_mistake_in_a_baselines_manifest_has_its_line() -> None:
+    message = "not compared with HEAD: HEAD:a.mlscope.yml:1:9: schema is wrong\nHEAD:a.mlscope.yml:4:1: unknown key"
+    facts = Comparison("HEAD", "not compared", (message,))
+    compared = record(outcome="failed", reason=f"Failed: digits-cnn on onnxruntime: {message}", comparison=facts)
+    sections = _sections([compared], width=100)
+    first, second = message.splitlines()
+    assert sections["against HEAD"] == [f"  {first} (1 test)", f"  {second}"]
+    assert sections["failed"][1:] == [f"  {first}", f"  {second}"]
+
+
 def test_a_footnote_stands_only_below_what_it_explains() -> None:
     footnote = "  n<N: the percentile needs at least N calls"
     records = [record(latency=latency(400)), record(case(batch_size=8), latency=latency(400))]
