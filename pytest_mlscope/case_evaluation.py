@@ -40,6 +40,11 @@ def gated_cases(session: pytest.Session, kind: Kind) -> list[Case]:
     return [case for item in chosen if (case := item_case(item)) is not None]
 
 
+def failure_name(case: Case) -> str:
+    """What a line of a failure begins with."""
+    return f"{case.manifest.content.name} on {case.framework}"
+
+
 class CaseEvaluation:
     """What one test item asks of its case. A case that cannot run skips the test, one that fails fails it."""
 
@@ -153,5 +158,5 @@ class CaseEvaluation:
         failed = [check.message for check in self.checks if not check.passed]
         failed += self._compared_badly(self.comparison)
         if failed:
-            name = f"{self.case.manifest.content.name} on {self.case.framework}"
+            name = failure_name(self.case)
             pytest.fail("\n".join(f"{name}: {message}" for message in failed), pytrace=False)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import sys
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
@@ -14,7 +12,7 @@ import pytest
 
 from pytest_mlscope.agent.affinity import Affinity, why_not_here
 from pytest_mlscope.agent.cache import cache_home
-from pytest_mlscope.case_evaluation import CaseEvaluation, item_case
+from pytest_mlscope.case_evaluation import CaseEvaluation, failure_name, item_case
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components import shipped
 from pytest_mlscope.components.cpu_list import parse_cpu_list
@@ -29,28 +27,15 @@ from pytest_mlscope.gate.self_test import self_test
 from pytest_mlscope.items.module import SUFFIX, ManifestModule
 from pytest_mlscope.items.run_state import RUN_STATE, RunState, run_state
 from pytest_mlscope.reports.junit import junit_properties
+from pytest_mlscope.reports.progress import ProgressLines
 from pytest_mlscope.reports.records import Outcome, to_record
 from pytest_mlscope.settings import Settings
 
 EVALUATOR = pytest.StashKey[Evaluator]()
 BASELINE = pytest.StashKey[Baseline | SavedRun]()
 GATE = pytest.StashKey[Gate]()
+PROGRESS = pytest.StashKey[ProgressLines]()
 CASE_EVALUATION = pytest.StashKey[CaseEvaluation]()
-
-
-def _progress(config: pytest.Config, line: str) -> None:
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is None or hasattr(config, "workerinput"):
-        # A worker has no terminal; what it writes to its own stderr reaches the user's.
-        if sys.__stderr__ is not None:
-            print(f"mlscope: {line}", file=sys.__stderr__, flush=True)  # progress, not a result
-        return
-    capture = config.pluginmanager.get_plugin("capturemanager")
-    with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
-        reporter.ensure_newline()
-        reporter.write_line(f"mlscope: {line}")
-        # What is still buffered when capturing goes on is captured.
-        reporter.flush()
 
 
 def _affinity(config: pytest.Config) -> Affinity:
@@ -80,7 +65,7 @@ def _evaluator(config: pytest.Config) -> Evaluator:
             affinity=_affinity(config),
             command_line=("pytest", *map(str, config.invocation_params.args)),
         )
-        progress = partial(_progress, config)
+        progress = config.stash[PROGRESS]
         verify = partial(self_test, project=config.rootpath, home=settings.home, progress=progress)
         config.stash[EVALUATOR] = Evaluator(settings, progress=progress, verify=verify)
     return config.stash[EVALUATOR]
@@ -99,7 +84,7 @@ def _gate(item: pytest.Item, evaluator: Evaluator) -> Gate | None:
                 evaluator,
                 minimum_effect=minimum_effect,
                 seconds=config.getoption("mlscope_gate_seconds"),
-                progress=lambda line: _progress(config, line),
+                progress=config.stash[PROGRESS],
             )
     return config.stash.get(GATE, None)
 
@@ -137,6 +122,13 @@ def _reason(report: pytest.TestReport) -> str | None:
         return str(longrepr[2]).removeprefix("Skipped: ")
     crash = getattr(longrepr, "reprcrash", None)
     return str(crash.message) if crash is not None else report.longreprtext
+
+
+def _begin_with_the_reason(report: pytest.TestReport, name: str) -> None:
+    """The short summary has one line, which a manifest's own item begins with its model and framework already."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None:
+        crash.message = str(crash.message).replace(name, "", 1)
 
 
 class MlscopePlugin:
@@ -207,6 +199,8 @@ class MlscopePlugin:
             seconds=report.duration,
         )
         setattr(report, RECORD_ATTRIBUTE, record)
+        if item.path.name.endswith(SUFFIX):
+            _begin_with_the_reason(report, f"{failure_name(case)}: ")
         item.user_properties.extend(junit_properties(record))
         return report
 
@@ -249,6 +243,8 @@ def enable(config: pytest.Config) -> None:
     state = config.stash[RUN_STATE] = RunState(config)
     config.pluginmanager.register(shipped, "mlscope-shipped")
     config.pluginmanager.register(RegistryWatch(state), "mlscope-registry-watch")
+    config.stash[PROGRESS] = ProgressLines(config)
+    config.pluginmanager.register(config.stash[PROGRESS], "mlscope-progress")
     config.pluginmanager.register(MlscopePlugin(), "mlscope-plugin")
     if not hasattr(config, "workerinput"):
         try:

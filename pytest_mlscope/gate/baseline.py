@@ -3,6 +3,7 @@ saved run."""
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -44,9 +45,15 @@ def _same_cell(cases: Sequence[Case], case: Case, where: str) -> Case:
 class FolderBaseline(Baseline):
     """Another checkout of the project or suite: manifests are found by their path within it."""
 
-    def __init__(self, folder: Path, *, label: str, project: Path, load: LoadCases, remark: str | None = None) -> None:
-        self.label, self.remark = label, remark
+    def __init__(
+        self, folder: Path, *, label: str, project: Path, load: LoadCases, revision: Revision | None = None
+    ) -> None:
+        """:param revision: what the folder is of, where it is no checkout that the user made."""
+        self.label = label
+        if revision is not None and revision.dirty:
+            self.remark = "the working tree has uncommitted changes, and is compared as it is"
         self._folder, self._project, self._load = folder.resolve(), project.resolve(), load
+        self._revision = revision
 
     def _manifest(self, case: Case) -> Path:
         path = case.manifest.path.resolve()
@@ -62,7 +69,17 @@ class FolderBaseline(Baseline):
 
     def counterpart(self, case: Case) -> Case:
         path = self._manifest(case)
-        return _same_cell(self._load(path, self._folder), case, f"{path.name} there")
+        try:
+            cases = self._load(path, self._folder)
+        except MlscopeError as error:
+            raise BaselineError(self._as_git_names_files(str(error))) from None
+        return _same_cell(cases, case, f"{path.name} there")
+
+    def _as_git_names_files(self, message: str) -> str:
+        """``HEAD:model.mlscope.yml`` for a file that lies in the cache."""
+        if self._revision is None:
+            return message
+        return message.replace(f"{self._revision.folder.resolve()}{os.sep}", f"{self._revision.name}:")
 
 
 class ModelBaseline(Baseline):
@@ -97,13 +114,12 @@ def _framework_version(text: str) -> VersionBaseline:
 
 
 def _of_revision(revision: Revision, *, project: Path, load: LoadCases) -> FolderBaseline:
-    remark = "the working tree has uncommitted changes, and is compared as it is" if revision.dirty else None
     inside = project.resolve()
     folder = revision.folder
     if inside.is_relative_to(revision.repository.resolve()):
         folder = folder / inside.relative_to(revision.repository.resolve())
     label = revision.name if revision.commit.startswith(revision.name) else f"{revision.name} ({revision.commit[:9]})"
-    return FolderBaseline(folder, label=label, project=project, load=load, remark=remark)
+    return FolderBaseline(folder, label=label, project=project, load=load, revision=revision)
 
 
 def _is_saved_run(path: Path) -> bool:
@@ -129,6 +145,8 @@ def find_baseline(text: str, *, project: Path, home: Path, load: LoadCases) -> B
         return _framework_version(text)
     if text.startswith(MODEL_PREFIX):
         manifest = Path(text.removeprefix(MODEL_PREFIX)).expanduser()
+        if not manifest.exists():
+            raise BaselineError(f"{manifest}: there is no such file")
         if not manifest.is_file():
             raise BaselineError(f"{manifest}: is no manifest to compare with")
         try:

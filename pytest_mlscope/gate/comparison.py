@@ -69,7 +69,7 @@ def latency_comparison(contest: Contest, against: str) -> Comparison:
     pairs = contest.pairs
     middle = sorted(pairs, key=lambda pair: pair.log_ratio)[len(pairs) // 2]
     values = f": {readable.seconds(middle.candidate_seconds)} against {readable.seconds(middle.baseline_seconds)}"
-    messages = [_ratio_line("latency", latency, against, values)]
+    said: list[tuple[ComparedOutcome, str]] = [(latency.outcome, _ratio_line("latency", latency, against, values))]
     facts: dict[str, Any] = {
         "latency": {
             **_verdict_facts(latency),
@@ -86,16 +86,16 @@ def latency_comparison(contest: Contest, against: str) -> Comparison:
             ],
         }
     }
-    outcomes: list[ComparedOutcome] = [latency.outcome]
     for quantity, verdict in (("peak memory", contest.memory), ("load time", contest.load_time)):
         if verdict is None:
             continue
         facts[quantity.replace(" ", "_")] = _verdict_facts(verdict)
         # Few pairs decide latency; that they do not suffice for these as well is no news.
         if verdict.outcome in ("regression", "improved"):
-            messages.append(_ratio_line(quantity, verdict, against, ""))
-            outcomes.append(verdict.outcome)
-    return Comparison(against, min(outcomes, key=_WORST_FIRST.index), tuple(messages), facts)
+            said.append((verdict.outcome, _ratio_line(quantity, verdict, against, "")))
+    # Where a test fails, its short summary has the first line alone.
+    said.sort(key=lambda each: _WORST_FIRST.index(each[0]))
+    return Comparison(against, said[0][0], tuple(message for _, message in said), facts)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from pytest_mlscope.gate.comparison import (
     parity_comparison,
 )
 from pytest_mlscope.gate.floors import floor_for
+from pytest_mlscope.gate.readable import plural
 from pytest_mlscope.gate.rounds import Contest, Rules, run_rounds
 
 
@@ -116,5 +117,6 @@ class SideBySideGate(Gate):
             contest = self._contests[key] = Contest(counterpart, case, rules)
             contests.append(contest)
         if contests:
+            self._progress(f"comparing with {self.baseline.label}: {plural(len(contests), 'case')}")
             with exclusive_lease("machine", waiting=self._evaluator.waiting):
                 run_rounds(contests, agent, family=family, progress=self._progress)

@@ -65,7 +65,7 @@ def check_out(name: str, *, folder: Path, home: Path) -> Revision:
     if not commit:
         raise BaselineError(
             f"{name!r} is no revision of the git repository {repository} (`git log` lists them), nor a folder, "
-            "a saved run, or framework:NAME==VERSION"
+            "a saved run, framework:NAME==VERSION or model:MANIFEST"
         )
     dirty = bool(_git(repository, "status", "--porcelain", "--untracked-files=no").stdout.strip())
     root = writable_folder(home / "revisions", error_type=BaselineError)

@@ -26,6 +26,8 @@ MEMORY_EFFECT = 0.05
 LOAD_TIME_EFFECT = 0.10
 """Relative differences of peak memory and of load time that matter."""
 MOST_PAIRS = 100
+PROGRESS_INTERVAL = 10.0
+"""Seconds between two lines that say how far the rounds are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,11 +141,13 @@ def run_rounds(
     """
     family = max(family or 1, len(contests))
     coin = random.Random(seed)  # noqa: S311 - orders, no secrets
+    told = time.monotonic()
     for number in range(MOST_PAIRS):
         undecided = [contest for contest in contests if not contest.decided]
         if not undecided:
             return
-        if progress is not None and number:
+        if progress is not None and number and time.monotonic() - told >= PROGRESS_INTERVAL:
+            told = time.monotonic()
             progress(f"comparing: round {number + 1}, {len(undecided)} of {len(contests)} cases undecided")
         with ExitStack() as stack:
             cpu = least_busy_cpu(coin)

@@ -68,6 +68,16 @@ class PartialManifest:
         self._with_removed_entries.add(path[:-1])
         self._with_removed_parts.update(path[:length] for length in range(len(path) + 1))
 
+    def _note_absent(self, path: Path) -> None:
+        if not self._holds(path):
+            self._remove(path)
+
+    def _holds(self, path: Path) -> bool:
+        data: Any = self._data
+        for part in path[:-1]:
+            data = data[part]
+        return path[-1] in data
+
     def _pruned(self, data: Any, path: Path) -> Any:
         if path not in self._with_removed_parts and path not in self._with_unknown_keys:
             return data
@@ -106,6 +116,9 @@ class PartialManifest:
             self._unknown_keys.add(path)
             # An unknown key takes nothing away, but the copy without it has to be made.
             self._with_unknown_keys.update(path[:length] for length in range(len(path)))
+            if mistake.proposal is not None:
+                # What was meant is not there, so nothing can be said to lack it.
+                self._note_absent((*path[:-1], mistake.proposal))
             return
         self._remove(path)
         # What holds something that it cannot do without goes too.

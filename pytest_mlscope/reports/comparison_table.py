@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_mlscope.gate import readable
-from pytest_mlscope.reports.layout import Column, Table
+from pytest_mlscope.reports.layout import Column, Note, Table
+from pytest_mlscope.reports.records import split_command
 from pytest_mlscope.reports.rows import case_label, is_of_manifest
 
 Record = Mapping[str, Any]
@@ -66,11 +67,17 @@ def _change(ratio: float) -> str:
     return f"{(ratio - 1) * 100:+.1f}%"
 
 
-def _notes(records: Sequence[Record]) -> list[str]:
+def _notes(records: Sequence[Record]) -> list[Note]:
     counts = Counter(
         message
         for record in records
         if record["comparison"]["outcome"] == "not compared"
         for message in record["comparison"]["messages"]
     )
-    return [f"{message} ({readable.plural(count, 'test')})" for message, count in counts.items()]
+    notes = []
+    for message, count in counts.items():
+        why, command = split_command(message)
+        # A manifest's mistakes are a line each.
+        first, *further = why.splitlines()
+        notes += [Note(f"{first} ({readable.plural(count, 'test')})", command), *map(Note, further)]
+    return notes

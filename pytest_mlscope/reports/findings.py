@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_mlscope.gate.readable import plural
+from pytest_mlscope.reports.records import split_command
 from pytest_mlscope.reports.rows import case_label, is_of_manifest, test_name
 
 
@@ -62,11 +63,22 @@ def failures(records: Sequence[Mapping[str, Any]]) -> list[Failure]:
     for record in sorted(records, key=lambda record: str(record["nodeid"])):
         if record["outcome"] not in ("failed", "error"):
             continue
-        lines = tuple(_one_line(check["message"]) for check in record["checks"] if not check["passed"])
-        if not lines:
-            lines = (_one_line(record["reason"]) or "failed without a reason",)
-        grouped.setdefault((lines, record["command"]), []).append(_label(record))
+        grouped.setdefault((_why_failed(record), record["command"]), []).append(_label(record))
     return [Failure(tuple(labels), lines, command) for (lines, command), labels in grouped.items()]
+
+
+def _why_failed(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Checks that did not hold and what was worse than the baseline, else the reason's first line."""
+    reason = record["reason"] or ""
+    lines = [check["message"] for check in record["checks"] if not check["passed"]]
+    if record["comparison"]:
+        messages = (split_command(message)[0] for message in record["comparison"]["messages"])
+        # Whether a comparison fails a test depends on options; if it did, the reason says so.
+        lines += [line for message in messages if message in reason for line in message.splitlines()]
+    case = record["case"]
+    name = f"{case['model']} on {case['framework']}: " if case else ""
+    lines = lines or [_one_line(reason).removeprefix(name) or "failed without a reason"]
+    return tuple(_one_line(line) for line in lines)
 
 
 def _label(record: Mapping[str, Any]) -> str:

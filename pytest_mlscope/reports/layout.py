@@ -38,6 +38,23 @@ class Column:
     """Whether every column that may be dropped is dropped before this one is shortened."""
     styles: Sequence[str] = ()
     """A rich style a row; none when empty."""
+    note: str = ""
+    """A line below the table, where the column is shown."""
+    note_mark: str = ""
+    """What a cell must begin with for the note to be needed."""
+
+    @property
+    def needed_note(self) -> str:
+        """The note, where a cell needs it."""
+        return self.note if any(cell.startswith(self.note_mark) for cell in self.cells) else ""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A line below a table, and the command that would help."""
+
+    text: str
+    command: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,8 +67,8 @@ class Table:
     """The group of each row; ``""`` for rows of no group."""
     captions: Sequence[str] = field(default=())
     """Lines above the columns."""
-    notes: Sequence[str] = field(default=())
-    """Lines below the columns."""
+    notes: Sequence[Note] = field(default=())
+    """Lines below the columns and their own notes."""
 
     @property
     def rows(self) -> int:
@@ -63,8 +80,8 @@ class Table:
         return replace(self, columns=columns, groups=self.groups[:rows])
 
 
-def lay_out(table: Table, width: int, text: TerminalText) -> tuple[list[Text], list[str]]:
-    """The lines of a table's columns, and the titles of the columns that had no room.
+def lay_out(table: Table, width: int, text: TerminalText) -> tuple[list[Text], list[str], list[str]]:
+    """The lines of a table's columns, the notes of those shown, and the titles of the columns that had no room.
 
     Where even the columns that must be shown are too wide together, they are stacked: the label columns are repeated
     with the next columns below.
@@ -98,7 +115,8 @@ def lay_out(table: Table, width: int, text: TerminalText) -> tuple[list[Text], l
         if lines:
             lines.append(Text())
         lines += _render([columns[i] for i in block], [widths[i] for i in block], groups, width, text)
-    return lines, [columns[i].title for i in sorted(dropped)]
+    notes = dict.fromkeys(note for i in shown() if (note := columns[i].needed_note))
+    return lines, list(notes), [columns[i].title for i in sorted(dropped)]
 
 
 def _natural(column: Column) -> int:

@@ -60,7 +60,7 @@ def to_record(
     :raises MlscopeError: when the evaluation holds something that has no JSON form.
     """
     not_finite: dict[str, str] = {}
-    why, command = _split(reason)
+    why, command = (None, None) if reason is None else split_command(_without_outcome(reason))
     case = case or (evaluation.case if evaluation else None)
     record: dict[str, Any] = {
         "nodeid": nodeid,
@@ -102,12 +102,14 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _split(reason: str | None) -> tuple[str | None, str | None]:
-    if reason is None:
-        return None, None
-    reason = reason.removeprefix("Skipped: ").removeprefix("Failed: ")
-    why, separator, command = reason.rpartition(_COMMAND)
-    return (why, command) if separator and "\n" not in command else (reason, None)
+def _without_outcome(reason: str) -> str:
+    return reason.removeprefix("Skipped: ").removeprefix("Failed: ")
+
+
+def split_command(text: str) -> tuple[str, str | None]:
+    """The reason in a :class:`CannotRun`'s text, and the command that would help."""
+    why, separator, command = text.rpartition(_COMMAND)
+    return (why, command) if separator and "\n" not in command else (text, None)
 
 
 def _case(case: Case) -> dict[str, Any]:

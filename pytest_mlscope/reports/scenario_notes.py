@@ -19,7 +19,7 @@ def scenario_notes(records: Sequence[Mapping[str, Any]]) -> list[str]:
     if "multi_stream" in rows:
         notes.append(f"multi_stream: latency of a query of {_sizes(rows['multi_stream'])}")
     if "server" in rows:
-        notes.append("server: latency from a query's scheduled arrival; asked/s: its Poisson rate")
+        notes.append("server: latency from a query's scheduled arrival")
         notes += _searched(records)
         error = _arrival_error(records)
         notes += [error] if error else []
@@ -42,7 +42,7 @@ def _searched(records: Sequence[Mapping[str, Any]]) -> list[str]:
     if not searched:
         return []
     trials = sum(len(server["trials"]) for server in searched)
-    return [f"asked/s was searched: {plural(len(searched), 'case')}, {plural(trials, 'trial')} (in JSON)"]
+    return [f"server: the rate was searched: {plural(len(searched), 'case')}, {plural(trials, 'trial')} (in JSON)"]
 
 
 def _arrival_error(records: Sequence[Mapping[str, Any]]) -> str | None:

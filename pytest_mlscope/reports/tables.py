@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pytest_mlscope.evaluation.statistics import minimum_samples
 from pytest_mlscope.gate import readable
 from pytest_mlscope.reports.comparison_table import comparison_tables
-from pytest_mlscope.reports.layout import KEEP, Column, Table
+from pytest_mlscope.reports.layout import KEEP, Column, Note, Table
 from pytest_mlscope.reports.remarks import latency_remarks
 from pytest_mlscope.reports.rows import Row, captions, groups, label_columns, rows_of, verdict_columns
 from pytest_mlscope.reports.scenario_notes import scenario_notes
@@ -16,6 +17,8 @@ from pytest_mlscope.reports.values import number
 
 Record = Mapping[str, Any]
 ABSENT = "–"
+_TOO_FEW = "n<N: the percentile needs at least N calls"
+_BETWEEN = "between: spread of the medians of fresh processes, relative; ± p50 is within one"
 
 
 def summary_tables(records: Sequence[Record]) -> list[Table]:
@@ -50,7 +53,8 @@ def _accuracy_table(metrics: Sequence[str], rows: list[Row]) -> Table:
         differs = [bool((row.record["accuracy"]["input_shift"] or {}).get("shape_differs")) for row in rows]
         moved = _numbers(rows, "input shift", readable.number, *shift, "mean_abs").cells
         cells = ["shape" if odd else cell for odd, cell in zip(differs, moved)]
-        columns.append(Column("input shift", cells))
+        note = "input shift: mean |difference| of the input tensors from the stated pre-processing's"
+        columns.append(Column("input shift", cells, note=note))
         columns.append(_numbers(rows, "max shift", readable.number, *shift, "max_abs", importance=40))
     columns.append(_numbers(rows, "n", readable.number, "accuracy", "n", importance=80))
     errors = [row.record["accuracy"]["errors"] for row in rows]
@@ -60,12 +64,7 @@ def _accuracy_table(metrics: Sequence[str], rows: list[Row]) -> Table:
         _numbers(rows, "samples/s", readable.number, "accuracy", "samples_per_second", importance=20),
     )
     columns += verdict_columns(rows)
-    notes = (
-        ["input shift: mean |difference| of the input tensors from the stated pre-processing's"]
-        if any(column.title == "input shift" for column in columns)
-        else []
-    )
-    return Table("accuracy", columns, groups(rows), captions(rows), notes)
+    return Table("accuracy", columns, groups(rows), captions(rows))
 
 
 def parity_tables(records: Sequence[Record]) -> list[Table]:
@@ -94,12 +93,14 @@ def parity_tables(records: Sequence[Record]) -> list[Table]:
     if len(set(tolerances)) > 1:
         columns.append(Column("tolerance", tolerances, importance=50))
     violations = [row.record["parity"]["violations"] for row in rows]
-    columns.append(Column("beyond", [f"{count:,}" for count in violations], importance=45 if any(violations) else 15))
+    beyond = Column("beyond", [f"{count:,}" for count in violations], importance=15)
+    if any(violations):
+        beyond = replace(beyond, importance=45, note="beyond: elements outside the tolerance")
+    columns.append(beyond)
     columns.append(_numbers(rows, "n", readable.number, "parity", "n", importance=65))
     columns += verdict_columns(rows)
     above = [*captions(rows), *([" · ".join(shared)] if shared else [])]
-    notes = ["beyond: elements outside the tolerance"] if any(violations) else []
-    return [Table("parity", columns, groups(rows), above, notes)]
+    return [Table("parity", columns, groups(rows), above)]
 
 
 def latency_tables(records: Sequence[Record]) -> list[Table]:
@@ -110,28 +111,23 @@ def latency_tables(records: Sequence[Record]) -> list[Table]:
     columns = label_columns(rows)
     importance = {"p50": 100, "p99": 75, "p90": 60, "p95": 55, "p99.9": 25}
     names = list(dict.fromkeys(name for row in rows for name in row.record["latency"]["percentiles"]))
-    unsupported = False
     for name in names:
         cells = [_percentile(row.record, name) for row in rows]
         if name == "p99.9" and all(row.record["latency"]["percentiles"][name] is None for row in rows):
             continue  # a sample rarely is that large
-        unsupported = unsupported or any(cell.startswith("n<") for cell in cells)
-        columns.append(Column(name, cells, importance=importance.get(name, 50)))
+        columns.append(Column(name, cells, importance=importance.get(name, 50), note=_TOO_FEW, note_mark="n<"))
     columns.append(_numbers(rows, "± p50", readable.share, "latency", "relative_error", importance=65))
-    restarted = any(row.record["latency"]["restarts"] for row in rows)
-    if restarted:
-        columns.append(_numbers(rows, "between", readable.share, "latency", "restarts", "spread", importance=52))
+    if any(row.record["latency"]["restarts"] for row in rows):
+        between = _numbers(rows, "between", readable.share, "latency", "restarts", "spread", importance=52)
+        columns.append(replace(between, note=_BETWEEN))
     columns.append(_numbers(rows, "samples/s", readable.number, "latency", "throughput", importance=70))
     columns += _server_columns(rows)
     columns.append(_numbers(rows, "load", readable.seconds, "latency", "load_seconds", importance=40))
     columns.append(_numbers(rows, "peak memory", readable.memory, "latency", "peak_memory", importance=45))
     columns.append(_numbers(rows, "calls", readable.number, "latency", "n", importance=30))
     columns += verdict_columns(rows)
-    notes = ["n<N: the percentile needs at least N calls"] if unsupported else []
-    if restarted:
-        notes.append("between: spread of the medians of fresh processes, relative; ± p50 is within one")
-    notes += scenario_notes([row.record for row in rows])
-    notes += latency_remarks([row.record for row in rows])
+    shown = [row.record for row in rows]
+    notes = [Note(line) for line in (*scenario_notes(shown), *latency_remarks(shown))]
     return [Table("latency", columns, groups(rows), captions(rows), notes)]
 
 
@@ -139,7 +135,8 @@ def _server_columns(rows: list[Row]) -> list[Column]:
     servers = [row.record["latency"]["server"] for row in rows]
     if not any(servers):
         return []
-    columns = [_numbers(rows, "asked/s", readable.number, "latency", "server", "qps", importance=68)]
+    asked = _numbers(rows, "asked/s", readable.number, "latency", "server", "qps", importance=68)
+    columns = [replace(asked, note="asked/s: the Poisson rate of queries")]
     if any(server and server["unanswered"] for server in servers):
         cells = [f"{server['unanswered']:,}" if server else ABSENT for server in servers]
         columns.append(Column("unanswered", cells, importance=100))
@@ -181,7 +178,7 @@ def _profiler_table(profiler: str, rows: list[Row]) -> Table | None:
         # Where a profiler saw nothing at all, the reason says it; else it matters which sensors were missing.
         which = f"{', '.join(sorted(names))} " if columns else ""
         cases = readable.plural(len(lacking[note]), "case")
-        notes.append(f"{which}not available{f': {note}' if note else ''} ({cases})")
+        notes.append(Note(f"{which}not available{f': {note}' if note else ''} ({cases})"))
     if not columns:
         return Table(f"profiler {profiler}", [], [], (), notes)
     return Table(f"profiler {profiler}", [*label_columns(rows), *columns], groups(rows), captions(rows), notes)

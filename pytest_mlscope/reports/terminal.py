@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pytest_mlscope.gate.readable import plural
 from pytest_mlscope.reports.findings import failures, reasons
-from pytest_mlscope.reports.layout import Table, lay_out
+from pytest_mlscope.reports.layout import Note, Table, lay_out
 from pytest_mlscope.reports.tables import summary_tables
 from pytest_mlscope.reports.text import TerminalText, wrap
 
@@ -75,17 +75,21 @@ class Summary:
 
     def _table(self, table: Table) -> list[Text]:
         lines = [line for caption in table.captions for line in self._wrapped(caption, style="dim")]
-        shown = table if self.rows is None else table.first(self.rows)
+        shown = table.first(self._first(table.rows))
+        column_notes: list[str] = []
         dropped: list[str] = []
         if shown.columns:
-            columns, dropped = lay_out(shown, self.width, self.text)
+            columns, column_notes, dropped = lay_out(shown, self.width, self.text)
             lines += columns
-        notes = list(table.notes)
+        for note in (*map(Note, column_notes), *table.notes):
+            lines += self._with_command(note.text, note.command, style="dim")
         if dropped:
-            notes.append(f"not shown at this width: {', '.join(dropped)}")
-        for note in notes:
-            lines += self._wrapped(note, style="dim")
+            lines += self._wrapped(f"not shown at this width: {', '.join(dropped)}", style="dim")
         return [*lines, *self._rest(table.rows - shown.rows)]
+
+    def _first(self, count: int) -> int:
+        """How many of so many are shown."""
+        return count if self.rows is None else _but_never_one_less(count, self.rows)
 
     def _rest(self, count: int) -> list[Text]:
         if count <= 0:
@@ -98,13 +102,13 @@ class Summary:
             lines += self._with_command(reason.line, reason.command)
         return lines
 
-    def _with_command(self, text: str, command: str | None) -> list[Text]:
+    def _with_command(self, text: str, command: str | None, *, style: str = "") -> list[Text]:
         if not command:
-            return self._wrapped(text)
+            return self._wrapped(text, style=style)
         one_line = wrap(self.text(f"{text}; to enable: {command}"), self.width, first="  ")
         if len(one_line) == 1:
-            return [Text(one_line[0])]
-        return [*self._wrapped(text), *(Text(line) for line in self._command(command))]
+            return [Text(one_line[0], style=style)]
+        return [*self._wrapped(text, style=style), *(Text(line, style=style) for line in self._command(command))]
 
     def _command(self, command: str) -> list[str]:
         """A command that can be copied: continued with a backslash where it is too long for a line."""
@@ -120,12 +124,13 @@ class Summary:
 
     def _failures(self, records: Sequence[Mapping[str, Any]]) -> list[Text]:
         found = failures(records)
-        shown = found if self.rows is None else found[: self.rows]
+        shown = found[: self._first(len(found))]
         lines: list[Text] = []
         for failure in shown:
-            named = failure.labels if self.rows is None else failure.labels[:ALIKE]
+            count = len(failure.labels)
+            named = failure.labels[: count if self.rows is None else _but_never_one_less(count, ALIKE)]
             lines += [Text(self.text.shorten(self.text(label), self.width), style="bold red") for label in named]
-            unnamed = len(failure.labels) - len(named)
+            unnamed = count - len(named)
             if unnamed:
                 lines.append(Text(self.text(f"… and {plural(unnamed, 'more test')}"), style="red"))
             *messages, last = failure.lines
@@ -136,6 +141,11 @@ class Summary:
 
     def _wrapped(self, text: str, *, style: str = "") -> list[Text]:
         return [Text(line, style=style) for line in wrap(self.text(text), self.width, first="  ", following="    ")]
+
+
+def _but_never_one_less(count: int, most: int) -> int:
+    """Of ``count`` the first ``most``; all where one alone would be left, for saying so takes as much room as it."""
+    return count if count == most + 1 else min(count, most)
 
 
 def _console(*, colour: bool) -> Console:

@@ -36,6 +36,11 @@ _HINTS = {
     "cannot start any token": "; indent with spaces, and quote text that starts with %, @ or `",
     "mapping values are not allowed": '; quote text that ends with a colon or has one before a space, as in "400:"',
 }
+_OPENED = {
+    "while parsing a flow sequence": "the list",
+    "while parsing a flow mapping": "the mapping",
+    "while scanning a quoted scalar": "the quoted text",
+}
 
 Path = tuple[str | int, ...]
 
@@ -144,6 +149,15 @@ def _one_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
+def _begun(error: yaml.MarkedYAMLError) -> str:
+    """Where what was left open begins: that it is open shows only at a later line."""
+    what = _OPENED.get(error.context or "")
+    if what is None or error.context_mark is None:
+        return ""
+    line, column = _mark(error.context_mark)
+    return f" ({what} begins at {line}:{column})"
+
+
 def _events(text: str) -> Iterator[Any]:
     try:
         yield from yaml.parse(text, Loader=_LOADER)
@@ -151,7 +165,7 @@ def _events(text: str) -> Iterator[Any]:
         parts = [_one_line(part) for part in (error.context, error.problem) if part]
         hint = next((hint for problem, hint in _HINTS.items() if problem in parts[-1]), "")
         raise _UnreadableError(
-            _mark(error.problem_mark or error.context_mark), f"not YAML: {', '.join(parts)}{hint}"
+            _mark(error.problem_mark or error.context_mark), f"not YAML: {', '.join(parts)}{hint}{_begun(error)}"
         ) from None
     except yaml.YAMLError as error:
         raise _UnreadableError(_ABSENT, f"not YAML: {_one_line(error)}") from None

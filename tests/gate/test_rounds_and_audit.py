@@ -17,6 +17,7 @@ from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.cli.main import main
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.evaluation.api import load_alone
+from pytest_mlscope.gate import rounds
 from pytest_mlscope.gate.audit import Audit, Trial, alarms, minimum_detectable_effect, run_trial, side_alarms
 from pytest_mlscope.gate.busy_processes import busy_processes
 from pytest_mlscope.gate.floors import floor_for, floor_of, keep_floor, learned_floor
@@ -60,6 +61,19 @@ def test_each_round_starts_hosts_once_for_all_cases(suite: Suite, agent: Agent) 
     pids = (suite.folder / "loads").read_text().split()
     # One host a side, which loads the model once for both batch sizes.
     assert len(pids) == len(set(pids)) == 2
+
+
+@pytest.mark.parametrize(("interval", "lines"), [(0.0, 2), (3600.0, 0)])
+def test_rounds_say_where_they_are_once_in_a_while(
+    suite: Suite, agent: Agent, monkeypatch: pytest.MonkeyPatch, interval: float, lines: int
+) -> None:
+    monkeypatch.setattr(rounds, "PROGRESS_INTERVAL", interval)
+    monkeypatch.setattr(rounds, "MOST_PAIRS", 3)
+    (case,) = _cases(suite.manifest())
+    told: list[str] = []
+    run_rounds([Contest(case, case, Rules(seconds=600))], agent, progress=told.append)
+    assert len(told) == lines
+    assert all(line.startswith("comparing: round ") for line in told)
 
 
 def test_a_slowdown_that_was_injected_is_caught(suite: Suite, agent: Agent) -> None:

@@ -165,6 +165,15 @@ def test_ten_mistakes_are_ten_lines(mistakes: Mistakes) -> None:
     assert len(mistakes(text)) == 10
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [("\nmetrics:\n", "\nmetric:\n"), ("\ndataset:\n", "\ndatset:\n"), ("\nexpect:\n", "\nexpct:\n")]
+)
+def test_a_mistyped_key_is_one_mistake(mistakes: Mistakes, old: str, new: str) -> None:
+    assert manifest_samples.COMPLETE.count(old) == 1
+    (found,) = mistakes(manifest_samples.COMPLETE.replace(old, new))
+    assert f"did you mean {old.strip(chr(10) + ':')!r}?" in found
+
+
 def test_what_is_allowed_is_listed_once(mistakes: Mistakes) -> None:
     """A metric mistyped under ``metrics`` lets every known name be used in ``expect``, its correct ones again."""
     text = manifest_samples.COMPLETE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -120,7 +121,9 @@ def test_another_model_is_a_baseline(committed: Suite, pytester: pytest.Pytester
     [
         ("nonsense", "*--mlscope-against: 'nonsense' is no revision of the git repository *"),
         ("framework:toy", "*--mlscope-against: 'framework:toy': expected framework:NAME==VERSION*"),
-        ("model:none.mlscope.yml", "*--mlscope-against: none.mlscope.yml: is no manifest to compare with"),
+        ("model:none.mlscope.yml", "*--mlscope-against: none.mlscope.yml: there is no such file"),
+        ("model:frameworks", "*--mlscope-against: frameworks: is no manifest to compare with"),
+        ("nosuch", "*, nor a folder, a saved run, framework:NAME==VERSION or model:MANIFEST"),
         ("", "*the baseline is empty*"),
     ],
 )
@@ -171,3 +174,34 @@ def test_a_baseline_whose_predictor_fails_is_said_so(committed: Suite, pytester:
     assert result.ret == 0
     assert compared["latency"]["outcome"] == "not compared"
     assert "broken here" in _said(result)
+
+
+def test_what_is_wrong_in_the_revision_is_said_with_its_name(committed: Suite, pytester: pytest.Pytester) -> None:
+    path = committed.folder / "linear.mlscope.yml"
+    right = path.read_text()
+    path.write_text(right.replace("schema: 1", "schema: 7"))
+    _git(committed.folder, "commit", "--quiet", "-am", "wrong")
+    path.write_text(right)
+    _, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "accuracy")
+    (message,) = compared["accuracy"]["messages"]
+    assert ": HEAD:linear.mlscope.yml:1:9: schema is the number 7" in message
+
+
+@pytest.mark.parametrize("options", [("-q",), ()], ids=["dots", "names"])
+def test_progress_stands_on_lines_of_its_own(committed: Suite, pytester: pytest.Pytester, options: Any) -> None:
+    result = pytester.runpytest_subprocess("--mlscope", "--mlscope-against", "HEAD", *options)
+    lines = result.outlines[: next(index for index, line in enumerate(result.outlines) if " mlscope " in line)]
+    told = [line for line in lines if "mlscope: comparing" in line]
+    assert [line for line in told if line.startswith("mlscope: comparing with HEAD (") and line.endswith("): 1 case")]
+    assert all(line.startswith("mlscope: ") for line in told)
+    dots = [line for line in lines if re.fullmatch(r"(linear\.mlscope\.yml )?\.+( +\[ *\d+%\])?", line)]
+    assert len(dots) == 2
+    assert all(line.startswith("." if options else "linear.mlscope.yml .") for line in dots)
+
+
+def test_a_failures_line_in_the_short_summary_begins_with_the_reason(suite: Suite, pytester: pytest.Pytester) -> None:
+    suite.manifest(expect="{accuracy: {top1: {min: 1.0}}}")
+    result = pytester.runpytest_subprocess("--mlscope", "-m", "accuracy")
+    result.stdout.fnmatch_lines(
+        ["linear on toy: top1 is *", "FAILED linear.mlscope.yml::test_accuracy* - Failed: top1 is *"]
+    )

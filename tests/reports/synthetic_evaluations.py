@@ -15,6 +15,7 @@ from pytest_mlscope.components.registry import Registry
 from pytest_mlscope.evaluation.results import Accuracy, Evaluation, FailedRows, InputShift, Latency, Parity, Predictions
 from pytest_mlscope.evaluation.statistics import supported_percentiles
 from pytest_mlscope.gate.check import Check
+from pytest_mlscope.gate.comparison import Comparison
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.schema import Manifest
 from pytest_mlscope.reports.records import Outcome, to_record
@@ -119,6 +120,7 @@ def record(
     resolved: str | None = None,
     readings: Mapping[str, Sequence[Reading]] | None = None,
     nodeid: str | None = None,
+    comparison: Comparison | None = None,
     **parts: Any,
 ) -> dict[str, Any]:
     """A record; ``parts`` are ``accuracy``, ``parity`` and ``latency``."""
@@ -138,6 +140,7 @@ def record(
         reason=reason,
         checks=checks,
         seconds=0.75,
+        comparison=comparison,
     )
 
 

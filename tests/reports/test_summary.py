@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.evaluation.restarts import summarise_restarts
 from pytest_mlscope.evaluation.results import InputShift
 from pytest_mlscope.gate.check import Check
+from pytest_mlscope.gate.comparison import Comparison
 from pytest_mlscope.reports.terminal import Summary
 from tests.reports.synthetic_evaluations import accuracy, case, full_run, latency, parity, record
 
@@ -253,14 +254,67 @@ def test_failures_for_one_reason_are_told_once() -> None:
     records = [
         record(case(framework="pytorch", batch_size=size), kind=kind, outcome="failed", reason=reason)
         for kind in ("accuracy", "latency")
-        for size in (1, 32)
-    ]
+        for size in (1, 32, 64)
+    ][:5]
     records.append(record(outcome="failed", reason="predictor host killed by SIGSEGV"))
     told = ["  not installed here; to enable: mlscope env create pytorch"]
     other = ["digits-cnn onnxruntime latency", "  predictor host killed by SIGSEGV"]
-    one_by_one = [f"digits-cnn pytorch-{size} {kind}" for kind in ("accuracy", "latency") for size in (1, 32)]
-    assert _sections(records)["failed"] == [*one_by_one[:3], "… and 1 more test", *told, *other]
+    one_by_one = [f"digits-cnn pytorch-{size} {kind}" for kind in ("accuracy", "latency") for size in (1, 32, 64)][:5]
+    assert _sections(records)["failed"] == [*one_by_one[:3], "… and 2 more tests", *told, *other]
     assert _sections(records, rows=None)["failed"] == [*one_by_one, *told, *other]
+    # The line that says "1 more" has room for its name.
+    assert _sections([*records[:4], records[-1]])["failed"] == [*one_by_one[:4], *told, *other]
+
+
+def _compared(*quantities: str, outcome: Any = "regression", reason: str | None = None) -> dict[str, Any]:
+    messages = tuple(f"{quantity} is 2.000 times that of HEAD" for quantity in quantities)
+    reason = reason or "\n".join(f"digits-cnn on onnxruntime: {message}" for message in messages)
+    return record(outcome="failed", reason=f"Failed: {reason}", comparison=Comparison("HEAD", outcome, messages))
+
+
+def test_every_reason_for_a_failure_is_told_without_the_name_that_stands_above() -> None:
+    lines = ["  latency is 2.000 times that of HEAD", "  load time is 2.000 times that of HEAD"]
+    compared = _compared("latency", "load time")
+    assert _sections([compared])["failed"] == ["digits-cnn onnxruntime latency", *lines]
+    bound = Check("p50", 0.02, "≤ 10 ms", passed=False, message="p50 is 20 ms (expected ≤ 10 ms)")
+    both = {**compared, "checks": [asdict(bound)]}
+    assert _sections([both])["failed"][1:] == ["  p50 is 20 ms (expected ≤ 10 ms)", *lines]
+    # Where the comparison is not why it failed, it is none of the reasons.
+    other = _compared("latency", outcome="inconclusive", reason="digits-cnn on onnxruntime: p50 is 20 ms")
+    assert _sections([other])["failed"][1:] == ["  p50 is 20 ms"]
+
+
+def test_a_command_that_makes_a_baseline_comparable_can_be_copied() -> None:
+    command = "mlscope env create onnxruntime==1.30"
+    message = f"not compared with onnxruntime 1.30: onnxruntime 1.30 has no environment here; to enable: {command}"
+    compared = record(comparison=Comparison("onnxruntime 1.30", "not compared", (message,)))
+    lines = _sections([compared])["against onnxruntime 1.30"]
+    assert lines[-1] == f"    to enable: {command}"
+    assert lines[-2].endswith("(1 test)")
+
+
+def test_each_mistake_in_a_baselines_manifest_has_its_line() -> None:
+    message = "not compared with HEAD: HEAD:a.mlscope.yml:1:9: schema is wrong\nHEAD:a.mlscope.yml:4:1: unknown key"
+    facts = Comparison("HEAD", "not compared", (message,))
+    compared = record(outcome="failed", reason=f"Failed: digits-cnn on onnxruntime: {message}", comparison=facts)
+    sections = _sections([compared], width=100)
+    first, second = message.splitlines()
+    assert sections["against HEAD"] == [f"  {first} (1 test)", f"  {second}"]
+    assert sections["failed"][1:] == [f"  {first}", f"  {second}"]
+
+
+def test_a_footnote_stands_only_below_what_it_explains() -> None:
+    footnote = "  n<N: the percentile needs at least N calls"
+    records = [record(latency=latency(400)), record(case(batch_size=8), latency=latency(400))]
+    narrow, wide = (_sections(records, width=width)["latency"] for width in (45, 120))
+    assert "n<" in " ".join(wide[:-1])
+    assert footnote in wide
+    assert "n<" not in " ".join(narrow)
+
+
+def test_one_row_too_many_is_shown() -> None:
+    records = [record(case(batch_size=size), latency=latency(4)) for size in range(1, 62)]
+    assert sum("onnxruntime" in line for line in _sections(records)["latency"]) == 61
 
 
 def test_the_same_result_from_two_tests_is_one_row() -> None:
