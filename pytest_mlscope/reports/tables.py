@@ -17,6 +17,8 @@ from pytest_mlscope.reports.values import number
 
 Record = Mapping[str, Any]
 ABSENT = "–"
+_BOUNDED = 85
+"""Importance of a percentile that the manifest bounds: more than of those that are only told."""
 _TOO_FEW = "n<N: the percentile needs at least N calls"
 _BETWEEN = "between: spread of the medians of fresh processes, relative; ± p50 is within one"
 
@@ -110,11 +112,14 @@ def latency_tables(records: Sequence[Record]) -> list[Table]:
         return []
     columns = label_columns(rows)
     importance = {"p50": 100, "p99": 75, "p90": 60, "p95": 55, "p99.9": 25}
+    bounded = {check["name"] for row in rows for check in row.record["checks"]}
     names = list(dict.fromkeys(name for row in rows for name in row.record["latency"]["percentiles"]))
     for name in names:
         cells = [_percentile(row.record, name) for row in rows]
         if name == "p99.9" and all(row.record["latency"]["percentiles"][name] is None for row in rows):
             continue  # a sample rarely is that large
+        if name in bounded:
+            importance[name] = _BOUNDED
         columns.append(Column(name, cells, importance=importance.get(name, 50), note=_TOO_FEW, note_mark="n<"))
     columns.append(_numbers(rows, "± p50", readable.share, "latency", "relative_error", importance=65))
     if any(row.record["latency"]["restarts"] for row in rows):
