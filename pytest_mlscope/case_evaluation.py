@@ -10,6 +10,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.kinds import known_kind
 from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.errors import CannotRun, HostError, MlscopeError, Refused
 from pytest_mlscope.evaluation.evaluator import Evaluator
@@ -146,6 +147,7 @@ class CaseEvaluation:
         """Evaluate one kind and fail the test when the manifest's expectations do not hold, or when the baseline was
         better.
         """
+        kind = self._guarded(lambda: known_kind(kind))
         self._expect_failure(kind)
         getattr(self, kind)
         if kind == "latency" and self._evaluator.settings.layers:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from operator import attrgetter
+from typing import get_args
 
 from pytest_mlscope.cases.case import STATED, Case
 from pytest_mlscope.cases.matrix import case_id, varying
+from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.manifest.dimensions import NAMES
 from pytest_mlscope.manifest.kinds import kinds_made, parity_reference
 from pytest_mlscope.manifest.loaded import LoadedManifest
@@ -19,6 +21,18 @@ _CONSTANT: dict[Kind, tuple[str, ...]] = {
     "latency": ("preprocessing",),
 }
 """Dimensions of which a kind takes one value only, and which its ids therefore leave out."""
+
+
+def known_kind(kind: object) -> Kind:
+    """The kind itself.
+
+    :raises MlscopeError: when there is no such kind.
+    """
+    allowed: tuple[Kind, ...] = get_args(Kind)
+    for each in allowed:
+        if kind == each:
+            return each
+    raise MlscopeError(f"unknown kind {kind!r}; allowed: {', '.join(allowed)}")
 
 
 def kinds_of(manifest: LoadedManifest) -> tuple[Kind, ...]:

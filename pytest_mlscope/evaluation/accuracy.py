@@ -175,7 +175,7 @@ def measure_accuracy(ready: ReadyModel) -> Accuracy:
         accuracy = scores.finish(seconds)
     if accuracy.errors == accuracy.n:
         raise HostError(
-            f"{ready.host.name}: none of the {accuracy.n} rows has a prediction: {accuracy.failures[0].message}",
+            f"{ready.host.name}: none of the {accuracy.n:,} rows has a prediction: {accuracy.failures[0].message}",
             output=ready.host.output(),
         )
     return accuracy

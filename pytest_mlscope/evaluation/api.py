@@ -14,7 +14,7 @@ from pytest_mlscope import hookspecs
 from pytest_mlscope.agent.affinity import Affinity
 from pytest_mlscope.agent.cache import cache_home
 from pytest_mlscope.cases.case import Case, Threads
-from pytest_mlscope.cases.kinds import kinds_of
+from pytest_mlscope.cases.kinds import kinds_of, known_kind
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.components import shipped
 from pytest_mlscope.components.registry import build_registry
@@ -53,15 +53,12 @@ def _list_of(name: str, values: object, what: str) -> list[object]:
     return list(values)
 
 
-def _kinds(kinds: object) -> list[object]:
+def _kinds(kinds: object) -> list[Kind]:
     allowed = ", ".join(get_args(Kind))
     chosen = _list_of("kinds", kinds, f"kinds, of {allowed}")
     if not chosen:
         raise MlscopeError(f"kinds is empty, so there is nothing to evaluate; allowed: {allowed}")
-    for kind in chosen:
-        if kind not in get_args(Kind):
-            raise MlscopeError(f"unknown kind {kind!r}; allowed: {allowed}")
-    return chosen
+    return [known_kind(kind) for kind in chosen]
 
 
 def _path(name: str, value: object) -> Path:
@@ -165,7 +162,7 @@ def evaluate(
     )
     manager = _plugin_manager(_list_of("plugins", plugins, "objects or modules with pytest_mlscope_* hooks"))
     loaded = load_manifest(path, build_registry(manager.hook, project=Path.cwd()))
-    chosen: Sequence[object] = kinds_of(loaded) if asked is None else asked
+    chosen: Sequence[Kind] = kinds_of(loaded) if asked is None else asked
     wanted: dict[str, object] = {
         "framework": framework,
         "version": version,

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 PRECISION = 0.02
 """Bisection ends when what is known to be met and what is known not to be lie so close, relative to the latter."""
-STEP_DOWN = 0.95
-"""What a rate that was not confirmed is multiplied by for the next attempt."""
+FIRST_STEP = 0.05
+"""How far below a rate that was not confirmed the next is; each further step is twice as large."""
+GREATEST_STEP = 0.5
+SAFE_SHARE = 0.5
+"""Of the highest rate that a trial met, what the last run is made at when there is time for no other."""
+RESERVED_SHARE = 0.25
+"""Of the budget, what trials leave to a confirming run at most: where runs are long, a coarse rate is of no use."""
 LEAST_SHARE = 0.02
-"""Of the capacity; at a rate below, hardly a query waits, and a latency too long is that of a lone prediction."""
+"""Of the capacity; at a rate below, hardly a query waits, and a latency too long is that of a lone prediction. Where
+trials met a rate, of that rate: what fails so far below is not the rate's fault."""
 
 
 class Judged(Protocol):
@@ -25,34 +32,57 @@ class Judged(Protocol):
 Attempt = TypeVar("Attempt", bound=Judged)
 
 
+@dataclass(frozen=True)
+class RateSearch(Generic[Attempt]):
+    """A search that has ended."""
+
+    attempts: Sequence[Attempt]
+    """In order. The last is a confirming run: of the highest rate found, where it is met."""
+    out_of_time: bool
+    """Whether it was time that ended the search, before a rate was confirmed."""
+
+    @property
+    def found(self) -> Attempt:
+        return self.attempts[-1]
+
+
 def search_rate(
     attempt: Callable[[float, bool], Attempt],
     *,
     capacity: float,
     budget: float,
+    run_seconds: Callable[[float], float],
     clock: Callable[[], float] = time.monotonic,
-) -> tuple[Attempt, list[Attempt]]:
-    """Search; a confirming run that misses the bound sends the search on below it.
+) -> RateSearch[Attempt]:
+    """Search; a confirming run that misses the bound sends the search on below it, in steps that grow.
 
     :param attempt: takes a rate and whether to confirm it, which takes longer than to try it.
     :param capacity: the rate that no queue outlasts: predictions a second, back to back. It is not tried.
-    :param budget: seconds after which no further rate is tried; the run under way and the confirming one are finished.
-    :return: the last run, which is the highest rate confirmed where it is met, and every attempt before it.
+    :param budget: seconds. Trials leave time for a confirming run, within ``RESERVED_SHARE``. That run is made in any
+        case; of those after it, the one that would end beyond the budget is the last, at ``SAFE_SHARE`` of what trials
+        met.
+    :param run_seconds: how long a confirming run at a rate takes.
     """
     end = clock() + budget
     attempts: list[Attempt] = []
     low, high = 0.0, capacity
-    while high - low > PRECISION * high and high > LEAST_SHARE * capacity and clock() < end:
+    while high - low > PRECISION * high and high > LEAST_SHARE * capacity:
         rate = (low + high) / 2
+        if clock() >= end - min(run_seconds(rate), RESERVED_SHARE * budget):
+            break
         attempts.append(attempt(rate, False))
         if attempts[-1].met:
             low = rate
         else:
             high = rate
-    rate = low or high / 2
+    rate = best = low or high / 2
+    least = LEAST_SHARE * (low or capacity)
+    step, last = FIRST_STEP, False
     while True:
-        confirming = attempt(rate, True)
-        if confirming.met or clock() >= end or rate < LEAST_SHARE * capacity:
-            return confirming, attempts
-        attempts.append(confirming)
-        rate *= STEP_DOWN
+        attempts.append(attempt(rate, True))
+        if attempts[-1].met or last or rate < least:
+            return RateSearch(attempts, out_of_time=last and not attempts[-1].met)
+        rate *= 1 - step
+        step = min(2 * step, GREATEST_STEP)
+        if clock() + run_seconds(rate) > end:
+            rate, last = min(rate, SAFE_SHARE * best), True

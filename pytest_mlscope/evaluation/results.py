@@ -29,6 +29,9 @@ class Predictions:
     """The predicted class, shape ``(n,)``, where the first metric's output is classes or class scores; else the
     output itself, shape ``(n, …)``."""
 
+    def __repr__(self) -> str:
+        return f"Predictions(n={len(self.rows)})"
+
 
 @dataclass(frozen=True)
 class FailedRows:
@@ -47,6 +50,11 @@ class InputShift:
     shape_differs: bool = False
 
 
+def _metric_text(metric: MetricValue) -> str:
+    interval = "" if metric.interval is None else f" (95 %: {metric.interval[0]:.4f}–{metric.interval[1]:.4f})"
+    return f"{metric.value:.4f}{interval}"
+
+
 @dataclass(frozen=True)
 class Accuracy:
     """Metrics over a dataset. ``accuracy["top1"]`` is that metric's value."""
@@ -60,6 +68,10 @@ class Accuracy:
     seconds: float
     """Wall time from the first batch sent to the last one scored."""
     input_shift: InputShift | None = None
+
+    def __repr__(self) -> str:
+        facts = [f"{name}={_metric_text(metric)}" for name, metric in self.metrics.items()]
+        return f"Accuracy({', '.join([*facts, f'n={self.n}', f'errors={self.errors}'])})"
 
     def __getitem__(self, metric: str) -> float:
         return self.metrics[metric].value
@@ -101,6 +113,10 @@ class Parity:
     tolerance_source: str = "default"
     """``manifest``, ``measured``, ``default``, or of both parts: ``manifest and measured``."""
 
+    def __repr__(self) -> str:
+        beyond = self.mismatch or f"{self.violations} of {self.elements} elements beyond tolerance"
+        return f"Parity(reference={self.reference!r}, max_abs={self.max_abs:.3g}, {beyond}, n={self.n})"
+
     @property
     def within_tolerance(self) -> bool:
         return self.mismatch is None and self.violations == 0
@@ -112,6 +128,8 @@ class RateTrial:
 
     qps: float
     """Queries a second asked for."""
+    confirming: bool
+    """Whether it was a whole run, to confirm the rate, and not a short trial."""
     queries: int
     latency: float | None
     """Seconds at the bound's percentile; ``None`` where it is that of a query without an answer."""
@@ -150,8 +168,10 @@ class ServerRun:
     mean_batch: float
     """Queries answered by a prediction."""
     seed: int
-    trials: tuple[RateTrial, ...] = ()
-    """Of the search; empty where the rate was given."""
+    trials: tuple[RateTrial, ...] = field(default=(), repr=False)
+    """Of the search, in order, this run the last; empty where the rate was given."""
+    budget_ended: float | None = None
+    """The search's budget in seconds, where it ended before a rate was confirmed."""
 
     @property
     def met(self) -> bool:
@@ -178,7 +198,7 @@ class ProcessLatency:
 class Restarts:
     """A latency measured in several fresh processes, in the order measured."""
 
-    processes: Sequence[ProcessLatency]
+    processes: Sequence[ProcessLatency] = field(repr=False)
     shown: int
     """Index of the process whose window the latency is: the one with the middle median, the faster of two."""
 
@@ -242,6 +262,13 @@ class Latency:
     server: ServerRun | None = None
     """Only in the ``server`` scenario."""
 
+    def __repr__(self) -> str:
+        p50 = self.percentiles["p50"]
+        shown = "unknown" if p50 is None else f"{p50:.4g} s"
+        error = "" if self.relative_error is None else f" ± {self.relative_error:.2%}"
+        rate = "" if self.server is None else f", qps={self.server.qps:.4g}"
+        return f"Latency(p50={shown}{error}, n={len(self.samples_ns)}{rate})"
+
     def __getattr__(self, name: str) -> float | None:
         if name in ("p50", "p90", "p95", "p99", "p99_9"):
             return self.percentiles[name.replace("_", ".")]
@@ -267,7 +294,7 @@ class ProfiledLayer:
 class LayerProfile:
     """A model's layers in order of execution, by the framework's own profiler."""
 
-    layers: Sequence[ProfiledLayer]
+    layers: Sequence[ProfiledLayer] = field(repr=False)
     runs: int
     """Predictions that were profiled."""
     unprofiled_median: float | None
@@ -306,3 +333,8 @@ class Evaluation:
     """Only where it was asked for: ``--mlscope-layers``, ``evaluate(layers=True)``."""
     readings: Mapping[str, Sequence[Reading]] = field(default_factory=dict)
     """Profiler name to what it saw in the measured window."""
+
+    def __repr__(self) -> str:
+        parts = (self.accuracy, self.parity, self.latency, self.layers)
+        lines = "".join(f",\n  {part!r}" for part in parts if part is not None)
+        return f"Evaluation({self.case.manifest.content.name} {self.case.id or self.case.framework}{lines})"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.evaluation.doubts import Doubt, warm_up_doubts
-from pytest_mlscope.evaluation.rate_search import search_rate
+from pytest_mlscope.evaluation.rate_search import RateSearch, search_rate
 from pytest_mlscope.evaluation.results import Latency, RateTrial, ServerRun
 from pytest_mlscope.evaluation.statistics import (
     median_relative_error,
@@ -43,6 +44,7 @@ class _Attempt:
     """Queries at one rate. Tensors in ns, int64."""
 
     qps: float
+    confirming: bool
     queries: int
     unanswered: int
     kept: bool
@@ -55,7 +57,14 @@ class _Attempt:
 
     @property
     def trial(self) -> RateTrial:
-        return RateTrial(self.qps, self.queries, self.latency, self.unanswered, self.met)
+        return RateTrial(
+            qps=self.qps,
+            confirming=self.confirming,
+            queries=self.queries,
+            latency=self.latency,
+            unanswered=self.unanswered,
+            met=self.met,
+        )
 
 
 def arrival_seconds(settings: ServerScenario, qps: float) -> float:
@@ -120,6 +129,7 @@ class _Server:
         bound = settings.latency_bound
         return _Attempt(
             qps=qps,
+            confirming=confirming,
             queries=reply["queries"],
             unanswered=unanswered,
             kept=kept,
@@ -143,16 +153,22 @@ def measure_server(
     """
     server = _Server(model, inputs)
     settings = server.settings
-    trials: list[_Attempt] = []
+    search: RateSearch[_Attempt] | None = None
     if settings.target_qps is not None:
         run = server.attempt(settings.target_qps, True, scheduled_ns)
     else:
-        run, trials = search_rate(server.attempt, capacity=server.capacity, budget=settings.search_budget)
-    latency = _latency(model, server, run, tuple(attempt.trial for attempt in trials))
+        search = search_rate(
+            server.attempt,
+            capacity=server.capacity,
+            budget=settings.search_budget,
+            run_seconds=partial(arrival_seconds, settings),
+        )
+        run = search.found
+    latency = _latency(model, server, run, search)
     return latency, warm_up_doubts(server.opened)
 
 
-def _latency(model: ReadyModel, server: _Server, run: _Attempt, trials: tuple[RateTrial, ...]) -> Latency:
+def _latency(model: ReadyModel, server: _Server, run: _Attempt, search: RateSearch[_Attempt] | None) -> Latency:
     opened, settings = server.opened, server.settings
     samples = run.tensors["samples_ns"]
     answered = len(samples)
@@ -187,6 +203,7 @@ def _latency(model: ReadyModel, server: _Server, run: _Attempt, trials: tuple[Ra
             batch_sizes=tuple(opened["sizes"]),
             mean_batch=float(sizes.mean()) if len(sizes) else 0.0,
             seed=settings.seed,
-            trials=trials,
+            trials=() if search is None else tuple(attempt.trial for attempt in search.attempts),
+            budget_ended=settings.search_budget if search is not None and search.out_of_time else None,
         ),
     )

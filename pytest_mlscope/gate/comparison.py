@@ -148,9 +148,9 @@ def accuracy_comparison(compared: AccuracyComparison | str, against: str) -> Com
         return not_compared(against, compared)
     counts = compared.counts
     message = (
-        f"of {counts.n} rows, {counts.only_baseline_right} that {against} had right are wrong now and "
+        f"of {counts.n:,} rows, {counts.only_baseline_right} that {against} had right are wrong now and "
         f"{counts.only_candidate_right} the other way round (McNemar's exact test, one-sided p = "
-        f"{compared.p_value:.2g}; accuracy {counts.difference:+.4f}, {compared.changed} predictions changed)"
+        f"{compared.p_value:.2g}; accuracy {counts.difference:+.4f}, {compared.changed:,} predictions changed)"
     )
     facts = {
         "accuracy": {
@@ -176,7 +176,7 @@ def parity_comparison(parity: Parity, against: str) -> Comparison:
     else:
         message = (
             f"outputs differ from those of {against} by up to {parity.max_abs:.3g} (relative {parity.max_rel:.3g}; "
-            f"expected {tolerance}): {parity.violations} of {parity.elements} elements over {parity.n} rows"
+            f"expected {tolerance}): {parity.violations:,} of {parity.elements:,} elements over {parity.n:,} rows"
         )
     facts = {
         "parity": {

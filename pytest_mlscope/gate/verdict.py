@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.expectation import expectation_for
@@ -14,9 +14,9 @@ from pytest_mlscope.manifest.schema import Bound, Kind, LatencyExpectation
 from pytest_mlscope.yaml_document.schema_mistakes import field_names
 
 
-def _bound_text(bound: Bound) -> str:
-    parts = [f"≥ {bound.min:g}"] if bound.min is not None else []
-    parts += [f"≤ {bound.max:g}"] if bound.max is not None else []
+def _bound_text(bound: Bound, shown: Callable[[float], str] = "{:g}".format) -> str:
+    parts = [f"≥ {shown(bound.min)}"] if bound.min is not None else []
+    parts += [f"≤ {shown(bound.max)}"] if bound.max is not None else []
     return " and ".join(parts)
 
 
@@ -29,7 +29,7 @@ def _accuracy(accuracy: Accuracy, case: Case) -> Iterator[Check]:
     expected = expectation_for(case)
     if accuracy.errors:
         message = (
-            f"{accuracy.errors} of {accuracy.n} rows have no prediction (expected ≤ {expected.errors}); "
+            f"{accuracy.errors:,} of {accuracy.n:,} rows have no prediction (expected ≤ {expected.errors:,}); "
             f"first error: {accuracy.failures[0].message}"
         )
         passed = accuracy.errors <= expected.errors
@@ -37,9 +37,9 @@ def _accuracy(accuracy: Accuracy, case: Case) -> Iterator[Check]:
     for name, bound in expected.accuracy.items():
         metric = accuracy.metrics[name]
         interval = f", 95 % interval {metric.interval[0]:.4f}–{metric.interval[1]:.4f}" if metric.interval else ""
-        errors = f", {accuracy.errors} of them errors" if accuracy.errors else ""
+        errors = f", {accuracy.errors:,} of them errors" if accuracy.errors else ""
         text = _bound_text(bound)
-        message = f"{name} is {metric.value:.4f} (expected {text}) over {accuracy.n} rows{errors}{interval}"
+        message = f"{name} is {metric.value:.4f} (expected {text}) over {accuracy.n:,} rows{errors}{interval}"
         yield Check(name, metric.value, text, _within(metric.value, bound), message)
 
 
@@ -52,9 +52,29 @@ def _parity(parity: Parity) -> Iterator[Check]:
     whose = "" if parity.tolerance_source == "manifest" else f", {parity.tolerance_source}"
     message = (
         f"outputs differ from {parity.reference} by up to {parity.max_abs:.3g} (relative {parity.max_rel:.3g}; "
-        f"expected {text}{whose}): {parity.violations} of {parity.elements} elements over {parity.n} rows{agreement}"
+        f"expected {text}{whose}): "
+        f"{parity.violations:,} of {parity.elements:,} elements over {parity.n:,} rows{agreement}"
     )
     yield Check("parity", parity.max_abs, text, parity.within_tolerance, message)
+
+
+def _unconfirmed(server: ServerRun) -> str:
+    """Why a search found no rate; empty where it found one."""
+    if not server.trials or server.met:
+        return ""
+    met = [trial.qps for trial in server.trials if trial.met and not trial.confirming]
+    if not met:
+        within = ""
+        if server.budget_ended is not None:
+            within = f" within scenarios.server.search_budget ({readable.seconds(server.budget_ended)})"
+        return f"; no rate that meets the bound was found{within}"
+    trials = f"short trials met the bound up to {readable.number(max(met))} queries/s"
+    if server.budget_ended is None:
+        return f"; {trials}, but no whole run did"
+    return (
+        f"; search_budget ({readable.seconds(server.budget_ended)}) ended before a rate was confirmed; {trials}; "
+        "raise scenarios.server.search_budget"
+    )
 
 
 def _server(server: ServerRun) -> Iterator[Check]:
@@ -76,7 +96,7 @@ def _server(server: ServerRun) -> Iterator[Check]:
     if server.latency_bound is None:
         return
     text = f"≤ {readable.seconds(server.latency_bound)}"
-    none_found = "; no rate that meets the bound was found" if server.trials and not server.met else ""
+    none_found = _unconfirmed(server)
     if server.latency is None:
         needed = minimum_samples(server.percentile)
         why = (
@@ -109,15 +129,15 @@ def _latency(latency: Latency, case: Case) -> Iterator[Check]:
         elif value is None:
             needed = minimum_samples(float(name[1:]))
             longer = "measurement.budget" if latency.server is None else "scenarios.server.duration"
-            message = f"{name} is not known: {n} samples, {needed} needed (expected {text}); raise {longer}"
+            message = f"{name} is not known: {n:,} samples, {needed:,} needed (expected {text}); raise {longer}"
             yield Check(name, None, text, False, message)
         else:
-            message = f"{name} is {readable.seconds(value)} (expected {text}) over {n} samples"
+            message = f"{name} is {readable.seconds(value)} (expected {text}) over {n:,} samples"
             yield Check(name, value, text, value <= limit, message)
     if expected.throughput is not None:
-        text = f"{_bound_text(expected.throughput)} samples/s"
+        text = f"{_bound_text(expected.throughput, readable.number)} samples/s"
         passed = _within(latency.throughput, expected.throughput)
-        message = f"throughput is {latency.throughput:.4g} samples/s (expected {text})"
+        message = f"throughput is {readable.number(latency.throughput)} samples/s (expected {text})"
         yield Check("throughput", latency.throughput, text, passed, message)
     if expected.peak_memory is not None:
         text = f"≤ {readable.memory(expected.peak_memory)}"

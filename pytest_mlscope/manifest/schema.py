@@ -387,7 +387,7 @@ class ServerScenario(Section):
     time_limit: Duration = 20.0
     """When queries that still wait are left unanswered."""
     search_budget: Duration = 20.0
-    """Longest search for the highest rate, the confirming run aside."""
+    """Longest search for the highest rate; up to two confirming runs may end beyond it."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of the arrivals."""
 

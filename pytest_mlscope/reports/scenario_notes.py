@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_mlscope.gate.readable import plural
+from pytest_mlscope.gate.readable import plural, seconds
 
 
 def scenario_notes(records: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -47,4 +47,4 @@ def _searched(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _arrival_error(records: Sequence[Mapping[str, Any]]) -> str | None:
     known = [server["arrival_error"] for server in _servers(records) if server["arrival_error"] is not None]
-    return f"server: 99% of arrivals noticed within {max(known) * 1e6:.0f} µs" if known else None
+    return f"server: 99% of arrivals noticed within {seconds(max(known))}" if known else None

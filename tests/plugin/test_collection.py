@@ -156,6 +156,25 @@ def test_a_hand_written_test_takes_cases(suite: Suite, run: Run, pytester: pytes
     result.stdout.fnmatch_lines(["*test_linear.py::test_mine[[]toy-b8[]] PASSED*", "*assert 0.9 > 0.95*"])
 
 
+def test_a_hand_written_test_that_checks_what_is_no_kind_is_told(
+    suite: Suite, run: Run, pytester: pytest.Pytester
+) -> None:
+    suite.manifest()
+    pytester.makepyfile(
+        test_linear="""
+        from pytest_mlscope import mlscope_cases
+
+        @mlscope_cases("linear.mlscope.yml")
+        def test_mine(evaluation):
+            evaluation.check("speed")
+        """
+    )
+    result = run("test_linear.py")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["unknown kind 'speed'; allowed: accuracy, parity, latency"])
+    result.stdout.no_fnmatch_line("*Error*")
+
+
 def test_a_hand_written_test_is_skipped_without_the_option(suite: Suite, pytester: pytest.Pytester) -> None:
     suite.manifest()
     pytester.makepyfile(
