@@ -19,6 +19,7 @@ Record = Mapping[str, Any]
 ABSENT = "–"
 _BOUNDED = 85
 """Importance of a percentile that the manifest bounds: more than of those that are only told."""
+_NOWHERE_KNOWN = 20
 _TOO_FEW = "n<N: the percentile needs at least N calls"
 _BETWEEN = "between: spread of the medians of fresh processes, relative; ± p50 is within one"
 
@@ -112,14 +113,16 @@ def latency_tables(records: Sequence[Record]) -> list[Table]:
         return []
     columns = label_columns(rows)
     importance = {"p50": 100, "p99": 75, "p90": 60, "p95": 55, "p99.9": 25}
-    bounded = {check["name"] for row in rows for check in row.record["checks"]}
+    bounded = _bounded_percentiles(rows)
     names = list(dict.fromkeys(name for row in rows for name in row.record["latency"]["percentiles"]))
     for name in names:
         cells = [_percentile(row.record, name) for row in rows]
-        if name == "p99.9" and all(row.record["latency"]["percentiles"][name] is None for row in rows):
-            continue  # a sample rarely is that large
         if name in bounded:
             importance[name] = _BOUNDED
+        elif name != "p50" and all(row.record["latency"]["percentiles"].get(name) is None for row in rows):
+            if name == "p99.9":
+                continue  # a sample rarely is that large
+            importance[name] = _NOWHERE_KNOWN
         columns.append(Column(name, cells, importance=importance.get(name, 50), note=_TOO_FEW, note_mark="n<"))
     columns.append(_numbers(rows, "± p50", readable.share, "latency", "relative_error", importance=65))
     if any(row.record["latency"]["restarts"] for row in rows):
@@ -134,6 +137,13 @@ def latency_tables(records: Sequence[Record]) -> list[Table]:
     shown = [row.record for row in rows]
     notes = [Note(line) for line in (*scenario_notes(shown), *latency_remarks(shown))]
     return [Table("latency", columns, groups(rows), captions(rows), notes)]
+
+
+def _bounded_percentiles(rows: Sequence[Row]) -> set[str]:
+    """What the manifests hold against bounds: ``p90``, beside checks of other names."""
+    checks = {check["name"] for row in rows for check in row.record["checks"]}
+    servers = [server for row in rows if (server := row.record["latency"]["server"])]
+    return checks | {f"p{server['percentile']:g}" for server in servers if server["latency_bound"] is not None}
 
 
 def _server_columns(rows: list[Row]) -> list[Column]:

@@ -97,6 +97,17 @@ def test_the_spread_between_processes_stands_beside_the_one_within() -> None:
     assert "between" not in " ".join(_sections([record(latency=latency())], width=200)["latency"])
 
 
+def test_at_a_narrow_width_a_percentile_with_a_bound_outlives_the_others() -> None:
+    def shown(record_: dict[str, Any]) -> set[str]:
+        header = next(line for line in _sections([record_], width=62)["latency"] if line.startswith("  framework"))
+        return {"p90", "p95", "p99"}.intersection(header.split())
+
+    bound = [Check("p95", 13e-6, "≤ 1.00 ms", True, "p95 is 13 µs (expected ≤ 1.00 ms)")]
+    assert "p95" not in shown(record(latency=latency()))
+    assert "p95" in shown(record(latency=latency(), checks=bound))
+    assert not {"p90", "p95", "p99"} & shown(record(latency=latency(samples=12)))
+
+
 def test_a_wider_terminal_shows_more() -> None:
     header = _sections(full_run(), width=120)["latency"][1]
     for title in ("version", "p95", "load", "peak memory"):
