@@ -175,9 +175,16 @@ class CaseEvaluation:
         self._expect_failure(kind)
         try:
             evaluation = self._evaluated(kind)
-        except (pytest.skip.Exception, pytest.fail.Exception):
-            self._compare_without_evaluation(kind)
-            raise
+        except (pytest.skip.Exception, pytest.fail.Exception) as error:
+            outcome = error
+        else:
+            self._judge(kind, evaluation)
+            return
+        # Outside the handler, as above.
+        self._compare_without_evaluation(kind)
+        raise outcome
+
+    def _judge(self, kind: Kind, evaluation: Evaluation | None) -> None:
         if evaluation is None:
             return
         self.checks = checks(evaluation, kind)

@@ -56,7 +56,7 @@ def _interval(verdict: Verdict) -> str:
 def _ratio_line(quantity: str, verdict: Verdict, against: str, values: str) -> str:
     pairs = f"median of {readable.plural(verdict.pairs, 'pair')}"
     said = f"{quantity} is {verdict.ratio:.3f} times that of {against} ({pairs}, {_interval(verdict)}{values})"
-    return said if verdict.outcome in ("regression", "pass") else f"{said}: {verdict.outcome}"
+    return said if verdict.outcome == "regression" else f"{said}: {verdict.outcome}"
 
 
 def _verdict_facts(verdict: Verdict) -> dict[str, Any]:
@@ -115,7 +115,8 @@ def latency_comparison(contest: Contest, against: str) -> Comparison:
         if verdict.outcome in ("regression", "improved"):
             messages.append(_ratio_line(quantity, verdict, against, ""))
             outcomes.append(verdict.outcome)
-    return Comparison(against, min(outcomes, key=_WORST_FIRST.index), tuple(messages), facts)
+    order = sorted(range(len(outcomes)), key=lambda place: _WORST_FIRST.index(outcomes[place]))
+    return Comparison(against, outcomes[order[0]], tuple(messages[place] for place in order), facts)
 
 
 @dataclass(frozen=True)

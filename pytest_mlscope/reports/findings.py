@@ -62,7 +62,10 @@ def failures(records: Sequence[Mapping[str, Any]]) -> list[Failure]:
     for record in sorted(records, key=lambda record: str(record["nodeid"])):
         if record["outcome"] not in ("failed", "error"):
             continue
-        lines = tuple(_one_line(check["message"]) for check in record["checks"] if not check["passed"])
+        comparison = record.get("comparison") or {}
+        broken = [check["message"] for check in record["checks"] if not check["passed"]]
+        worse = comparison["messages"] if comparison.get("outcome") == "regression" else []
+        lines = tuple(map(_one_line, (*broken, *worse)))
         if not lines:
             lines = (_one_line(record["reason"]) or "failed without a reason",)
         grouped.setdefault((lines, record["command"]), []).append(_label(record))

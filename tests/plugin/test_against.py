@@ -178,6 +178,8 @@ def test_only_the_framework_named_is_compared(committed: Suite, pytester: pytest
 def test_a_framework_that_no_case_has_ends_the_run(
     committed: Suite, pytester: pytest.Pytester, baseline: str, mistake: str, workers: tuple[str, ...]
 ) -> None:
+    if workers:
+        pytest.importorskip("xdist")
     description = committed.folder / "frameworks" / "toy" / "framework.yml"
     description.write_text(description.read_text() + 'version: "<2"\n')
     result = pytester.runpytest_subprocess("--mlscope", f"--mlscope-against={baseline}", *workers)
