@@ -10,7 +10,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.kinds import known_kind
+from pytest_mlscope.cases.kinds import is_parity_reference, known_kind
 from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.errors import CannotRun, HostError, MlscopeError, Refused
 from pytest_mlscope.evaluation.evaluator import Evaluator
@@ -59,6 +59,9 @@ class CaseEvaluation:
         self._evaluator = evaluator
         self._readings: dict[str, Sequence[Reading]] = {}
         self._announced = False
+        self._cannot_run: CannotRun | None = None
+        self._unmeasured: Evaluation | None = None
+        """Of an item that only compares with the baseline."""
 
     def _failure(self, error: MlscopeError) -> BaseException:
         if isinstance(error, HostError) and error.output:
@@ -71,6 +74,8 @@ class CaseEvaluation:
         except MlscopeError as error:
             trouble = error
         # Outside the handler: the reader needs the reason once, not as an exception during another.
+        if isinstance(trouble, CannotRun) and not isinstance(trouble, Refused):
+            self._cannot_run = trouble
         if isinstance(trouble, Refused) or (isinstance(trouble, CannotRun) and not self._evaluator.settings.strict):
             raise pytest.skip.Exception(str(trouble))
         raise self._failure(trouble)
@@ -103,7 +108,7 @@ class CaseEvaluation:
         """Everything evaluated so far; ``None`` when nothing was."""
         parts = {kind: vars(self).get(kind) for kind in ("accuracy", "parity", "latency", "layers")}
         if not any(part is not None for part in parts.values()):
-            return None
+            return self._unmeasured
         key, facts = self._evaluator.provenance(self.case)
         return Evaluation(case=self.case, key=key, provenance=facts, readings=dict(self._readings), **parts)
 
@@ -143,16 +148,49 @@ class CaseEvaluation:
         bad = ("regression", "inconclusive", "not compared") if strict else ("regression",)
         return list(comparison.messages) if comparison is not None and comparison.outcome in bad else []
 
+    def _evaluated(self, kind: Kind) -> Evaluation | None:
+        """What a kind's test is about."""
+        if kind == "parity" and is_parity_reference(self.case):
+            # There is nothing to hold it against but the baseline.
+            key, facts = self._guarded(lambda: self._evaluator.provenance(self.case))
+            self._unmeasured = Evaluation(case=self.case, key=key, provenance=facts)
+            return self.announce()
+        getattr(self, kind)
+        if kind == "latency" and self._evaluator.settings.layers:
+            _ = self.layers
+        return self.announce()
+
+    def _compare_without_evaluation(self, kind: Kind) -> None:
+        """A case that cannot run, although the baseline's can, does not go unmentioned."""
+        gate, reason = self._gate, self._cannot_run
+        if gate is None or reason is None:
+            return
+        self.comparison = self._guarded(lambda: gate.cannot_run(self.case, kind, reason))
+        if self.comparison is not None and self.comparison.outcome == "regression":
+            self._fail(self.comparison.messages)
+
+    def _fail(self, messages: Sequence[str]) -> None:
+        name = failure_name(self.case)
+        pytest.fail("\n".join(f"{name}: {message}" for message in messages), pytrace=False)
+
     def check(self, kind: Kind) -> None:
         """Evaluate one kind and fail the test when the manifest's expectations do not hold, or when the baseline was
         better.
         """
         kind = self._guarded(lambda: known_kind(kind))
         self._expect_failure(kind)
-        getattr(self, kind)
-        if kind == "latency" and self._evaluator.settings.layers:
-            _ = self.layers
-        evaluation = self.announce()
+        try:
+            evaluation = self._evaluated(kind)
+        except (pytest.skip.Exception, pytest.fail.Exception) as error:
+            outcome = error
+        else:
+            self._judge(kind, evaluation)
+            return
+        # Outside the handler, as above.
+        self._compare_without_evaluation(kind)
+        raise outcome
+
+    def _judge(self, kind: Kind, evaluation: Evaluation | None) -> None:
         if evaluation is None:
             return
         self.checks = checks(evaluation, kind)
@@ -160,5 +198,4 @@ class CaseEvaluation:
         failed = [check.message for check in self.checks if not check.passed]
         failed += self._compared_badly(self.comparison)
         if failed:
-            name = failure_name(self.case)
-            pytest.fail("\n".join(f"{name}: {message}" for message in failed), pytrace=False)
+            self._fail(failed)

@@ -79,5 +79,9 @@ class CannotRun(MlscopeError):  # noqa: N818  # says what happened, as the repor
         self.command = command
 
 
+class NotSupported(CannotRun):
+    """The predictor refused what it was asked for: the model file, the precision or another setting is none of its."""
+
+
 class Refused(CannotRun):
     """A case that no machine should run, since its result would mean nothing: a skip, strict or not."""

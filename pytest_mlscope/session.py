@@ -19,7 +19,7 @@ from pytest_mlscope.components.cpu_list import parse_cpu_list
 from pytest_mlscope.controller import RECORD_ATTRIBUTE, WORKER_MISTAKE, Controller
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.evaluation.evaluator import Evaluator
-from pytest_mlscope.gate.baseline import Baseline, find_baseline
+from pytest_mlscope.gate.baseline import Baseline, VersionBaseline, find_baseline
 from pytest_mlscope.gate.gate import Gate, SideBySideGate
 from pytest_mlscope.gate.saved_run import SavedRun
 from pytest_mlscope.gate.saved_run_gate import SavedRunGate
@@ -144,16 +144,18 @@ class MlscopePlugin:
         against = session.config.getoption("mlscope_against")
         if against is None:
             return
-        manifests = run_state(session.config).manifests
+        state = run_state(session.config)
         try:
-            session.config.stash[BASELINE] = find_baseline(
+            baseline = find_baseline(
                 against,
                 project=session.config.rootpath,
                 home=cache_home(),
-                load=lambda path, project: manifests.load_of(session, path, project=project),
+                load=lambda path, project: state.manifests.load_of(session, path, project=project),
             )
         except MlscopeError as error:
             raise pytest.UsageError(f"--mlscope-against: {error}") from None
+        session.config.stash[BASELINE] = baseline
+        state.compares_outputs = isinstance(baseline, Baseline)
 
     def pytest_report_header(self, config: pytest.Config) -> str | None:
         baseline = config.stash.get(BASELINE, None)
@@ -163,7 +165,11 @@ class MlscopePlugin:
         return f"mlscope: against {baseline.label}{remark}"
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        mistake = run_state(config).selection_mistake()
+        state = run_state(config)
+        baseline = config.stash.get(BASELINE, None)
+        mistake = state.selection_mistake()
+        if mistake is None and isinstance(baseline, VersionBaseline):
+            mistake = baseline.mistake(state.frameworks)
         if mistake is None:
             return
         if not hasattr(config, "workeroutput"):

@@ -21,7 +21,7 @@ import pytest_mlscope.host
 from pytest_mlscope.agent.affinity import Affinity
 from pytest_mlscope.agent.environment import Environment
 from pytest_mlscope.agent.host_output import OutputTail
-from pytest_mlscope.errors import CannotRun, HostCrashed, HostError, HostTimeout, PredictorError
+from pytest_mlscope.errors import HostCrashed, HostError, HostTimeout, NotSupported, PredictorError
 from pytest_mlscope.host.frames import PROTOCOL_VERSION, Arena, ProtocolError, header_length, parse_header, write_frame
 
 DEPTH = 2
@@ -241,7 +241,7 @@ class HostProcess:
     ) -> Header:
         """Send one request and wait for its reply; tensors of the reply are read by :meth:`tensors`.
 
-        :raises CannotRun: when the predictor says that what was asked for is unsupported.
+        :raises NotSupported: when the predictor says that what was asked for is unsupported.
         :raises PredictorError: when the framework raised; the host lives on.
         :raises HostTimeout: after ``timeout`` seconds; the host is killed.
         :raises HostCrashed: when the host died.
@@ -274,7 +274,7 @@ class HostProcess:
         self._pending -= 1
         if error := reply.get("error"):
             if error["kind"] == "unsupported":
-                raise CannotRun(f"{self.name}: {error['message']}")
+                raise NotSupported(f"{self.name}: {error['message']}")
             output = self._output.text() + ("\n" + error["traceback"] if error.get("traceback") else "")
             raise PredictorError(f"{self.name}: {doing}: {error['message']}", output=output.strip())
         reply["arena"] = arena

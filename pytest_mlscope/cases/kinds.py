@@ -35,9 +35,12 @@ def known_kind(kind: object) -> Kind:
     raise MlscopeError(f"unknown kind {kind!r}; allowed: {', '.join(allowed)}")
 
 
-def kinds_of(manifest: LoadedManifest) -> tuple[Kind, ...]:
-    """The kinds a manifest asks for or, when it does not say, has what it takes for."""
-    return kinds_made(manifest.content)
+def kinds_of(manifest: LoadedManifest, *, baseline: bool = False) -> tuple[Kind, ...]:
+    """The kinds a manifest asks for or, when it does not say, has what it takes for.
+
+    :param baseline: whether outputs are held against a baseline's too.
+    """
+    return kinds_made(manifest.content, baseline=baseline)
 
 
 def is_parity_reference(case: Case) -> bool:
@@ -45,17 +48,18 @@ def is_parity_reference(case: Case) -> bool:
     return (case.framework, case.version, case.hardware, case.precision) == parity_reference(case.manifest.content)
 
 
-def cases_of_kind(manifest: LoadedManifest, cases: Sequence[Case], kind: Kind) -> list[Case]:
+def cases_of_kind(manifest: LoadedManifest, cases: Sequence[Case], kind: Kind, *, baseline: bool = False) -> list[Case]:
     """The cases of one kind, in the order given, with ids of their own.
 
     Latency takes every case with the stated pre-processing. Accuracy and parity take one case, the first, of all that
-    differ in threads and scenario only; parity the stated pre-processing, and not the reference itself.
+    differ in threads and scenario only; parity the stated pre-processing, and not the reference itself, unless there is
+    a ``baseline`` to hold its outputs against.
     """
     constant = _CONSTANT[kind]
     kept = [name for name in NAMES if name not in constant]
     if kind != "accuracy":
         cases = [case for case in cases if case.preprocessing == STATED]
-    if kind == "parity":
+    if kind == "parity" and not baseline:
         cases = [case for case in cases if not is_parity_reference(case)]
     shown = varying(manifest.content)
     if kind == "latency" and "preprocessing" not in shown:

@@ -13,7 +13,7 @@ from pytest_mlscope.agent.host_pool import HostPool
 from pytest_mlscope.agent.lease import exclusive_lease, lease_holders, leases_folder, shared_lease
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.errors import Refused
+from pytest_mlscope.errors import BaselineError, MlscopeError, Refused
 from pytest_mlscope.evaluation.accuracy import measure_accuracy, with_input_shift
 from pytest_mlscope.evaluation.latency import Readings, measure_latency
 from pytest_mlscope.evaluation.layers import profile_layers
@@ -110,9 +110,12 @@ class Evaluator:
         return self._once("parity", case, evaluate)
 
     def parity_with(self, case: Case, other: Case) -> Parity:
-        """The case's raw outputs against another case's. Raises as :meth:`parity`."""
-        self.agent.prepare(other)
+        """The case's raw outputs against another case's. Raises as :func:`compare_outputs`."""
         self.agent.prepare(case)
+        try:
+            self.agent.prepare(other)
+        except MlscopeError as error:
+            raise BaselineError(str(error)) from None
         with shared_lease("machine", waiting=self.waiting):
             return compare_outputs(case, other, self.agent.ready, self._tolerances)
 

@@ -9,7 +9,7 @@ from pytest_mlscope.agent.precision_advice import other_precision
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.expectation import expectation_for
-from pytest_mlscope.errors import CannotRun, HostError, MlscopeError
+from pytest_mlscope.errors import BaselineError, CannotRun, HostError, MlscopeError
 from pytest_mlscope.evaluation.comparison import OutputComparison
 from pytest_mlscope.evaluation.raw_outputs import RawOutputs, predict_raw
 from pytest_mlscope.evaluation.results import Parity
@@ -118,16 +118,20 @@ def measure_parity(
 def compare_outputs(case: Case, other: Case, ready: Callable[[Case], ReadyModel], tolerances: Tolerances) -> Parity:
     """Hold the case's raw outputs against another case's, on the rows and within the tolerance that parity has.
 
-    :raises CannotRun: when either cannot run here.
-    :raises HostError: when either fails.
+    :raises BaselineError: when the other case cannot run here, or fails.
+    :raises CannotRun: when the case itself cannot run here.
+    :raises HostError: when it fails.
     """
     expected = expectation_for(case).parity
     rows = COMPARED_ROWS if expected is None else expected.rows
     outputs = RawOutputs()
     try:
-        predicting = ready(other)
-        for chunk in predict_raw(predicting, rows=rows):
-            outputs.append(chunk)
+        try:
+            predicting = ready(other)
+            for chunk in predict_raw(predicting, rows=rows):
+                outputs.append(chunk)
+        except MlscopeError as error:
+            raise BaselineError(str(error)) from None
         outputs.described = f"{requirement(other.framework, predicting.host.version)} {other.precision}"
         return _compared(case, ready, outputs, tolerances.of(case, other), rows=rows)
     except OSError as error:

@@ -3,22 +3,27 @@ saved run."""
 
 from __future__ import annotations
 
+import difflib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.errors import BaselineError, MlscopeError, NoCounterpart
 from pytest_mlscope.gate.git_revision import Revision, check_out
 from pytest_mlscope.gate.saved_run import SavedRun
-from pytest_mlscope.manifest.versions import is_valid
+from pytest_mlscope.manifest.versions import can_hold_together, is_valid
 
 LoadCases = Callable[[Path, Path], Sequence[Case]]
 """A manifest's path and the project it belongs to, to its cases; raises MlscopeError."""
 
 FRAMEWORK_PREFIX, MODEL_PREFIX = "framework:", "model:"
+_TOLD = ("precision", "batch_size", "threads", "scenario", "preprocessing")
+"""Dimensions that a message about a missing case names, where the case differs from another one in nothing else."""
 
 
 class Baseline(ABC):
@@ -28,17 +33,35 @@ class Baseline(ABC):
     """What reports call it."""
     remark: str | None = None
     """Something the reader should know, in one line."""
+    other_files = True
+    """Whether model files, manifests or predictors may be others than the candidate's."""
 
     @abstractmethod
     def counterpart(self, case: Case) -> Case:
         """:raises NoCounterpart: when there is none. :raises MlscopeError: when it is broken."""
 
 
+def _but_for(dimension: str, cases: Sequence[Case], case: Case) -> list[Case]:
+    """Those that differ from the case in this dimension only."""
+    value: Any = getattr(case, dimension)
+    return [other for other in cases if replace(other, **{dimension: value}) == case]
+
+
 def _same_cell(cases: Sequence[Case], case: Case, where: str) -> Case:
+    """The case of the same cell or, where one precision took another's place, of the cell that is gone."""
     for other in cases:
         # Equality of cases leaves ids and manifests out.
         if other == case:
             return other
+    here = expand(case.manifest)
+    replaced = [other for other in _but_for("precision", cases, case) if other not in here]
+    if len(replaced) == 1:
+        return replaced[0]
+    for dimension in _TOLD:
+        if others := _but_for(dimension, cases, case):
+            name = others[0].id if len(others) == 1 else case.framework
+            values = " or ".join(str(getattr(other, dimension)) for other in others)
+            raise NoCounterpart(f"{where} has {name} with {dimension} {values}, not {getattr(case, dimension)}")
     raise NoCounterpart(f"{where} has no case {case.id or case.framework}")
 
 
@@ -96,6 +119,8 @@ class ModelBaseline(Baseline):
 class VersionBaseline(Baseline):
     """Another version of one framework; cases of others have no counterpart."""
 
+    other_files = False
+
     def __init__(self, framework: str, version: str) -> None:
         self.label = f"{framework} {version.removeprefix('==')}"
         self._framework, self._version = framework, version
@@ -104,6 +129,25 @@ class VersionBaseline(Baseline):
         if case.framework != self._framework:
             raise NoCounterpart(f"only {self._framework} is compared")
         return replace(case, version=self._version)
+
+    def mistake(self, frameworks: Mapping[str, Case]) -> str | None:
+        """What is wrong when no case of the run can be compared, in one line.
+
+        :param frameworks: a case of each framework in the run.
+        """
+        name = self._framework
+        if not frameworks:
+            return None
+        if name not in frameworks:
+            close = difflib.get_close_matches(name, frameworks, 1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            return (
+                f"--mlscope-against: no case has framework {name!r}{hint}; cases have: {', '.join(sorted(frameworks))}"
+            )
+        takes = frameworks[name].manifest.registry.frameworks[name].description.version
+        if can_hold_together(takes, self._version):
+            return None
+        return f"--mlscope-against: framework.yml of {name} takes {takes!r}, which {self._version!r} is not"
 
 
 def _framework_version(text: str) -> VersionBaseline:

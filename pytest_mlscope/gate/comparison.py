@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pytest_mlscope.evaluation.results import Parity
 from pytest_mlscope.gate import readable
 from pytest_mlscope.gate.accuracy_comparison import AccuracyComparison
+from pytest_mlscope.gate.pairs import Pair
 from pytest_mlscope.gate.rounds import Contest
 from pytest_mlscope.gate.sequential import Outcome, Verdict
 
@@ -29,11 +30,20 @@ class Comparison:
     """One line for each quantity; why there is no comparison where there is none."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Quantity to what was measured and decided, for the JSON report."""
+    remark: str | None = None
+    """In what the two sides were asked for different things, in words."""
 
 
 def not_compared(against: str, reason: str) -> Comparison:
     """For a case without a counterpart, or one whose counterpart fails."""
     return Comparison(against, "not compared", (f"not compared with {against}: {reason}",))
+
+
+def cannot_run_any_more(against: str, reason: str, *, regression: bool) -> Comparison:
+    """For a case that cannot run, whose counterpart can."""
+    if regression:
+        return Comparison(against, "regression", (f"cannot run any more, unlike {against}: {reason}",))
+    return not_compared(against, f"cannot run here any more: {reason}")
 
 
 def _interval(verdict: Verdict) -> str:
@@ -44,9 +54,9 @@ def _interval(verdict: Verdict) -> str:
 
 
 def _ratio_line(quantity: str, verdict: Verdict, against: str, values: str) -> str:
-    pairs = readable.plural(verdict.pairs, "pair")
-    said = f"{quantity} is {verdict.ratio:.3f} times that of {against} ({_interval(verdict)}, {pairs}{values})"
-    return said if verdict.outcome in ("regression", "pass") else f"{said}: {verdict.outcome}"
+    pairs = f"median of {readable.plural(verdict.pairs, 'pair')}"
+    said = f"{quantity} is {verdict.ratio:.3f} times that of {against} ({pairs}, {_interval(verdict)}{values})"
+    return said if verdict.outcome == "regression" else f"{said}: {verdict.outcome}"
 
 
 def _verdict_facts(verdict: Verdict) -> dict[str, Any]:
@@ -61,14 +71,24 @@ def _verdict_facts(verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def _such_as(pairs: Sequence[Pair], ratio: float) -> tuple[float, float]:
+    """Seconds a call of candidate and baseline, of the neighbouring blocks whose ratio is nearest to this one.
+
+    Medians of each side by itself would not do: their ratio is not the median of ratios.
+    """
+    middle = min(pairs, key=lambda pair: abs(pair.log_ratio - math.log(ratio)))
+    nearest = min(middle.blocks.tolist(), key=lambda block: abs(math.log(block[1] / block[0] / ratio)))
+    return nearest[1], nearest[0]
+
+
 def latency_comparison(contest: Contest, against: str) -> Comparison:
     """Of a decided contest: latency, peak memory and load time."""
     latency = contest.latency
     if contest.failure is not None or latency is None:
         return not_compared(against, str(contest.failure or "nothing was measured"))
     pairs = contest.pairs
-    middle = sorted(pairs, key=lambda pair: pair.log_ratio)[len(pairs) // 2]
-    values = f": {readable.seconds(middle.candidate_seconds)} against {readable.seconds(middle.baseline_seconds)}"
+    ours, theirs = _such_as(pairs, latency.ratio)
+    values = f"; such as {readable.seconds(ours)} against {readable.seconds(theirs)}"
     said: list[tuple[ComparedOutcome, str]] = [(latency.outcome, _ratio_line("latency", latency, against, values))]
     facts: dict[str, Any] = {
         "latency": {

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pytest_mlscope.agent.lease import exclusive_lease
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.cases.kinds import is_parity_reference
+from pytest_mlscope.errors import BaselineError, CannotRun, MlscopeError, NotSupported
 from pytest_mlscope.evaluation.evaluator import Evaluator
+from pytest_mlscope.evaluation.parity import reference_case
 from pytest_mlscope.evaluation.results import Evaluation
 from pytest_mlscope.gate.accuracy_comparison import SIGNIFICANCE, compare_accuracy
 from pytest_mlscope.gate.baseline import Baseline
 from pytest_mlscope.gate.comparison import (
     Comparison,
     accuracy_comparison,
+    cannot_run_any_more,
     latency_comparison,
     not_compared,
     parity_comparison,
@@ -23,9 +28,18 @@ from pytest_mlscope.gate.floors import floor_for
 from pytest_mlscope.gate.readable import plural
 from pytest_mlscope.gate.rounds import Contest, Rules, run_rounds
 
+if TYPE_CHECKING:
+    from pytest_mlscope.manifest.schema import Kind
+
+
+def _remarked(comparison: Comparison, case: Case, counterpart: Case) -> Comparison:
+    if case.precision == counterpart.precision:
+        return comparison
+    return replace(comparison, remark=f"{counterpart.precision} there, {case.precision} here")
+
 
 class Gate(ABC):
-    """One a process. Never raises for a case that cannot be compared: the comparison says why."""
+    """One a process. Never raises for a baseline that cannot be compared with: the comparison says why."""
 
     @abstractmethod
     def accuracy(self, evaluation: Evaluation, *, family: int) -> Comparison:
@@ -33,7 +47,14 @@ class Gate(ABC):
 
     @abstractmethod
     def parity(self, evaluation: Evaluation) -> Comparison:
-        """Raw outputs on the same rows."""
+        """Raw outputs on the same rows.
+
+        :raises MlscopeError: when the case itself fails.
+        """
+
+    @abstractmethod
+    def cannot_run(self, case: Case, kind: Kind, reason: CannotRun) -> Comparison | None:
+        """Of a case without an evaluation; ``None`` where the baseline has none either."""
 
     @abstractmethod
     def latency(self, evaluation: Evaluation, companions: Sequence[Case], *, family: int) -> Comparison:
@@ -74,15 +95,34 @@ class SideBySideGate(Gate):
         compared = compare_accuracy(
             baseline, self._evaluator.accuracy(case), significance=SIGNIFICANCE / max(family, 1)
         )
-        return accuracy_comparison(compared, against)
+        return _remarked(accuracy_comparison(compared, against), case, counterpart)
 
     def parity(self, evaluation: Evaluation) -> Comparison:
         case = evaluation.case
         against = self.baseline.label
         try:
-            return parity_comparison(self._evaluator.parity_with(case, self.baseline.counterpart(case)), against)
+            counterpart = self.baseline.counterpart(case)
         except MlscopeError as error:
             return not_compared(against, str(error))
+        try:
+            compared = parity_comparison(self._evaluator.parity_with(case, counterpart), against)
+        except BaselineError as error:
+            return not_compared(against, str(error))
+        return _remarked(compared, case, counterpart)
+
+    def cannot_run(self, case: Case, kind: Kind, reason: CannotRun) -> Comparison | None:
+        """A predictor that takes the baseline's files and not ours is a regression."""
+        agent = self._evaluator.agent
+        try:
+            counterpart = self.baseline.counterpart(case)
+            agent.ready(counterpart)
+            if kind == "parity" and not is_parity_reference(case):
+                agent.ready(reference_case(counterpart))
+        except MlscopeError:
+            return None
+        regression = isinstance(reason, NotSupported) and self.baseline.other_files
+        compared = cannot_run_any_more(self.baseline.label, str(reason), regression=regression)
+        return _remarked(compared, case, counterpart)
 
     def latency(self, evaluation: Evaluation, companions: Sequence[Case], *, family: int) -> Comparison:
         """Peak memory and load time too; companions are measured in the same rounds."""
@@ -92,7 +132,7 @@ class SideBySideGate(Gate):
         contest = self._contests[self._key(case)]
         if isinstance(contest, str):
             return not_compared(self.baseline.label, contest)
-        return latency_comparison(contest, self.baseline.label)
+        return _remarked(latency_comparison(contest, self.baseline.label), case, contest.baseline)
 
     @staticmethod
     def _key(case: Case) -> tuple[object, ...]:

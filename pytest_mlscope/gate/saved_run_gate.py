@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.errors import MlscopeError, NoCounterpart
+from pytest_mlscope.errors import CannotRun, MlscopeError, NoCounterpart
 from pytest_mlscope.evaluation.results import Evaluation, Latency
 from pytest_mlscope.gate.accuracy_comparison import SIGNIFICANCE, compare_accuracy
 from pytest_mlscope.gate.comparison import Comparison, SeparateRuns, accuracy_comparison, not_compared, separate_runs
@@ -29,6 +29,9 @@ from pytest_mlscope.gate.gate import Gate
 from pytest_mlscope.gate.rank_sum import rank_sum_p_value
 from pytest_mlscope.gate.saved_run import SavedRun
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR, Outcome
+
+if TYPE_CHECKING:
+    from pytest_mlscope.manifest.schema import Kind
 
 SEPARATE_RUNS_SD = 0.15
 """Standard deviation of the log ratio of two separate runs' medians, one process each, of the same program."""
@@ -143,6 +146,18 @@ class SavedRunGate(Gate):
             return not_compared(against, "the dataset's labels are others than in the saved run")
         compared = compare_accuracy(baseline, ours, significance=SIGNIFICANCE / max(family, 1))
         return accuracy_comparison(compared, against)
+
+    def cannot_run(self, case: Case, kind: Kind, reason: CannotRun) -> Comparison | None:
+        try:
+            if kind == "latency":
+                self._saved.latency(case)
+            elif kind == "accuracy":
+                self._saved.accuracy(case)
+            else:
+                return None
+        except MlscopeError:
+            return None
+        return not_compared(self._saved.label, f"cannot run here: {reason}")
 
     def parity(self, evaluation: Evaluation) -> Comparison:
         return not_compared(self._saved.label, "a saved run keeps no raw outputs")

@@ -53,8 +53,9 @@ class ManifestModule(pytest.Module):
             selected = self._state.select(cases)
             module = types.ModuleType(self.path.name.removesuffix(SUFFIX))
             module.__file__ = str(self.path)
-            for kind in kinds_of(manifest):
-                of_kind = cases_of_kind(manifest, selected, kind)
+            baseline = self._state.compares_outputs
+            for kind in kinds_of(manifest, baseline=baseline):
+                of_kind = cases_of_kind(manifest, selected, kind, baseline=baseline)
                 if not of_kind:
                     continue
                 function = _test_function(kind, self.path)

@@ -20,6 +20,10 @@ class RunState:
 
     def __init__(self, config: pytest.Config) -> None:
         self.manifests = Manifests(config)
+        self.compares_outputs = False
+        """Whether there is a baseline whose outputs can be compared."""
+        self.frameworks: dict[str, Case] = {}
+        """The first selected case of each framework."""
         frameworks = frozenset(config.getoption("mlscope_framework") or ())
         hardware = frozenset(config.getoption("mlscope_hardware") or ())
         precisions = frozenset(config.getoption("mlscope_precision") or ())
@@ -39,13 +43,18 @@ class RunState:
     def select(self, cases: Sequence[Case]) -> Sequence[Case]:
         """The cases the command line asks for, in the order given."""
         if not self._restricted:
-            return cases
+            return self._remembered(cases)
         for dimension, seen in self._seen.items():
             if dimension == "framework":
                 seen.update(name for case in cases for name in names_of_framework(case))
             else:
                 seen.update(getattr(case, dimension) for case in cases)
-        return [case for case in cases if self._selection.matches(case)]
+        return self._remembered([case for case in cases if self._selection.matches(case)])
+
+    def _remembered(self, cases: Sequence[Case]) -> Sequence[Case]:
+        for case in cases:
+            self.frameworks.setdefault(case.framework, case)
+        return cases
 
     def selection_mistake(self) -> str | None:
         """What is wrong when an option names a value that no collected case has."""

@@ -18,8 +18,11 @@ def parity_reference(content: Manifest) -> tuple[str, str | None, str, str] | No
     return (parity.reference, entry.versions[0] if entry is not None else None, "cpu", "fp32")
 
 
-def lacking(content: Manifest, kind: Kind) -> str | None:
-    """What a manifest lacks for a kind of test, in words; ``None`` when nothing."""
+def lacking(content: Manifest, kind: Kind, *, baseline: bool = False) -> str | None:
+    """What a manifest lacks for a kind of test, in words; ``None`` when nothing.
+
+    :param baseline: whether outputs are held against a baseline's too, which the parity reference's own can be.
+    """
     if kind == "accuracy":
         if content.dataset is None:
             return "a dataset"
@@ -28,12 +31,16 @@ def lacking(content: Manifest, kind: Kind) -> str | None:
         reference = parity_reference(content)
         if reference is None:
             return "expect.parity"
-        if all(combination == reference for combination in devices_in_use(content)):
+        if not baseline and all(combination == reference for combination in devices_in_use(content)):
             return "a case besides the parity reference itself"
     return None
 
 
-def kinds_made(content: Manifest) -> tuple[Kind, ...]:
-    """The kinds that are tested: those asked for or, by default, those nothing is lacking for."""
-    asked = content.kinds
-    return tuple(kind for kind in KINDS if (kind in asked if asked is not None else lacking(content, kind) is None))
+def kinds_made(content: Manifest, *, baseline: bool = False) -> tuple[Kind, ...]:
+    """The kinds that are tested: those asked for or, by default, those nothing is lacking for.
+
+    :param baseline: as of :func:`lacking`.
+    """
+    if content.kinds is not None:
+        return tuple(kind for kind in KINDS if kind in content.kinds)
+    return tuple(kind for kind in KINDS if lacking(content, kind, baseline=baseline) is None)

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pytest_mlscope.gate import readable
 from pytest_mlscope.reports.layout import Column, Note, Table
 from pytest_mlscope.reports.records import split_command
-from pytest_mlscope.reports.rows import case_label, is_of_manifest
+from pytest_mlscope.reports.rows import case_label, is_of_manifest, model_key, models_of
 
 Record = Mapping[str, Any]
 ABSENT = "–"
 _STYLES = {"regression": "bold red", "inconclusive": "yellow", "improved": "cyan", "pass": "green"}
+_QUANTITIES = ("latency", "peak_memory", "load_time", "accuracy", "parity")
+
+
+@dataclass(frozen=True)
+class _Row:
+    quantity: str
+    change: str
+    verdict: str
+    interval: str = ABSENT
+    pairs: str = ABSENT
 
 
 def comparison_tables(records: Sequence[Record]) -> list[Table]:
@@ -22,45 +33,48 @@ def comparison_tables(records: Sequence[Record]) -> list[Table]:
     compared = [record for record in records if record.get("comparison") and is_of_manifest(record)]
     if not compared:
         return []
-    rows = [row for record in compared for row in _rows(record)]
+    models = models_of(compared)
+    # Workers finish the cases of one model in any order.
+    places = list(models)
+    compared.sort(key=lambda record: places.index(model_key(record["case"])))
+    shown = [(record, row) for record in compared for row in _rows(record["comparison"])]
     notes = _notes(compared)
-    against = " · ".join(dict.fromkeys(str(record["comparison"]["against"]) for record in compared))
-    if not rows:
-        return [Table(f"against {against}", [], [], [], notes)]
+    title = f"against {' · '.join(dict.fromkeys(str(record['comparison']['against']) for record in compared))}"
+    if not shown:
+        return [Table(title, [], [], [], notes)]
+    rows = [row for _, row in shown]
+    cases = [record["case"] for record, _ in shown]
+    with_p = any(row.quantity == "accuracy" for row in rows)
     columns = [
-        Column("case", [row[0] for row in rows], "left", label=True, shorten=True),
-        Column("quantity", [row[1] for row in rows], "left", label=True),
-        Column("change", [row[2] for row in rows]),
-        Column("95% interval", [row[3] for row in rows], importance=60),
-        Column("pairs", [row[4] for row in rows], importance=50),
-        Column("verdict", [row[5] for row in rows], "left", styles=[_STYLES.get(row[5], "") for row in rows]),
+        Column("case", [case["id"] or case["framework"] for case in cases], "left", label=True, shorten=True),
+        Column("quantity", [row.quantity for row in rows], "left", label=True),
+        Column("change", [row.change for row in rows]),
+        Column("interval or p" if with_p else "95% interval", [row.interval for row in rows], importance=60),
+        Column("pairs", [row.pairs for row in rows], importance=50),
+        Column("verdict", [row.verdict for row in rows], "left", styles=[_STYLES.get(row.verdict, "") for row in rows]),
     ]
-    return [Table(f"against {against}", columns, [""] * len(rows), [], notes)]
+    return [Table(title, columns, [models[model_key(case)] for case in cases], [], notes)]
 
 
-def _rows(record: Record) -> list[tuple[str, str, str, str, str, str]]:
-    label = case_label(record["case"])
-    comparison = record["comparison"]
-    rows = []
+def _rows(comparison: Mapping[str, Any]) -> Iterator[_Row]:
     for quantity in ("latency", "peak_memory", "load_time"):
         facts = comparison[quantity]
-        # What few pairs leave open about memory and load time is in the JSON report.
-        if facts and (quantity == "latency" or facts["outcome"] in ("regression", "improved")):
-            interval = (
-                f"{_change(facts['interval'][0])} … {_change(facts['interval'][1])}" if facts["interval"] else ABSENT
-            )
-            name = quantity.replace("_", " ")
-            rows.append(
-                (label, name, _change(facts["ratio"]), interval, str(facts["pairs"] or ABSENT), facts["outcome"])
-            )
+        if facts and (quantity == "latency" or _is_clear(facts)):
+            low_high = facts["interval"]
+            interval = f"{_change(low_high[0])} … {_change(low_high[1])}" if low_high else ABSENT
+            pairs = str(facts["pairs"] or ABSENT)
+            yield _Row(quantity.replace("_", " "), _change(facts["ratio"]), facts["outcome"], interval, pairs)
     if facts := comparison["accuracy"]:
         change = f"-{facts['only_baseline_right']} +{facts['only_candidate_right']} rows"
-        rows.append((label, "accuracy", change, f"p = {facts['p_value']:.2g}", ABSENT, facts["outcome"]))
+        yield _Row("accuracy", change, facts["outcome"], f"p = {facts['p_value']:.2g}")
     if facts := comparison["parity"]:
         largest = facts["max_abs"]
         change = "mismatch" if facts["mismatch"] else readable.difference(math.inf if largest is None else largest)
-        rows.append((label, "outputs", change, ABSENT, ABSENT, facts["outcome"]))
-    return rows
+        yield _Row("outputs", change, facts["outcome"])
+
+
+def _is_clear(facts: Mapping[str, Any]) -> bool:
+    return facts["outcome"] in ("regression", "improved")
 
 
 def _change(ratio: float) -> str:
@@ -68,13 +82,25 @@ def _change(ratio: float) -> str:
 
 
 def _notes(records: Sequence[Record]) -> list[Note]:
+    # What few pairs leave open about memory and load time is in the JSON report.
+    unshown = [
+        quantity.replace("_", " ")
+        for quantity in ("peak_memory", "load_time")
+        if any((facts := record["comparison"][quantity]) and not _is_clear(facts) for record in records)
+    ]
+    notes = [Note(f"{' and '.join(unshown)}: compared; pass or inconclusive where not shown")] if unshown else []
+    remarked: dict[str, list[str]] = {}
+    for record in records:
+        if remark := record["comparison"]["remark"]:
+            remarked.setdefault(remark, []).append(case_label(record["case"]))
+    notes += [Note(f"{remark}: {', '.join(dict.fromkeys(cases))}") for remark, cases in remarked.items()]
     counts = Counter(
         message
         for record in records
-        if record["comparison"]["outcome"] == "not compared"
+        # Where no quantity was compared, the message is all there is.
+        if not any(record["comparison"][quantity] for quantity in _QUANTITIES)
         for message in record["comparison"]["messages"]
     )
-    notes = []
     for message, count in counts.items():
         why, command = split_command(message)
         # A manifest's mistakes are a line each.

@@ -98,6 +98,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "against": comparison.against,
         "outcome": comparison.outcome,
         "messages": list(comparison.messages),
+        "remark": comparison.remark,
         **{name: comparison.facts.get(name) for name in ("latency", "peak_memory", "load_time", "accuracy", "parity")},
     }
 

@@ -51,12 +51,12 @@ def rows_of(records: Sequence[Mapping[str, Any]], part: str) -> list[Row]:
     Several test items may look at one measurement, or evaluate a case again with the same result: it is one row.
     """
     rows: dict[str, Row] = {}
-    models = _models(records)
+    models = models_of(records)
     for record in records:
         if not record["case"] or not record[part]:
             continue
         of_manifest = is_of_manifest(record)
-        model = models[_name(record["case"]), str(record["case"]["manifest"])]
+        model = models[model_key(record["case"])]
         row = Row(record, model, record["outcome"] if of_manifest else None, of_manifest and bool(record["checks"]))
         result = {name: value for name, value in record[part].items() if name not in _BESIDE_THE_RESULT}
         # A case's id depends on the test's parametrization.
@@ -195,8 +195,13 @@ def _name(case: Mapping[str, Any]) -> str:
     return f"{case['model']} {case['model_version']}"
 
 
-def _models(records: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
-    """Name and manifest path to what the model is called; of paths, what those of one name do not share."""
+def model_key(case: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and manifest path."""
+    return _name(case), str(case["manifest"])
+
+
+def models_of(records: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    """:func:`model_key` to what the model is called; of paths, what those of one name do not share."""
     paths: dict[str, list[str]] = {}
     for case in (record["case"] for record in records if record["case"]):
         same = paths.setdefault(_name(case), [])

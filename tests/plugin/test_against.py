@@ -54,7 +54,7 @@ def test_what_did_not_change_passes(committed: Suite, pytester: pytest.Pytester)
     assert result.ret == 0
     assert compared["accuracy"]["outcome"] == "pass"
     assert compared["latency"]["outcome"] in ("pass", "inconclusive")
-    result.stdout.fnmatch_lines(["*against main (*", "*linear*latency*"])
+    result.stdout.fnmatch_lines(["*against main (*", "*toy*latency*", "*load time: compared; pass or inconclusive*"])
 
 
 def test_a_slower_predictor_is_a_regression(committed: Suite, pytester: pytest.Pytester) -> None:
@@ -157,13 +157,149 @@ def test_a_case_that_is_new_is_reported(committed: Suite, pytester: pytest.Pytes
     result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "accuracy")
     assert result.ret == 0
     assert compared["accuracy"]["outcome"] == "not compared"
-    assert "linear.mlscope.yml there has no case toy" in _said(result)
+    assert "linear.mlscope.yml there has toy with batch_size 1, not 4" in _said(result)
 
 
 def test_only_the_framework_named_is_compared(committed: Suite, pytester: pytest.Pytester) -> None:
-    result, compared = _run(pytester, "--mlscope-against", "framework:other==2.0", "-k", "accuracy")
+    committed.framework("other")
+    committed.manifest(expect=PARITY, frameworks=("toy", "other"))
+    options = ("--mlscope-framework=toy", "--mlscope-framework=other", "-k", "accuracy and toy")
+    result, compared = _run(pytester, "--mlscope-against", "framework:other==1.0", *options)
     assert result.ret == 0
-    assert compared["accuracy"]["messages"] == ["not compared with other 2.0: only other is compared"]
+    assert compared["accuracy"]["messages"] == ["not compared with other 1.0: only other is compared"]
+
+
+@pytest.mark.parametrize(
+    ("baseline", "mistake"),
+    [
+        ("framework:ty==1.0", "no case has framework 'ty' (did you mean 'toy'?); cases have: toy"),
+        ("framework:other==1.0", "no case has framework 'other'; cases have: toy"),
+        ("framework:toy==2.0", "framework.yml of toy takes '<2', which '==2.0' is not"),
+    ],
+)
+@pytest.mark.parametrize("workers", [(), ("-n", "1")])
+def test_a_framework_that_no_case_has_ends_the_run(
+    committed: Suite, pytester: pytest.Pytester, baseline: str, mistake: str, workers: tuple[str, ...]
+) -> None:
+    if workers:
+        pytest.importorskip("xdist")
+    description = committed.folder / "frameworks" / "toy" / "framework.yml"
+    description.write_text(description.read_text() + 'version: "<2"\n')
+    result = pytester.runpytest_subprocess("--mlscope", f"--mlscope-against={baseline}", *workers)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"--mlscope-against: {mistake}" in result.stderr.str() + result.stdout.str()
+    assert "Traceback" not in result.stderr.str()
+
+
+def test_a_version_that_is_not_here_is_not_compared(committed: Suite, pytester: pytest.Pytester) -> None:
+    result, compared = _run(pytester, "--mlscope-against", "framework:toy==3.0", "-k", "accuracy")
+    assert result.ret == 0
+    assert compared["accuracy"]["outcome"] == "not compared"
+    assert "toy 1.0, the version here, does not satisfy '==3.0'" in _said(result)
+
+
+def test_outputs_of_the_only_framework_are_held_against_the_baselines(
+    committed: Suite, pytester: pytest.Pytester
+) -> None:
+    path = committed.folder / "linear.mlscope.yml"
+    scaled = "shape: [batch, 4], preprocess: [{step: scale, factor: 1.12}]}"
+    path.write_text(path.read_text().replace("shape: [batch, 4]}", scaled))
+    result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "accuracy or parity")
+    assert result.ret == 1
+    assert compared["accuracy"]["outcome"] == "pass", "the largest score stays the largest"
+    assert compared["parity"]["outcome"] == "regression"
+    assert "outputs differ from those of HEAD" in _said(result)
+    result.stdout.fnmatch_lines(["*toy*outputs*regression*"])
+    report = json.loads((pytester.path / "report.json").read_text())
+    assert next(each for each in report["evaluations"] if each["kind"] == "parity")["provenance"] is not None
+
+
+def test_equal_outputs_of_the_only_framework_pass(committed: Suite, pytester: pytest.Pytester) -> None:
+    result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "parity")
+    assert result.ret == 0
+    assert compared["parity"]["outcome"] == "pass"
+
+
+def test_without_a_baseline_the_reference_is_held_against_nothing(committed: Suite, pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_subprocess("--mlscope", "--collect-only", "-q")
+    assert "test_latency" in result.stdout.str()
+    assert "test_parity" not in result.stdout.str()
+    saved = pytester.path / "saved.json"
+    pytester.runpytest_subprocess("--mlscope", "-k", "accuracy", f"--mlscope-json={saved}")
+    result = pytester.runpytest_subprocess("--mlscope", "--collect-only", "-q", f"--mlscope-against={saved}")
+    assert "test_parity" not in result.stdout.str(), "a saved run keeps no outputs"
+
+
+def test_a_reference_that_fails_fails_its_comparison(committed: Suite, pytester: pytest.Pytester) -> None:
+    committed.framework("toy", predict="raise RuntimeError('broken here')")
+    result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "parity")
+    assert result.ret == 1
+    assert "broken here" in _said(result)
+    assert compared["parity"] is None
+
+
+def test_files_that_the_predictor_no_longer_takes_are_a_regression(committed: Suite, pytester: pytest.Pytester) -> None:
+    refusal = "if request.files['model'].endswith('.npz'): raise Unsupported('the model is int8, not fp32')"
+    committed.framework("toy", load=refusal)
+    _git(committed.folder, "commit", "--quiet", "-am", "refuses")
+    (committed.folder / "weights.npy").rename(committed.folder / "weights.npz")
+    path = committed.folder / "linear.mlscope.yml"
+    path.write_text(path.read_text().replace("weights.npy", "weights.npz"))
+    result, compared = _run(pytester, "--mlscope-against", "HEAD")
+    assert result.ret == 1
+    for kind in ("accuracy", "parity", "latency"):
+        assert compared[kind]["outcome"] == "regression"
+    said = _said(result)
+    assert "cannot run any more, unlike HEAD" in said
+    assert "the model is int8, not fp32 (3 tests)" in said
+
+
+def test_what_this_machine_lacks_is_named_as_not_compared(committed: Suite, pytester: pytest.Pytester) -> None:
+    description = committed.folder / "frameworks" / "toy" / "framework.yml"
+    description.write_text(description.read_text() + 'version: ">=2"\n')
+    options = ("--mlscope-against", "HEAD", "-k", "accuracy")
+    result, compared = _run(pytester, *options)
+    assert result.ret == 0
+    assert compared["accuracy"]["outcome"] == "not compared"
+    assert "cannot run here any more: toy 1.0, the version here, does not satisfy '>=2'" in _said(result)
+    strict, _ = _run(pytester, *options, "--mlscope-strict")
+    assert strict.ret == 1
+
+
+def test_what_neither_side_can_run_is_no_comparison(committed: Suite, pytester: pytest.Pytester) -> None:
+    committed.framework("toy", load="raise Unsupported('not on a Sunday')")
+    _git(committed.folder, "commit", "--quiet", "-am", "refuses")
+    result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "accuracy")
+    assert result.ret == 0
+    assert compared["accuracy"] is None
+
+
+@pytest.fixture
+def two_precisions(committed: Suite) -> Suite:
+    """A project whose framework takes two precisions, and whose model is there in one."""
+    description = committed.folder / "frameworks" / "toy" / "framework.yml"
+    description.write_text(description.read_text().replace("[fp32]", "[fp32, int8]"))
+    _git(committed.folder, "commit", "--quiet", "-am", "int8")
+    return committed
+
+
+def test_a_precision_that_took_anothers_place_is_compared_with_it(
+    two_precisions: Suite, pytester: pytest.Pytester
+) -> None:
+    two_precisions.manifest(expect=PARITY, matrix="{precision: [int8]}")
+    result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "accuracy or latency")
+    assert result.ret == 0
+    assert compared["accuracy"]["outcome"] == "pass"
+    assert compared["latency"]["remark"] == "fp32 there, int8 here"
+    assert "fp32 there, int8 here: linear toy" in _said(result)
+
+
+def test_a_precision_beside_another_is_new(two_precisions: Suite, pytester: pytest.Pytester) -> None:
+    two_precisions.manifest(expect=PARITY, matrix="{precision: [fp32, int8]}")
+    result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "accuracy and int8")
+    assert result.ret == 0
+    assert compared["accuracy"]["outcome"] == "not compared"
+    assert "linear.mlscope.yml there has toy with precision fp32, not int8" in _said(result)
 
 
 def test_a_baseline_whose_predictor_fails_is_said_so(committed: Suite, pytester: pytest.Pytester) -> None:
