@@ -57,7 +57,7 @@ def test_a_failure_tells_every_quantity_that_got_worse() -> None:
         "kind": "latency",
         "case": {"model": "a", "id": "toy", "framework": "toy"},
         "outcome": "failed",
-        "reason": "a on toy: p50 is 2 s",
+        "reason": "\n".join(f"a on toy: {why}" for why in ("p50 is 2 s", "latency is 2 times", "load time is 3 times")),
         "command": None,
         "checks": [{"passed": False, "message": "p50 is 2 s"}],
         "comparison": {"outcome": "regression", "messages": ["latency is 2 times", "load time is 3 times"]},
