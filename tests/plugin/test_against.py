@@ -170,14 +170,13 @@ def test_only_the_framework_named_is_compared(committed: Suite, pytester: pytest
 
 
 @pytest.mark.parametrize(
-    ("baseline", "mistake"),
+    ("baseline", "mistake", "workers"),
     [
-        ("framework:ty==1.0", "no case has framework 'ty' (did you mean 'toy'?); cases have: toy"),
-        ("framework:other==1.0", "no case has framework 'other'; cases have: toy"),
-        ("framework:toy==2.0", "framework.yml of toy takes '<2', which '==2.0' is not"),
+        ("framework:ty==1.0", "no case has framework 'ty' (did you mean 'toy'?); cases have: toy", ()),
+        ("framework:other==1.0", "no case has framework 'other'; cases have: toy", ("-n", "1")),
+        ("framework:toy==2.0", "framework.yml of toy takes '<2', which '==2.0' is not", ()),
     ],
 )
-@pytest.mark.parametrize("workers", [(), ("-n", "1")])
 def test_a_framework_that_no_case_has_ends_the_run(
     committed: Suite, pytester: pytest.Pytester, baseline: str, mistake: str, workers: tuple[str, ...]
 ) -> None:
