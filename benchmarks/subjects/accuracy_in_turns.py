@@ -7,45 +7,26 @@ differ by more than what is measured.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from benchmarks.fresh_process import DIGITS, ROOT
+from benchmarks.subjects.shipped_predictor import digits_model
 from pytest_mlscope.agent.agent import Agent
 from pytest_mlscope.agent.cache import cache_home
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.evaluation.accuracy import measure_accuracy
 from pytest_mlscope.evaluation.api import load_alone
-from pytest_mlscope.host.predictor import LoadRequest, TensorDescription
 from pytest_mlscope.settings import Settings
 
 
 def _bare(path: str, batch_size: int, cpu: int) -> Callable[[], float]:
-    spec = importlib.util.spec_from_file_location("predictor", ROOT / "frameworks" / "onnxruntime" / "predictor.py")
-    if spec is None or spec.loader is None:
-        raise SystemExit("the onnxruntime predictor cannot be loaded")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    model: Any = module.FrameworkPredictor().load(
-        LoadRequest(
-            files={"model": str(DIGITS / "digits.onnx")},
-            device="CPUExecutionProvider",
-            precision="fp32",
-            threads=1,
-            batch_size=batch_size,
-            inputs=[TensorDescription("image", "float32", [None, 1, 8, 8])],
-            outputs=["logits"],
-            options={},
-        )
-    )
+    model = digits_model(batch_size)
     with np.load(path) as data:
         images = data["images"]
     starts = range(0, len(images), batch_size)

@@ -10,8 +10,11 @@ import numpy
 from pytest_mlscope.host.order_statistics import median_relative_error, minimum_samples
 from pytest_mlscope.host.sensors import read_sensors
 
-BLOCK_SECONDS = 0.005
-"""What a block of calls should last: long against the bookkeeping between blocks, short against any budget."""
+WARMUP_BLOCK_SECONDS = 0.005
+"""What a block of calls should last while they still become faster."""
+BLOCK_SECONDS = 0.02
+"""... and in the window: calls just after the bookkeeping between two blocks find caches cold, so that these should be
+few, and any budget long against a block."""
 MINIMUM_WINDOW_SECONDS = 0.1
 """No window is called steady before this, or half the budget if that is less: a shorter one sees a single moment of
 the machine, whatever its interval says."""
@@ -148,7 +151,7 @@ def warm_up(run: Callable[[], Any], *, warmup_budget: float) -> WarmUp:
     start = clock()
     while True:
         left = warmup_budget - (clock() - start)
-        blocks.append(time_block(run, calls_in(min(BLOCK_SECONDS, left), call_ns)))
+        blocks.append(time_block(run, calls_in(min(WARMUP_BLOCK_SECONDS, left), call_ns)))
         call_ns = float(numpy.median(blocks[-1]))
         if _is_steady(blocks):
             reason = "steady"
@@ -170,7 +173,7 @@ def measure(
 ) -> Measured:
     """Warm up, as of :func:`warm_up`, and measure a callable.
 
-    Window: blocks of about 5 ms of calls timed one by one. It ends as ``steady`` when the median's relative error is at
+    Window: blocks of about 20 ms of calls timed one by one. It ends as ``steady`` when the median's relative error is at
     most ``relative_error``, there are ``min_calls``, all percentiles up to ``highest_percentile`` that fit into the
     budget are supported, and 0.1 s (half the budget if that is less) have passed; else as ``budget``, when another call
     would go beyond it. At least three calls are timed, whatever they last.
