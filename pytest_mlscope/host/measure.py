@@ -173,8 +173,8 @@ def measure(
 ) -> Measured:
     """Warm up, as of :func:`warm_up`, and measure a callable.
 
-    Window: blocks of about 20 ms of calls timed one by one. It ends as ``steady`` when the median's relative error is at
-    most ``relative_error``, there are ``min_calls``, all percentiles up to ``highest_percentile`` that fit into the
+    Window: blocks of about 20 ms of calls timed one by one. It ends as ``steady`` when the median's relative error is
+    at most ``relative_error``, there are ``min_calls``, all percentiles up to ``highest_percentile`` that fit into the
     budget are supported, and 0.1 s (half the budget if that is less) have passed; else as ``budget``, when another call
     would go beyond it. At least three calls are timed, whatever they last.
 
