@@ -6,6 +6,7 @@ import os
 import shutil
 import statistics
 import tempfile
+import types
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy
@@ -127,6 +128,16 @@ def _shape(described: Any) -> Optional[List[int]]:
     return [int(size) for size in next(iter(shapes[0].values()))] if shapes else None
 
 
+def _with_arguments(method: Any, *arguments: Any) -> Callable[[], Any]:
+    """The call of a method, without the frame of a function around it, which is 0.5 % of a call of 7 µs."""
+    function = getattr(method, "__func__", None)
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_argcount != 1 + len(arguments) or code.co_kwonlyargcount:
+        return lambda: method(*arguments)
+    defaults = (method.__self__,) + arguments
+    return types.FunctionType(code, function.__globals__, code.co_name, defaults, function.__closure__)
+
+
 class _Model(LoadedModel):
     returns_new_arrays = True
 
@@ -167,14 +178,11 @@ class _Model(LoadedModel):
                 values.append(value)
             else:
                 binding.bind_output(name, device)
-        run_with_iobinding = self._session.run_with_iobinding
+        run_on_cpu = _with_arguments(self._session.run_with_iobinding, binding, None)
         synchronize = binding.synchronize_outputs
 
-        def run_on_cpu() -> None:
-            run_with_iobinding(binding)
-
         def run_on_cuda() -> None:
-            run_with_iobinding(binding)
+            run_on_cpu()
             synchronize()
 
         # The closure keeps `arrays` alive: on the CPU an OrtValue borrows the array's memory.
