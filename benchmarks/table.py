@@ -35,7 +35,7 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is reached; ``None`` without one, without a measurement, or where rounds do not tell."""
+        """Whether the target is reached; ``None`` without one, or without a measurement."""
         if self.ours_at_most is not None:
             return None if self.ours is None else self.ours <= self.ours_at_most
         if self.difference_at_most is not None:
@@ -44,13 +44,8 @@ class Row:
             )
         if self.ratio is None or (self.at_most is None and self.at_least is None):
             return None
-        if self._within(self.ratio):
-            return True
-        return None if self.interval is not None and any(map(self._within, self.interval)) else False
-
-    def _within(self, ratio: float) -> bool:
-        above = self.at_least is None or ratio >= self.at_least
-        return above and (self.at_most is None or ratio <= self.at_most)
+        above = self.at_least is None or self.ratio >= self.at_least
+        return above and (self.at_most is None or self.ratio <= self.at_most)
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "met": self.met}
@@ -95,8 +90,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         ratio += f" ({row.interval[0]:.3f}…{row.interval[1]:.3f})"
     if row.ratio is None and row.ours is not None and row.other is not None:
         ratio = f"{row.ours - row.other:+.3g} {row.unit}"
-    open_ = "undecided" if row.ratio is not None and _target(row) else ""
-    verdict = {True: "yes", False: "NO", None: open_}[row.met]
+    verdict = {True: "yes", False: "NO", None: ""}[row.met]
     return (
         row.what,
         f"{_number(row.ours)} {row.unit}",

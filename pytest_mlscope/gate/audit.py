@@ -29,8 +29,7 @@ FEWEST_PAIRS = 20
 """Fewer do not say what the gate would catch."""
 _GRID = (0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.045, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)
 _RESAMPLED = 400
-_MAY_MISS = 4
-"""One in a hundred."""
+_MAY_MISS = _RESAMPLED // 100
 
 
 LARGEST_EFFECT = _GRID[-1]
