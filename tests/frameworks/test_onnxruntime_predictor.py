@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from pytest_mlscope.host.predictor import TensorDescription, Unsupported
+from tests.frameworks.perceptron_models import import_predictor
 
 ROOT = Path(__file__).parents[2]
 COUNT_THREADS = """
@@ -152,3 +153,30 @@ def test_outputs_whose_shape_depends_on_the_data_are_bound(subject: Any, tmp_pat
         bound = model.bind({"x": np.array(values, np.float32)})
         bound.run()
         np.testing.assert_array_equal(bound.outputs()["y"], expected)
+
+
+class _Session:
+    def plain(self, binding: str, options: object = 0) -> tuple[object, ...]:
+        return self, binding, options
+
+    def of_any_number(self, *arguments: object) -> tuple[object, ...]:
+        return self, *arguments
+
+    def with_keyword(self, binding: str, options: object = 0, *, more: int = 1) -> tuple[object, ...]:
+        return self, binding, options, more
+
+    def with_another(self, binding: str, options: object = 0, more: int = 1) -> tuple[object, ...]:
+        return self, binding, options, more
+
+
+@pytest.mark.parametrize("name", ["plain", "of_any_number", "with_keyword", "with_another"])
+def test_a_timed_method_is_called_as_it_would_be_by_hand(name: str) -> None:
+    method = getattr(_Session(), name)
+    bound_call = import_predictor("onnxruntime")._with_arguments
+    assert bound_call(method, "binding", None)() == method("binding", None)
+
+
+def test_a_timed_method_that_is_no_python_code_is_called_too() -> None:
+    called: list[object] = []
+    import_predictor("onnxruntime")._with_arguments(called.append, "binding")()
+    assert called == ["binding"]
