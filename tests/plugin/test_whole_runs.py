@@ -63,7 +63,14 @@ def test_an_interrupted_run_writes_what_it_has(suite: Suite, pytester: pytest.Py
     suite.framework("slow", predict="time.sleep(600)")
     suite.manifest(frameworks=("toy", "slow"))
     command = [sys.executable, "-m", "pytest", "--mlscope", "--mlscope-json", "out.json", "-v", "-m", "accuracy"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # A shell without job control has its background commands ignore the signal, and so would all that they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     partial = pytester.path / "out.json.partial"
     deadline = time.monotonic() + 60
     while not (partial.exists() and partial.stat().st_size):
