@@ -39,7 +39,7 @@ def accuracy(*, quick: bool) -> list[Row]:
         for batch_size in BATCH_SIZES:
             manifest, dataset = _write(Path(folder), ROWS[batch_size] // (10 if quick else 1))
             rounds = [
-                run_subject("accuracy_in_turns", str(manifest), str(dataset), str(batch_size), "2" if quick else "4")
+                run_subject("accuracy_in_turns", str(manifest), str(dataset), str(batch_size), "1" if quick else "5")
                 for _ in range(2 if quick else 7)
             ]
             ours, bare = ([each[side] for each in rounds] for side in ("ours", "bare"))
