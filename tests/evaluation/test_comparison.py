@@ -53,6 +53,21 @@ def test_the_order_of_rows_changes_nothing(pair: tuple[Scores, Scores], random: 
         assert getattr(one, name) == approx(getattr(other, name)), name
 
 
+@given(pairs(), st.sampled_from([0.25, 2.0, 1024.0]))
+def test_the_largest_difference_follows_the_unit_and_the_relative_one_has_none(
+    pair: tuple[Scores, Scores], scale: float
+) -> None:
+    """Powers of two, so that scaling is exact."""
+    once, scaled = compared(*pair), compared(*(scale * side for side in pair))
+    assert scaled.max_abs == scale * once.max_abs
+    assert scaled.max_rel == once.max_rel
+
+
+@given(pairs(), st.integers(-1000, 1000))
+def test_the_largest_difference_does_not_know_what_both_are_shifted_by(pair: tuple[Scores, Scores], shift: int) -> None:
+    assert compared(*(side + shift for side in pair)).max_abs == compared(*pair).max_abs
+
+
 @given(pairs(), st.sampled_from([0.5, 3.0, 1024.0]))
 def test_cosine_knows_directions_alone(pair: tuple[Scores, Scores], scale: float) -> None:
     output, reference = pair

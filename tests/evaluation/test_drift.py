@@ -33,6 +33,22 @@ def test_a_drift_is_found_and_measured(change: float) -> None:
     assert relative_drift(samples.astype(np.int64)) == pytest.approx(change, abs=0.04)
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 40), st.floats(0.2, 2))
+def test_the_slope_is_sens_as_scipy_has_it(seed: int, batch: int, rise: float) -> None:
+    samples = 10_000 * np.linspace(1, 1 + rise, 20 * batch) + np.random.default_rng(seed).normal(0, 50, 20 * batch)
+    medians = np.median(samples.astype(np.int64).reshape(20, batch), axis=1)
+    slope = scipy_stats.theilslopes(medians, np.arange(20)).slope
+    assert relative_drift(samples.astype(np.int64)) == pytest.approx(slope * 19 / np.median(medians))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(8, 40), st.integers(1, 100), st.integers(-1000, 1000))
+def test_a_trend_knows_no_unit(seed: int, n: int, scale: int, shift: int) -> None:
+    values = np.random.default_rng(seed).integers(0, 50, n).astype(float)
+    assert trend_p_value(scale * values + shift) == trend_p_value(values)
+
+
 @pytest.mark.parametrize("scatter", [0.01, 0.1, 0.5])
 def test_noise_is_no_drift(scatter: float) -> None:
     r = np.random.default_rng(1)

@@ -33,6 +33,16 @@ def test_it_knows_no_unit_and_no_order(seed: int, scale: float, shift: float) ->
     )
 
 
+@given(st.integers(0, 1000), st.integers(2, 5))
+def test_more_of_the_same_difference_is_surer(seed: int, times: int) -> None:
+    generator = np.random.default_rng(seed)
+    one, other = generator.exponential(size=50), generator.exponential(size=70)
+    distance, probability = two_sample_test(one, other)
+    further, surer = two_sample_test(np.tile(one, times), np.tile(other, times))
+    assert further == pytest.approx(distance)
+    assert surer <= probability + 1e-12
+
+
 def test_another_distribution_is_told_from_the_same_one() -> None:
     generator = np.random.default_rng(0)
     gaps = generator.exponential(size=2000)

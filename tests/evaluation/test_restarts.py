@@ -39,6 +39,13 @@ def test_the_spread_has_no_unit_and_no_order(values: list[int], scale: int) -> N
         assert _of([scale * value for value in values[::-1]]).spread == pytest.approx(spread)
 
 
+@given(st.lists(st.integers(1_000, 10**8), min_size=3, max_size=9))
+def test_the_spread_is_scipys_median_absolute_deviation(values: list[int]) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    expected = 1.4826 * stats.median_abs_deviation(values) / np.median(values)
+    assert _of(values).spread == pytest.approx(expected)
+
+
 def test_a_slow_process_moves_neither_the_median_nor_the_spread_and_is_told() -> None:
     usual = _of([12_000, 12_100, 12_200, 12_300, 12_400])
     unlucky = _of([12_000, 12_100, 12_200, 12_300, 18_300])

@@ -15,6 +15,7 @@ from pytest_mlscope.evaluation.statistics import (
     median_interval,
     median_relative_error,
     minimum_samples,
+    percentile_of,
     supported_percentiles,
 )
 from pytest_mlscope.host.order_statistics import BATCHES
@@ -92,6 +93,57 @@ def test_percentiles_ascend_and_were_measured(samples: NDArray[np.int64]) -> Non
     figures = [value for value in supported_percentiles(samples).values() if value is not None]
     assert figures == sorted(figures)
     assert {round(value * 1e9) for value in figures} <= set(samples.tolist())
+
+
+@given(latencies, st.sampled_from([1, 5, 25, 50, 75, 90, 95, 99]))
+def test_a_percentile_is_the_smallest_latency_that_its_share_did_not_exceed(
+    samples: NDArray[np.int64], percentile: int
+) -> None:
+    """The definition of the nearest rank, counted in whole numbers."""
+    value = percentile_of(samples, percentile, at_least=1)
+    assert value is not None
+    not_beyond = np.count_nonzero(samples <= round(value * 1e9))
+    below = np.count_nonzero(samples < round(value * 1e9))
+    assert 100 * not_beyond >= percentile * len(samples) > 100 * below
+
+
+@given(latencies, st.integers(min_value=2, max_value=9), st.sampled_from([25, 50, 75]))
+def test_the_same_sample_several_times_has_the_same_percentiles(
+    samples: NDArray[np.int64], times: int, percentile: int
+) -> None:
+    """A figure that moved with the size of the sample alone would be biased. Quarters: their ranks are exact."""
+    once = percentile_of(samples, percentile, at_least=1)
+    assert percentile_of(np.tile(samples, times), percentile, at_least=1) == once
+
+
+@given(latencies, st.integers(min_value=0, max_value=300), st.sampled_from([50, 90, 99]))
+def test_unanswered_queries_are_slower_than_any_answered_one(
+    samples: NDArray[np.int64], unanswered: int, percentile: int
+) -> None:
+    """Leaving queries unanswered must never look like an improvement."""
+    before = percentile_of(samples, percentile, at_least=1)
+    after = percentile_of(samples, percentile, unanswered=unanswered, at_least=1)
+    as_slow = percentile_of(np.append(samples, [10**11] * unanswered), percentile, at_least=1)
+    assert before is not None
+    assert after == (None if as_slow == 100 else as_slow)
+    assert after is None or after >= before
+
+
+@given(latencies, st.integers(min_value=1, max_value=1000), st.integers(min_value=0, max_value=10**9))
+def test_interval_follows_scale_and_shift(samples: NDArray[np.int64], scale: int, shift: int) -> None:
+    """Its ends are calls that were made, in whatever unit."""
+    before, after = median_interval(samples), median_interval(samples * scale + shift)
+    assert after == (None if before is None else tuple(end * scale + shift for end in before))
+
+
+@given(latencies)
+def test_twice_the_calls_that_say_the_same_are_surer(samples: NDArray[np.int64]) -> None:
+    """An interval that grew with the sample would be upside down."""
+    once, twice = median_interval(samples), median_interval(np.tile(samples, 2))
+    assume(once is not None)
+    assert once is not None
+    assert twice is not None
+    assert once[0] <= twice[0] <= twice[1] <= once[1]
 
 
 @given(st.integers(min_value=1, max_value=100_000), st.floats(min_value=0.5, max_value=0.9999))

@@ -41,6 +41,13 @@ def test_the_unit_does_not_matter(values: list[float], factor: float) -> None:
     assert interval([v * factor for v in values], confidence=0.9) == (low * factor, high * factor)
 
 
+@given(st.lists(st.integers(-1000, 1000).map(lambda x: x / 64), min_size=1, max_size=40), st.integers(-20, 20))
+def test_the_interval_moves_with_the_values(values: list[float], shift: int) -> None:
+    """Sixty-fourths, so that sums are exact."""
+    low, high = interval(values, confidence=0.9)
+    assert interval([v + shift for v in values], confidence=0.9) == (low + shift, high + shift)
+
+
 @given(DISTINCT)
 def test_the_two_directions_share_the_probability_of_what_was_seen(values: list[float]) -> None:
     """P[V >= v] + P[V <= v] is 1 and P[V = v]: without ties, neither direction is favoured."""
