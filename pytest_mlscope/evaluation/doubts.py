@@ -114,11 +114,15 @@ def window_doubts(reply: Mapping[str, Any], samples: NDArray[np.integer[Any]]) -
     :param samples: ns, shape ``(n,)``, in the order measured.
     """
     doubts = warm_up_doubts(reply)
-    before, after = reply["sensors"]
-    doubts += _load(before, after)
-    doubts += _clock(before, after)
+    doubts += counter_doubts(reply["sensors"])
     doubts += _sample(samples, reply["clock_step"])
     return doubts
+
+
+def counter_doubts(sensors: Sequence[Mapping[str, Any]]) -> list[Doubt]:
+    """:param sensors: the host's, read just before and just after."""
+    before, after = sensors
+    return [*_load(before, after), *_clock(before, after)]
 
 
 def machine_doubts(machine: Mapping[str, Any], *, threads: object, cpus: Sequence[int] | None) -> list[Doubt]:

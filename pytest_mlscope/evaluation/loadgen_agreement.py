@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,13 +125,14 @@ def loadgen_case(case: Case, *, scenario: Scenario | None, target_qps: float | N
 
 
 def _of_round(model: ReadyModel, number: int) -> ReadyModel:
-    """Arrivals of another seed in each round."""
+    """Arrivals of another seed in each round, and time for a run of either side."""
     manifest = model.case.manifest
     scenarios = manifest.content.scenarios
     server = scenarios.server.model_copy(update={"seed": (scenarios.server.seed + number) % 2**32})
     content = manifest.content.model_copy(update={"scenarios": scenarios.model_copy(update={"server": server})})
     case = dataclasses.replace(model.case, manifest=dataclasses.replace(manifest, content=content))
-    return dataclasses.replace(model, case=case)
+    timeout = model.timeout + 2 * server.time_limit
+    return dataclasses.replace(model, case=case, timeout=timeout, deadline=time.monotonic() + timeout)
 
 
 def _under_loadgen(
@@ -203,7 +205,7 @@ def _round(model: ReadyModel, number: int, output: Path, seconds: float) -> Roun
         theirs=_rows_a_second(summary) if offline else float(np.median(tensors["latency_ns"])) / 1e9,
         empty=None if offline else float(np.median(tensors["empty_latency_ns"])) / 1e9,
         our_arrival_error=latency.server.arrival_error if latency.server else None,
-        their_arrival_error=percentile_of(tensors["empty_issue_delay_ns"], 99.0, at_least=1) if is_server else None,
+        their_arrival_error=percentile_of(tensors["empty_issue_delay_ns"], 99.0) if is_server else None,
         our_gaps=gaps.astype(np.int64),
         their_gaps=np.diff(tensors["scheduled_ns"]) if is_server else np.empty(0, np.int64),
         valid=re.search(r"^Result is : VALID", summary, re.MULTILINE) is not None,

@@ -6,7 +6,7 @@ Source: MLPerf Inference Rules, "Server" scenario.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.agent.ready_model import ReadyModel
-from pytest_mlscope.evaluation.doubts import Doubt, warm_up_doubts
+from pytest_mlscope.evaluation.doubts import Doubt, counter_doubts, warm_up_doubts
 from pytest_mlscope.evaluation.rate_search import RateSearch, search_rate
 from pytest_mlscope.evaluation.results import Latency, RateTrial, ServerRun
 from pytest_mlscope.evaluation.statistics import (
@@ -54,6 +54,7 @@ class _Attempt:
     last_arrival_seconds: float
     peak_memory: int | None
     tensors: Mapping[str, NDArray[Any]]
+    sensors: Sequence[Mapping[str, Any]]
 
     @property
     def trial(self) -> RateTrial:
@@ -139,6 +140,7 @@ class _Server:
             last_arrival_seconds=last,
             peak_memory=reply["peak_memory"],
             tensors=tensors,
+            sensors=reply["sensors"],
         )
 
 
@@ -165,7 +167,7 @@ def measure_server(
         )
         run = search.found
     latency = _latency(model, server, run, search)
-    return latency, warm_up_doubts(server.opened)
+    return latency, [*warm_up_doubts(server.opened), *counter_doubts(run.sensors)]
 
 
 def _latency(model: ReadyModel, server: _Server, run: _Attempt, search: RateSearch[_Attempt] | None) -> Latency:

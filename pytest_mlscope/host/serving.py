@@ -9,6 +9,7 @@ from pytest_mlscope.host.arrivals import poisson_arrivals, serve, served_tensors
 from pytest_mlscope.host.frames import Arena
 from pytest_mlscope.host.measure import warm_up
 from pytest_mlscope.host.predictor import LoadedModel, Tensors
+from pytest_mlscope.host.sensors import read_sensors
 from pytest_mlscope.host.timing_window import BoundQueue
 
 
@@ -88,7 +89,9 @@ class Serving(object):
         """
         if scheduled is None:
             scheduled = poisson_arrivals(request["qps"], request["seconds"], request["seed"])
+        before = read_sensors()
         served = serve(self._bound.runs, scheduled, request["limit"])
+        after = read_sensors()
         answered = len(served.completed)
         return {
             "tensors": arena.write(served_tensors(served)),
@@ -97,4 +100,5 @@ class Serving(object):
             "last_arrival_seconds": float(scheduled[-1]) / 1e9,
             "window_seconds": float(served.completed[-1]) / 1e9 if answered else 0.0,
             "peak_memory": memory.peak_bytes(),
+            "sensors": [before, after],
         }
