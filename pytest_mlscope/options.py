@@ -97,7 +97,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--mlscope-strict",
         action="store_true",
-        help="Fail cases that cannot run here instead of skipping them.",
+        help="Fail cases that cannot run here instead of skipping them, and comparisons without a verdict.",
     )
     group.addoption(
         "--mlscope-timeout",

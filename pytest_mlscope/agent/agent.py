@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -188,18 +188,12 @@ class Agent:
             wait=wait,
         )
 
-    def start_hosts(self, pairs: Sequence[tuple[Case, HostPool]]) -> list[HostProcess]:
-        """A host for each case from its pool; those that must be started come up all at once.
+    def start_host(self, case: Case, pool: HostPool) -> HostProcess:
+        """A host for the case from the pool; one that must be started is not waited for.
 
         :raises CannotRun: when hardware or framework are not to be had here.
-        :raises HostError: when a host does not come up.
         """
-        hosts = [self._host(case, pool, wait=False) for case, pool in pairs]
-        for host in hosts:
-            host.greet()
-        for host in hosts:
-            host.started()
-        return hosts
+        return self._host(case, pool, wait=False)
 
     def ready(self, case: Case, *, pool: HostPool | None = None) -> ReadyModel:
         """Load the case's model in a host; one that is loaded there already is used as it is.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
 from pathlib import Path
@@ -108,8 +109,14 @@ def _detectable(audit: Audit) -> str:
 
     if len(audit.pairs()) < FEWEST_PAIRS:
         return f"not known, {_too_few(audit, FEWEST_PAIRS)}"
-    effect = minimum_detectable_effect(audit)
-    return f"above {LARGEST_EFFECT:.0%}" if effect is None else f"{effect:.1%}"
+    print("how small a slowdown is caught …", file=sys.stderr, flush=True)
+    found = minimum_detectable_effect(audit)
+    if found is None:
+        return "not known"
+    effect, low, high = (
+        f"above {LARGEST_EFFECT:.0%}" if math.isinf(each) else f"{each:.1%}" for each in (found.effect, *found.interval)
+    )
+    return f"{effect} (95 % interval {low} to {high})"
 
 
 def _too_few(audit: Audit, needed: int) -> str:

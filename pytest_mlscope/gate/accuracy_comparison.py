@@ -25,6 +25,8 @@ class AccuracyComparison:
     """One-sided, in the direction of the difference seen."""
     changed: int
     """Rows whose prediction changed, right or wrong."""
+    left_out: int
+    """Rows that only one of the two was asked for."""
 
 
 def _by_row(accuracy: Accuracy) -> dict[int, tuple[object, bool]] | None:
@@ -38,6 +40,10 @@ def _by_row(accuracy: Accuracy) -> dict[int, tuple[object, bool]] | None:
     for failure in accuracy.failures:
         rows.update(dict.fromkeys(failure.rows, (None, False)))
     return rows
+
+
+def _labels(accuracy: Accuracy) -> dict[int, object]:
+    return dict(zip(accuracy.predictions.rows.tolist(), accuracy.predictions.labels.tolist(), strict=True))
 
 
 def compare_accuracy(
@@ -55,9 +61,12 @@ def compare_accuracy(
     common = sorted(ours.keys() & theirs.keys())
     if not common:
         return "the two were evaluated on different rows"
+    before, now = (_labels(each) for each in (baseline, candidate))
+    if any(before[row] != now[row] for row in before.keys() & now.keys()):
+        return "rows have other labels there, so the datasets are not the same"
     right = np.array([(theirs[row][1], ours[row][1]) for row in common])
     counts = PairedProportions.count(right[:, 0], right[:, 1])
     worse, better = counts.p_worse, counts.p_better
     outcome: Outcome = "regression" if worse <= significance else "improved" if better <= significance else "pass"
     changed = sum(ours[row][0] != theirs[row][0] for row in common)
-    return AccuracyComparison(outcome, counts, min(worse, better), changed)
+    return AccuracyComparison(outcome, counts, min(worse, better), changed, len(ours.keys() ^ theirs.keys()))

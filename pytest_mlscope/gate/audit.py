@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import random
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from pytest_mlscope.agent.agent import Agent
 from pytest_mlscope.agent.host_pool import HostPool
@@ -17,8 +16,8 @@ from pytest_mlscope.components.metrics.wilson import wilson_interval
 from pytest_mlscope.evaluation.first_rows import first_rows
 from pytest_mlscope.evaluation.latency import rows_in_a_sample
 from pytest_mlscope.gate.pairs import OpenBlocks
-from pytest_mlscope.gate.rounds import Contest, Rules, run_rounds
-from pytest_mlscope.gate.sequential import decide
+from pytest_mlscope.gate.rounds import MOST_PAIRS, Contest, Rules, run_rounds
+from pytest_mlscope.gate.sequential import EARLY_PAIRS, decide
 
 SEPARATE_RUNS_FAIL_AT = 0.05
 """What two separate runs are failed at by the rule that the gate is held against."""
@@ -29,9 +28,8 @@ FEWEST_PAIRS = 20
 """Fewer do not say what the gate would catch."""
 _GRID = (0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.045, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)
 _RESAMPLED = 400
-_MAY_MISS = _RESAMPLED // 100
-
-
+_OUTER_RESAMPLES = 39
+"""Of which the least and the greatest bound 95 %."""
 LARGEST_EFFECT = _GRID[-1]
 
 
@@ -176,34 +174,55 @@ def run_audit(
             progress(audit.trials[-1])
 
 
-def _is_detected(pairs: np.ndarray, effect: float, *, most: int, rules: Rules, random_: random.Random) -> bool:
-    """Whether no more comparisons miss the effect than may."""
+@dataclass(frozen=True)
+class Detectable:
+    """A slowdown, as a fraction; infinite where the largest that is tried is not enough."""
+
+    effect: float
+    interval: tuple[float, float]
+    """95 %, by resampling the A/A pairs."""
+
+
+def _is_detected(pairs: Sequence[float], effect: float, *, most: int, rules: Rules, random_: random.Random) -> bool:
+    """Whether 99 % of comparisons detect it."""
     missed = 0
     for _ in range(_RESAMPLED):
         drawn: list[float] = []
         verdict = None
         while verdict is None:
-            drawn.append(pairs[random_.randrange(len(pairs))] + math.log1p(effect))
+            drawn.append(random_.choice(pairs) + math.log1p(effect))
             verdict = decide(drawn, minimum_effect=rules.minimum_effect, floor=rules.floor, last=len(drawn) >= most)
         missed += verdict.outcome != "regression"
-        if missed > _MAY_MISS:
+        if missed > _RESAMPLED // 100:
             return False
     return True
 
 
-def minimum_detectable_effect(audit: Audit, *, seed: int = 0) -> float | None:
+def minimum_detectable_effect(
+    audit: Audit, *, seed: int = 0, outer_resamples: int = _OUTER_RESAMPLES
+) -> Detectable | None:
     """The smallest slowdown that the gate catches in 99 % of comparisons, by resampling the audit's A/A pairs.
 
-    Pairs are drawn with replacement, shifted by the slowdown, and decided as the gate would within its time.
+    Pairs are drawn with replacement, shifted by the slowdown, and decided as the gate would within its time. For the
+    interval, the same is done with pairs that were drawn from the audit's.
 
-    :return: a fraction, of a grid from 0.5 % to 30 %; ``None`` when there are too few pairs, or 30 % is not enough.
+    :return: of a grid from 0.5 % to 30 %; ``None`` when there are too few pairs.
     """
-    pairs = np.asarray(audit.pairs())
+    pairs = audit.pairs()
     same = audit.of(0.0)
     if len(pairs) < FEWEST_PAIRS:
         return None
     seconds_a_pair = sum(trial.seconds for trial in same) / len(pairs)
-    most = max(3, int(audit.rules.seconds / seconds_a_pair))
+    most = min(MOST_PAIRS, max(EARLY_PAIRS, int(audit.rules.seconds / seconds_a_pair)))
     random_ = random.Random(seed)  # noqa: S311 - resampling, no secret
-    detected = (each for each in _GRID if _is_detected(pairs, each, most=most, rules=audit.rules, random_=random_))
-    return next(detected, None)
+
+    def smallest(pairs: Sequence[float]) -> float:
+        def is_detected(effect: float) -> bool:
+            return _is_detected(pairs, effect, most=most, rules=audit.rules, random_=random_)
+
+        place = bisect_left(_GRID, True, key=is_detected)
+        return _GRID[place] if place < len(_GRID) else math.inf
+
+    effect = smallest(pairs)
+    others = [smallest(random_.choices(pairs, k=len(pairs))) for _ in range(outer_resamples)]
+    return Detectable(effect, (min(effect, *others), max(effect, *others)))

@@ -22,8 +22,10 @@ LoadCases = Callable[[Path, Path], Sequence[Case]]
 """A manifest's path and the project it belongs to, to its cases; raises MlscopeError."""
 
 FRAMEWORK_PREFIX, MODEL_PREFIX = "framework:", "model:"
-_TOLD = ("precision", "batch_size", "threads", "scenario", "preprocessing")
+_TOLD = ("precision", "version", "batch_size", "threads", "scenario", "preprocessing")
 """Dimensions that a message about a missing case names, where the case differs from another one in nothing else."""
+REPLACED = ("precision", "version")
+"""Dimensions in which one value may take another's place: the file was quantised, the framework brought up to date."""
 
 
 class Baseline(ABC):
@@ -48,15 +50,16 @@ def _but_for(dimension: str, cases: Sequence[Case], case: Case) -> list[Case]:
 
 
 def _same_cell(cases: Sequence[Case], case: Case, where: str) -> Case:
-    """The case of the same cell or, where one precision took another's place, of the cell that is gone."""
+    """The case of the same cell or, where one precision or version took another's place, of the cell that is gone."""
     for other in cases:
         # Equality of cases leaves ids and manifests out.
         if other == case:
             return other
     here = expand(case.manifest)
-    replaced = [other for other in _but_for("precision", cases, case) if other not in here]
-    if len(replaced) == 1:
-        return replaced[0]
+    for dimension in REPLACED:
+        replaced = [other for other in _but_for(dimension, cases, case) if other not in here]
+        if len(replaced) == 1:
+            return replaced[0]
     for dimension in _TOLD:
         if others := _but_for(dimension, cases, case):
             name = others[0].id if len(others) == 1 else case.framework
@@ -78,24 +81,27 @@ class FolderBaseline(Baseline):
         self._folder, self._project, self._load = folder.resolve(), project.resolve(), load
         self._revision = revision
 
-    def _manifest(self, case: Case) -> Path:
+    def _cases(self, case: Case) -> tuple[Path, Sequence[Case]]:
+        """Those of the manifest there, and its path."""
         path = case.manifest.path.resolve()
         parts = path.relative_to(self._project).parts if path.is_relative_to(self._project) else path.parts[-1:]
-        # The folder may be the whole project's or only the suite's.
-        for start in range(len(parts)):
+        # A checkout's folder may be the whole project's or only the suite's.
+        for start in range(len(parts) if self._revision is None else 1):
             candidate = self._folder.joinpath(*parts[start:])
-            if candidate.is_file() and candidate != path:
-                return candidate
+            if not candidate.is_file() or candidate == path:
+                continue
+            try:
+                cases = self._load(candidate, self._folder)
+            except MlscopeError as error:
+                raise BaselineError(self._as_git_names_files(str(error))) from None
+            if start == 0 or {other.manifest.content.name for other in cases} == {case.manifest.content.name}:
+                return candidate, cases
         if self._folder.joinpath(*parts) == path:
             raise NoCounterpart("it is the folder that is evaluated; name another checkout")
         raise NoCounterpart(f"there is no {'/'.join(parts)}; is the model new?")
 
     def counterpart(self, case: Case) -> Case:
-        path = self._manifest(case)
-        try:
-            cases = self._load(path, self._folder)
-        except MlscopeError as error:
-            raise BaselineError(self._as_git_names_files(str(error))) from None
+        path, cases = self._cases(case)
         return _same_cell(cases, case, f"{path.name} there")
 
     def _as_git_names_files(self, message: str) -> str:

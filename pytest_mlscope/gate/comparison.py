@@ -11,7 +11,7 @@ from pytest_mlscope.evaluation.results import Parity
 from pytest_mlscope.gate import readable
 from pytest_mlscope.gate.accuracy_comparison import AccuracyComparison
 from pytest_mlscope.gate.pairs import Pair
-from pytest_mlscope.gate.rounds import Contest
+from pytest_mlscope.gate.rounds import LOAD_TIME_EFFECT, MEMORY_EFFECT, Contest
 from pytest_mlscope.gate.sequential import Outcome, Verdict
 
 ComparedOutcome = Literal["pass", "regression", "improved", "inconclusive", "not compared"]
@@ -59,7 +59,14 @@ def _ratio_line(quantity: str, verdict: Verdict, against: str, values: str) -> s
     return said if verdict.outcome == "regression" else f"{said}: {verdict.outcome}"
 
 
-def _verdict_facts(verdict: Verdict) -> dict[str, Any]:
+def is_told(facts: Mapping[str, Any]) -> bool:
+    """Whether peak memory or load time is worth a line: few pairs may decide latency and leave these open."""
+    outcome = facts["outcome"]
+    looks_worse: bool = facts["ratio"] > 1 + facts["minimum_effect"]
+    return outcome in ("regression", "improved") or (outcome == "inconclusive" and looks_worse)
+
+
+def _verdict_facts(verdict: Verdict, minimum_effect: float) -> dict[str, Any]:
     low, high = verdict.interval
     return {
         "outcome": verdict.outcome,
@@ -68,6 +75,7 @@ def _verdict_facts(verdict: Verdict) -> dict[str, Any]:
         "pairs": verdict.pairs,
         "p_value": verdict.p_value,
         "early": verdict.early,
+        "minimum_effect": minimum_effect,
     }
 
 
@@ -84,6 +92,10 @@ def _such_as(pairs: Sequence[Pair], ratio: float) -> tuple[float, float]:
 def latency_comparison(contest: Contest, against: str) -> Comparison:
     """Of a decided contest: latency, peak memory and load time."""
     latency = contest.latency
+    if contest.failed_side == 1:
+        pair = len(contest.pairs) + 1
+        failed = f"failed in pair {pair} of fresh processes, beside {against}, which did not: {contest.failure}"
+        return Comparison(against, "regression", (failed,))
     if contest.failure is not None or latency is None:
         return not_compared(against, str(contest.failure or "nothing was measured"))
     pairs = contest.pairs
@@ -92,8 +104,7 @@ def latency_comparison(contest: Contest, against: str) -> Comparison:
     said: list[tuple[ComparedOutcome, str]] = [(latency.outcome, _ratio_line("latency", latency, against, values))]
     facts: dict[str, Any] = {
         "latency": {
-            **_verdict_facts(latency),
-            "minimum_effect": contest.rules.minimum_effect,
+            **_verdict_facts(latency, contest.rules.minimum_effect),
             "floor": contest.rules.floor,
             "seconds": contest.seconds,
             "measured": [
@@ -104,14 +115,17 @@ def latency_comparison(contest: Contest, against: str) -> Comparison:
                 }
                 for pair in pairs
             ],
+            "separate_runs": None,
         }
     }
-    for quantity, verdict in (("peak memory", contest.memory), ("load time", contest.load_time)):
+    for quantity, verdict, effect in (
+        ("peak memory", contest.memory, MEMORY_EFFECT),
+        ("load time", contest.load_time, LOAD_TIME_EFFECT),
+    ):
         if verdict is None:
             continue
-        facts[quantity.replace(" ", "_")] = _verdict_facts(verdict)
-        # Few pairs decide latency; that they do not suffice for these as well is no news.
-        if verdict.outcome in ("regression", "improved"):
+        resource = facts[quantity.replace(" ", "_")] = _verdict_facts(verdict, effect)
+        if is_told(resource):
             said.append((verdict.outcome, _ratio_line(quantity, verdict, against, "")))
     # Where a test fails, its short summary has the first line alone.
     said.sort(key=lambda each: _WORST_FIRST.index(each[0]))
@@ -153,6 +167,9 @@ def separate_runs(verdict: SeparateRuns, against: str, *, minimum_effect: float,
         "p_value": verdict.p_value,
         "early": False,
         "minimum_effect": minimum_effect,
+        "floor": None,
+        "seconds": None,
+        "measured": None,
         "separate_runs": {
             "bound": verdict.bound,
             "baseline_medians": verdict.baseline,
@@ -172,6 +189,8 @@ def accuracy_comparison(compared: AccuracyComparison | str, against: str) -> Com
         f"{counts.only_candidate_right} the other way round (McNemar's exact test, one-sided p = "
         f"{compared.p_value:.2g}; accuracy {counts.difference:+.4f}, {compared.changed:,} predictions changed)"
     )
+    if compared.left_out:
+        message += f"; {readable.plural(compared.left_out, 'row')} of only one side left out"
     facts = {
         "accuracy": {
             "outcome": compared.outcome,
@@ -182,6 +201,7 @@ def accuracy_comparison(compared: AccuracyComparison | str, against: str) -> Com
             "difference": counts.difference,
             "p_value": compared.p_value,
             "changed": compared.changed,
+            "left_out": compared.left_out,
         }
     }
     return Comparison(against, compared.outcome, (message,), facts)
@@ -203,6 +223,10 @@ def parity_comparison(parity: Parity, against: str) -> Comparison:
             "outcome": "pass" if parity.within_tolerance else "regression",
             "max_abs": parity.max_abs,
             "max_rel": parity.max_rel,
+            "cosine": parity.cosine,
+            "psnr": parity.psnr,
+            "top1_agreement": parity.top1_agreement,
+            "top5_agreement": parity.top5_agreement,
             "violations": parity.violations,
             "elements": parity.elements,
             "n": parity.n,

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from pytest_mlscope.agent.lease import exclusive_lease
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.kinds import is_parity_reference
-from pytest_mlscope.errors import BaselineError, CannotRun, MlscopeError, NotSupported
+from pytest_mlscope.errors import BaselineError, CannotRun, MlscopeError, NoCounterpart, NotSupported
 from pytest_mlscope.evaluation.evaluator import Evaluator
+from pytest_mlscope.evaluation.latency import rows_in_a_sample
 from pytest_mlscope.evaluation.parity import reference_case
 from pytest_mlscope.evaluation.results import Evaluation
 from pytest_mlscope.gate.accuracy_comparison import SIGNIFICANCE, compare_accuracy
-from pytest_mlscope.gate.baseline import Baseline
+from pytest_mlscope.gate.baseline import REPLACED, Baseline
 from pytest_mlscope.gate.comparison import (
     Comparison,
     accuracy_comparison,
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 
 
 def _remarked(comparison: Comparison, case: Case, counterpart: Case) -> Comparison:
-    if case.precision == counterpart.precision:
-        return comparison
-    return replace(comparison, remark=f"{counterpart.precision} there, {case.precision} here")
+    other = [(getattr(counterpart, name), getattr(case, name)) for name in REPLACED]
+    said = [f"{theirs} there, {ours} here" for theirs, ours in other if theirs != ours]
+    return replace(comparison, remark="; ".join(said)) if said else comparison
 
 
 class Gate(ABC):
@@ -148,6 +149,9 @@ class SideBySideGate(Gate):
                 continue
             try:
                 counterpart = self.baseline.counterpart(case)
+                theirs, ours = rows_in_a_sample(counterpart), rows_in_a_sample(case)
+                if theirs != ours:
+                    raise NoCounterpart(f"a query has {plural(theirs, 'row')} there and {ours} here")
                 agent.prepare(counterpart)
                 agent.prepare(case)
             except MlscopeError as error:

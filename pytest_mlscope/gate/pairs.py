@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.agent.ready_model import ReadyModel
+from pytest_mlscope.errors import MlscopeError
 
 BLOCK_SECONDS = 0.005
 """What a block should last: shorter than the bursts in which other work comes, longer than what starting it costs."""
@@ -18,6 +20,25 @@ MOST_BLOCKS = 16
 FEWEST_BLOCKS = 6
 PAIR_SECONDS = 0.3
 """What the blocks of a pair should last in all. Further ones tell ever less: processes differ more than blocks do."""
+
+
+class SideError(Exception):
+    """What one side of a pair raised."""
+
+    def __init__(self, side: int, error: MlscopeError) -> None:
+        super().__init__(str(error))
+        self.side = side
+        """0 for the baseline, 1 for the candidate."""
+        self.error = error
+
+
+@contextmanager
+def failures_of(side: int) -> Iterator[None]:
+    """Within it, a side is at work. :raises SideError: for what it raises."""
+    try:
+        yield
+    except MlscopeError as error:
+        raise SideError(side, error) from error
 
 
 @dataclass(frozen=True)
@@ -76,7 +97,10 @@ def _calls_and_blocks(call_seconds: float) -> tuple[int, int]:
 def measure_pair(
     baseline: OpenBlocks, candidate: OpenBlocks, *, load_seconds: tuple[float, float], coin: random.Random
 ) -> Pair:
-    """Time both sides in blocks of as many calls, one of each at a time; the coin says which comes first."""
+    """Time both sides in blocks of as many calls, one of each at a time; the coin says which comes first.
+
+    :raises SideError: when a framework fails.
+    """
     calls, blocks = _calls_and_blocks(baseline.call_seconds)
     medians = np.empty((blocks, 2))
     for block in range(blocks):
@@ -84,7 +108,8 @@ def measure_pair(
         if coin.random() < 0.5:
             sides.reverse()
         for column, side in sides:
-            medians[block, column] = side.median_call(calls)
+            with failures_of(column):
+                medians[block, column] = side.median_call(calls)
     # A call between two ticks of the clock reads 0, and says no more than that it was faster than a tick.
     medians = np.maximum(medians, 1e-9)
     memory = (baseline.peak_memory, candidate.peak_memory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from pytest_mlscope.agent.affinity import Affinity, least_busy_cpu
 from pytest_mlscope.agent.agent import Agent
 from pytest_mlscope.agent.host_pool import HostPool
+from pytest_mlscope.agent.host_process import HostProcess
 from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import MlscopeError
@@ -19,12 +21,17 @@ from pytest_mlscope.evaluation.first_rows import first_rows
 from pytest_mlscope.evaluation.latency import rows_in_a_sample
 from pytest_mlscope.evaluation.timed_path import check_timed_path
 from pytest_mlscope.gate.multiplicity import holm_levels
-from pytest_mlscope.gate.pairs import OpenBlocks, Pair, measure_pair
-from pytest_mlscope.gate.sequential import DEFAULT_FLOOR, LEVEL, Verdict, decide, p_value
+from pytest_mlscope.gate.pairs import OpenBlocks, Pair, SideError, failures_of, measure_pair
+from pytest_mlscope.gate.sequential import DEFAULT_FLOOR, EARLY_PAIRS, LEVEL, Verdict, decide, p_value
 
 MEMORY_EFFECT = 0.05
 LOAD_TIME_EFFECT = 0.10
 """Relative differences of peak memory and of load time that matter."""
+MEMORY_FLOOR = DEFAULT_FLOOR
+LOAD_TIME_FLOOR = 2 * DEFAULT_FLOOR
+"""What their A/A pairs seldom exceed, so that a few pairs beyond it are enough."""
+RESOURCES = 2
+"""Compared beside latency."""
 MOST_PAIRS = 100
 PROGRESS_INTERVAL = 10.0
 """Seconds between two lines that say how far the rounds are."""
@@ -37,7 +44,7 @@ class Rules:
     minimum_effect: float = 0.03
     """The relative difference of latency that matters."""
     seconds: float = 20.0
-    """Time for a case, after which it is inconclusive."""
+    """Time for a case, after which it is inconclusive; but fewer than ``EARLY_PAIRS`` pairs could decide nothing."""
     floor: float = DEFAULT_FLOOR
     """The relative difference that 95 % of A/A pairs stay within."""
 
@@ -58,33 +65,61 @@ class Contest:
     memory: Verdict | None = None
     load_time: Verdict | None = None
     failure: MlscopeError | None = None
-
-    @property
-    def decided(self) -> bool:
-        return self.failure is not None or self.latency is not None
+    failed_side: int | None = None
+    """0 for the baseline, 1 for the candidate."""
+    decided: bool = False
 
     @property
     def log_ratios(self) -> list[float]:
         return [pair.log_ratio for pair in self.pairs]
 
+    def fail(self, failed: SideError) -> None:
+        self.failure, self.failed_side, self.decided = failed.error, failed.side, True
+
     def judge(self, *, level: float, family: int) -> None:
-        """Decide where the pairs so far suffice or time is up."""
-        self.latency = decide(
+        """Decide what the pairs so far suffice for, and all of it when time is up.
+
+        :param level: of latency, by Holm.
+        :param family: how many comparisons of latency there are.
+        """
+        count = len(self.pairs)
+        last = count >= MOST_PAIRS or (count >= EARLY_PAIRS and self.seconds >= self.rules.seconds)
+        self.latency = self.latency or decide(
             self.log_ratios,
             minimum_effect=self.rules.minimum_effect,
             floor=self.rules.floor,
-            last=self.seconds >= self.rules.seconds or len(self.pairs) >= MOST_PAIRS,
+            last=last,
             level=level,
             family=family,
         )
         if self.latency is None:
             return
         loads = [math.log(each.load_seconds[1] / each.load_seconds[0]) for each in self.pairs]
-        self.load_time = decide(loads, minimum_effect=LOAD_TIME_EFFECT, floor=2 * self.rules.floor, last=True)
+        self.load_time = self.load_time or self._resource(loads, LOAD_TIME_EFFECT, LOAD_TIME_FLOOR, last, family)
+        self.decided = self.load_time is not None
         peaks = [each.peak_memory for each in self.pairs]
         known = [math.log(peak[1] / peak[0]) for peak in peaks if peak is not None and min(peak) > 0]
-        if len(known) == len(peaks):
-            self.memory = decide(known, minimum_effect=MEMORY_EFFECT, floor=self.rules.floor, last=True)
+        if len(known) == count:
+            self.memory = self.memory or self._resource(known, MEMORY_EFFECT, MEMORY_FLOOR, last, family)
+            self.decided = self.decided and self.memory is not None
+
+    def _resource(
+        self, log_ratios: list[float], minimum_effect: float, floor: float, last: bool, family: int
+    ) -> Verdict | None:
+        """Peak memory or load time: decided with latency, unless it looks worse. Then only pairs of its own decide.
+
+        Against Bonferroni's level: what is gone on with is chosen by how bad it looks.
+        """
+        worse = statistics.median(log_ratios) > math.log1p(minimum_effect)
+        is_red = self.latency is not None and self.latency.outcome == "regression"
+        return decide(
+            log_ratios,
+            minimum_effect=minimum_effect,
+            floor=floor,
+            last=last or is_red or not worse,
+            level=LEVEL / (RESOURCES * family),
+            family=RESOURCES * family,
+        )
 
 
 def _opened(ready: ReadyModel, *, slowdown: float | None, check: bool) -> OpenBlocks:
@@ -103,15 +138,28 @@ def _pair(contest: Contest, agent: Agent, pools: Sequence[HostPool], cpu: Affini
     sides = [(contest.baseline, pools[0]), (contest.candidate, pools[1])]
     # Two CPUs of a machine can differ by half for minutes, when one has more to do, for another tenant perhaps.
     together = all(_single_threaded(case) for case, _ in sides)
-    for host in agent.start_hosts(sides):
+    hosts = []
+    for side, (case, pool) in enumerate(sides):
+        with failures_of(side):
+            hosts.append(agent.start_host(case, pool))
+    for come_up in (HostProcess.greet, HostProcess.started):
+        for side, host in enumerate(hosts):
+            with failures_of(side):
+                come_up(host)
+    for host in hosts:
         host.pin(cpu if together else None)
     # Which side is loaded and warmed up first is chance too.
     first = coin.randrange(2)
-    ready = {side: agent.ready(sides[side][0], pool=sides[side][1]) for side in (first, 1 - first)}
-    opened = {
-        side: _opened(ready[side], slowdown=contest.slowdowns[side], check=not contest.pairs)
-        for side in (first, 1 - first)
-    }
+    order = (first, 1 - first)
+    ready: dict[int, ReadyModel] = {}
+    for side in order:
+        case, pool = sides[side]
+        with failures_of(side):
+            ready[side] = agent.ready(case, pool=pool)
+    opened: dict[int, OpenBlocks] = {}
+    for side in order:
+        with failures_of(side):
+            opened[side] = _opened(ready[side], slowdown=contest.slowdowns[side], check=not contest.pairs)
     loads = (ready[0].load_seconds, ready[1].load_seconds)
     return measure_pair(opened[0], opened[1], load_seconds=loads, coin=coin)
 
@@ -154,12 +202,13 @@ def run_rounds(
             pools = [HostPool(), HostPool()]
             for pool in pools:
                 stack.callback(pool.kill)
-            for contest in undecided:
+            # Cases of one framework after each other, as a pool keeps few hosts.
+            for contest in sorted(undecided, key=lambda each: (each.candidate.framework, each.candidate.version or "")):
                 began = time.monotonic()
                 try:
                     pair = _pair(contest, agent, pools, cpu, coin)
-                except MlscopeError as error:
-                    contest.failure = error
+                except SideError as failed:
+                    contest.fail(failed)
                 else:
                     contest.pairs.append(pair)
                     contest.seconds += time.monotonic() - began

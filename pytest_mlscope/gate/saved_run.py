@@ -30,6 +30,8 @@ class SavedEvaluation:
     medians: tuple[float, ...]
     """Seconds, one a process; empty where there was no latency, or its p50 was not supported."""
     has_latency: bool
+    server_qps: float | None
+    """Rate at which queries came, of the server scenario."""
     accuracy: Accuracy | None
     predictions_omitted: str | None
 
@@ -121,6 +123,7 @@ def _evaluation(record: Mapping[str, Any]) -> SavedEvaluation | None:
         hardware=dict(provenance["hardware"]),
         medians=() if latency is None else _medians(latency),
         has_latency=latency is not None,
+        server_qps=None if not latency or not latency["server"] else float(latency["server"]["qps"]),
         accuracy=scored,
         predictions_omitted=omitted,
     )
@@ -129,7 +132,9 @@ def _evaluation(record: Mapping[str, Any]) -> SavedEvaluation | None:
 def _medians(latency: Mapping[str, Any]) -> tuple[float, ...]:
     restarts = latency.get("restarts")
     if restarts:
-        return tuple(float(process["median"]) for process in restarts["processes"])
+        medians = [process["median"] for process in restarts["processes"]]
+        # Of a process that left half of its queries unanswered there is none.
+        return () if None in medians else tuple(map(float, medians))
     p50 = latency["percentiles"]["p50"]
     return () if p50 is None else (float(p50),)
 

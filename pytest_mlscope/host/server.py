@@ -154,7 +154,10 @@ class Server(object):
         return timing_window.measure_window(self._loaded(), inputs, request, self._outgoing[arena])
 
     def _open_blocks(self, request: Header) -> Header:
-        self._blocks = TimedBlocks(self._loaded(), self._own_inputs(request), request)
+        inputs = self._own_inputs(request)
+        self._forget_arenas()
+        memory.return_free_memory()
+        self._blocks = TimedBlocks(self._loaded(), inputs, request)
         return self._blocks.opened(self._outgoing[request["arena"]])
 
     def _block(self, request: Header) -> Header:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_mlscope.gate import readable
+from pytest_mlscope.gate.comparison import is_told
 from pytest_mlscope.reports.layout import Column, Note, Table
 from pytest_mlscope.reports.records import split_command
 from pytest_mlscope.reports.rows import case_label, is_of_manifest, model_key, models_of
@@ -59,7 +60,7 @@ def comparison_tables(records: Sequence[Record]) -> list[Table]:
 def _rows(comparison: Mapping[str, Any]) -> Iterator[_Row]:
     for quantity in ("latency", "peak_memory", "load_time"):
         facts = comparison[quantity]
-        if facts and (quantity == "latency" or _is_clear(facts)):
+        if facts and (quantity == "latency" or is_told(facts)):
             low_high = facts["interval"]
             interval = f"{_change(low_high[0])} … {_change(low_high[1])}" if low_high else ABSENT
             pairs = str(facts["pairs"] or ABSENT)
@@ -73,10 +74,6 @@ def _rows(comparison: Mapping[str, Any]) -> Iterator[_Row]:
         yield _Row("outputs", change, facts["outcome"])
 
 
-def _is_clear(facts: Mapping[str, Any]) -> bool:
-    return facts["outcome"] in ("regression", "improved")
-
-
 def _change(ratio: float) -> str:
     return f"{(ratio - 1) * 100:+.1f}%"
 
@@ -86,7 +83,7 @@ def _notes(records: Sequence[Record]) -> list[Note]:
     unshown = [
         quantity.replace("_", " ")
         for quantity in ("peak_memory", "load_time")
-        if any((facts := record["comparison"][quantity]) and not _is_clear(facts) for record in records)
+        if any((facts := record["comparison"][quantity]) and not is_told(facts) for record in records)
     ]
     notes = [Note(f"{' and '.join(unshown)}: compared; pass or inconclusive where not shown")] if unshown else []
     remarked: dict[str, list[str]] = {}

@@ -51,6 +51,60 @@ def test_what_got_worse_is_told_first() -> None:
     assert same.endswith(": pass")
 
 
+def _judged(*, ratios: list[float], memory: list[float], loads: list[float]) -> Contest:
+    """What a contest says after pairs with these ratios, ten of which take all of its time."""
+    pairs = [
+        Pair(1e-3, ratio * 1e-3, float(np.log(ratio)), np.ones((1, 2)), (1.0, load), (100_000_000, int(1e8 * peak)))
+        for ratio, peak, load in zip(ratios, memory, loads, strict=True)
+    ]
+    case = cast(Any, None)
+    contest = Contest(case, case, Rules(seconds=20.0))
+    for pair in pairs:
+        contest.seconds += 2.0
+        contest.pairs.append(pair)
+        contest.judge(level=0.008, family=1)
+        if contest.decided:
+            break
+    return contest
+
+
+SAME = [1.001, 0.999, 1.002, 0.998, 1.0, 1.001, 0.999, 1.0, 1.001, 0.999]
+
+
+def test_memory_that_looks_worse_is_measured_on_until_it_is_decided() -> None:
+    """Five pairs say that latency passes, and cannot say whether 7 % more memory is chance."""
+    contest = _judged(ratios=SAME, memory=[1.07 * ratio for ratio in SAME], loads=SAME)
+    assert contest.latency is not None
+    assert contest.memory is not None
+    assert (contest.latency.outcome, contest.latency.pairs) == ("pass", 5)
+    assert (contest.memory.outcome, contest.memory.pairs) == ("regression", 9)
+    assert latency_comparison(contest, "main").outcome == "regression"
+
+
+def test_memory_and_load_time_that_look_no_worse_take_no_further_pairs() -> None:
+    noisy = [0.6, 1.5, 0.7, 1.4, 1.02, 0.9, 1.2, 0.8, 1.1, 1.0]
+    contest = _judged(ratios=SAME, memory=SAME, loads=noisy)
+    assert len(contest.pairs) == 5
+    assert contest.load_time is not None
+    assert contest.load_time.outcome == "inconclusive"
+    compared = latency_comparison(contest, "main")
+    assert (compared.outcome, len(compared.messages)) == ("pass", 1)
+
+
+def test_load_time_that_looks_worse_to_the_end_is_told_as_inconclusive() -> None:
+    noisy = [2.0, 0.5, 1.5, 0.7, 1.5, 1.5, 0.6, 1.5, 1.5, 0.7]
+    contest = _judged(ratios=SAME, memory=SAME, loads=noisy)
+    compared = latency_comparison(contest, "main")
+    assert compared.outcome == "inconclusive"
+    assert compared.messages[0].startswith("load time is 1.5")
+
+
+def test_a_regression_of_latency_is_told_at_once() -> None:
+    contest = _judged(ratios=[1.3, 1.31, 1.32], memory=[1.07] * 3, loads=[1.12] * 3)
+    assert contest.decided
+    assert latency_comparison(contest, "main").messages[0].startswith("latency is 1.310")
+
+
 def test_a_failure_tells_every_quantity_that_got_worse() -> None:
     record = {
         "nodeid": "a.mlscope.yml::test_latency[toy]",

@@ -20,6 +20,7 @@ from pytest_mlscope.evaluation.api import load_alone
 from pytest_mlscope.gate import rounds
 from pytest_mlscope.gate.audit import Audit, Trial, alarms, minimum_detectable_effect, run_trial, side_alarms
 from pytest_mlscope.gate.busy_processes import busy_processes
+from pytest_mlscope.gate.comparison import latency_comparison
 from pytest_mlscope.gate.floors import floor_for, floor_of, keep_floor, learned_floor
 from pytest_mlscope.gate.rounds import Contest, Rules, run_rounds
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR
@@ -56,11 +57,20 @@ def test_each_round_starts_hosts_once_for_all_cases(suite: Suite, agent: Agent) 
     first, second = _cases(suite.manifest(matrix="{batch_size: [1, 2]}"))
     contests = [Contest(case, case, Rules(seconds=0.001)) for case in (first, second)]
     run_rounds(contests, agent)
-    assert all(contest.decided and len(contest.pairs) == 1 for contest in contests)
-    assert all(contest.latency and contest.latency.outcome == "inconclusive" for contest in contests)
+    assert all(contest.decided and contest.latency and contest.pairs for contest in contests)
     pids = (suite.folder / "loads").read_text().split()
     # One host a side, which loads the model once for both batch sizes.
-    assert len(pids) == len(set(pids)) == 2
+    rounds_made = max(len(contest.pairs) for contest in contests)
+    assert len(pids) == len(set(pids)) == 2 * rounds_made
+
+
+def test_time_that_is_up_before_three_pairs_decides_nothing_yet(suite: Suite, agent: Agent) -> None:
+    """A model of seconds a call: fewer pairs would leave any slowdown inconclusive."""
+    (case,) = _cases(suite.manifest())
+    contest = Contest(case, case, Rules(seconds=0.001), slowdowns=(0.0, 0.5))
+    run_rounds([contest], agent)
+    assert contest.latency is not None
+    assert (contest.latency.outcome, contest.latency.pairs) == ("regression", 3)
 
 
 @pytest.mark.parametrize(("interval", "lines"), [(0.0, 2), (3600.0, 0)])
@@ -93,6 +103,23 @@ def test_a_contest_that_fails_leaves_the_others_going(suite: Suite, agent: Agent
     assert contests[1].pairs
 
 
+@pytest.mark.parametrize(("fails", "outcome"), [("candidate", "regression"), ("baseline", "not compared")])
+def test_a_side_that_fails_in_a_later_pair_is_told_from_the_other(
+    suite: Suite, agent: Agent, fails: str, outcome: str
+) -> None:
+    third = "open('started', 'a').write('x')\nif len(open('started').read()) == 3: os._exit(3)"
+    suite.framework("flaky", predict=BUSY, load=third)
+    good, flaky = _cases(suite.manifest(frameworks=("toy", "flaky")))
+    sides = (good, flaky) if fails == "candidate" else (flaky, good)
+    contest = Contest(*sides, Rules(minimum_effect=1e-6))
+    run_rounds([contest], agent)
+    assert len(contest.pairs) == 2
+    compared = latency_comparison(contest, "main")
+    assert compared.outcome == outcome
+    assert "exit" in compared.messages[0]
+    assert ("failed in pair 3" in compared.messages[0]) == (fails == "candidate")
+
+
 def _trials(ratios: list[float], *, effect: float = 0.0) -> list[Trial]:
     return [Trial(effect, "pass", 1.0, 4.0, tuple(ratios[at : at + 8]), None) for at in range(0, len(ratios), 8)]
 
@@ -100,10 +127,12 @@ def _trials(ratios: list[float], *, effect: float = 0.0) -> list[Trial]:
 def test_the_minimum_detectable_effect_grows_with_the_noise() -> None:
     quiet = Audit(Rules(), _trials([math.sin(n) * 0.002 for n in range(80)]))
     noisy = Audit(Rules(), _trials([math.sin(n) * 0.05 for n in range(80)]))
-    small, large = minimum_detectable_effect(quiet), minimum_detectable_effect(noisy)
+    small, large = (minimum_detectable_effect(each, outer_resamples=3) for each in (quiet, noisy))
     assert small is not None
     assert large is not None
-    assert small <= 0.04 < large
+    assert small.effect <= 0.04 < large.effect
+    for each in (small, large):
+        assert each.interval[0] <= each.effect <= each.interval[1]
     assert minimum_detectable_effect(Audit(Rules(), _trials([0.0] * 8))) is None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -27,6 +29,23 @@ def test_p_values_are_between_0_and_1_and_order_does_not_matter(one: list[int], 
     p = rank_sum_p_value(one, two)
     assert 0 < p <= 1
     assert p == rank_sum_p_value(one[::-1], sorted(two))
+
+
+@given(values, values, st.integers(2, 50), st.integers(-1000, 1000))
+def test_ranks_know_no_unit(one: list[int], two: list[int], scale: int, shift: int) -> None:
+    moved = ([scale * value + shift for value in side] for side in (one, two))
+    assert rank_sum_p_value(*moved) == rank_sum_p_value(one, two)
+
+
+@given(values, values, st.integers(1, 10**6))
+def test_a_slower_second_sample_is_never_less_surely_slower(one: list[int], two: list[int], shift: int) -> None:
+    assert rank_sum_p_value(one, [value + shift for value in two]) <= rank_sum_p_value(one, two) + 1e-12
+
+
+@given(st.integers(1, 9), st.integers(1, 9))
+def test_samples_that_do_not_overlap_are_surer_the_larger_they_are(n: int, m: int) -> None:
+    """By counting: of all ways to choose which values are the second sample's, one is this extreme."""
+    assert rank_sum_p_value(range(n), range(n, n + m)) == pytest.approx(1 / math.comb(n + m, n))
 
 
 def test_an_empty_sample_is_an_error() -> None:
@@ -80,6 +99,14 @@ def test_more_comparisons_ask_for_more_processes() -> None:
     one, two = _processes(0, 5), _processes(1, 5, factor=1.2)
     assert judge(one, two, minimum_effect=0.03, family=1).outcome == "regression"
     assert judge(one, two, minimum_effect=0.03, family=2).outcome == "inconclusive"
+
+
+@settings(max_examples=50, deadline=None)
+@given(n=st.integers(1, 9), family=st.integers(1, 300))
+def test_twice_the_time_is_a_regression_however_few_processes_and_many_comparisons(n: int, family: int) -> None:
+    assert (
+        judge(_processes(0, n), _processes(1, n, factor=2), minimum_effect=0.03, family=family).outcome == "regression"
+    )
 
 
 @settings(max_examples=50, deadline=None)

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
+from pytest_mlscope.reports.json_report import json_schema
 from tests.plugin.linear_suite import Suite
 
 BUSY = """\
@@ -40,7 +42,11 @@ def committed(suite: Suite) -> Suite:
 def _run(pytester: pytest.Pytester, *options: str) -> tuple[pytest.RunResult, dict[str, dict[str, Any]]]:
     result = pytester.runpytest_subprocess("--mlscope", "--mlscope-json=report.json", *options)
     report = pytester.path / "report.json"
-    records = json.loads(report.read_text())["evaluations"] if report.exists() else []
+    records = []
+    if report.exists():
+        document = json.loads(report.read_text())
+        Draft202012Validator(json_schema()).validate(document)
+        records = document["evaluations"]
     return result, {record["kind"]: record["comparison"] for record in records}
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from pytest_mlscope.reports.json_report import json_schema
 from tests.plugin.linear_suite import Suite
 
 BUSY = """\
@@ -22,7 +24,10 @@ EXPECT = "{accuracy: {top1: {min: 0.1}}, parity: {reference: toy, abs: 1.0e-6}}"
 def _run(pytester: pytest.Pytester, name: str, *options: str) -> tuple[pytest.RunResult, dict[str, Any]]:
     result = pytester.runpytest_subprocess("--mlscope", f"--mlscope-json={name}", *options)
     path = pytester.path / name
-    return result, json.loads(path.read_text()) if path.exists() else {}
+    report = json.loads(path.read_text()) if path.exists() else {}
+    if report:
+        Draft202012Validator(json_schema()).validate(report)
+    return result, report
 
 
 def _said(result: pytest.RunResult) -> str:
@@ -68,6 +73,9 @@ def test_only_a_large_difference_is_a_regression(
     assert result.ret == 1
     comparison = _of(report, "latency")["comparison"]
     assert comparison["outcome"] == "regression"
+    latency = comparison["latency"]
+    (before,), (now,) = (latency["separate_runs"][f"{side}_medians"] for side in ("baseline", "candidate"))
+    assert latency["ratio"] == pytest.approx(now / before)
     assert comparison["latency"]["ratio"] > 2
     assert "times that of saved.json" in _said(result)
 
