@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pytest_mlscope.evaluation.results import Parity
 from pytest_mlscope.gate import readable
 from pytest_mlscope.gate.accuracy_comparison import AccuracyComparison
-from pytest_mlscope.gate.pairs import Pair
+from pytest_mlscope.gate.pairs import CANDIDATE, Pair
 from pytest_mlscope.gate.rounds import LOAD_TIME_EFFECT, MEMORY_EFFECT, Contest
 from pytest_mlscope.gate.sequential import Outcome, Verdict
 
@@ -92,7 +92,7 @@ def _such_as(pairs: Sequence[Pair], ratio: float) -> tuple[float, float]:
 def latency_comparison(contest: Contest, against: str) -> Comparison:
     """Of a decided contest: latency, peak memory and load time."""
     latency = contest.latency
-    if contest.failed_side == 1:
+    if contest.failed_side == CANDIDATE:
         pair = len(contest.pairs) + 1
         failed = f"failed in pair {pair} of fresh processes, beside {against}, which did not: {contest.failure}"
         return Comparison(against, "regression", (failed,))

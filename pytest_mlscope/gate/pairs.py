@@ -22,13 +22,17 @@ PAIR_SECONDS = 0.3
 """What the blocks of a pair should last in all. Further ones tell ever less: processes differ more than blocks do."""
 
 
+BASELINE, CANDIDATE = 0, 1
+"""The sides of a pair."""
+
+
 class SideError(Exception):
     """What one side of a pair raised."""
 
     def __init__(self, side: int, error: MlscopeError) -> None:
         super().__init__(str(error))
         self.side = side
-        """0 for the baseline, 1 for the candidate."""
+        """``BASELINE`` or ``CANDIDATE``."""
         self.error = error
 
 
@@ -104,7 +108,7 @@ def measure_pair(
     calls, blocks = _calls_and_blocks(baseline.call_seconds)
     medians = np.empty((blocks, 2))
     for block in range(blocks):
-        sides = [(0, baseline), (1, candidate)]
+        sides = [(BASELINE, baseline), (CANDIDATE, candidate)]
         if coin.random() < 0.5:
             sides.reverse()
         for column, side in sides:

@@ -21,7 +21,7 @@ from pytest_mlscope.evaluation.first_rows import first_rows
 from pytest_mlscope.evaluation.latency import rows_in_a_sample
 from pytest_mlscope.evaluation.timed_path import check_timed_path
 from pytest_mlscope.gate.multiplicity import holm_levels
-from pytest_mlscope.gate.pairs import OpenBlocks, Pair, SideError, failures_of, measure_pair
+from pytest_mlscope.gate.pairs import CANDIDATE, OpenBlocks, Pair, SideError, failures_of, measure_pair
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR, EARLY_PAIRS, LEVEL, Verdict, decide, p_value
 
 MEMORY_EFFECT = 0.05
@@ -66,7 +66,7 @@ class Contest:
     load_time: Verdict | None = None
     failure: MlscopeError | None = None
     failed_side: int | None = None
-    """0 for the baseline, 1 for the candidate."""
+    """``BASELINE`` or ``CANDIDATE``."""
     decided: bool = False
 
     @property
@@ -74,7 +74,10 @@ class Contest:
         return [pair.log_ratio for pair in self.pairs]
 
     def fail(self, failed: SideError) -> None:
-        self.failure, self.failed_side, self.decided = failed.error, failed.side, True
+        """No further pair. A baseline that fails once latency is decided takes nothing back."""
+        self.decided = True
+        if failed.side == CANDIDATE or self.latency is None:
+            self.failure, self.failed_side = failed.error, failed.side
 
     def judge(self, *, level: float, family: int) -> None:
         """Decide what the pairs so far suffice for, and all of it when time is up.

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import numpy as np
 
+from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.gate.comparison import latency_comparison
-from pytest_mlscope.gate.pairs import Pair
+from pytest_mlscope.gate.pairs import BASELINE, Pair, SideError
 from pytest_mlscope.gate.rounds import Contest, Rules
 from pytest_mlscope.gate.sequential import Verdict
 from pytest_mlscope.reports.findings import failures
@@ -103,6 +104,13 @@ def test_a_regression_of_latency_is_told_at_once() -> None:
     contest = _judged(ratios=[1.3, 1.31, 1.32], memory=[1.07] * 3, loads=[1.12] * 3)
     assert contest.decided
     assert latency_comparison(contest, "main").messages[0].startswith("latency is 1.310")
+
+
+def test_a_baseline_that_fails_once_latency_is_decided_takes_nothing_back() -> None:
+    contest = _judged(ratios=SAME[:5], memory=[1.07] * 5, loads=SAME[:5])
+    contest.fail(SideError(BASELINE, MlscopeError("gone")))
+    assert contest.decided
+    assert latency_comparison(contest, "main").outcome == "pass"
 
 
 def test_a_failure_tells_every_quantity_that_got_worse() -> None:
