@@ -27,7 +27,8 @@ SEPARATE_RUNS_EVERY = 2
 FEWEST_PAIRS = 20
 """Fewer do not say what the gate would catch."""
 _GRID = (0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.045, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)
-_RESAMPLED = 400
+_COMPARISONS, _FEWER_COMPARISONS = 400, 100
+"""Resampled for each slowdown that is tried, and for the interval."""
 _OUTER_RESAMPLES = 39
 """Of which the least and the greatest bound 95 %."""
 LARGEST_EFFECT = _GRID[-1]
@@ -183,17 +184,19 @@ class Detectable:
     """95 %, by resampling the A/A pairs."""
 
 
-def _is_detected(pairs: Sequence[float], effect: float, *, most: int, rules: Rules, random_: random.Random) -> bool:
+def _is_detected(
+    pairs: Sequence[float], effect: float, *, comparisons: int, most: int, rules: Rules, random_: random.Random
+) -> bool:
     """Whether 99 % of comparisons detect it."""
     missed = 0
-    for _ in range(_RESAMPLED):
+    for _ in range(comparisons):
         drawn: list[float] = []
         verdict = None
         while verdict is None:
             drawn.append(random_.choice(pairs) + math.log1p(effect))
             verdict = decide(drawn, minimum_effect=rules.minimum_effect, floor=rules.floor, last=len(drawn) >= most)
         missed += verdict.outcome != "regression"
-        if missed > _RESAMPLED // 100:
+        if missed > comparisons // 100:
             return False
     return True
 
@@ -216,13 +219,13 @@ def minimum_detectable_effect(
     most = min(MOST_PAIRS, max(EARLY_PAIRS, int(audit.rules.seconds / seconds_a_pair)))
     random_ = random.Random(seed)  # noqa: S311 - resampling, no secret
 
-    def smallest(pairs: Sequence[float]) -> float:
+    def smallest(pairs: Sequence[float], comparisons: int) -> float:
         def is_detected(effect: float) -> bool:
-            return _is_detected(pairs, effect, most=most, rules=audit.rules, random_=random_)
+            return _is_detected(pairs, effect, comparisons=comparisons, most=most, rules=audit.rules, random_=random_)
 
         place = bisect_left(_GRID, True, key=is_detected)
         return _GRID[place] if place < len(_GRID) else math.inf
 
-    effect = smallest(pairs)
-    others = [smallest(random_.choices(pairs, k=len(pairs))) for _ in range(outer_resamples)]
+    effect = smallest(pairs, _COMPARISONS)
+    others = [smallest(random_.choices(pairs, k=len(pairs)), _FEWER_COMPARISONS) for _ in range(outer_resamples)]
     return Detectable(effect, (min(effect, *others), max(effect, *others)))
