@@ -29,7 +29,7 @@ LOAD_TIME_EFFECT = 0.10
 """Relative differences of peak memory and of load time that matter."""
 MEMORY_FLOOR = DEFAULT_FLOOR
 LOAD_TIME_FLOOR = 0.5
-"""What their A/A pairs seldom exceed even where other programs take the CPU, so that a few pairs beyond it are enough."""
+"""What their A/A pairs seldom exceed, even where other programs take the CPU: a few pairs beyond it are enough."""
 RESOURCES = 2
 """Compared beside latency."""
 MOST_PAIRS = 100
