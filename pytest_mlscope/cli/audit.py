@@ -107,12 +107,10 @@ def _shown(effect: float) -> str:
 def _detectable(audit: Audit) -> str:
     from pytest_mlscope.gate.audit import FEWEST_PAIRS, LARGEST_EFFECT, minimum_detectable_effect
 
-    if len(audit.pairs()) < FEWEST_PAIRS:
-        return f"not known, {_too_few(audit, FEWEST_PAIRS)}"
     print("how small a slowdown is caught …", file=sys.stderr, flush=True)
     found = minimum_detectable_effect(audit)
     if found is None:
-        return "not known"
+        return f"not known, {_too_few(audit, FEWEST_PAIRS)}"
     effect, low, high = (
         f"above {LARGEST_EFFECT:.0%}" if math.isinf(each) else f"{each:.1%}" for each in (found.effect, *found.interval)
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pytest_mlscope.evaluation.results import Accuracy
 from pytest_mlscope.gate.paired_proportions import PairedProportions
@@ -29,21 +29,32 @@ class AccuracyComparison:
     """Rows that only one of the two was asked for."""
 
 
-def _by_row(accuracy: Accuracy) -> dict[int, tuple[object, bool]] | None:
-    """Row number to the prediction and whether it is right; ``None`` where predictions are no classes."""
+class _Row(NamedTuple):
+    """``None`` for what a row that failed has not."""
+
+    predicted: object
+    label: object
+
+    @property
+    def right(self) -> bool:
+        return self.predicted is not None and self.predicted == self.label
+
+
+def _by_row(accuracy: Accuracy) -> dict[int, _Row] | None:
+    """By row number; ``None`` where predictions are no classes."""
     kept = accuracy.predictions
     if kept.predicted.ndim != 1 or kept.predicted.dtype.kind not in "iub" or kept.labels.ndim != 1:
         return None
-    right: NDArray[np.bool_] = kept.predicted == kept.labels
-    rows = {int(row): (p, bool(r)) for row, p, r in zip(kept.rows, kept.predicted.tolist(), right, strict=True)}
+    predictions = map(_Row, kept.predicted.tolist(), kept.labels.tolist())
+    rows = dict(zip(kept.rows.tolist(), predictions, strict=True))
     # A row without a prediction is a row that is not right.
     for failure in accuracy.failures:
-        rows.update(dict.fromkeys(failure.rows, (None, False)))
+        rows.update(dict.fromkeys(failure.rows, _Row(None, None)))
     return rows
 
 
-def _labels(accuracy: Accuracy) -> dict[int, object]:
-    return dict(zip(accuracy.predictions.rows.tolist(), accuracy.predictions.labels.tolist(), strict=True))
+def _other_labels(before: _Row, now: _Row) -> bool:
+    return before.label is not None and now.label is not None and before.label != now.label
 
 
 def compare_accuracy(
@@ -61,12 +72,11 @@ def compare_accuracy(
     common = sorted(ours.keys() & theirs.keys())
     if not common:
         return "the two were evaluated on different rows"
-    before, now = (_labels(each) for each in (baseline, candidate))
-    if any(before[row] != now[row] for row in before.keys() & now.keys()):
+    if any(_other_labels(theirs[row], ours[row]) for row in common):
         return "rows have other labels there, so the datasets are not the same"
-    right = np.array([(theirs[row][1], ours[row][1]) for row in common])
+    right = np.array([(theirs[row].right, ours[row].right) for row in common])
     counts = PairedProportions.count(right[:, 0], right[:, 1])
     worse, better = counts.p_worse, counts.p_better
     outcome: Outcome = "regression" if worse <= significance else "improved" if better <= significance else "pass"
-    changed = sum(ours[row][0] != theirs[row][0] for row in common)
+    changed = sum(ours[row].predicted != theirs[row].predicted for row in common)
     return AccuracyComparison(outcome, counts, min(worse, better), changed, len(ours.keys() ^ theirs.keys()))

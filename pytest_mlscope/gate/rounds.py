@@ -21,7 +21,7 @@ from pytest_mlscope.evaluation.first_rows import first_rows
 from pytest_mlscope.evaluation.latency import rows_in_a_sample
 from pytest_mlscope.evaluation.timed_path import check_timed_path
 from pytest_mlscope.gate.multiplicity import holm_levels
-from pytest_mlscope.gate.pairs import CANDIDATE, OpenBlocks, Pair, SideError, failures_of, measure_pair
+from pytest_mlscope.gate.pairs import BASELINE, CANDIDATE, OpenBlocks, Pair, SideError, failures_of, measure_pair
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR, EARLY_PAIRS, LEVEL, Verdict, decide, p_value
 
 MEMORY_EFFECT = 0.05
@@ -97,11 +97,11 @@ class Contest:
         )
         if self.latency is None:
             return
-        loads = [math.log(each.load_seconds[1] / each.load_seconds[0]) for each in self.pairs]
+        loads = [math.log(each.load_seconds[CANDIDATE] / each.load_seconds[BASELINE]) for each in self.pairs]
         self.load_time = self.load_time or self._resource(loads, LOAD_TIME_EFFECT, LOAD_TIME_FLOOR, last, family)
         self.decided = self.load_time is not None
         peaks = [each.peak_memory for each in self.pairs]
-        known = [math.log(peak[1] / peak[0]) for peak in peaks if peak is not None and min(peak) > 0]
+        known = [math.log(peak[CANDIDATE] / peak[BASELINE]) for peak in peaks if peak is not None and min(peak) > 0]
         if len(known) == count:
             self.memory = self.memory or self._resource(known, MEMORY_EFFECT, MEMORY_FLOOR, last, family)
             self.decided = self.decided and self.memory is not None
@@ -138,7 +138,7 @@ def _single_threaded(case: Case) -> bool:
 
 
 def _pair(contest: Contest, agent: Agent, pools: Sequence[HostPool], cpu: Affinity, coin: random.Random) -> Pair:
-    sides = [(contest.baseline, pools[0]), (contest.candidate, pools[1])]
+    sides = [(contest.baseline, pools[BASELINE]), (contest.candidate, pools[CANDIDATE])]
     # Two CPUs of a machine can differ by half for minutes, when one has more to do, for another tenant perhaps.
     together = all(_single_threaded(case) for case, _ in sides)
     hosts = []
@@ -163,8 +163,8 @@ def _pair(contest: Contest, agent: Agent, pools: Sequence[HostPool], cpu: Affini
     for side in order:
         with failures_of(side):
             opened[side] = _opened(ready[side], slowdown=contest.slowdowns[side], check=not contest.pairs)
-    loads = (ready[0].load_seconds, ready[1].load_seconds)
-    return measure_pair(opened[0], opened[1], load_seconds=loads, coin=coin)
+    loads = (ready[BASELINE].load_seconds, ready[CANDIDATE].load_seconds)
+    return measure_pair(opened[BASELINE], opened[CANDIDATE], load_seconds=loads, coin=coin)
 
 
 def _judge(contests: Sequence[Contest], family: int) -> None:

@@ -148,15 +148,12 @@ class Server(object):
     def _measure(self, request: Header) -> Header:
         arena = request["arena"]
         inputs = self._own_inputs(request)
-        # Else the peak would hold the largest chunk that ever passed.
-        self._forget_arenas()
-        memory.return_free_memory()
+        self._free()
         return timing_window.measure_window(self._loaded(), inputs, request, self._outgoing[arena])
 
     def _open_blocks(self, request: Header) -> Header:
         inputs = self._own_inputs(request)
-        self._forget_arenas()
-        memory.return_free_memory()
+        self._free()
         self._blocks = TimedBlocks(self._loaded(), inputs, request)
         return self._blocks.opened(self._outgoing[request["arena"]])
 
@@ -167,8 +164,7 @@ class Server(object):
 
     def _open_server(self, request: Header) -> Header:
         inputs = self._own_inputs(request)
-        self._forget_arenas()
-        memory.return_free_memory()
+        self._free()
         self._serving = Serving(self._loaded(), inputs, request)
         return self._serving.opened(self._outgoing[request["arena"]])
 
@@ -201,14 +197,15 @@ class Server(object):
             model, self._model = self._model, None
             model.unload()
             del model
-        self._forget_arenas()
         gc.collect()
-        memory.return_free_memory()
+        self._free()
         return {"resident": memory.resident_bytes()}
 
-    def _forget_arenas(self) -> None:
+    def _free(self) -> None:
+        """Else a peak of memory would hold the largest chunk that ever passed."""
         for arena in self._incoming + self._outgoing:
             arena.forget()
+        memory.return_free_memory()
 
 
 def _answer(replies: int, reply: Header) -> None:
