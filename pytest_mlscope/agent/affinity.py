@@ -46,6 +46,11 @@ def least_busy_cpu(coin: random.Random) -> Affinity:
     return (coin.choice([cpu for cpu in usable if idle[cpu] >= idlest - _TICK_SECONDS]),)
 
 
+def needs_one_cpu(case: Case) -> bool:
+    """Whether it predicts with one thread, on a CPU."""
+    return case.threads == 1 and case.manifest.registry.hardware_targets[case.hardware].is_a("cpu")
+
+
 def affinity_of(case: Case, *, chosen: Affinity) -> Affinity:
     """What the run chose, else what the manifest says.
 

@@ -45,9 +45,11 @@ def add_to(commands: Commands) -> None:
         help="rate of server, instead of the manifest's",
     )
     parser.add_argument(
-        "--seconds", type=positive_number("seconds"), default=2.0, metavar="S", help="length of each run (default: 2)"
+        "--seconds", type=positive_number("seconds"), default=0.3, metavar="S", help="length of each run (default: 0.3)"
     )
-    parser.add_argument("--rounds", type=whole_number(), default=3, metavar="N", help="runs of each side (default: 3)")
+    parser.add_argument(
+        "--rounds", type=whole_number(), default=40, metavar="N", help="runs of each side, in turns (default: 40)"
+    )
     parser.add_argument("--provision", action="store_true", help="make a missing framework environment")
     add_home(parser)
 
@@ -62,6 +64,7 @@ def _table(agreements: list[Agreement]) -> str:
     rows = []
     for each in agreements:
         offline = each.scenario == "offline"
+        ratios = sorted(one.ratio for one in each.rounds)
         ours, theirs = (median(getattr(one, side) for one in each.rounds) for side in ("ours", "theirs"))
         empty = [one.empty for one in each.rounds if one.empty is not None]
         rows.append(
@@ -70,12 +73,13 @@ def _table(agreements: list[Agreement]) -> str:
                 f"{number(ours)} rows/s" if offline else seconds(ours),
                 f"{number(theirs)} rows/s" if offline else seconds(theirs),
                 f"{each.ratio:.3f}",
+                f"{ratios[0]:.2f}–{ratios[-1]:.2f}",
                 "yes" if abs(each.ratio - 1) <= WITHIN else "NO",
                 seconds(median(empty)) if empty else "–",
                 f"{sum(one.valid for one in each.rounds)} of {len(each.rounds)}",
             ]
         )
-    header = ["scenario", "ours", "LoadGen", "ratio", f"within {WITHIN:.0%}", "LoadGen, nothing to predict", "VALID"]
+    header = ["scenario", "ours", "LoadGen", "ratio", "rounds", f"within {WITHIN:.0%}", "nothing to predict", "VALID"]
     return aligned(header, rows)
 
 
@@ -88,9 +92,7 @@ def _arrivals(agreement: Agreement) -> list[str]:
         return []
     distance, probability = arrivals
     same = "one distribution" if probability >= SAME_DISTRIBUTION_FROM else "NOT one distribution"
-    ours = [one.our_arrival_error for one in agreement.rounds if one.our_arrival_error is not None]
-    theirs = [one.their_arrival_error for one in agreement.rounds if one.their_arrival_error is not None]
-    shown = [seconds(max(errors)) if errors else "not known" for errors in (ours, theirs)]
+    shown = ["n too small" if error is None else seconds(error) for error in agreement.arrival_errors]
     return [
         f"arrivals: {same} (Kolmogorov–Smirnov distance {distance:.4f}, probability {probability:.3g})",
         f"arrival error, p99 with nothing under way: ours {shown[0]}, LoadGen {shown[1]}",
@@ -102,7 +104,7 @@ def _run(options: argparse.Namespace) -> int:
     from pytest_mlscope.agent.lease import exclusive_lease
     from pytest_mlscope.cases.matrix import expand
     from pytest_mlscope.evaluation.api import load_alone
-    from pytest_mlscope.evaluation.loadgen_agreement import loadgen_case, measure_agreement
+    from pytest_mlscope.evaluation.loadgen_turns import loadgen_case, measure_agreement
     from pytest_mlscope.settings import Settings
 
     chosen = choose_case(expand(load_alone(options.manifest)), options.case, options.manifest)
@@ -110,23 +112,22 @@ def _run(options: argparse.Namespace) -> int:
         loadgen_case(chosen, scenario=scenario, target_qps=options.target_qps, seconds=options.seconds)
         for scenario in options.scenario or [None]
     ]
-    agent = Agent(
-        Settings(home=home_of(options), provision=options.provision, command_line=tuple(sys.argv)),
-        progress=lambda line: print(line, file=sys.stderr, flush=True),
-    )
+
+    def progress(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    settings = Settings(home=home_of(options), provision=options.provision, command_line=tuple(sys.argv))
+    agent = Agent(settings, progress=progress)
     agreements = []
     try:
         agent.prepare(chosen)
         with exclusive_lease("machine"):
             for case in cases:
-                print(f"{case.scenario} …", file=sys.stderr, flush=True)
                 ready = agent.ready(case)
-                agreements.append(
-                    measure_agreement(ready, options.output, rounds=options.rounds, seconds=options.seconds)
-                )
+                agreements.append(measure_agreement(ready, options.output, rounds=options.rounds, progress=progress))
+                _write(options.output / "agreement.json", agreements)
     finally:
         agent.close()
-    _write(options.output / "agreement.json", agreements)
     print(f"{chosen.manifest.content.name} [{chosen.id}]")
     print(_table(agreements))
     for agreement in agreements:

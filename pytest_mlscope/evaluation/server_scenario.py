@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_mlscope.agent.host_process import Header
 from pytest_mlscope.agent.ready_model import ReadyModel
+from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.evaluation.doubts import Doubt, counter_doubts, warm_up_doubts
 from pytest_mlscope.evaluation.rate_search import RateSearch, search_rate
 from pytest_mlscope.evaluation.results import Latency, RateTrial, ServerRun
@@ -102,21 +104,21 @@ class _Server:
         # A call that ends between two ticks of the clock reads 0.
         return max(float(size / max(seconds, 1e-7)) for size, seconds in sizes)
 
-    def attempt(self, qps: float, confirming: bool, scheduled_ns: NDArray[np.int64] | None = None) -> _Attempt:
+    def serve(
+        self, arrivals: Mapping[str, Any], scheduled: Mapping[str, NDArray[np.int64]]
+    ) -> tuple[Header, dict[str, NDArray[Any]]]:
+        """Let queries arrive: as the host's ``serve`` takes it, to its reply and that one's tensors."""
+        model = self._model
+        request = {"operation": "serve", **arrivals}
+        reply = model.host.request(request, scheduled, timeout=model.remaining(), doing="serving queries")
+        return reply, {name: np.array(array) for name, array in model.host.tensors(reply).items()}
+
+    def attempt(self, qps: float, confirming: bool) -> _Attempt:
         """Let queries arrive. A trial's percentile is taken of as many queries as there are."""
         settings = self.settings
         seconds = arrival_seconds(settings, qps) * (1.0 if confirming else TRIAL_SHARE)
-        request = {
-            "operation": "serve",
-            "qps": qps,
-            "seconds": seconds,
-            "seed": settings.seed,
-            "limit": settings.time_limit if confirming else min(4 * seconds, settings.time_limit),
-        }
-        model = self._model
-        given = {} if scheduled_ns is None else {"scheduled_ns": scheduled_ns}
-        reply = model.host.request(request, given, timeout=model.remaining(), doing="serving queries")
-        tensors = {name: np.array(array) for name, array in model.host.tensors(reply).items()}
+        limit = settings.time_limit if confirming else min(4 * seconds, settings.time_limit)
+        reply, tensors = self.serve({"qps": qps, "seconds": seconds, "seed": settings.seed, "limit": limit}, {})
         unanswered = reply["unanswered"]
         latency = percentile_of(
             tensors["samples_ns"],
@@ -144,20 +146,39 @@ class _Server:
         )
 
 
-def measure_server(
-    model: ReadyModel, inputs: Mapping[str, NDArray[Any]], *, scheduled_ns: NDArray[np.int64] | None = None
-) -> tuple[Latency, list[Doubt]]:
+def serve_arrivals(
+    model: ReadyModel, inputs: Mapping[str, NDArray[Any]], scheduled_ns: NDArray[np.int64]
+) -> Mapping[str, NDArray[Any]]:
+    """Serve queries that arrive when they are told to.
+
+    :param inputs: ``batch_size`` rows.
+    :param scheduled_ns: int64, ascending, shape ``(n,)``.
+    :return: ``samples_ns``, ``noticed_late_ns`` and what else the host says of the queries.
+    :raises HostError: when the framework fails, or the timed path does not predict.
+    :raises MlscopeError: when the time limit leaves some of them unanswered.
+    """
+    server = _Server(model, inputs)
+    limit = server.settings.time_limit
+    reply, tensors = server.serve({"limit": limit}, {"scheduled_ns": scheduled_ns})
+    if reply["unanswered"]:
+        raise MlscopeError(
+            f"{model.case.id}: {reply['unanswered']:,} of {reply['queries']:,} queries were not answered within "
+            f"{limit:g} s; try a lower rate"
+        )
+    return tensors
+
+
+def measure_server(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> tuple[Latency, list[Doubt]]:
     """Serve queries at the manifest's rate or, where it states none, at the highest one that meets its bound.
 
     :param inputs: ``batch_size`` rows.
-    :param scheduled_ns: arrivals from elsewhere, int64, ascending, shape ``(n,)``, instead of drawn ones at the rate.
     :raises HostError: when the framework fails, or the timed path does not predict.
     """
     server = _Server(model, inputs)
     settings = server.settings
     search: RateSearch[_Attempt] | None = None
     if settings.target_qps is not None:
-        run = server.attempt(settings.target_qps, True, scheduled_ns)
+        run = server.attempt(settings.target_qps, True)
     else:
         search = search_rate(
             server.attempt,

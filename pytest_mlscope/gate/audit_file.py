@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from pytest_mlscope import __version__
 from pytest_mlscope.agent.machine import machine_facts
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import MlscopeError
@@ -18,6 +19,7 @@ def _same(case: Case, busy_processes: int) -> dict[str, Any]:
     facts = machine_facts()
     machine = {name: facts[name] for name in ("hostname", "cpu_identity", "usable_cores", "kernel")}
     return {
+        "plugin": __version__,
         "model": case.manifest.content.name,
         "case": case.id,
         "busy_processes": busy_processes,
@@ -31,6 +33,7 @@ def write_audit(path: Path, audit: Audit, case: Case, *, busy_processes: int) ->
     :raises MlscopeError: when it cannot be written.
     """
     document = {
+        "plugin": __version__,
         "model": case.manifest.content.name,
         "case": case.id,
         "busy_processes": busy_processes,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from pytest_mlscope.agent.affinity import Affinity, least_busy_cpu
+from pytest_mlscope.agent.affinity import Affinity, least_busy_cpu, needs_one_cpu
 from pytest_mlscope.agent.agent import Agent
 from pytest_mlscope.agent.host_pool import HostPool
 from pytest_mlscope.agent.host_process import HostProcess
@@ -132,15 +132,10 @@ def _opened(ready: ReadyModel, *, slowdown: float | None, check: bool) -> OpenBl
     return blocks
 
 
-def _single_threaded(case: Case) -> bool:
-    target = case.manifest.registry.hardware_targets[case.hardware]
-    return case.threads == 1 and target.is_a("cpu")
-
-
 def _pair(contest: Contest, agent: Agent, pools: Sequence[HostPool], cpu: Affinity, coin: random.Random) -> Pair:
     sides = [(contest.baseline, pools[BASELINE]), (contest.candidate, pools[CANDIDATE])]
     # Two CPUs of a machine can differ by half for minutes, when one has more to do, for another tenant perhaps.
-    together = all(_single_threaded(case) for case, _ in sides)
+    together = all(needs_one_cpu(case) for case, _ in sides)
     hosts = []
     for side, (case, pool) in enumerate(sides):
         with failures_of(side):

@@ -207,7 +207,11 @@ def test_an_audit_is_gone_on_with(suite: Suite, tmp_path: Path, capsys: pytest.C
     capsys.readouterr()
     assert main(["audit", str(manifest), "--trials", "3", "--busy", "1", *common]) == 1
     assert "its trials have busy_processes 0, these 1" in capsys.readouterr().err
-    assert json.loads(kept.read_text())["trials"] == trials
+    document = json.loads(kept.read_text())
+    assert document["trials"] == trials
+    kept.write_text(json.dumps({**document, "plugin": "0.0.9"}))
+    assert main(["audit", str(manifest), "--trials", "3", *common]) == 1
+    assert "its trials have plugin '0.0.9'" in capsys.readouterr().err
     kept.write_text("[]")
     assert main(["audit", str(manifest), *common]) == 1
     assert "cannot be gone on with" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,24 @@ def test_loadgen_has_every_row_answered(scenario: str, tmp_path: Path) -> None:
     # What MLPerf's own log parser reads.
     assert ":::MLLOG" in (tmp_path / "mlperf_log_detail.txt").read_text()
     assert "MLPerf Results Summary" in (tmp_path / "mlperf_log_summary.txt").read_text()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot pin a process to CPUs")
+def test_the_model_stays_where_it_was_put(tmp_path: Path) -> None:
+    """LoadGen's own threads may run elsewhere; afterwards everything is as before."""
+    loadgen = pytest.importorskip("mlperf_loadgen")
+    everywhere, slack = os.sched_getaffinity(0), Path("/proc/self/timerslack_ns").read_text()
+    one = {min(everywhere)}
+    seen = []
+    os.sched_setaffinity(0, one)
+    try:
+        system = answering(loadgen, {1: lambda: seen.append(os.sched_getaffinity(0))})
+        run_queries(loadgen, system, loadgen_settings(loadgen, _request("server"), 1e-4, 1), 16, str(tmp_path))
+        seen.append(os.sched_getaffinity(0))
+    finally:
+        os.sched_setaffinity(0, everywhere)
+    assert all(cpus == one for cpus in seen)
+    assert Path("/proc/self/timerslack_ns").read_text() == slack
 
 
 def test_its_arrivals_are_distributed_as_ours(tmp_path: Path) -> None:
