@@ -38,6 +38,19 @@ def test_an_older_revision_lies_beside_the_working_tree(repository: Path, tmp_pa
     assert _git(repository, "status", "--porcelain") == ""
 
 
+def test_a_file_that_git_keeps_as_a_pointer_is_unpacked_whole(repository: Path, tmp_path: Path) -> None:
+    """As Git LFS does it: by a filter."""
+    _git(repository, "config", "filter.pointer.clean", "sed s/whole/pointer/")
+    _git(repository, "config", "filter.pointer.smudge", "sed s/pointer/whole/")
+    (repository / ".gitattributes").write_text("*.onnx filter=pointer\n")
+    (repository / "model.onnx").write_text("whole")
+    _git(repository, "add", ".")
+    _git(repository, "commit", "--quiet", "-m", "a large file")
+    assert _git(repository, "show", "HEAD:model.onnx") == "pointer"
+    revision = check_out("HEAD", folder=repository, home=tmp_path / "cache")
+    assert (revision.folder / "model.onnx").read_text() == "whole"
+
+
 def test_a_commit_is_unpacked_once(repository: Path, tmp_path: Path) -> None:
     first = check_out("main", folder=repository, home=tmp_path)
     (first.folder / "suite" / "seen").touch()
