@@ -129,10 +129,12 @@ def loadgen_settings(loadgen: Any, request: Dict[str, Any], call_seconds: float,
 
 def _roam() -> Callable[[], None]:
     """Let this thread, and so threads that it starts, run on every CPU, until what is returned is called."""
-    if not hasattr(os, "sched_setaffinity"):
+    try:
+        own = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    except (AttributeError, OSError):
+        # Not on this system, or not allowed here.
         return lambda: None
-    own = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, range(os.cpu_count() or 1))
     return lambda: os.sched_setaffinity(0, own)
 
 
