@@ -199,3 +199,6 @@ class CaseEvaluation:
         failed += self._compared_badly(self.comparison)
         if failed:
             self._fail(failed)
+        if self._unmeasured is not None and self.comparison is not None and self.comparison.outcome == "not compared":
+            # Nothing was checked, which is no pass.
+            pytest.skip("\n".join(self.comparison.messages))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sys
 import textwrap
@@ -22,6 +23,18 @@ def folded(text: str, *, width: int | None, indent: int) -> str:
     if width is None or width - indent < NARROWEST:
         return text
     return textwrap.fill(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+
+
+def folded_prose(text: str) -> str:
+    """Paragraphs in the width that argparse gives to options; indented lines stay as they are."""
+    width = max(shutil.get_terminal_size().columns - 2, NARROWEST)
+    lines: list[str] = []
+    for is_prose, group in itertools.groupby(text.splitlines(), key=lambda line: line[:1] not in ("", " ")):
+        if is_prose:
+            lines += textwrap.wrap(" ".join(group), width, break_long_words=False, break_on_hyphens=False)
+        else:
+            lines += group
+    return "\n".join(lines)
 
 
 def first_few(names: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from pytest_mlscope.errors import MlscopeError
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 _DESCRIPTION = """\
-Prepare this machine for `pytest --mlscope`: framework environments, suites, the cache.
+Prepare this machine for `pytest --mlscope`: environments, suites, the cache.
 Evaluating itself is pytest's: see, in `pytest --help`,
 "evaluation of machine-learning models (pytest-mlscope)".
 """

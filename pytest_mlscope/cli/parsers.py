@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from pytest_mlscope.cli.folding import folded_prose
+
 Commands = Any
 """What ``add_subparsers`` returns, which argparse keeps private."""
 
@@ -19,7 +21,7 @@ def add_command(
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.\n\n{details}".rstrip(),
+        description=folded_prose(f"{summary[0].upper()}{summary[1:]}.\n\n{details}".rstrip()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

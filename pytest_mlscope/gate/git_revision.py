@@ -63,6 +63,8 @@ def check_out(name: str, *, folder: Path, home: Path) -> Revision:
     found = _git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     commit = found.stdout.strip().splitlines()[-1] if found.returncode == 0 and found.stdout.strip() else ""
     if not commit:
+        if _git(repository, "rev-list", "--all", "--max-count=1").stdout.strip() == "":
+            raise BaselineError(f"{name!r}: the git repository {repository} has no commit yet")
         raise BaselineError(
             f"{name!r} is no revision of the git repository {repository} (`git log` lists them), nor a folder, "
             "a saved run, framework:NAME==VERSION or model:MANIFEST"

@@ -59,8 +59,24 @@ class SavedRun:
         found = [each for each in self._evaluations if each.model == model and each.dimensions == dimensions]
         same_file = [each for each in found if each.manifest == case.manifest.path.name]
         if not (same_file or found):
-            raise NoCounterpart(f"the saved run has no case {model} {case.id or case.framework}")
+            raise NoCounterpart(self._lacking(case, dimensions))
         return same_file or found
+
+    def _lacking(self, case: Case, dimensions: tuple[object, ...]) -> str:
+        """What there is instead, where the case differs from one of the run's in one dimension only."""
+        name = f"{case.manifest.content.name} {case.id or case.framework}"
+        for place, dimension in enumerate(_DIMENSIONS):
+            others = {
+                str(each.dimensions[place])
+                for each in self._evaluations
+                if each.model == case.manifest.content.name
+                and each.dimensions[:place] == dimensions[:place]
+                and each.dimensions[place + 1 :] == dimensions[place + 1 :]
+            }
+            if others:
+                there = " or ".join(sorted(others))
+                return f"the saved run has {name} with {dimension} {there}, not {dimensions[place]}"
+        return f"the saved run has no case {name}"
 
     def latency(self, case: Case) -> SavedEvaluation:
         """:raises NoCounterpart: when the run has none for the case."""

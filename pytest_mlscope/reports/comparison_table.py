@@ -78,6 +78,18 @@ def _change(ratio: float) -> str:
     return f"{(ratio - 1) * 100:+.1f}%"
 
 
+def _what_latency_is(records: Sequence[Record]) -> list[Note]:
+    notes = []
+    latencies = [(record["case"], latency) for record in records if (latency := record["comparison"]["latency"])]
+    if any(case["scenario"] == "server" and latency["measured"] is not None for case, latency in latencies):
+        notes.append(Note("server: the time of a full batch is compared, not the queries' latency"))
+    bounds = sorted({round(runs["bound"] * 100) for _, latency in latencies if (runs := latency["separate_runs"])})
+    if bounds:
+        beyond = f"{bounds[0]}%" if len(bounds) == 1 else f"{bounds[0]}–{bounds[-1]}%"
+        notes.append(Note(f"separate runs: only differences of latency beyond {beyond} count"))
+    return notes
+
+
 def _notes(records: Sequence[Record]) -> list[Note]:
     # What few pairs leave open about memory and load time is in the JSON report.
     unshown = [
@@ -86,6 +98,7 @@ def _notes(records: Sequence[Record]) -> list[Note]:
         if any((facts := record["comparison"][quantity]) and not is_told(facts) for record in records)
     ]
     notes = [Note(f"{' and '.join(unshown)}: compared; pass or inconclusive where not shown")] if unshown else []
+    notes += _what_latency_is(records)
     remarked: dict[str, list[str]] = {}
     for record in records:
         if remark := record["comparison"]["remark"]:

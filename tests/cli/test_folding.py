@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_mlscope.agent import diagnosis
 from pytest_mlscope.agent.interpreters import Interpreter
-from pytest_mlscope.cli.folding import first_few, folded
+from pytest_mlscope.cli.folding import first_few, folded, folded_prose
 from pytest_mlscope.cli.main import main
 from pytest_mlscope.cli.table import aligned
 
@@ -20,6 +22,18 @@ def test_folded_lines_hang() -> None:
     assert folded(text, width=36, indent=9) == "ok       subject: some words that do\n         not fit"
     assert folded(text, width=None, indent=9) == text
     assert folded(text, width=20, indent=9) == text, "too narrow to be of use"
+
+
+@given(
+    st.lists(st.sampled_from(["some words of prose", "  an indented line", "", "more-hyphenated words"]), max_size=12)
+)
+def test_prose_is_folded_and_what_is_indented_is_left(lines: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "30")
+        text = folded_prose("\n".join(lines))
+    assert text.split() == " ".join(lines).split()
+    assert all(len(line) <= 28 for line in text.splitlines())
+    assert text.splitlines().count("  an indented line") == lines.count("  an indented line")
 
 
 def test_the_last_column_is_folded() -> None:

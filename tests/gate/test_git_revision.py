@@ -51,6 +51,12 @@ def test_a_file_that_git_keeps_as_a_pointer_is_unpacked_whole(repository: Path, 
     assert (revision.folder / "model.onnx").read_text() == "whole"
 
 
+def test_a_repository_without_a_commit_is_told(tmp_path: Path) -> None:
+    _git(tmp_path, "init", "--quiet")
+    with pytest.raises(BaselineError, match=r"'HEAD': the git repository .* has no commit yet"):
+        check_out("HEAD", folder=tmp_path, home=tmp_path / "cache")
+
+
 def test_a_commit_is_unpacked_once(repository: Path, tmp_path: Path) -> None:
     first = check_out("main", folder=repository, home=tmp_path)
     (first.folder / "suite" / "seen").touch()

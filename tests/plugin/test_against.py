@@ -225,6 +225,26 @@ def test_equal_outputs_of_the_only_framework_pass(committed: Suite, pytester: py
     assert compared["parity"]["outcome"] == "pass"
 
 
+def test_outputs_without_a_counterpart_are_a_skip(committed: Suite, pytester: pytest.Pytester) -> None:
+    """The only framework's outputs have nothing else to be held against: nothing was checked."""
+    committed.manifest(expect=PARITY, matrix="{batch_size: [2]}")
+    result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "parity")
+    result.assert_outcomes(skipped=1)
+    assert compared["parity"]["outcome"] == "not compared"
+    assert "with batch_size 1, not 2" in _said(result)
+
+
+def test_of_a_server_a_batch_is_compared_and_that_is_said(suite: Suite, pytester: pytest.Pytester) -> None:
+    suite.framework("toy", predict=BUSY.format(seconds=0.0002))
+    suite.manifest(matrix="{scenario: [server]}", extra="scenarios: {server: {target_qps: 50, percentile: 50}}")
+    _git(suite.folder, "init", "--quiet", "--initial-branch=main")
+    _git(suite.folder, "add", ".")
+    _git(suite.folder, "commit", "--quiet", "-m", "first")
+    result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "latency")
+    assert compared["latency"]["latency"]["ratio"] == pytest.approx(1.0, abs=0.5)
+    assert "server: the time of a full batch is compared, not the queries' latency" in _said(result)
+
+
 def test_without_a_baseline_the_reference_is_held_against_nothing(committed: Suite, pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("--mlscope", "--collect-only", "-q")
     assert "test_latency" in result.stdout.str()

@@ -62,6 +62,7 @@ def test_the_same_model_is_no_regression(saved: Callable[..., Any], suite: Suite
     assert "separate runs, so only differences beyond 57% count" in latency["messages"][0]
     assert _of(report, "accuracy")["comparison"]["outcome"] == "pass"
     assert "against saved.json (a saved run: separate runs" in _said(result)
+    assert " separate runs: only differences of latency beyond 57% count " in _said(result)
 
 
 def test_only_a_large_difference_is_a_regression(
@@ -129,7 +130,11 @@ def test_a_run_without_the_case_is_said_so(saved: Callable[..., Any], pytester: 
     assert _not_compared(pytester) == "not compared with saved.json: the saved run has no accuracy of this case"
     _of(report, "latency")["case"]["batch_size"] = 2
     Path("saved.json").write_text(json.dumps(report))
-    assert _not_compared(pytester) == "not compared with saved.json: the saved run has no case linear toy"
+    lacking = "not compared with saved.json: the saved run has"
+    assert _not_compared(pytester) == f"{lacking} linear toy with batch_size 2, not 1"
+    _of(report, "latency")["case"]["model"] = "another"
+    Path("saved.json").write_text(json.dumps(report))
+    assert _not_compared(pytester) == f"{lacking} no case linear toy"
 
 
 @pytest.mark.parametrize(
