@@ -107,7 +107,7 @@ def _shown(effect: float) -> str:
 def _detectable(audit: Audit) -> str:
     from pytest_mlscope.gate.audit import FEWEST_PAIRS, LARGEST_EFFECT, minimum_detectable_effect
 
-    print("how small a slowdown is caught …", file=sys.stderr, flush=True)
+    print("looking for the smallest slowdown that is caught …", file=sys.stderr, flush=True)
     found = minimum_detectable_effect(audit)
     if found is None:
         return f"not known, {_too_few(audit, FEWEST_PAIRS)}"

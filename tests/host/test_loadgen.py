@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from pytest_mlscope.evaluation.kolmogorov_smirnov import two_sample_test
 from pytest_mlscope.host.arrivals import poisson_arrivals
-from pytest_mlscope.host.loadgen import answering, loadgen_settings, read_trace, run_queries
+from pytest_mlscope.host.loadgen import answering, cpu_awake, loadgen_settings, read_trace, run_queries
 
 LINE = (
     '{{"name":"Sample","cat":"default","ph":"b","pid":7,"id":{0},"ts":{1},"args":{{"sample_seq":{0},"query_seq":{2},'
@@ -76,6 +79,42 @@ def test_the_model_stays_where_it_was_put(tmp_path: Path) -> None:
         os.sched_setaffinity(0, everywhere)
     assert all(cpus == one for cpus in seen)
     assert Path("/proc/self/timerslack_ns").read_text() == slack
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="this system has no idle scheduling policy")
+def test_a_cpu_is_kept_awake_by_what_yields_to_everything() -> None:
+    me = psutil.Process()
+    before = set(me.children())
+    with cpu_awake():
+        (child,) = set(me.children()) - before
+        assert os.sched_getscheduler(child.pid) == os.SCHED_IDLE
+        used = sum(child.cpu_times()[:2])
+        deadline = time.monotonic() + 30
+        while sum(child.cpu_times()[:2]) <= used:
+            assert time.monotonic() < deadline, "it does not run"
+            time.sleep(0.05)
+    assert not child.is_running()
+
+
+def test_a_cpu_that_cannot_be_kept_awake_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", os.devnull)
+    with cpu_awake():
+        assert not psutil.Process().children()
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="this system has no idle scheduling policy")
+def test_what_keeps_a_cpu_awake_dies_with_its_host() -> None:
+    host = psutil.Popen(
+        [sys.executable, "-c", "import time, pytest_mlscope.host.loadgen as it\nwith it.cpu_awake(): time.sleep(60)"]
+    )
+    deadline = time.monotonic() + 30
+    while not host.children():
+        assert time.monotonic() < deadline, "it was not started"
+        time.sleep(0.05)
+    (child,) = host.children()
+    host.kill()
+    host.wait()
+    child.wait(timeout=30)
 
 
 def test_its_arrivals_are_distributed_as_ours(tmp_path: Path) -> None:
