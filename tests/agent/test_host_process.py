@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -258,26 +257,26 @@ def test_a_framework_that_prints_cannot_break_the_protocol(toy: MakeEnvironment,
     assert host.tensors(predict(host))["y"].tolist() == [0, 2, 4, 6]
 
 
+def _hang(environment: Environment, pid: Path) -> None:
+    host = HostProcess(environment, threads=None, timeout=60)
+    load(host)
+    pid.write_text(str(host.pid))
+    predict(host, timeout=600)
+
+
 def test_a_host_ends_when_its_parent_is_killed(toy: MakeEnvironment, tmp_path: Path) -> None:
     """Even one that hangs in C: otherwise every killed CI job would leave a process behind."""
     environment = toy(predict="ctypes.PyDLL(None).sleep(600)")
-    pid = os.fork()
-    if pid == 0:
-        try:
-            host = HostProcess(environment, threads=None, timeout=60)
-            load(host)
-            (tmp_path / "pid").write_text(str(host.pid))
-            predict(host, timeout=600)
-        finally:
-            os._exit(1)
+    parent = multiprocessing.get_context("spawn").Process(target=_hang, args=(environment, tmp_path / "pid"))
+    parent.start()
     deadline = time.monotonic() + 60
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     host_pid = int((tmp_path / "pid").read_text())
     time.sleep(0.3)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    parent.kill()
+    parent.join()
     while psutil.pid_exists(host_pid) and psutil.Process(host_pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.05)
