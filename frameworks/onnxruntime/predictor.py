@@ -82,7 +82,7 @@ def _check_content(content: Optional[OnnxContent], request: LoadRequest) -> None
     if content is None or request.precision in (content.precision, "framework_default"):
         return
     raise Unsupported(
-        "{}: holds {}, not {}; ask for {}".format(
+        "{}: holds {}, not {}; ask for precision {}".format(
             os.path.basename(request.files["model"]),
             content,
             request.precision,
@@ -268,7 +268,9 @@ class FrameworkPredictor(Predictor):
             # Of execution providers that compile the graph, what they make of it cannot be read back.
             session = self._session(request, provider)
             if content is None and request.precision != "framework_default":
-                raise Unsupported(file_name + ": what precision it holds is not known; ask for framework_default")
+                raise Unsupported(
+                    file_name + ": what precision it holds is not known; ask for precision framework_default"
+                )
             return session, content.precision if content is not None else None
         folder = tempfile.mkdtemp(prefix="mlscope-")
         try:

@@ -28,7 +28,7 @@ def _check_precision(request: LoadRequest) -> None:
         return  # OpenCV says what is wrong with it
     if content.precision in ("int8", "int4", "fp8"):
         raise Unsupported(
-            "{}: holds {}, not fp32; ask for framework_default".format(
+            "{}: holds {}, not fp32; ask for precision framework_default".format(
                 os.path.basename(request.files["model"]), content
             )
         )

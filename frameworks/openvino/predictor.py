@@ -189,7 +189,7 @@ class FrameworkPredictor(Predictor):
             precision = "fp32"
         if request.precision not in (precision, "framework_default"):
             raise Unsupported(
-                "{}: OpenVINO runs its convolutions and matrix products in {}, not {}; ask for {}".format(
+                "{}: OpenVINO runs its convolutions and matrix products in {}, not {}; ask for precision {}".format(
                     os.path.basename(request.files["model"]),
                     precision,
                     request.precision,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pytest_mlscope.errors import CannotRun
 
-_ADVICE = "; ask for "
+_ADVICE = "; ask for precision "
 
 
 class OtherPrecision(NamedTuple):

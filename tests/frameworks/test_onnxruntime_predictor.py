@@ -77,10 +77,10 @@ def _load_digits(subject: Any, name: str, **changes: Any) -> Any:
 @pytest.mark.parametrize(
     ("name", "asked", "message"),
     [
-        ("digits-int8.onnx", "fp32", r"holds int8 \(DequantizeLinear, QuantizeLinear\), not fp32; ask for int8"),
-        ("digits-int8.onnx", "bf16", "holds int8 .*, not bf16; ask for int8"),
-        ("digits-fp16.onnx", "fp32", r"holds fp16 \(casts, weights\), not fp32; ask for fp16"),
-        ("digits.onnx", "int8", r"holds fp32 .*, not int8; ask for fp32"),
+        ("digits-int8.onnx", "fp32", r"holds int8 \(.*QuantizeLinear\), not fp32; ask for precision int8"),
+        ("digits-int8.onnx", "bf16", "holds int8 .*, not bf16; ask for precision int8"),
+        ("digits-fp16.onnx", "fp32", r"holds fp16 \(casts, weights\), not fp32; ask for precision fp16"),
+        ("digits.onnx", "int8", r"holds fp32 .*, not int8; ask for precision fp32"),
     ],
 )
 def test_a_file_that_holds_another_precision_is_refused(subject: Any, name: str, asked: str, message: str) -> None:
