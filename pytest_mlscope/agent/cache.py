@@ -32,6 +32,11 @@ def artifacts_folder(home: Path) -> Path:
     return home / "artifacts"
 
 
+def revisions_folder(home: Path) -> Path:
+    """Where git revisions are unpacked for comparing, once a commit; they stay until the cache is cleared."""
+    return home / "revisions"
+
+
 def describe_os_error(error: OSError) -> str:
     """The system's reason, with what to do where the disk or a quota is what is wrong."""
     reason = error.strerror or str(error) or type(error).__name__

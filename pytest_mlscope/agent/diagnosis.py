@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pytest_mlscope.agent.cache import artifacts_folder, environments_folder, writable_folder
+from pytest_mlscope.agent.cache import artifacts_folder, environments_folder, revisions_folder, writable_folder
 from pytest_mlscope.agent.file_lock import file_lock
 from pytest_mlscope.agent.interpreters import interpreters
 from pytest_mlscope.agent.lease import leases_folder
@@ -81,7 +81,8 @@ def _cache(home: Path) -> Iterator[Finding]:
         yield Finding("problem", "cache", str(error))
         return
     free = shutil.disk_usage(home).free
-    sizes = f"environments {_shown(_size(environments_folder(home)))}, files {_shown(_size(artifacts_folder(home)))}"
+    files = _size(artifacts_folder(home)) + _size(revisions_folder(home))
+    sizes = f"environments {_shown(_size(environments_folder(home)))}, files {_shown(files)}"
     text = f"{home}: {sizes}; {_shown(free)} free"
     if free < _LITTLE_BYTES:
         advice = "`mlscope env list` shows what takes room, `mlscope cache clear` frees files"

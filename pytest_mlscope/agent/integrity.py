@@ -9,6 +9,12 @@ from pathlib import Path
 
 from pytest_mlscope.errors import ArtifactError, IntegrityError
 
+NO_SUCH_FILE = "no such file; check the manifest's path"
+FETCH_IT = "install git-lfs and run `git lfs pull`"
+"""What is advised where a checkout has the pointer to a file that Git LFS keeps."""
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+"""Source: github.com/git-lfs/git-lfs, docs/spec.md."""
 _hashes: dict[tuple[str, int, int, int], str] = {}
 """By path, size, modification time (ns) and inode: while all four stay, a file is read once a process."""
 
@@ -41,10 +47,13 @@ def file_artifact(path: Path, *, origin: str | None = None) -> Artifact:
         digest = _hashes.get(identity)
         if digest is None:
             with path.open("rb") as stream:
+                if stream.read(len(_POINTER)) == _POINTER:
+                    raise ArtifactError(f"{shown}: is a Git LFS pointer in the file's place; {FETCH_IT}")
+                stream.seek(0)
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
             _hashes[identity] = digest
     except FileNotFoundError:
-        raise ArtifactError(f"{shown}: no such file; check the manifest's path") from None
+        raise ArtifactError(f"{shown}: {NO_SUCH_FILE}") from None
     except OSError as error:
         raise ArtifactError(f"{shown}: cannot be read: {error.strerror or error}") from None
     return Artifact(path, digest, found.st_size)

@@ -18,6 +18,7 @@ from pytest_mlscope.bisection.windows import Window, halves, plan_windows
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import HostTimeout, MlscopeError
 from pytest_mlscope.evaluation.comparison import default_tolerance
+from pytest_mlscope.evaluation.first_rows import count_rows
 from pytest_mlscope.evaluation.tolerance import floor_epsilons
 from pytest_mlscope.host import memory
 
@@ -49,8 +50,13 @@ class Bisection:
     """Of the largest absolute difference in a layer, relative to the layer's largest magnitude."""
     tolerance_source: str
     rows: int
+    """Compared; the first ones."""
+    dataset_rows: int
+    """There are."""
     layers: int
     """In both graphs."""
+    without_namesake: int = 0
+    """Layers that only one of the two graphs has, by name."""
     windows: int = 0
     """Loaded."""
     window_bytes: int = WINDOW_BYTES
@@ -88,7 +94,7 @@ def bisect(
 
     :param reference: the same case where only another file is compared with.
     :param file: the reference's ONNX file, in place of its own.
-    :param rows: of the dataset, rounded up to whole batches; one batch by default.
+    :param rows: of the dataset, rounded up to whole batches; one batch by default, and no more than there are.
     :param tolerance: by default that of the precision.
     :param window_bytes: of one batch's outputs, that are held at once.
     :raises CannotRun: when a framework cannot run here.
@@ -104,11 +110,12 @@ def bisect(
         candidate = stack.enter_context(Side(agent, case))
         other = stack.enter_context(Side(agent, reference, file=file))
         size = case.batch_size
-        count = -(-(rows or size) // size) * size
+        there = count_rows(case)
+        count = -(-min(rows or size, there) // size) * size
         # The reference may name its inputs otherwise; the rows are the same.
         given = [list(batches(side.inputs(count), size)) for side in (candidate, other)]
         shapes = {name: array.shape for name, array in given[0][0].items()}
-        present = frozenset(output for node in other.graph.computed() for output in node.outputs if output)
+        present = _computed(other)
         layers = layers_of(candidate.graph, candidate.path, shapes=shapes, present=present)
         if not layers:
             raise MlscopeError(
@@ -120,8 +127,10 @@ def bisect(
             reference=f"{other.described}, {other.path}",
             tolerance=chosen,
             tolerance_source=source,
-            rows=count,
+            rows=min(count, there),
+            dataset_rows=there,
             layers=len(layers),
+            without_namesake=len(_read(candidate) ^ _read(other)),
             window_bytes=window_bytes,
             unknown_sizes=sum(layer.size is None for layer in layers),
             unfused={case.framework: candidate.unfused, reference.framework: other.unfused},
@@ -131,6 +140,14 @@ def bisect(
         )
         found.peak_memory = PeakMemory(memory.peak_bytes(), begins_anew, candidate.peak_memory, other.peak_memory)
     return found
+
+
+def _computed(side: Side) -> frozenset[str]:
+    return frozenset(output for node in side.graph.computed() for output in node.outputs if output)
+
+
+def _read(side: Side) -> frozenset[str]:
+    return _computed(side) & side.graph.read()
 
 
 def _tolerance(candidate: Side, other: Side, case: Case, reference: Case, tolerance: float | None) -> tuple[float, str]:

@@ -163,6 +163,8 @@ def _report(found: Bisection) -> str:
     lines += ["", _effort(found)]
     if found.unconfirmed:
         lines.append(f"outside the tolerance beside other outputs, not alone: {', '.join(found.unconfirmed)}")
+    if found.without_namesake:
+        lines.append(f"not compared: {plural(found.without_namesake, 'layer')} whose name only one of the two has")
     for name, reason in found.not_compared.items():
         lines.append(f"not compared: {name}: {reason}")
     if found.unknown_sizes:
@@ -172,11 +174,15 @@ def _report(found: Bisection) -> str:
 
 def _within(found: Bisection) -> list[str]:
     """Of layers none of which leaves the tolerance."""
+    # One row may well not reach what differs, behind a ReLU, say.
+    more = f"; --rows compares more, of {found.dataset_rows:,}" if found.rows < found.dataset_rows else ""
+    on_rows = f" on {plural(found.rows, 'row')}{more}"
     largest = max(found.compared, key=lambda each: each.relative, default=None)
     if largest is not None and largest.relative == 0:
         compared = plural(len(found.compared), "layer") + ("" if len(found.compared) == found.layers else " compared")
-        return [f"all {compared} are equal" if len(found.compared) > 1 else f"no difference in {compared}"]
-    lines = [f"no layer leaves the tolerance, of {len(found.compared)} compared"]
+        said = f"all {compared} are equal" if len(found.compared) > 1 else f"no difference in {compared}"
+        return [said + on_rows]
+    lines = [f"no layer leaves the tolerance, of {len(found.compared)} compared{on_rows}"]
     return lines if largest is None else [*lines, f"largest difference: {_line(largest)}"]
 
 

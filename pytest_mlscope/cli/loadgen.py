@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_mlscope.cli.case_choice import choose_case
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
@@ -14,12 +14,18 @@ from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.option_values import positive_number, whole_number
 
 if TYPE_CHECKING:
+    from pytest_mlscope.cases.case import Case
     from pytest_mlscope.evaluation.loadgen_agreement import Agreement
 
 _DETAILS = """\
 Runs the case through MLPerf's LoadGen in the framework's own interpreter, and through our own loop, in turns on one
 loaded model; prints both medians, their ratio, and what a query costs under LoadGen with nothing to predict, which is
 part of its latencies. LoadGen's logs are kept in DIR, as in an MLPerf submission."""
+_COST = 20e-6
+"""Seconds that LoadGen, called from Python, may well add to a query."""
+_TOO_SMALL = (
+    "NO by less than 20 µs: LoadGen itself may add as much to a query, which a model of milliseconds does not notice"
+)
 _SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 
 
@@ -83,6 +89,14 @@ def _table(agreements: list[Agreement]) -> str:
     return aligned(header, rows)
 
 
+def _is_below_loadgens_cost(agreement: Agreement) -> bool:
+    from statistics import median
+
+    if agreement.agrees or agreement.ratio < 1 or agreement.scenario == "offline":
+        return False
+    return median(each.theirs - each.ours for each in agreement.rounds) < _COST
+
+
 def _arrivals(agreement: Agreement) -> list[str]:
     from pytest_mlscope.evaluation.loadgen_agreement import SAME_DISTRIBUTION_FROM
     from pytest_mlscope.gate.readable import seconds
@@ -112,6 +126,7 @@ def _run(options: argparse.Namespace) -> int:
         loadgen_case(chosen, scenario=scenario, target_qps=options.target_qps, seconds=options.seconds)
         for scenario in options.scenario or [None]
     ]
+    _require_unused(options.output, cases)
 
     def progress(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
@@ -133,12 +148,34 @@ def _run(options: argparse.Namespace) -> int:
     for agreement in agreements:
         for line in _arrivals(agreement):
             print(line)
+    if any(_is_below_loadgens_cost(agreement) for agreement in agreements):
+        print(_TOO_SMALL)
     print(f"LoadGen's logs: {options.output}")
     return 0 if all(agreement.agrees for agreement in agreements) else 1
 
 
+def _require_unused(folder: Path, cases: list[Case]) -> None:
+    """Runs of two calls in one folder would be taken for one submission."""
+    from pytest_mlscope.evaluation.loadgen_turns import logs_folder
+
+    for case in cases:
+        logs = logs_folder(folder, case)
+        if logs.exists():
+            raise MlscopeError(f"{logs}: holds another call's logs; remove it, or name another --output")
+
+
+def _others(path: Path, scenarios: set[str]) -> list[dict[str, Any]]:
+    """What earlier calls wrote there of other scenarios."""
+    try:
+        return [each for each in json.loads(path.read_text("utf-8")) if each["scenario"] not in scenarios]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
+
+
 def _write(path: Path, agreements: list[Agreement]) -> None:
     try:
-        path.write_text(json.dumps([agreement.facts() for agreement in agreements], indent=1) + "\n", "utf-8")
+        facts = _others(path, {agreement.scenario for agreement in agreements})
+        facts += [agreement.facts() for agreement in agreements]
+        path.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
     except OSError as error:
         raise MlscopeError(f"{path}: cannot be written: {error.strerror}") from None

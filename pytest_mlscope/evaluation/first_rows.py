@@ -8,10 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.agent.ready_model import ReadyModel
+from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import DatasetError
 from pytest_mlscope.evaluation.inputs import as_batch
 from pytest_mlscope.evaluation.manifest_errors import naming
 from pytest_mlscope.evaluation.prepared_rows import RowPreparer
+
+
+def count_rows(case: Case) -> int:
+    """How many rows of the dataset the case is evaluated on.
+
+    :raises DatasetError: when it cannot be opened.
+    """
+    with RowPreparer(case.manifest, preprocessing=case.preprocessing, with_labels=False) as preparer:
+        return len(preparer.rows)
 
 
 def first_rows(ready: ReadyModel, rows: int) -> dict[str, NDArray[Any]]:

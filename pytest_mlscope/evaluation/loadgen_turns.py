@@ -55,6 +55,11 @@ def loadgen_case(case: Case, *, scenario: Scenario | None, target_qps: float | N
     return dataclasses.replace(case, scenario=wanted, manifest=dataclasses.replace(case.manifest, content=changed))
 
 
+def logs_folder(output: Path, case: Case) -> Path:
+    """Where LoadGen's runs of a case are kept, as in an MLPerf submission."""
+    return output / SCENARIOS[case.scenario] / "performance"
+
+
 def _of_round(model: ReadyModel, number: int) -> ReadyModel:
     """Arrivals of another seed in every second round, and time for a run of either side."""
     manifest = model.case.manifest
@@ -73,7 +78,7 @@ def _under_loadgen(
     content = case.manifest.content
     server = content.scenarios.server
     name = SCENARIOS[case.scenario]
-    folder = output / name / "performance" / f"run_{number + 1}"
+    folder = logs_folder(output, case) / f"run_{number + 1}"
     empty_folder = output / "nothing_to_predict" / name / f"run_{number + 1}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pytest_mlscope.agent.integrity import FETCH_IT, NO_SUCH_FILE
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.errors import BaselineError, MlscopeError, NoCounterpart
@@ -41,6 +42,10 @@ class Baseline(ABC):
     @abstractmethod
     def counterpart(self, case: Case) -> Case:
         """:raises NoCounterpart: when there is none. :raises MlscopeError: when it is broken."""
+
+    def told(self, error: MlscopeError) -> str:
+        """What went wrong on the baseline's side, in words that fit what it is."""
+        return str(error)
 
 
 def _but_for(dimension: str, cases: Sequence[Case], case: Case) -> list[Case]:
@@ -93,7 +98,7 @@ class FolderBaseline(Baseline):
             try:
                 cases = self._load(candidate, self._folder)
             except MlscopeError as error:
-                raise BaselineError(self._as_git_names_files(str(error))) from None
+                raise BaselineError(self.told(error)) from None
             if start == 0 or {other.manifest.content.name for other in cases} == {case.manifest.content.name}:
                 return candidate, cases
         if self._folder.joinpath(*parts) == path:
@@ -104,11 +109,13 @@ class FolderBaseline(Baseline):
         path, cases = self._cases(case)
         return _same_cell(cases, case, f"{path.name} there")
 
-    def _as_git_names_files(self, message: str) -> str:
-        """``HEAD:model.mlscope.yml`` for a file that lies in the cache."""
+    def told(self, error: MlscopeError) -> str:
+        """As git names files: ``HEAD:model.mlscope.yml`` for one that lies in the cache."""
         if self._revision is None:
-            return message
-        return message.replace(f"{self._revision.folder.resolve()}{os.sep}", f"{self._revision.name}:")
+            return str(error)
+        message = str(error).replace(f"{self._revision.folder.resolve()}{os.sep}", f"{self._revision.name}:")
+        message = message.replace(NO_SUCH_FILE, "no such file in that revision; is it ignored, or not committed yet?")
+        return message.replace(FETCH_IT, "install git-lfs, run `mlscope cache clear`, and try again")
 
 
 class ModelBaseline(Baseline):

@@ -92,7 +92,7 @@ class SideBySideGate(Gate):
             counterpart = self.baseline.counterpart(case)
             baseline = self._evaluator.accuracy(counterpart)
         except MlscopeError as error:
-            return not_compared(against, str(error))
+            return not_compared(against, self.baseline.told(error))
         compared = compare_accuracy(
             baseline, self._evaluator.accuracy(case), significance=SIGNIFICANCE / max(family, 1)
         )
@@ -104,11 +104,11 @@ class SideBySideGate(Gate):
         try:
             counterpart = self.baseline.counterpart(case)
         except MlscopeError as error:
-            return not_compared(against, str(error))
+            return not_compared(against, self.baseline.told(error))
         try:
             compared = parity_comparison(self._evaluator.parity_with(case, counterpart), against)
         except BaselineError as error:
-            return not_compared(against, str(error))
+            return not_compared(against, self.baseline.told(error))
         return _remarked(compared, case, counterpart)
 
     def cannot_run(self, case: Case, kind: Kind, reason: CannotRun) -> Comparison | None:
@@ -155,7 +155,7 @@ class SideBySideGate(Gate):
                 agent.prepare(counterpart)
                 agent.prepare(case)
             except MlscopeError as error:
-                self._contests[key] = str(error)
+                self._contests[key] = self.baseline.told(error)
                 continue
             rules = Rules(minimum_effect=self._minimum_effect, seconds=self._seconds, floor=floor_for(case, home=home))
             contest = self._contests[key] = Contest(counterpart, case, rules)

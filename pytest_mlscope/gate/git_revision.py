@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_mlscope.agent.cache import describe_os_error, writable_folder
+from pytest_mlscope.agent.cache import describe_os_error, revisions_folder, writable_folder
 from pytest_mlscope.agent.file_lock import file_lock
 from pytest_mlscope.errors import BaselineError
 
@@ -58,19 +58,24 @@ def check_out(name: str, *, folder: Path, home: Path) -> Revision:
     """
     repository = repository_of(folder)
     if repository is None:
-        raise BaselineError(f"{name!r}: {folder} is in no git repository, so there is no such revision of it")
+        raise BaselineError(
+            f"{name!r}: {folder} is in no git repository, so there is no such revision of it; where pytest's rootdir "
+            "is not the project, --rootdir names it"
+        )
     # A name that begins with a dash would be an option.
     found = _git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     commit = found.stdout.strip().splitlines()[-1] if found.returncode == 0 and found.stdout.strip() else ""
     if not commit:
         if _git(repository, "rev-list", "--all", "--max-count=1").stdout.strip() == "":
             raise BaselineError(f"{name!r}: the git repository {repository} has no commit yet")
+        shallow = _git(repository, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
+        advice = "a shallow clone: fetch the revision, or git fetch --unshallow" if shallow else "`git log` lists them"
         raise BaselineError(
-            f"{name!r} is no revision of the git repository {repository} (`git log` lists them), nor a folder, "
-            "a saved run, framework:NAME==VERSION or model:MANIFEST"
+            f"{name!r} is no revision of the git repository {repository} ({advice}), "
+            "nor a folder, a saved run, framework:NAME==VERSION or model:MANIFEST"
         )
     dirty = bool(_git(repository, "status", "--porcelain", "--untracked-files=no").stdout.strip())
-    root = writable_folder(home / "revisions", error_type=BaselineError)
+    root = writable_folder(revisions_folder(home), error_type=BaselineError)
     target = root / commit
     try:
         with file_lock(root / f".{commit}.lock"):

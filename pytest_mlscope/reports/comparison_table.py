@@ -42,6 +42,8 @@ def comparison_tables(records: Sequence[Record]) -> list[Table]:
     notes = _notes(compared)
     title = f"against {' · '.join(dict.fromkeys(str(record['comparison']['against']) for record in compared))}"
     if not shown:
+        if all(record["comparison"]["outcome"] == "not compared" for record in compared):
+            notes.insert(0, Note("NOTHING was compared; with --mlscope-strict, that fails"))
         return [Table(title, [], [], [], notes)]
     rows = [row for _, row in shown]
     cases = [record["case"] for record, _ in shown]
@@ -90,6 +92,18 @@ def _what_latency_is(records: Sequence[Record]) -> list[Note]:
     return notes
 
 
+def _rows_left_out(records: Sequence[Record]) -> list[Note]:
+    counts: dict[int, list[str]] = {}
+    for record in records:
+        facts = record["comparison"]["accuracy"]
+        if facts and facts["left_out"]:
+            counts.setdefault(facts["left_out"], []).append(case_label(record["case"]))
+    return [
+        Note(f"{readable.plural(count, 'row')} that only one side has left out of accuracy: {', '.join(cases)}")
+        for count, cases in counts.items()
+    ]
+
+
 def _notes(records: Sequence[Record]) -> list[Note]:
     # What few pairs leave open about memory and load time is in the JSON report.
     unshown = [
@@ -98,7 +112,7 @@ def _notes(records: Sequence[Record]) -> list[Note]:
         if any((facts := record["comparison"][quantity]) and not is_told(facts) for record in records)
     ]
     notes = [Note(f"{' and '.join(unshown)}: compared; pass or inconclusive where not shown")] if unshown else []
-    notes += _what_latency_is(records)
+    notes += _what_latency_is(records) + _rows_left_out(records)
     remarked: dict[str, list[str]] = {}
     for record in records:
         if remark := record["comparison"]["remark"]:

@@ -310,9 +310,25 @@ def test_the_command_says_that_all_is_equal(capsys: pytest.CaptureFixture[str]) 
     file = str(DIGITS.with_name("digits.onnx"))
     assert main(["bisect", str(DIGITS), "--case", "onnxruntime-cpu-b1", "--against-file", file]) == 0
     printed = capsys.readouterr().out
-    assert "\nall 8 layers are equal\n" in printed
+    assert "\nall 8 layers are equal on 1 row; --rows compares more, of 450\n" in printed
+    assert "only one of the two has" not in printed
     assert "max abs" not in printed
     assert "; 1 window of at most" in printed
+
+
+def test_layers_that_only_one_file_has_are_counted_and_rows_end_with_the_dataset(
+    small: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = small()
+    model = onnx.load("small.onnx")
+    model.graph.node[1].output[0] = model.graph.node[2].input[0] = "renamed"
+    onnx.save(model, "renamed.onnx")
+    arguments = ["--case", "toy", "--against-file", "renamed.onnx", "--rows", "1000"]
+    assert main(["bisect", str(manifest), *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert "over 8 rows\n" in printed
+    assert "\nall 3 layers are equal on 8 rows\n" in printed
+    assert "not compared: 2 layers whose name only one of the two has" in printed
 
 
 @pytest.mark.parametrize(

@@ -304,11 +304,17 @@ def test_cache(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     made = tmp_path / "home" / "artifacts" / "built" / "model.onnx"
     made.parent.mkdir(parents=True)
     made.write_bytes(b"0" * 1500)
+    revision = tmp_path / "home" / "revisions" / "0" / "model.onnx"
+    revision.parent.mkdir(parents=True)
+    revision.write_bytes(b"0" * 2500)
     assert main(["cache", "path"]) == 0
     assert capsys.readouterr().out == f"{tmp_path}/home\n"
     assert main(["cache", "clear"]) == 0
-    assert capsys.readouterr().out == f"freed 2 kB in {tmp_path}/home/artifacts\n"
+    assert capsys.readouterr().out == (
+        f"freed 2 kB in {tmp_path}/home/artifacts\nfreed 2 kB in {tmp_path}/home/revisions\n"
+    )
     assert not made.exists()
+    assert not revision.exists()
     assert kept.exists()
     assert main(["cache", "clear"]) == 0
 

@@ -88,6 +88,13 @@ def test_outside_a_repository_there_are_no_revisions(tmp_path: Path) -> None:
         check_out("main", folder=tmp_path, home=tmp_path)
 
 
+def test_a_shallow_clone_is_told(repository: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    _git(tmp_path, "clone", "--quiet", "--depth=1", repository.as_uri(), str(clone))
+    with pytest.raises(BaselineError, match=r"'HEAD~1' is no revision .*a shallow clone: fetch the revision"):
+        check_out("HEAD~1", folder=clone, home=tmp_path / "cache")
+
+
 def test_a_machine_without_git_says_so(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BaselineError, match="git cannot be started"):

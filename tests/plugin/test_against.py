@@ -158,6 +158,42 @@ def test_a_new_model_is_reported_and_fails_only_strictly(committed: Suite, pytes
     assert strict.ret == 1
 
 
+def test_a_file_that_was_not_committed_is_said_so(suite: Suite, pytester: pytest.Pytester) -> None:
+    suite.manifest()
+    (suite.folder / ".gitignore").write_text("*.npy\n")
+    _git(suite.folder, "init", "--quiet", "--initial-branch=main")
+    _git(suite.folder, "add", ".")
+    _git(suite.folder, "commit", "--quiet", "-m", "first")
+    result, _ = _run(pytester, "--mlscope-against", "HEAD")
+    assert result.ret == 0
+    said = _said(result)
+    assert "HEAD:weights.npy: no such file in that revision; is it ignored, or not committed yet?" in said
+    assert "NOTHING was compared; with --mlscope-strict, that fails" in said
+
+
+def test_a_pointer_in_the_files_place_is_said_so(committed: Suite, pytester: pytest.Pytester) -> None:
+    """As in a clone without git-lfs; here of the baseline alone."""
+    weights = (committed.folder / "weights.npy").read_bytes()
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
+    (committed.folder / "weights.npy").write_text(pointer)
+    _git(committed.folder, "commit", "--quiet", "-am", "pointer")
+    (committed.folder / "weights.npy").write_bytes(weights)
+    result, _ = _run(pytester, "--mlscope-against", "HEAD", "-k", "accuracy")
+    assert result.ret == 0
+    assert "HEAD:weights.npy: is a Git LFS pointer in the file's place; install git-lfs, run `mlscope" in _said(result)
+    (committed.folder / "weights.npy").write_text(pointer)
+    result, _ = _run(pytester)
+    assert result.ret == 1
+    assert "is a Git LFS pointer in the file's place; install git-lfs and run `git lfs pull`" in _said(result)
+
+
+def test_rows_that_were_taken_away_are_counted(committed: Suite, pytester: pytest.Pytester) -> None:
+    rows = dict(np.load(committed.folder / "rows.npz"))
+    np.savez(committed.folder / "rows.npz", **{name: array[:30] for name, array in rows.items()})
+    result, _ = _run(pytester, "--mlscope-against", "HEAD", "-k", "accuracy")
+    assert "10 rows that only one side has left out of accuracy: linear toy" in _said(result)
+
+
 def test_a_case_that_is_new_is_reported(committed: Suite, pytester: pytest.Pytester) -> None:
     committed.manifest(expect=PARITY, matrix="{batch_size: [4]}")
     result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "accuracy")

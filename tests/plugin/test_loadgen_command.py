@@ -49,6 +49,34 @@ def test_all_four_run_and_keep_their_logs(
         assert ":::MLLOG" in detail.read_text()
 
 
+def test_a_folder_is_for_one_call_a_scenario(
+    suite: Suite, loadgen: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("mlperf_loadgen")
+    suite.manifest()
+    loadgen("--scenario", "single_stream")
+    loadgen("--scenario", "offline")
+    agreements = json.loads(Path("logs/agreement.json").read_text())
+    assert [each["scenario"] for each in agreements] == ["single_stream", "offline"]
+    assert loadgen("--scenario", "offline", "--scenario", "multi_stream") == 1
+    message = "logs/Offline/performance: holds another call's logs; remove it, or name another --output"
+    assert message in capsys.readouterr().err
+    assert not Path("logs/MultiStream").exists()
+
+
+def test_what_a_query_costs_in_loadgen_is_said_of_a_small_model(
+    suite: Suite, loadgen: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("mlperf_loadgen")
+    suite.manifest()
+    status = loadgen("--scenario", "single_stream")
+    printed = capsys.readouterr().out
+    (each,) = json.loads(Path("logs/agreement.json").read_text())
+    (only,) = each["rounds"]
+    small = 0 <= only["loadgen"] - only["ours"] < 20e-6
+    assert ("LoadGen itself may add" in printed) == (status == 1 and small)
+
+
 def test_a_server_without_a_rate_is_refused(
     suite: Suite, loadgen: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -138,7 +138,11 @@ def test_each_mistake_in_a_baselines_manifest_has_its_line() -> None:
     compared = record(outcome="failed", reason=f"Failed: digits-cnn on onnxruntime: {message}", comparison=facts)
     sections = sections_of([compared], width=100)
     first, second = message.splitlines()
-    assert sections["against HEAD"] == [f"  {first} (1 test)", f"  {second}"]
+    assert sections["against HEAD"] == [
+        "  NOTHING was compared; with --mlscope-strict, that fails",
+        f"  {first} (1 test)",
+        f"  {second}",
+    ]
     assert sections["failed"][1:] == [f"  {first}", f"  {second}"]
 
 
