@@ -77,6 +77,17 @@ def _unconfirmed(server: ServerRun) -> str:
     )
 
 
+def _late(server: ServerRun) -> str:
+    """Whether the load itself came too late for the bound, which is no fault of the model's."""
+    bound, error = server.latency_bound, server.arrival_error
+    if bound is None or error is None or server.latency is None or server.latency <= bound or error < bound / 2:
+        return ""
+    return (
+        f"; arrivals were noticed late by {readable.seconds(error)} (p99) with nothing under way: the machine was busy "
+        "with something else"
+    )
+
+
 def _server(server: ServerRun) -> Iterator[Check]:
     """A rate that is not kept fails whatever the manifest expects: its latencies grow for as long as it lasts."""
     name = f"p{server.percentile:g}"
@@ -108,7 +119,9 @@ def _server(server: ServerRun) -> Iterator[Check]:
         yield Check("latency_bound", None, text, False, message)
         return
     shown = readable.seconds(server.latency)
-    message = f"{name} at {rate} is {shown} (expected {text}) over {server.queries:,} queries{none_found}"
+    message = (
+        f"{name} at {rate} is {shown} (expected {text}) over {server.queries:,} queries{none_found}{_late(server)}"
+    )
     yield Check("latency_bound", server.latency, text, server.latency <= server.latency_bound, message)
 
 

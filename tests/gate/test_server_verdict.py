@@ -18,7 +18,9 @@ def trial(qps: float, met: bool, *, confirming: bool = False) -> RateTrial:
     return RateTrial(qps=qps, confirming=confirming, queries=1000, latency=0.194, unanswered=0, met=met)
 
 
-def server(*trials: RateTrial, latency: float = 0.194, budget_ended: float | None = None) -> ServerRun:
+def server(
+    *trials: RateTrial, latency: float = 0.194, budget_ended: float | None = None, arrival_error: float = 0.00002
+) -> ServerRun:
     return ServerRun(
         qps=291_185.0,
         scheduled_qps=291_000.0,
@@ -30,7 +32,7 @@ def server(*trials: RateTrial, latency: float = 0.194, budget_ended: float | Non
         latency_bound=0.005,
         latency=latency,
         queued={},
-        arrival_error=0.003673,
+        arrival_error=arrival_error,
         batch_sizes=(1, 2),
         mean_batch=1.5,
         seed=0,
@@ -72,6 +74,15 @@ def test_why_no_rate_was_found(run: ServerRun, said: str) -> None:
     assert messages(run)["latency_bound"] == MEASURED + said
 
 
+def test_arrivals_that_were_late_themselves_are_told() -> None:
+    said = (
+        "; arrivals were noticed late by 3.67 ms (p99) with nothing under way: the machine was busy with something else"
+    )
+    assert messages(server(arrival_error=0.003673))["latency_bound"] == MEASURED + said
+    assert messages(server(arrival_error=0.003673, latency=0.0049))["latency_bound"].endswith("582,535 queries")
+    assert messages(server(arrival_error=0.0024))["latency_bound"] == MEASURED
+
+
 def test_a_rate_that_was_confirmed_needs_no_reason() -> None:
     found = server(trial(112_763.0, True), trial(291_185.0, True, confirming=True), latency=0.004)
     assert messages(found) == {
@@ -93,4 +104,4 @@ def test_numbers_have_one_form() -> None:
     assert said[0].endswith("(expected ≤ 1.00 ms) over 99,885 samples")
     assert said[1] == "throughput is 1,234,568 samples/s (expected ≥ 2,000,000 samples/s)"
     record = synthetic.record(synthetic.case(scenario="server"), latency=synthetic.latency(server=server()))
-    assert "server: 99% of arrivals noticed within 3.67 ms" in scenario_notes([record])
+    assert "server: 99% of arrivals noticed within 20.0 µs" in scenario_notes([record])
