@@ -111,9 +111,13 @@ class FolderBaseline(Baseline):
 
     def told(self, error: MlscopeError) -> str:
         """As git names files: ``HEAD:model.mlscope.yml`` for one that lies in the cache."""
+        message = str(error)
         if self._revision is None:
-            return str(error)
-        message = str(error).replace(f"{self._revision.folder.resolve()}{os.sep}", f"{self._revision.name}:")
+            return message
+        within = f"{self._revision.folder.resolve()}{os.sep}"
+        if within not in message:
+            return message
+        message = message.replace(within, f"{self._revision.name}:")
         message = message.replace(NO_SUCH_FILE, "no such file in that revision; is it ignored, or not committed yet?")
         return message.replace(FETCH_IT, "install git-lfs, run `mlscope cache clear`, and try again")
 
