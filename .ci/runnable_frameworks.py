@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pytest_mlscope.agent.cache import cache_home
-from pytest_mlscope.agent.framework_state import framework_state
 from pytest_mlscope.components.framework import FrameworkFolder
+from pytest_mlscope.environments.framework_state import framework_state
+from pytest_mlscope.machine.cache_folder import cache_home
 
 
 def main() -> None:

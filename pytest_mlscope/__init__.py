@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pytest_mlscope.api.evaluate import evaluate
     from pytest_mlscope.components.datasets.base import Dataset, DataSource
     from pytest_mlscope.components.framework import FrameworkFolder
     from pytest_mlscope.components.hardware import HardwareTarget
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
     from pytest_mlscope.components.preprocessing.base import PreprocessingStep
     from pytest_mlscope.components.profilers.base import MeasuredWindow, Profiler, Reading
     from pytest_mlscope.components.report_writer import ReportWriter
-    from pytest_mlscope.evaluation.api import evaluate
-    from pytest_mlscope.evaluation.results import Evaluation
-    from pytest_mlscope.items.marks import mlscope_cases
+    from pytest_mlscope.measurements.results import Evaluation
+    from pytest_mlscope.session.items.marks import mlscope_cases
 
 _HOMES = {
     "DataSource": "components.datasets.base",
@@ -37,9 +37,9 @@ _HOMES = {
     "Profiler": "components.profilers.base",
     "Reading": "components.profilers.base",
     "ReportWriter": "components.report_writer",
-    "evaluate": "evaluation.api",
-    "Evaluation": "evaluation.results",
-    "mlscope_cases": "items.marks",
+    "evaluate": "api.evaluate",
+    "Evaluation": "measurements.results",
+    "mlscope_cases": "session.items.marks",
 }
 
 __all__ = [

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pytest_mlscope.components.preprocessing.base import PreprocessingStep
     from pytest_mlscope.components.profilers.base import MeasuredWindow, Profiler
     from pytest_mlscope.components.report_writer import ReportWriter
-    from pytest_mlscope.evaluation.results import Evaluation
     from pytest_mlscope.manifest.schema import Manifest
+    from pytest_mlscope.measurements.results import Evaluation
 
 
 def pytest_mlscope_register_frameworks(project: Path | None) -> list[FrameworkFolder]:

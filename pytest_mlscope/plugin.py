@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_mlscope import hookspecs
-from pytest_mlscope.options import MARKERS, add_options, refuse_without_mlscope
+from pytest_mlscope.session.options import MARKERS, add_options, refuse_without_mlscope
 
 if TYPE_CHECKING:
-    from pytest_mlscope.case_evaluation import CaseEvaluation
+    from pytest_mlscope.session.case_evaluation import CaseEvaluation
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     if config.getoption("mlscope"):
-        from pytest_mlscope.session import enable
+        from pytest_mlscope.session.run_plugin import enable
 
         enable(config)
     else:
@@ -36,7 +36,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker("mlscope_cases") is None:
         return
     if metafunc.config.getoption("mlscope"):
-        from pytest_mlscope.items.parametrization import parametrize_marked
+        from pytest_mlscope.session.items.parametrization import parametrize_marked
 
         parametrize_marked(metafunc)
     elif "mlscope_case" in metafunc.fixturenames:
@@ -60,6 +60,6 @@ def evaluation(request: pytest.FixtureRequest, mlscope_case: Any) -> CaseEvaluat
     """The evaluation of the item's case: ``accuracy``, ``parity`` and ``latency`` are evaluated when first read."""
     if not request.config.getoption("mlscope"):
         pytest.skip("evaluates models: run with --mlscope")
-    from pytest_mlscope.session import case_evaluation
+    from pytest_mlscope.session.run_plugin import case_evaluation
 
     return case_evaluation(request.node, mlscope_case)

@@ -18,22 +18,26 @@ PACKAGE = ROOT / "pytest_mlscope"
 FRAMEWORK_MODULES = frozenset({"onnxruntime", "torch", "tensorflow", "keras", "openvino"})
 OPTIONAL_MODULES = frozenset({"sklearn", "PIL", "cv2", "pyarrow", "onnx", "pynvml", "scipy", "xdist", "mlperf_loadgen"})
 
-# What any room may import, the rooms in the order of the line, and what ties them together on top.
-FLOOR = frozenset({"pytest_mlscope", "errors", "assets", "settings", "option_values", "options", "hookspecs"})
-LINE = (
-    *("yaml_document", "components", "manifest", "cases", "items", "host", "agent"),
-    *("evaluation", "gate", "bisection", "conformance", "reports"),
+# What any room may import, then the rooms from the bottom of the house to its top, then what ties them together.
+FLOOR = frozenset(
+    {"pytest_mlscope", "errors", "assets", "settings", "option_values", "quantities", "statistics", "hookspecs"}
 )
-TIE = ("case_evaluation", "controller", "session", "plugin")
+LINE = (
+    *("documents", "components", "manifest", "cases"),
+    *("machine", "artifacts", "environments", "hosts"),
+    *("measurements", "expectations", "conformance", "bisection", "gate", "reports", "api"),
+)
 MAY_IMPORT: dict[str, frozenset[str]] = {
     **dict.fromkeys(FLOOR, frozenset({"errors"})),
-    **{room: FLOOR.union(LINE[:place]) for place, room in enumerate(LINE)},
-    **{room: FLOOR.union(LINE, TIE[:place]) for place, room in enumerate(TIE)},
-    "cli": FLOOR.union(LINE),
+    **{room: FLOOR.union(LINE[:place], {"host"}) for place, room in enumerate(LINE)},
+    "session": FLOOR.union(LINE, {"host"}),
+    "cli": FLOOR.union(LINE, {"host"}),
+    "plugin": frozenset({"hookspecs", "session"}),
+    "hookspecs": frozenset(),
     "__main__": frozenset({"cli"}),
     "errors": frozenset(),
-    "options": frozenset({"option_values"}),
     "settings": frozenset({"errors", "option_values"}),
+    "statistics": frozenset({"errors", "host"}),
     "host": frozenset(),
 }
 

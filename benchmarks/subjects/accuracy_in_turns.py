@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.subjects.shipped_predictor import digits_model
-from pytest_mlscope.agent.agent import Agent
-from pytest_mlscope.agent.cache import cache_home
+from pytest_mlscope.api.evaluate import load_alone
 from pytest_mlscope.cases.matrix import expand
-from pytest_mlscope.evaluation.accuracy import measure_accuracy
-from pytest_mlscope.evaluation.api import load_alone
+from pytest_mlscope.hosts.model_loader import ModelLoader
+from pytest_mlscope.machine.cache_folder import cache_home
+from pytest_mlscope.measurements.accuracy.accuracy import measure_accuracy
 from pytest_mlscope.settings import Settings
 
 
@@ -50,11 +50,11 @@ def _bare(path: str, batch_size: int, cpu: int) -> Callable[[], float]:
 def main(manifest: str, path: str, batch_size: int, turns: int) -> None:
     case = next(case for case in expand(load_alone(Path(manifest))) if case.batch_size == batch_size)
     cpu = max(os.sched_getaffinity(0))
-    agent = Agent(Settings(home=cache_home(), affinity=(cpu,)), progress=print)
+    loader = ModelLoader(Settings(home=cache_home(), affinity=(cpu,)), progress=print)
     bare = _bare(path, batch_size, cpu)
 
     def ours() -> float:
-        accuracy = measure_accuracy(agent.ready(case))
+        accuracy = measure_accuracy(loader.ready(case))
         assert accuracy.errors == 0
         return accuracy.samples_per_second
 
@@ -68,7 +68,7 @@ def main(manifest: str, path: str, batch_size: int, turns: int) -> None:
             # Whoever goes first meets another machine than who goes second: they take turns.
             sides.reverse()
     finally:
-        agent.close()
+        loader.close()
     # The machine's speed wanders by more than what is measured from one second to the next: only neighbours compare.
     measured.sort(key=lambda turn: turn["ours"] / turn["bare"])
     print(json.dumps(measured[turns // 2]))

@@ -12,8 +12,8 @@ import time
 
 from benchmarks.subjects.digits_session import bound, image
 from benchmarks.subjects.shipped_predictor import digits_model
-from pytest_mlscope.evaluation.statistics import supported_percentiles
 from pytest_mlscope.host.measure import measure
+from pytest_mlscope.statistics.percentiles import supported_percentiles
 
 SECONDS = 0.1
 

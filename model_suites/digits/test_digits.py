@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from pytest_mlscope import mlscope_cases
-from pytest_mlscope.evaluation.results import Evaluation
+from pytest_mlscope.measurements.results import Evaluation
 
 MANIFEST = "digits-cnn.mlscope.yml"
 

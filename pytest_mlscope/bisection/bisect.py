@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_mlscope.agent.agent import Agent
-from pytest_mlscope.agent.lease import shared_lease
 from pytest_mlscope.bisection.difference import LayerComparison, LayerDifference
 from pytest_mlscope.bisection.layers import WITHOUT_TYPES, Layer, knows_types, layers_of
 from pytest_mlscope.bisection.side import Side, Tensors, batches
 from pytest_mlscope.bisection.windows import Window, halves, plan_windows
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import HostTimeout, MlscopeError
-from pytest_mlscope.evaluation.comparison import default_tolerance
-from pytest_mlscope.evaluation.first_rows import count_rows
-from pytest_mlscope.evaluation.tolerance import floor_epsilons
 from pytest_mlscope.host import memory
+from pytest_mlscope.hosts.model_loader import ModelLoader
+from pytest_mlscope.machine.lease import shared_lease
+from pytest_mlscope.measurements.parity.comparison import default_tolerance
+from pytest_mlscope.measurements.parity.tolerance import floor_epsilons
+from pytest_mlscope.measurements.rows.first_rows import count_rows
 
 WINDOW_BYTES = 64 * 1000**2
 """Outputs held at once, of each of the two, where nothing else is said."""
@@ -81,7 +81,7 @@ def bisect(
     case: Case,
     *,
     reference: Case,
-    agent: Agent,
+    loader: ModelLoader,
     file: Path | None = None,
     rows: int | None = None,
     tolerance: float | None = None,
@@ -103,12 +103,12 @@ def bisect(
         layers as outputs.
     """
     begins_anew = memory.reset_peak()
-    agent.prepare(case)
-    agent.prepare(reference)
+    loader.prepare(case)
+    loader.prepare(reference)
     with ExitStack() as stack:
         stack.enter_context(shared_lease("machine"))
-        candidate = stack.enter_context(Side(agent, case))
-        other = stack.enter_context(Side(agent, reference, file=file))
+        candidate = stack.enter_context(Side(loader, case))
+        other = stack.enter_context(Side(loader, reference, file=file))
         size = case.batch_size
         there = count_rows(case)
         count = -(-min(rows or size, there) // size) * size

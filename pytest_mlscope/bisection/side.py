@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.agent.agent import Agent
-from pytest_mlscope.agent.host_pool import HostPool
-from pytest_mlscope.agent.precision_advice import other_precision
-from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.bisection.extended_file import ExtendedFile
 from pytest_mlscope.bisection.onnx_graph import OnnxGraph, read_graph
 from pytest_mlscope.bisection.windows import Window
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import CannotRun, MlscopeError
-from pytest_mlscope.evaluation.first_rows import first_rows
+from pytest_mlscope.hosts.model_loader import ModelLoader
+from pytest_mlscope.hosts.pool import HostPool
+from pytest_mlscope.hosts.precision_advice import other_precision
+from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.manifest.schema import ModelFile, Output
+from pytest_mlscope.measurements.rows.first_rows import first_rows
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -28,14 +28,14 @@ Tensors = dict[str, NDArray[Any]]
 class Side:
     """Gives the outputs of a window of layers, batch by batch."""
 
-    def __init__(self, agent: Agent, case: Case, *, file: Path | None = None) -> None:
+    def __init__(self, loader: ModelLoader, case: Case, *, file: Path | None = None) -> None:
         """
         :param file: the ONNX file in place of the case's own.
         :raises CannotRun: when the framework cannot run here.
         :raises HostError: when it cannot load the model as it is.
         :raises MlscopeError: when there is no ONNX file.
         """
-        self._agent = agent
+        self._loader = loader
         self._case = case
         self._has_own_file = file is None
         self._pool = HostPool(limit=1)
@@ -47,7 +47,7 @@ class Side:
         """The options by which nodes run as the file has them."""
         try:
             # Without what is added, so that what is wrong with the model itself is said as such.
-            own = agent.ready(case, pool=self._pool)
+            own = loader.ready(case, pool=self._pool)
             self._role, self.path = _onnx_file(own)
             if file is not None:
                 self.path = file
@@ -60,7 +60,7 @@ class Side:
 
     def inputs(self, rows: int) -> Tensors:
         """The first rows of the dataset as the file takes them. Raises as :func:`first_rows`."""
-        return first_rows(self._agent.ready(self._case, pool=self._pool), rows)
+        return first_rows(self._loader.ready(self._case, pool=self._pool), rows)
 
     def open(self, window: Window) -> None:
         """Load the model with the window's layers as its outputs.
@@ -71,7 +71,7 @@ class Side:
             raise RuntimeError("open after close")
         path = self._extended.with_outputs(window)
         try:
-            self._ready = self._agent.ready(self._with_outputs(path, window), pool=self._pool)
+            self._ready = self._loader.ready(self._with_outputs(path, window), pool=self._pool)
         except CannotRun as error:
             other = None if self._has_own_file else other_precision(error)
             if other is None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from pytest_mlscope.cli.case_choice import choose_case
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.gate.readable import plural
 from pytest_mlscope.option_values import percentage, positive_number, whole_number
+from pytest_mlscope.quantities import plural
 
 if TYPE_CHECKING:
     from pytest_mlscope.gate.audit import Audit, Trial
@@ -123,22 +123,22 @@ def _too_few(audit: Audit, needed: int) -> str:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from pytest_mlscope.agent.agent import Agent
-    from pytest_mlscope.agent.lease import exclusive_lease
+    from pytest_mlscope.api.evaluate import load_alone
     from pytest_mlscope.cases.matrix import expand
-    from pytest_mlscope.evaluation.api import load_alone
     from pytest_mlscope.gate.audit import Audit, run_audit, side_alarms
     from pytest_mlscope.gate.audit_file import read_trials, write_audit
     from pytest_mlscope.gate.busy_processes import busy_processes
     from pytest_mlscope.gate.floors import FEWEST_PAIRS, floor_for, keep_floor
     from pytest_mlscope.gate.rounds import Rules
+    from pytest_mlscope.hosts.model_loader import ModelLoader
+    from pytest_mlscope.machine.lease import exclusive_lease
     from pytest_mlscope.settings import Settings
 
     if options.resume and options.json is None:
         raise MlscopeError("--resume needs --json PATH, the trials to go on with")
     home = home_of(options)
     case = choose_case(expand(load_alone(options.manifest)), options.case, options.manifest)
-    agent = Agent(
+    loader = ModelLoader(
         Settings(home=home, provision=options.provision, command_line=tuple(sys.argv)),
         progress=lambda line: print(line, file=sys.stderr, flush=True),
     )
@@ -167,11 +167,11 @@ def _audit(options: argparse.Namespace) -> int:
 
     keep()
     try:
-        agent.prepare(case)
+        loader.prepare(case)
         with exclusive_lease("machine"), busy_processes(options.busy):
-            run_audit(case, agent, audit, effects=effects, trials=options.trials, progress=made)
+            run_audit(case, loader, audit, effects=effects, trials=options.trials, progress=made)
     finally:
-        agent.close()
+        loader.close()
         keep()
     beside = {0: "", 1: ", beside another busy process"}.get(options.busy, f", beside {options.busy} busy processes")
     print(f"{case.manifest.content.name} [{case.id}]{beside}")

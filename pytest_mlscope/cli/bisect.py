@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, shown_size
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.gate.readable import plural
 from pytest_mlscope.option_values import whole_number
+from pytest_mlscope.quantities import plural
 
 if TYPE_CHECKING:
     from pytest_mlscope.bisection.bisect import Bisection
@@ -88,11 +88,11 @@ def _reference(case: Case, framework: str | None, manifest: Path) -> Case:
 def _bisect(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from pytest_mlscope.agent.agent import Agent
+    from pytest_mlscope.api.evaluate import load_alone
     from pytest_mlscope.bisection.bisect import WINDOW_BYTES, bisect
     from pytest_mlscope.cases.matrix import expand
     from pytest_mlscope.cli.case_choice import choose_case
-    from pytest_mlscope.evaluation.api import load_alone
+    from pytest_mlscope.hosts.model_loader import ModelLoader
     from pytest_mlscope.reports.plain import plain
     from pytest_mlscope.settings import Settings
 
@@ -104,7 +104,7 @@ def _bisect(options: argparse.Namespace) -> int:
     reference = _reference(case, options.reference, manifest)
     if reference == case and file is None:
         raise MlscopeError(f"{case.framework} is what the case runs on; compare it with another framework, or a file")
-    agent = Agent(
+    loader = ModelLoader(
         Settings(home=home_of(options), provision=options.provision, command_line=tuple(sys.argv)),
         progress=lambda line: print(line, file=sys.stderr, flush=True),
     )
@@ -112,7 +112,7 @@ def _bisect(options: argparse.Namespace) -> int:
         found = bisect(
             case,
             reference=reference,
-            agent=agent,
+            loader=loader,
             file=file,
             rows=options.rows,
             tolerance=options.tolerance,
@@ -120,7 +120,7 @@ def _bisect(options: argparse.Namespace) -> int:
             progress=lambda line: print(line, file=sys.stderr, flush=True),
         )
     finally:
-        agent.close()
+        loader.close()
     print(f"{case.manifest.content.name} [{case.id}]")
     print(_report(found))
     if options.json:

@@ -15,7 +15,7 @@ from pytest_mlscope.option_values import positive_number, whole_number
 
 if TYPE_CHECKING:
     from pytest_mlscope.cases.case import Case
-    from pytest_mlscope.evaluation.loadgen_agreement import Agreement
+    from pytest_mlscope.measurements.latency.loadgen_agreement import Agreement
 
 _DETAILS = """\
 Runs the case through MLPerf's LoadGen in the framework's own interpreter, and through our own loop, in turns on one
@@ -64,8 +64,8 @@ def _table(agreements: list[Agreement]) -> str:
     from statistics import median
 
     from pytest_mlscope.cli.table import aligned
-    from pytest_mlscope.evaluation.loadgen_agreement import WITHIN
-    from pytest_mlscope.gate.readable import number, seconds
+    from pytest_mlscope.measurements.latency.loadgen_agreement import WITHIN
+    from pytest_mlscope.quantities import number, seconds
 
     rows = []
     for each in agreements:
@@ -98,8 +98,8 @@ def _is_below_loadgens_cost(agreement: Agreement) -> bool:
 
 
 def _arrivals(agreement: Agreement) -> list[str]:
-    from pytest_mlscope.evaluation.loadgen_agreement import SAME_DISTRIBUTION_FROM
-    from pytest_mlscope.gate.readable import seconds
+    from pytest_mlscope.measurements.latency.loadgen_agreement import SAME_DISTRIBUTION_FROM
+    from pytest_mlscope.quantities import seconds
 
     arrivals = agreement.arrivals
     if arrivals is None:
@@ -114,11 +114,11 @@ def _arrivals(agreement: Agreement) -> list[str]:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pytest_mlscope.agent.agent import Agent
-    from pytest_mlscope.agent.lease import exclusive_lease
+    from pytest_mlscope.api.evaluate import load_alone
     from pytest_mlscope.cases.matrix import expand
-    from pytest_mlscope.evaluation.api import load_alone
-    from pytest_mlscope.evaluation.loadgen_turns import loadgen_case, measure_agreement
+    from pytest_mlscope.hosts.model_loader import ModelLoader
+    from pytest_mlscope.machine.lease import exclusive_lease
+    from pytest_mlscope.measurements.latency.loadgen_turns import loadgen_case, measure_agreement
     from pytest_mlscope.settings import Settings
 
     chosen = choose_case(expand(load_alone(options.manifest)), options.case, options.manifest)
@@ -132,17 +132,17 @@ def _run(options: argparse.Namespace) -> int:
         print(line, file=sys.stderr, flush=True)
 
     settings = Settings(home=home_of(options), provision=options.provision, command_line=tuple(sys.argv))
-    agent = Agent(settings, progress=progress)
+    loader = ModelLoader(settings, progress=progress)
     agreements = []
     try:
-        agent.prepare(chosen)
+        loader.prepare(chosen)
         with exclusive_lease("machine"):
             for case in cases:
-                ready = agent.ready(case)
+                ready = loader.ready(case)
                 agreements.append(measure_agreement(ready, options.output, rounds=options.rounds, progress=progress))
                 _write(options.output / "agreement.json", agreements)
     finally:
-        agent.close()
+        loader.close()
     print(f"{chosen.manifest.content.name} [{chosen.id}]")
     print(_table(agreements))
     for agreement in agreements:
@@ -156,7 +156,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _require_unused(folder: Path, cases: list[Case]) -> None:
     """Runs of two calls in one folder would be taken for one submission."""
-    from pytest_mlscope.evaluation.loadgen_turns import logs_folder
+    from pytest_mlscope.measurements.latency.loadgen_turns import logs_folder
 
     for case in cases:
         logs = logs_folder(folder, case)

@@ -39,9 +39,9 @@ def add_to(actions: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pytest_mlscope.agent.debian_download import fetch
-    from pytest_mlscope.agent.debian_lock import format_debian_lock
-    from pytest_mlscope.agent.debian_locking import ARCHIVES, make_debian_lock
+    from pytest_mlscope.environments.debian.download import fetch
+    from pytest_mlscope.environments.debian.lock import format_debian_lock
+    from pytest_mlscope.environments.debian.locking import ARCHIVES, make_debian_lock
 
     archives = [url.rstrip("/") for url in options.archive]
     lock = make_debian_lock(

@@ -12,10 +12,10 @@ from typing import Any, Literal
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from pytest_mlscope.documents.diagnostics import dotted, quoted, suggestion, unknown
+from pytest_mlscope.documents.document import Finding, read_bytes, read_document
+from pytest_mlscope.documents.source import read_source
 from pytest_mlscope.errors import FrameworkError, MlscopeError
-from pytest_mlscope.yaml_document.diagnostics import dotted, quoted, suggestion, unknown
-from pytest_mlscope.yaml_document.document import Finding, read_bytes, read_document
-from pytest_mlscope.yaml_document.source import read_source
 
 Precision = Literal["fp32", "fp16", "bf16", "int8", "framework_default"]
 

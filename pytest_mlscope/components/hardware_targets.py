@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pytest_mlscope.components.hardware import HardwareFile, HardwareTarget
+from pytest_mlscope.documents.diagnostics import unknown
 from pytest_mlscope.errors import HardwareError
-from pytest_mlscope.yaml_document.diagnostics import unknown
 
 
 class HardwareTargets(Mapping[str, HardwareTarget]):

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from pytest_mlscope.agent.host_process import Header
 from pytest_mlscope.conformance.finding import Fault, NotApplicable
 from pytest_mlscope.conformance.subject import Subject, Tensors
 from pytest_mlscope.errors import CannotRun, HostCrashed, HostTimeout, PredictorError
+from pytest_mlscope.hosts.process import Header
 
 LONGEST_MESSAGE = 1000
 UNKNOWN = "mlscope_unknown"

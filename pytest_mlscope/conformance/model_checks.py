@@ -8,11 +8,11 @@ from pytest_mlscope.cases.kinds import is_parity_reference, kinds_of
 from pytest_mlscope.conformance.finding import Fault, NotApplicable
 from pytest_mlscope.conformance.subject import Subject
 from pytest_mlscope.errors import CannotRun
-from pytest_mlscope.evaluation.evaluator import Evaluator
-from pytest_mlscope.evaluation.layers import profile_layers
-from pytest_mlscope.evaluation.results import Evaluation
-from pytest_mlscope.gate.verdict import checks
+from pytest_mlscope.expectations.checks import checks
 from pytest_mlscope.manifest.schema import Kind
+from pytest_mlscope.measurements.evaluator import Evaluator
+from pytest_mlscope.measurements.layers.layers import profile_layers
+from pytest_mlscope.measurements.results import Evaluation
 
 
 def _parsed(version: str, whose: str) -> Version:

@@ -10,11 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_mlscope import hookspecs
-from pytest_mlscope.agent.artifacts import materialise
-from pytest_mlscope.agent.environment import Environment
-from pytest_mlscope.agent.environment_creation import create_environment
-from pytest_mlscope.agent.environment_search import find_environment
-from pytest_mlscope.agent.environment_verification import verify_environment
+from pytest_mlscope.artifacts.artifact import materialise
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.components import shipped
@@ -23,7 +19,11 @@ from pytest_mlscope.components.registry import build_registry
 from pytest_mlscope.components.self_test import self_test_manifest
 from pytest_mlscope.conformance.finding import Fault
 from pytest_mlscope.conformance.subject import Subject
+from pytest_mlscope.environments.creation import create_environment
+from pytest_mlscope.environments.environment import Environment
+from pytest_mlscope.environments.search import find_environment
 from pytest_mlscope.errors import CannotRun, MlscopeError
+from pytest_mlscope.hosts.environment_verification import verify_environment
 from pytest_mlscope.manifest.load import load_manifest
 from pytest_mlscope.settings import Settings
 

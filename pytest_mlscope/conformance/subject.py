@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.agent.artifacts import Artifact
-from pytest_mlscope.agent.environment import Environment
-from pytest_mlscope.agent.host_process import Header, HostProcess
-from pytest_mlscope.agent.load_request import load_request
-from pytest_mlscope.agent.ready_model import ReadyModel
+from pytest_mlscope.artifacts.artifact import Artifact
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components.framework import FrameworkDescription, FrameworkFolder
+from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.errors import HostError, PredictorError
-from pytest_mlscope.evaluation.first_rows import first_rows
+from pytest_mlscope.hosts.load_request import load_request
+from pytest_mlscope.hosts.process import Header, HostProcess
+from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.measurements.rows.first_rows import first_rows
 
 BATCH_SIZES = (1, 2, 3, 7, 32)
 """Batch sizes that one model must take."""

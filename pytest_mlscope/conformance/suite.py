@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
-from pytest_mlscope.agent.cache import cache_home
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.conformance import (
     error_checks,
@@ -19,9 +18,10 @@ from pytest_mlscope.conformance import (
 from pytest_mlscope.conformance.finding import Fault, Finding, NotApplicable
 from pytest_mlscope.conformance.subject import Subject, Tensors
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.evaluation.evaluator import Evaluator
-from pytest_mlscope.evaluation.parity import reference_case
-from pytest_mlscope.evaluation.raw_outputs import predict_raw
+from pytest_mlscope.machine.cache_folder import cache_home
+from pytest_mlscope.measurements.evaluator import Evaluator
+from pytest_mlscope.measurements.parity.parity import reference_case
+from pytest_mlscope.measurements.parity.raw_outputs import predict_raw
 from pytest_mlscope.settings import Settings
 
 DEFAULT_TIMEOUT = 120.0
@@ -153,7 +153,7 @@ class _Run:
         reference = reference_case(case)
         if reference.framework == case.framework:
             raise NotApplicable("this framework is it")
-        chunk = next(predict_raw(self.evaluator.agent.ready(reference), rows=rows))
+        chunk = next(predict_raw(self.evaluator.loader.ready(reference), rows=rows))
         return {name: array.copy() for name, array in chunk.items()}
 
     def close(self) -> None:

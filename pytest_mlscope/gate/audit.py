@@ -9,15 +9,15 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pytest_mlscope.agent.agent import Agent
-from pytest_mlscope.agent.host_pool import HostPool
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.components.metrics.wilson import wilson_interval
-from pytest_mlscope.evaluation.first_rows import first_rows
-from pytest_mlscope.evaluation.latency import rows_in_a_sample
 from pytest_mlscope.gate.pairs import OpenBlocks
 from pytest_mlscope.gate.rounds import MOST_PAIRS, Contest, Rules, run_rounds
 from pytest_mlscope.gate.sequential import EARLY_PAIRS, decide
+from pytest_mlscope.hosts.model_loader import ModelLoader
+from pytest_mlscope.hosts.pool import HostPool
+from pytest_mlscope.measurements.latency.latency import rows_in_a_sample
+from pytest_mlscope.measurements.rows.first_rows import first_rows
+from pytest_mlscope.statistics.wilson import wilson_interval
 
 SEPARATE_RUNS_FAIL_AT = 0.05
 """What two separate runs are failed at by the rule that the gate is held against."""
@@ -116,29 +116,31 @@ def separate_runs_alarms(trials: Sequence[Trial]) -> Rate:
     return Rate(sum(ratio > 1 + SEPARATE_RUNS_FAIL_AT for ratio in ratios), len(ratios))
 
 
-def _slowed_median(case: Case, agent: Agent, slowdown: float) -> float:
+def _slowed_median(case: Case, loader: ModelLoader, slowdown: float) -> float:
     """Median of one window in a process alone, seconds."""
     pool = HostPool()
     try:
-        ready = agent.ready(case, pool=pool)
+        ready = loader.ready(case, pool=pool)
         blocks = OpenBlocks(ready, first_rows(ready, rows_in_a_sample(case)), slowdown=slowdown)
         return blocks.median_call(max(3, round(SEPARATE_RUN_SECONDS / blocks.call_seconds)))
     finally:
         pool.kill()
 
 
-def run_trial(case: Case, agent: Agent, *, rules: Rules, effect: float, seed: int, separate_runs: bool = True) -> Trial:
+def run_trial(
+    case: Case, loader: ModelLoader, *, rules: Rules, effect: float, seed: int, separate_runs: bool = True
+) -> Trial:
     """Compare the case with itself, slowed by ``effect``.
 
     :raises MlscopeError: when it fails.
     """
     ratio = None
     if separate_runs:
-        baseline = _slowed_median(case, agent, 0.0)
-        ratio = _slowed_median(case, agent, effect) / baseline
+        baseline = _slowed_median(case, loader, 0.0)
+        ratio = _slowed_median(case, loader, effect) / baseline
     contest = Contest(case, case, rules, slowdowns=(0.0, effect))
     began = time.monotonic()
-    run_rounds([contest], agent, seed=seed)
+    run_rounds([contest], loader, seed=seed)
     seconds = time.monotonic() - began
     if contest.failure is not None:
         raise contest.failure
@@ -152,7 +154,7 @@ def run_trial(case: Case, agent: Agent, *, rules: Rules, effect: float, seed: in
 
 def run_audit(
     case: Case,
-    agent: Agent,
+    loader: ModelLoader,
     audit: Audit,
     *,
     effects: Sequence[float],
@@ -170,7 +172,7 @@ def run_audit(
             seed = number * 1000 + round(effect * 1000)
             separate_runs = number % SEPARATE_RUNS_EVERY == 0
             audit.trials.append(
-                run_trial(case, agent, rules=audit.rules, effect=effect, seed=seed, separate_runs=separate_runs)
+                run_trial(case, loader, rules=audit.rules, effect=effect, seed=seed, separate_runs=separate_runs)
             )
             progress(audit.trials[-1])
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_mlscope import __version__
-from pytest_mlscope.agent.machine import machine_facts
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.gate.audit import Audit, Trial
+from pytest_mlscope.machine.facts import machine_facts
 
 
 def _same(case: Case, busy_processes: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_mlscope.agent.integrity import FETCH_IT, NO_SUCH_FILE
+from pytest_mlscope.artifacts.integrity import FETCH_IT, NO_SUCH_FILE
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.errors import BaselineError, MlscopeError, NoCounterpart

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pytest_mlscope.evaluation.results import Parity
-from pytest_mlscope.gate import readable
+from pytest_mlscope import quantities as readable
 from pytest_mlscope.gate.accuracy_comparison import AccuracyComparison
 from pytest_mlscope.gate.pairs import CANDIDATE, Pair
 from pytest_mlscope.gate.rounds import LOAD_TIME_EFFECT, MEMORY_EFFECT, Contest
 from pytest_mlscope.gate.sequential import Outcome, Verdict
+from pytest_mlscope.measurements.results import Parity
 
 ComparedOutcome = Literal["pass", "regression", "improved", "inconclusive", "not compared"]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from pytest_mlscope.agent.cache import writable_folder
-from pytest_mlscope.agent.file_lock import file_lock
-from pytest_mlscope.agent.machine import machine_facts
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR
+from pytest_mlscope.machine.cache_folder import writable_folder
+from pytest_mlscope.machine.facts import machine_facts
+from pytest_mlscope.machine.file_lock import file_lock
 
 FEWEST_PAIRS = 40
 """Fewer pairs do not say what one in twenty is."""

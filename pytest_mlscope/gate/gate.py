@@ -7,14 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_mlscope.agent.lease import exclusive_lease
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.kinds import is_parity_reference
 from pytest_mlscope.errors import BaselineError, CannotRun, MlscopeError, NoCounterpart, NotSupported
-from pytest_mlscope.evaluation.evaluator import Evaluator
-from pytest_mlscope.evaluation.latency import rows_in_a_sample
-from pytest_mlscope.evaluation.parity import reference_case
-from pytest_mlscope.evaluation.results import Evaluation
 from pytest_mlscope.gate.accuracy_comparison import SIGNIFICANCE, compare_accuracy
 from pytest_mlscope.gate.baseline import REPLACED, Baseline
 from pytest_mlscope.gate.comparison import (
@@ -26,8 +21,13 @@ from pytest_mlscope.gate.comparison import (
     parity_comparison,
 )
 from pytest_mlscope.gate.floors import floor_for
-from pytest_mlscope.gate.readable import plural
 from pytest_mlscope.gate.rounds import Contest, Rules, run_rounds
+from pytest_mlscope.machine.lease import exclusive_lease
+from pytest_mlscope.measurements.evaluator import Evaluator
+from pytest_mlscope.measurements.latency.latency import rows_in_a_sample
+from pytest_mlscope.measurements.parity.parity import reference_case
+from pytest_mlscope.measurements.results import Evaluation
+from pytest_mlscope.quantities import plural
 
 if TYPE_CHECKING:
     from pytest_mlscope.manifest.schema import Kind
@@ -113,12 +113,12 @@ class SideBySideGate(Gate):
 
     def cannot_run(self, case: Case, kind: Kind, reason: CannotRun) -> Comparison | None:
         """A predictor that takes the baseline's files and not ours is a regression."""
-        agent = self._evaluator.agent
+        loader = self._evaluator.loader
         try:
             counterpart = self.baseline.counterpart(case)
-            agent.ready(counterpart)
+            loader.ready(counterpart)
             if kind == "parity" and not is_parity_reference(case):
-                agent.ready(reference_case(counterpart))
+                loader.ready(reference_case(counterpart))
         except MlscopeError:
             return None
         regression = isinstance(reason, NotSupported) and self.baseline.other_files
@@ -141,7 +141,7 @@ class SideBySideGate(Gate):
 
     def _measure(self, cases: Sequence[Case], family: int) -> None:
         home = self._evaluator.settings.home
-        agent = self._evaluator.agent
+        loader = self._evaluator.loader
         contests: list[Contest] = []
         for case in cases:
             key = self._key(case)
@@ -152,8 +152,8 @@ class SideBySideGate(Gate):
                 theirs, ours = rows_in_a_sample(counterpart), rows_in_a_sample(case)
                 if theirs != ours:
                     raise NoCounterpart(f"a query has {plural(theirs, 'row')} there and {ours} here")
-                agent.prepare(counterpart)
-                agent.prepare(case)
+                loader.prepare(counterpart)
+                loader.prepare(case)
             except MlscopeError as error:
                 self._contests[key] = self.baseline.told(error)
                 continue
@@ -163,4 +163,4 @@ class SideBySideGate(Gate):
         if contests:
             self._progress(f"comparing with {self.baseline.label}: {plural(len(contests), 'case')}")
             with exclusive_lease("machine", waiting=self._evaluator.waiting):
-                run_rounds(contests, agent, family=family, progress=self._progress)
+                run_rounds(contests, loader, family=family, progress=self._progress)

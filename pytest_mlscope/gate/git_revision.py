@@ -9,9 +9,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_mlscope.agent.cache import describe_os_error, revisions_folder, writable_folder
-from pytest_mlscope.agent.file_lock import file_lock
 from pytest_mlscope.errors import BaselineError
+from pytest_mlscope.machine.cache_folder import describe_os_error, revisions_folder, writable_folder
+from pytest_mlscope.machine.file_lock import file_lock
 
 _COMPLETE = ".complete"
 

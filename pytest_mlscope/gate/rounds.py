@@ -10,19 +10,19 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from pytest_mlscope.agent.affinity import Affinity, least_busy_cpu, needs_one_cpu
-from pytest_mlscope.agent.agent import Agent
-from pytest_mlscope.agent.host_pool import HostPool
-from pytest_mlscope.agent.host_process import HostProcess
-from pytest_mlscope.agent.ready_model import ReadyModel
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.evaluation.first_rows import first_rows
-from pytest_mlscope.evaluation.latency import rows_in_a_sample
-from pytest_mlscope.evaluation.timed_path import check_timed_path
 from pytest_mlscope.gate.multiplicity import holm_levels
 from pytest_mlscope.gate.pairs import BASELINE, CANDIDATE, OpenBlocks, Pair, SideError, failures_of, measure_pair
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR, EARLY_PAIRS, LEVEL, Verdict, decide, p_value
+from pytest_mlscope.hosts.model_loader import ModelLoader
+from pytest_mlscope.hosts.pool import HostPool
+from pytest_mlscope.hosts.process import HostProcess
+from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.machine.affinity import Affinity, least_busy_cpu, needs_one_cpu
+from pytest_mlscope.measurements.latency.latency import rows_in_a_sample
+from pytest_mlscope.measurements.latency.timed_path import check_timed_path
+from pytest_mlscope.measurements.rows.first_rows import first_rows
 
 MEMORY_EFFECT = 0.05
 LOAD_TIME_EFFECT = 0.10
@@ -132,14 +132,14 @@ def _opened(ready: ReadyModel, *, slowdown: float | None, check: bool) -> OpenBl
     return blocks
 
 
-def _pair(contest: Contest, agent: Agent, pools: Sequence[HostPool], cpu: Affinity, coin: random.Random) -> Pair:
+def _pair(contest: Contest, loader: ModelLoader, pools: Sequence[HostPool], cpu: Affinity, coin: random.Random) -> Pair:
     sides = [(contest.baseline, pools[BASELINE]), (contest.candidate, pools[CANDIDATE])]
     # Two CPUs of a machine can differ by half for minutes, when one has more to do, for another tenant perhaps.
     together = all(needs_one_cpu(case) for case, _ in sides)
     hosts = []
     for side, (case, pool) in enumerate(sides):
         with failures_of(side):
-            hosts.append(agent.start_host(case, pool))
+            hosts.append(loader.start_host(case, pool))
     for come_up in (HostProcess.greet, HostProcess.started):
         for side, host in enumerate(hosts):
             with failures_of(side):
@@ -153,7 +153,7 @@ def _pair(contest: Contest, agent: Agent, pools: Sequence[HostPool], cpu: Affini
     for side in order:
         case, pool = sides[side]
         with failures_of(side):
-            ready[side] = agent.ready(case, pool=pool)
+            ready[side] = loader.ready(case, pool=pool)
     opened: dict[int, OpenBlocks] = {}
     for side in order:
         with failures_of(side):
@@ -173,7 +173,7 @@ def _judge(contests: Sequence[Contest], family: int) -> None:
 
 def run_rounds(
     contests: Sequence[Contest],
-    agent: Agent,
+    loader: ModelLoader,
     *,
     family: int | None = None,
     progress: Callable[[str], None] | None = None,
@@ -204,7 +204,7 @@ def run_rounds(
             for contest in sorted(undecided, key=lambda each: (each.candidate.framework, each.candidate.version or "")):
                 began = time.monotonic()
                 try:
-                    pair = _pair(contest, agent, pools, cpu, coin)
+                    pair = _pair(contest, loader, pools, cpu, coin)
                 except SideError as failed:
                     contest.fail(failed)
                 else:

@@ -12,7 +12,7 @@ import numpy as np
 
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import BaselineError, NoCounterpart
-from pytest_mlscope.evaluation.results import Accuracy, FailedRows, Predictions
+from pytest_mlscope.measurements.results import Accuracy, FailedRows, Predictions
 
 READ_SCHEMA = 1
 _DIMENSIONS = ("framework", "version", "hardware", "precision", "threads", "batch_size", "scenario", "preprocessing")

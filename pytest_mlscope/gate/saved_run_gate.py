@@ -22,13 +22,13 @@ import numpy as np
 
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import CannotRun, MlscopeError, NoCounterpart
-from pytest_mlscope.evaluation.results import Evaluation, Latency
 from pytest_mlscope.gate.accuracy_comparison import SIGNIFICANCE, compare_accuracy
 from pytest_mlscope.gate.comparison import Comparison, SeparateRuns, accuracy_comparison, not_compared, separate_runs
 from pytest_mlscope.gate.gate import Gate
-from pytest_mlscope.gate.rank_sum import rank_sum_p_value
 from pytest_mlscope.gate.saved_run import SavedRun
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR, Outcome
+from pytest_mlscope.measurements.results import Evaluation, Latency
+from pytest_mlscope.statistics.rank_sum import rank_sum_p_value
 
 if TYPE_CHECKING:
     from pytest_mlscope.manifest.schema import Kind

@@ -30,7 +30,7 @@ from typing import Literal
 
 import numpy as np
 
-from pytest_mlscope.gate.signed_rank import interval, probability_above
+from pytest_mlscope.statistics.signed_rank import interval, probability_above
 
 Outcome = Literal["pass", "regression", "improved", "inconclusive"]
 

@@ -13,13 +13,13 @@ from pytest_mlscope.components.datasets.base import Dataset
 from pytest_mlscope.components.parameters import Component
 from pytest_mlscope.components.postprocessing.base import PostprocessingStep
 from pytest_mlscope.components.preprocessing.base import PreprocessingStep
+from pytest_mlscope.documents.diagnostics import dotted, one_line, quoted
+from pytest_mlscope.documents.schema_mistakes import schema_mistakes
+from pytest_mlscope.documents.source import Path
 from pytest_mlscope.manifest.dimensions import STATED
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.loaded import BoundMetric
 from pytest_mlscope.manifest.schema import DatasetEntry, MetricEntry, StepEntry
-from pytest_mlscope.yaml_document.diagnostics import dotted, one_line, quoted
-from pytest_mlscope.yaml_document.schema_mistakes import schema_mistakes
-from pytest_mlscope.yaml_document.source import Path
 
 _VARIANT_NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 _ROWS = re.compile(r"(\d*):(\d*)")

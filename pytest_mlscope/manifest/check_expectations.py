@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from pytest_mlscope.documents.diagnostics import dotted
+from pytest_mlscope.documents.schema_mistakes import field_names
+from pytest_mlscope.documents.source import Path
 from pytest_mlscope.manifest.check_components import metric_names
 from pytest_mlscope.manifest.check_frameworks import supports
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.kinds import kinds_made, lacking
 from pytest_mlscope.manifest.overrides import overridden
 from pytest_mlscope.manifest.schema import Bound, Expectation, ExpectationOverride, Kind, LatencyExpectation
-from pytest_mlscope.yaml_document.diagnostics import dotted
-from pytest_mlscope.yaml_document.schema_mistakes import field_names
-from pytest_mlscope.yaml_document.source import Path
 
 _LATENCY_KEYS = ("latency", "throughput", "peak_memory", "load_time")
 

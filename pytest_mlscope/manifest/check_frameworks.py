@@ -7,14 +7,14 @@ import re
 from packaging.specifiers import SpecifierSet
 
 from pytest_mlscope.components.framework import FrameworkDescription
+from pytest_mlscope.documents.diagnostics import dotted, listed, quoted, unknown
+from pytest_mlscope.documents.source import Path
 from pytest_mlscope.errors import FrameworkError
 from pytest_mlscope.manifest.dimensions import devices_in_use
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.offers import offers
 from pytest_mlscope.manifest.schema import FrameworkEntry, Input, ModelFile
 from pytest_mlscope.manifest.versions import can_hold_together, is_valid, specifiers
-from pytest_mlscope.yaml_document.diagnostics import dotted, listed, quoted, unknown
-from pytest_mlscope.yaml_document.source import Path
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*(?:::[A-Za-z][A-Za-z0-9+.-]*)*)://")
 _PACKAGE = re.compile(r"package://[A-Za-z0-9][A-Za-z0-9._-]*/[^/].*")

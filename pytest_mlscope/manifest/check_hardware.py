@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pytest_mlscope.components.hardware import HardwareTarget
+from pytest_mlscope.documents.source import Path
 from pytest_mlscope.errors import HardwareError
 from pytest_mlscope.manifest.findings import Findings
-from pytest_mlscope.yaml_document.source import Path
 
 
 def usable_target(findings: Findings, hardware: str) -> HardwareTarget | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_mlscope.documents.diagnostics import dotted, found, listed
+from pytest_mlscope.documents.source import Path
 from pytest_mlscope.manifest.check_frameworks import describe, supports
 from pytest_mlscope.manifest.check_hardware import check_target, usable_target
 from pytest_mlscope.manifest.dimensions import (
@@ -16,8 +18,6 @@ from pytest_mlscope.manifest.dimensions import (
 )
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.schema import CaseSelector
-from pytest_mlscope.yaml_document.diagnostics import dotted, found, listed
-from pytest_mlscope.yaml_document.source import Path
 
 MAX_CASES = 1_000_000
 MAX_BATCH = 2**20

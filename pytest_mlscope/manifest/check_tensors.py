@@ -6,12 +6,12 @@ import math
 import re
 from pathlib import Path as FilePath
 
+from pytest_mlscope.documents.diagnostics import found, quoted
+from pytest_mlscope.documents.source import Path
 from pytest_mlscope.manifest.check_frameworks import local_path_mistake
 from pytest_mlscope.manifest.dimensions import dimensions_of
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.schema import Input, Output
-from pytest_mlscope.yaml_document.diagnostics import found, quoted
-from pytest_mlscope.yaml_document.source import Path
 
 MAX_DIMENSION = 2**31
 MAX_TENSOR_BYTES = 2**34

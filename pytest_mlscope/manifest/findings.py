@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from pytest_mlscope.components.registry import Registry
+from pytest_mlscope.documents.diagnostics import Mistake, dotted, unknown
+from pytest_mlscope.documents.source import Path, Source
 from pytest_mlscope.manifest.partial import PartialManifest
 from pytest_mlscope.manifest.schema import Manifest
-from pytest_mlscope.yaml_document.diagnostics import Mistake, dotted, unknown
-from pytest_mlscope.yaml_document.source import Path, Source
 
 
 class Findings:

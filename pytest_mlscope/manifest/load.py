@@ -6,6 +6,9 @@ import hashlib
 from pathlib import Path
 
 from pytest_mlscope.components.registry import Registry
+from pytest_mlscope.documents.diagnostics import Mistake, render
+from pytest_mlscope.documents.document import placed, read_bytes, source_mistakes
+from pytest_mlscope.documents.source import Position, read_source
 from pytest_mlscope.errors import ManifestError, MlscopeError
 from pytest_mlscope.manifest.check_components import make_dataset, make_metrics, make_postprocessing, make_preprocessing
 from pytest_mlscope.manifest.check_expectations import check_expectations
@@ -16,9 +19,6 @@ from pytest_mlscope.manifest.check_tensors import check_tensors
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.partial import PartialManifest
-from pytest_mlscope.yaml_document.diagnostics import Mistake, render
-from pytest_mlscope.yaml_document.document import placed, read_bytes, source_mistakes
-from pytest_mlscope.yaml_document.source import Position, read_source
 
 SUFFIX = ".mlscope.yml"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pytest_mlscope.documents.schema_mistakes import SchemaMistake, schema_mistakes
+from pytest_mlscope.documents.source import MAX_DEPTH, Path
 from pytest_mlscope.manifest.schema import Manifest
-from pytest_mlscope.yaml_document.schema_mistakes import SchemaMistake, schema_mistakes
-from pytest_mlscope.yaml_document.source import MAX_DEPTH, Path
 
 _STAND_INS: dict[str, Any] = {
     "schema": 1,

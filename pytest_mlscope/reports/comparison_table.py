@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_mlscope.gate import readable
+from pytest_mlscope import quantities as readable
 from pytest_mlscope.gate.comparison import is_told
 from pytest_mlscope.reports.layout import Column, Note, Table
 from pytest_mlscope.reports.records import split_command

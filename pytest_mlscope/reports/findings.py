@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_mlscope.gate.readable import plural
+from pytest_mlscope.quantities import plural
 from pytest_mlscope.reports.records import split_command
 from pytest_mlscope.reports.rows import case_label, is_of_manifest, test_name
 

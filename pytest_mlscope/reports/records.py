@@ -11,7 +11,9 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.evaluation.results import (
+from pytest_mlscope.expectations.check import Check
+from pytest_mlscope.gate.comparison import Comparison
+from pytest_mlscope.measurements.results import (
     KEPT_ROW_ELEMENTS,
     Accuracy,
     Evaluation,
@@ -21,8 +23,6 @@ from pytest_mlscope.evaluation.results import (
     Restarts,
     ServerRun,
 )
-from pytest_mlscope.gate.check import Check
-from pytest_mlscope.gate.comparison import Comparison
 from pytest_mlscope.reports.packed import pack, unpack
 from pytest_mlscope.reports.plain import plain, pointer_token
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_mlscope.gate.readable import plural
+from pytest_mlscope.quantities import plural
 from pytest_mlscope.reports.values import number
 
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)")

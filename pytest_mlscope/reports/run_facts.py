@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_mlscope import __version__
-from pytest_mlscope.agent.machine import NOT_AVAILABLE, machine_facts
+from pytest_mlscope.machine.facts import NOT_AVAILABLE, machine_facts
 from pytest_mlscope.reports.plain import plain
 
 

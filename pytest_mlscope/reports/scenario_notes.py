@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_mlscope.gate.readable import plural, seconds
+from pytest_mlscope.quantities import plural, seconds
 
 
 def scenario_notes(records: Sequence[Mapping[str, Any]]) -> list[str]:

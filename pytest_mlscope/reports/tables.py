@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pytest_mlscope.evaluation.statistics import minimum_samples
-from pytest_mlscope.gate import readable
+from pytest_mlscope import quantities as readable
 from pytest_mlscope.reports.comparison_table import comparison_tables
 from pytest_mlscope.reports.layout import KEEP, Column, Note, Table
 from pytest_mlscope.reports.remarks import latency_remarks
 from pytest_mlscope.reports.rows import Row, captions, groups, label_columns, rows_of, verdict_columns
 from pytest_mlscope.reports.scenario_notes import scenario_notes
 from pytest_mlscope.reports.values import number
+from pytest_mlscope.statistics.percentiles import minimum_samples
 
 Record = Mapping[str, Any]
 ABSENT = "–"

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from pytest_mlscope.gate.readable import plural
+from pytest_mlscope.quantities import plural
 from pytest_mlscope.reports.findings import failures, reasons
 from pytest_mlscope.reports.layout import Note, Table, lay_out
 from pytest_mlscope.reports.tables import summary_tables

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_mlscope.agent.agent import Agent
-from pytest_mlscope.agent.cache import cache_home
+from pytest_mlscope.api.evaluate import load_alone
 from pytest_mlscope.bisection.bisect import Bisection, bisect
 from pytest_mlscope.bisection.difference import LayerDifference
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.cli.main import main
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.evaluation.api import load_alone
+from pytest_mlscope.hosts.model_loader import ModelLoader
+from pytest_mlscope.machine.cache_folder import cache_home
 from pytest_mlscope.settings import Settings
 
 onnx = pytest.importorskip("onnx")
@@ -34,8 +34,8 @@ Alter = Callable[[Path, str], Path]
 
 
 @pytest.fixture
-def agent() -> Iterator[Agent]:
-    made = Agent(Settings(home=cache_home()), progress=lambda line: None)
+def loader() -> Iterator[ModelLoader]:
+    made = ModelLoader(Settings(home=cache_home()), progress=lambda line: None)
     yield made
     made.close()
 
@@ -68,10 +68,10 @@ def first(found: Bisection) -> LayerDifference:
 
 
 @pytest.mark.parametrize("window_bytes", [1, 3000, 10**8])
-def test_an_altered_layer_is_found(agent: Agent, alter: Alter, window_bytes: int) -> None:
+def test_an_altered_layer_is_found(loader: ModelLoader, alter: Alter, window_bytes: int) -> None:
     altered = alter(DIGITS.with_name("digits.onnx"), "conv2.weight")
     case = case_of(DIGITS, "onnxruntime")
-    found = bisect(case, reference=case, agent=agent, file=altered, rows=3, window_bytes=window_bytes)
+    found = bisect(case, reference=case, loader=loader, file=altered, rows=3, window_bytes=window_bytes)
     layer = first(found)
     assert (layer.node, layer.op_type, layer.shape) == ("conv2", "Conv", (1, 32, 4, 4))
     assert layer.max_abs > 0
@@ -85,48 +85,50 @@ def test_an_altered_layer_is_found(agent: Agent, alter: Alter, window_bytes: int
     assert all(size is None or size > 10**6 for size in (peak.plugin, peak.candidate, peak.reference))
 
 
-def test_the_first_layer_is_computed_from_the_input(agent: Agent, alter: Alter) -> None:
+def test_the_first_layer_is_computed_from_the_input(loader: ModelLoader, alter: Alter) -> None:
     altered = alter(DIGITS.with_name("digits.onnx"), "conv1.bias")
     case = case_of(DIGITS, "onnxruntime", 32)
-    found = bisect(case, reference=case, agent=agent, file=altered, rows=33)
+    found = bisect(case, reference=case, loader=loader, file=altered, rows=33)
     assert first(found).node == "conv1"
     assert found.producers == ["image: an input of the model, the same for both"]
     assert found.rows == 64
 
 
-def test_the_same_file_has_no_such_layer(agent: Agent) -> None:
+def test_the_same_file_has_no_such_layer(loader: ModelLoader) -> None:
     case = case_of(DIGITS, "onnxruntime")
-    found = bisect(case, reference=case, agent=agent, file=DIGITS.with_name("digits.onnx"))
+    found = bisect(case, reference=case, loader=loader, file=DIGITS.with_name("digits.onnx"))
     assert found.first is None
     assert [difference.max_abs for difference in found.compared] == [0.0] * 8
 
 
-def test_a_tolerance_of_ones_own(agent: Agent, alter: Alter) -> None:
+def test_a_tolerance_of_ones_own(loader: ModelLoader, alter: Alter) -> None:
     altered = alter(DIGITS.with_name("digits.onnx"), "conv2.weight")
     case = case_of(DIGITS, "onnxruntime")
-    found = bisect(case, reference=case, agent=agent, file=altered, tolerance=10.0)
+    found = bisect(case, reference=case, loader=loader, file=altered, tolerance=10.0)
     assert found.first is None
     assert found.tolerance_source == "as given"
 
 
 @pytest.mark.parametrize("framework", ["openvino", "opencv-dnn"])
-def test_frameworks_that_agree_and_one_that_has_other_weights(agent: Agent, alter: Alter, framework: str) -> None:
+def test_frameworks_that_agree_and_one_that_has_other_weights(
+    loader: ModelLoader, alter: Alter, framework: str
+) -> None:
     pytest.importorskip({"opencv-dnn": "cv2"}.get(framework, framework))
     reference, case = case_of(DIGITS, "onnxruntime"), case_of(DIGITS, framework)
-    found = bisect(case, reference=reference, agent=agent)
+    found = bisect(case, reference=reference, loader=loader)
     assert found.first is None
     assert len(found.compared) == 8
     assert not found.not_compared
     altered = alter(DIGITS.with_name("digits.onnx"), "dense.bias")
-    assert first(bisect(case, reference=reference, agent=agent, file=altered)).output == "logits"
+    assert first(bisect(case, reference=reference, loader=loader, file=altered)).output == "logits"
 
 
-def test_a_classic_in_windows(agent: Agent, alter: Alter) -> None:
+def test_a_classic_in_windows(loader: ModelLoader, alter: Alter) -> None:
     case = case_of(SQUEEZENET, "onnxruntime")
-    agent.prepare(case)
-    original = agent.ready(case).artifacts["model"].path
+    loader.prepare(case)
+    original = loader.ready(case).artifacts["model"].path
     altered = alter(original, "fire5/expand3x3_w_0")
-    found = bisect(case, reference=case, agent=agent, file=altered, window_bytes=8_000_000)
+    found = bisect(case, reference=case, loader=loader, file=altered, window_bytes=8_000_000)
     layer = first(found)
     assert (layer.op_type, layer.shape) == ("Conv", (1, 128, 27, 27))
     assert found.windows > 2
@@ -134,33 +136,33 @@ def test_a_classic_in_windows(agent: Agent, alter: Alter) -> None:
 
 
 def test_without_the_onnx_package_each_layer_has_a_window(
-    agent: Agent, alter: Alter, monkeypatch: pytest.MonkeyPatch
+    loader: ModelLoader, alter: Alter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     altered = alter(DIGITS.with_name("digits.onnx"), "conv2.weight")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     case = case_of(DIGITS, "onnxruntime")
-    found = bisect(case, reference=case, agent=agent, file=altered)
+    found = bisect(case, reference=case, loader=loader, file=altered)
     assert first(found).node == "conv2"
     assert found.unknown_sizes == found.layers == 8
     assert found.windows == 4
 
 
-def test_opencv_needs_the_onnx_package(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opencv_needs_the_onnx_package(loader: ModelLoader, monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenCV reads no output without its type, and says so in its own words, of a file the user has never seen."""
     pytest.importorskip("cv2")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
         MlscopeError, match=r"copy-3-of-digits\.onnx: .*the onnx package: pip install 'pytest-mlscope\["
     ):
-        bisect(case_of(DIGITS, "opencv-dnn"), reference=case_of(DIGITS, "onnxruntime"), agent=agent)
+        bisect(case_of(DIGITS, "opencv-dnn"), reference=case_of(DIGITS, "onnxruntime"), loader=loader)
 
 
-def test_a_file_of_another_precision_is_no_counterpart(agent: Agent) -> None:
+def test_a_file_of_another_precision_is_no_counterpart(loader: ModelLoader) -> None:
     case = case_of(DIGITS, "onnxruntime")
     with pytest.raises(
         MlscopeError, match=r"holds int8 .*read at the case's precision, fp32, .*at int8 cannot be"
     ) as caught:
-        bisect(case, reference=case, agent=agent, file=DIGITS.with_name("digits-int8.onnx"))
+        bisect(case, reference=case, loader=loader, file=DIGITS.with_name("digits-int8.onnx"))
     assert "ask for" not in str(caught.value)
 
 
@@ -240,14 +242,14 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     return make
 
 
-def test_an_error_that_vanishes_again_is_found(agent: Agent, small: Callable[..., Path]) -> None:
+def test_an_error_that_vanishes_again_is_found(loader: ModelLoader, small: Callable[..., Path]) -> None:
     manifest = small()
     case = case_of(manifest, "toy")
-    found = bisect(case, reference=case, agent=agent, file=manifest.with_name("other.onnx"), window_bytes=1)
+    found = bisect(case, reference=case, loader=loader, file=manifest.with_name("other.onnx"), window_bytes=1)
     assert first(found).output == "scaled"
 
 
-def test_weights_in_a_file_of_their_own_come_along(agent: Agent, tmp_path: Path) -> None:
+def test_weights_in_a_file_of_their_own_come_along(loader: ModelLoader, tmp_path: Path) -> None:
     outside = tmp_path / "outside" / "digits.onnx"
     outside.parent.mkdir()
     onnx.save(
@@ -258,36 +260,38 @@ def test_weights_in_a_file_of_their_own_come_along(agent: Agent, tmp_path: Path)
         size_threshold=0,
     )
     case = case_of(DIGITS, "onnxruntime")
-    found = bisect(case, reference=case, agent=agent, file=outside)
+    found = bisect(case, reference=case, loader=loader, file=outside)
     assert found.first is None
     assert len(found.compared) == 8
 
 
-def test_a_framework_that_takes_few_outputs_gets_smaller_windows(agent: Agent, small: Callable[..., Path]) -> None:
+def test_a_framework_that_takes_few_outputs_gets_smaller_windows(
+    loader: ModelLoader, small: Callable[..., Path]
+) -> None:
     manifest = small("if len(request.outputs) > 1: raise RuntimeError('one output alone')")
-    found = bisect(case_of(manifest, "limited"), reference=case_of(manifest, "toy"), agent=agent)
+    found = bisect(case_of(manifest, "limited"), reference=case_of(manifest, "toy"), loader=loader)
     assert found.first is None
     assert [difference.output for difference in found.compared] == ["scaled", "positive", "nothing", "y"]
 
 
-def test_a_layer_that_cannot_be_given_is_named(agent: Agent, small: Callable[..., Path]) -> None:
+def test_a_layer_that_cannot_be_given_is_named(loader: ModelLoader, small: Callable[..., Path]) -> None:
     manifest = small("if 'positive' in request.outputs: raise RuntimeError('fused away')")
-    found = bisect(case_of(manifest, "limited"), reference=case_of(manifest, "toy"), agent=agent)
+    found = bisect(case_of(manifest, "limited"), reference=case_of(manifest, "toy"), loader=loader)
     assert list(found.not_compared) == ["positive"]
     assert "fused away" in found.not_compared["positive"]
     assert len(found.compared) == 3
 
 
-def test_a_framework_that_gives_no_layer_is_named(agent: Agent, small: Callable[..., Path]) -> None:
+def test_a_framework_that_gives_no_layer_is_named(loader: ModelLoader, small: Callable[..., Path]) -> None:
     manifest = small("if request.outputs != ['y']: raise RuntimeError('only y')")
     with pytest.raises(MlscopeError, match=r"^no layer can be made an output: limited: .*only y$"):
-        bisect(case_of(manifest, "limited"), reference=case_of(manifest, "toy"), agent=agent)
+        bisect(case_of(manifest, "limited"), reference=case_of(manifest, "toy"), loader=loader)
 
 
-def test_a_model_that_is_broken_as_it_is(agent: Agent, small: Callable[..., Path]) -> None:
+def test_a_model_that_is_broken_as_it_is(loader: ModelLoader, small: Callable[..., Path]) -> None:
     manifest = small("raise RuntimeError('no such kernel')")
     with pytest.raises(MlscopeError, match=r"limited: loading the model: .*no such kernel"):
-        bisect(case_of(manifest, "limited"), reference=case_of(manifest, "toy"), agent=agent)
+        bisect(case_of(manifest, "limited"), reference=case_of(manifest, "toy"), loader=loader)
 
 
 def test_the_command_prints_the_layer_and_the_memory(
@@ -353,8 +357,8 @@ def test_mistakes_are_one_line(
     assert message in lines[0]
 
 
-def test_graphs_without_a_common_layer(agent: Agent, small: Callable[..., Path]) -> None:
+def test_graphs_without_a_common_layer(loader: ModelLoader, small: Callable[..., Path]) -> None:
     manifest = small()
     case = case_of(manifest, "toy")
     with pytest.raises(MlscopeError, match="have no layer in common"):
-        bisect(case, reference=case, agent=agent, file=DIGITS.with_name("digits.onnx"))
+        bisect(case, reference=case, loader=loader, file=DIGITS.with_name("digits.onnx"))

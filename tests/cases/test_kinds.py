@@ -11,9 +11,9 @@ import pytest
 from pytest_mlscope.cases.kinds import cases_of_kind, kinds_of
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.cases.selection import Selection
-from pytest_mlscope.evaluation.parity import reference_case
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.schema import Kind
+from pytest_mlscope.measurements.parity.parity import reference_case
 
 Make = Callable[..., LoadedManifest]
 PARITY = {"parity": {"reference": "onnxruntime"}}

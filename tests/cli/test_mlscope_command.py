@@ -16,13 +16,13 @@ from unittest.mock import MagicMock
 import pytest
 
 from pytest_mlscope import __version__
-from pytest_mlscope.agent import environment_creation
-from pytest_mlscope.agent.provisioned_environment import MARKER
 from pytest_mlscope.cli.main import build_parser, main
 from pytest_mlscope.cli.parsers import shown_size
 from pytest_mlscope.cli.table import aligned
+from pytest_mlscope.environments import creation as environment_creation
+from pytest_mlscope.environments.provisioned import MARKER
 from pytest_mlscope.errors import EnvironmentCreationError
-from pytest_mlscope.options import add_options
+from pytest_mlscope.session.options import add_options
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "cli.md"
 FRAMEWORK = """\
@@ -246,8 +246,8 @@ class TestDoctor:
     def test_no_installer(
         self, project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("pytest_mlscope.agent.diagnosis.find_uv", lambda: None)
-        monkeypatch.setattr("pytest_mlscope.agent.diagnosis.interpreters", lambda: iter(()))
+        monkeypatch.setattr("pytest_mlscope.environments.diagnosis.find_uv", lambda: None)
+        monkeypatch.setattr("pytest_mlscope.environments.diagnosis.interpreters", lambda: iter(()))
         assert main(["doctor"]) == 1
         assert "pip install uv" in self.lines(capsys)["problem installer"][0]
 

@@ -19,9 +19,9 @@ from sklearn.metrics import (
 from pytest_mlscope.components.metrics.base import Metric, MetricValue
 from pytest_mlscope.components.metrics.regression import MeanAbsoluteError, RootMeanSquaredError
 from pytest_mlscope.components.metrics.top_k import Top1, Top5, TopK
-from pytest_mlscope.components.metrics.wilson import wilson_interval
 from pytest_mlscope.components.postprocessing.classes import TopK as TopKStep
 from pytest_mlscope.errors import DatasetError, PreprocessingError
+from pytest_mlscope.statistics.wilson import wilson_interval
 
 
 def _value(metric: Metric, outputs: Any, labels: Any, errors: int = 0) -> MetricValue:

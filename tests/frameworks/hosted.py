@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pytest_mlscope.agent.cache import cache_home
-from pytest_mlscope.agent.environment import Environment
-from pytest_mlscope.agent.environment_search import find_environment
-from pytest_mlscope.agent.framework_state import framework_state
-from pytest_mlscope.agent.host_process import HostProcess
 from pytest_mlscope.components.framework import FrameworkFolder
+from pytest_mlscope.environments.environment import Environment
+from pytest_mlscope.environments.framework_state import framework_state
+from pytest_mlscope.environments.search import find_environment
 from pytest_mlscope.errors import CannotRun
+from pytest_mlscope.hosts.process import HostProcess
+from pytest_mlscope.machine.cache_folder import cache_home
 from tests.frameworks.perceptron_models import FRAMEWORKS
 
 DIGITS = Path(__file__).parents[2] / "model_suites" / "digits"

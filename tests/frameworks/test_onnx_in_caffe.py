@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_mlscope.agent.builders import BUILDERS
+from pytest_mlscope.artifacts.builders import BUILDERS
 from tests.frameworks.hosted import TIMEOUT, Hosted
 
 onnx = pytest.importorskip("onnx")

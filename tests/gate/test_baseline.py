@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pytest_mlscope.api.evaluate import load_alone
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.errors import NoCounterpart
-from pytest_mlscope.evaluation.api import load_alone
 from pytest_mlscope.gate.baseline import FolderBaseline
 from tests.plugin.linear_suite import Suite
 

@@ -11,12 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_mlscope.agent.agent import Agent
+from pytest_mlscope.api.evaluate import load_alone
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.cli.main import main
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.evaluation.api import load_alone
 from pytest_mlscope.gate import rounds
 from pytest_mlscope.gate.audit import Audit, Trial, alarms, minimum_detectable_effect, run_trial, side_alarms
 from pytest_mlscope.gate.busy_processes import busy_processes
@@ -24,6 +23,7 @@ from pytest_mlscope.gate.comparison import latency_comparison
 from pytest_mlscope.gate.floors import floor_for, floor_of, keep_floor, learned_floor
 from pytest_mlscope.gate.rounds import Contest, Rules, run_rounds
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR
+from pytest_mlscope.hosts.model_loader import ModelLoader
 from pytest_mlscope.settings import Settings
 from tests.plugin.linear_suite import Suite
 
@@ -42,21 +42,21 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
 
 
 @pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Agent]:
-    agent = Agent(Settings(home=tmp_path / "home", timeout=60), progress=print)
-    yield agent
-    agent.close()
+def loader(tmp_path: Path) -> Iterator[ModelLoader]:
+    loader = ModelLoader(Settings(home=tmp_path / "home", timeout=60), progress=print)
+    yield loader
+    loader.close()
 
 
 def _cases(manifest: Path) -> list[Case]:
     return expand(load_alone(manifest))
 
 
-def test_each_round_starts_hosts_once_for_all_cases(suite: Suite, agent: Agent) -> None:
+def test_each_round_starts_hosts_once_for_all_cases(suite: Suite, loader: ModelLoader) -> None:
     suite.framework("toy", predict=BUSY, load="open('loads', 'a').write(str(os.getpid()) + '\\n')")
     first, second = _cases(suite.manifest(matrix="{batch_size: [1, 2]}"))
     contests = [Contest(case, case, Rules(seconds=0.001)) for case in (first, second)]
-    run_rounds(contests, agent)
+    run_rounds(contests, loader)
     assert all(contest.decided and contest.latency and contest.pairs for contest in contests)
     pids = (suite.folder / "loads").read_text().split()
     # One host a side, which loads the model once for both batch sizes.
@@ -64,40 +64,40 @@ def test_each_round_starts_hosts_once_for_all_cases(suite: Suite, agent: Agent) 
     assert len(pids) == len(set(pids)) == 2 * rounds_made
 
 
-def test_time_that_is_up_before_three_pairs_decides_nothing_yet(suite: Suite, agent: Agent) -> None:
+def test_time_that_is_up_before_three_pairs_decides_nothing_yet(suite: Suite, loader: ModelLoader) -> None:
     """A model of seconds a call: fewer pairs would leave any slowdown inconclusive."""
     (case,) = _cases(suite.manifest())
     contest = Contest(case, case, Rules(seconds=0.001), slowdowns=(0.0, 0.5))
-    run_rounds([contest], agent)
+    run_rounds([contest], loader)
     assert contest.latency is not None
     assert (contest.latency.outcome, contest.latency.pairs) == ("regression", 3)
 
 
 @pytest.mark.parametrize(("interval", "lines"), [(0.0, 2), (3600.0, 0)])
 def test_rounds_say_where_they_are_once_in_a_while(
-    suite: Suite, agent: Agent, monkeypatch: pytest.MonkeyPatch, interval: float, lines: int
+    suite: Suite, loader: ModelLoader, monkeypatch: pytest.MonkeyPatch, interval: float, lines: int
 ) -> None:
     monkeypatch.setattr(rounds, "PROGRESS_INTERVAL", interval)
     monkeypatch.setattr(rounds, "MOST_PAIRS", 3)
     (case,) = _cases(suite.manifest())
     told: list[str] = []
-    run_rounds([Contest(case, case, Rules(seconds=600))], agent, progress=told.append)
+    run_rounds([Contest(case, case, Rules(seconds=600))], loader, progress=told.append)
     assert len(told) == lines
     assert all(line.startswith("comparing: round ") for line in told)
 
 
-def test_a_slowdown_that_was_injected_is_caught(suite: Suite, agent: Agent) -> None:
+def test_a_slowdown_that_was_injected_is_caught(suite: Suite, loader: ModelLoader) -> None:
     (case,) = _cases(suite.manifest())
-    trial = run_trial(case, agent, rules=Rules(), effect=0.5, seed=0, separate_runs=False)
+    trial = run_trial(case, loader, rules=Rules(), effect=0.5, seed=0, separate_runs=False)
     assert trial.outcome == "regression"
     assert 1.3 < trial.ratio < 1.7
 
 
-def test_a_contest_that_fails_leaves_the_others_going(suite: Suite, agent: Agent) -> None:
+def test_a_contest_that_fails_leaves_the_others_going(suite: Suite, loader: ModelLoader) -> None:
     suite.framework("broken", load="raise RuntimeError('not today')")
     good, bad = _cases(suite.manifest(frameworks=("toy", "broken")))
     contests = [Contest(case, case, Rules(seconds=0.001)) for case in (bad, good)]
-    run_rounds(contests, agent)
+    run_rounds(contests, loader)
     assert isinstance(contests[0].failure, MlscopeError)
     assert "not today" in str(contests[0].failure)
     assert contests[1].pairs
@@ -105,14 +105,14 @@ def test_a_contest_that_fails_leaves_the_others_going(suite: Suite, agent: Agent
 
 @pytest.mark.parametrize(("fails", "outcome"), [("candidate", "regression"), ("baseline", "not compared")])
 def test_a_side_that_fails_in_a_later_pair_is_told_from_the_other(
-    suite: Suite, agent: Agent, fails: str, outcome: str
+    suite: Suite, loader: ModelLoader, fails: str, outcome: str
 ) -> None:
     third = "open('started', 'a').write('x')\nif len(open('started').read()) == 3: os._exit(3)"
     suite.framework("flaky", predict=BUSY, load=third)
     good, flaky = _cases(suite.manifest(frameworks=("toy", "flaky")))
     sides = (good, flaky) if fails == "candidate" else (flaky, good)
     contest = Contest(*sides, Rules(minimum_effect=1e-6))
-    run_rounds([contest], agent)
+    run_rounds([contest], loader)
     assert len(contest.pairs) == 2
     compared = latency_comparison(contest, "main")
     assert compared.outcome == outcome
@@ -225,11 +225,11 @@ def test_busy_processes_end_with_the_block() -> None:
     assert not any(process.is_running() for process in running)
 
 
-def test_single_threaded_pairs_share_a_cpu(suite: Suite, agent: Agent) -> None:
+def test_single_threaded_pairs_share_a_cpu(suite: Suite, loader: ModelLoader) -> None:
     noting = "open('cpus', 'a').write(str(sorted(os.sched_getaffinity(0))) + '\\n')"
     suite.framework("toy", predict=BUSY, load=noting)
     (case,) = _cases(suite.manifest(matrix="{threads: [1]}"))
-    run_rounds([Contest(case, case, Rules(seconds=0.001))], agent)
+    run_rounds([Contest(case, case, Rules(seconds=0.001))], loader)
     both = (suite.folder / "cpus").read_text().split("\n")[:2]
     assert both[0] == both[1]
     assert "," not in both[0]

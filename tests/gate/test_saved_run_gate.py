@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_mlscope.gate.rank_sum import rank_sum_p_value
 from pytest_mlscope.gate.saved_run_gate import judge
+from pytest_mlscope.statistics.rank_sum import rank_sum_p_value
 
 values = st.lists(st.integers(0, 10**6), min_size=1, max_size=9, unique=True)
 

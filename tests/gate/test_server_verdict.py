@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pytest_mlscope.evaluation.results import Evaluation, RateTrial, ServerRun
-from pytest_mlscope.gate.verdict import checks
+from pytest_mlscope.expectations.checks import checks
 from pytest_mlscope.manifest.schema import Manifest
+from pytest_mlscope.measurements.results import Evaluation, RateTrial, ServerRun
 from pytest_mlscope.reports.scenario_notes import scenario_notes
 from tests.reports import synthetic_evaluations as synthetic
 

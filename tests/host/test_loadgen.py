@@ -11,9 +11,9 @@ import numpy as np
 import psutil
 import pytest
 
-from pytest_mlscope.evaluation.kolmogorov_smirnov import two_sample_test
 from pytest_mlscope.host.arrivals import poisson_arrivals
 from pytest_mlscope.host.loadgen import answering, cpu_awake, loadgen_settings, read_trace, run_queries
+from pytest_mlscope.statistics.kolmogorov_smirnov import two_sample_test
 
 LINE = (
     '{{"name":"Sample","cat":"default","ph":"b","pid":7,"id":{0},"ts":{1},"args":{{"sample_seq":{0},"query_seq":{2},'

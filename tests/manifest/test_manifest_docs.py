@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from pytest_mlscope.documents.schema_mistakes import field_names
 from pytest_mlscope.manifest import schema
 from pytest_mlscope.manifest.json_schema import shipped_registry
 from pytest_mlscope.manifest.load import load_manifest
-from pytest_mlscope.yaml_document.schema_mistakes import field_names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "manifest.md").read_text("utf-8")
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))

@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 
 from pytest_mlscope.components.registry import Registry
+from pytest_mlscope.documents.source import read_source
 from pytest_mlscope.manifest.json_schema import SHIPPED, as_text, manifest_json_schema, shipped_registry
-from pytest_mlscope.yaml_document.source import read_source
 from tests.manifest import manifest_samples
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_mlscope.agent.machine import machine_architecture
+from pytest_mlscope.machine.facts import machine_architecture
 from tests.plugin.linear_suite import Suite
 
 Run = Callable[..., pytest.RunResult]

@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 
 import pytest_mlscope
-from pytest_mlscope import options, plugin
+from pytest_mlscope import plugin
 from pytest_mlscope.option_values import DEFAULT_TIMEOUT
+from pytest_mlscope.session import options
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "options.md").read_text("utf-8")

@@ -165,7 +165,7 @@ def test_outputs_far_larger_than_inputs_come_in_pieces(
 ) -> None:
     """What is reserved for outputs must not grow with the rows that fit into a message by their inputs."""
     monkeypatch.setenv("MLSCOPE_HOME", str(pytester.path / "home"))
-    monkeypatch.setattr("pytest_mlscope.evaluation.accuracy._OUTPUT_BYTES", 4000)
+    monkeypatch.setattr("pytest_mlscope.measurements.accuracy.accuracy._OUTPUT_BYTES", 4000)
     save_model(
         helper.make_model(
             helper.make_graph(

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from pytest_mlscope.agent.agent import Agent
+from pytest_mlscope.api.evaluate import _plugin_manager, evaluate
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.components.registry import build_registry
 from pytest_mlscope.errors import CannotRun, EnvironmentCreationError, MlscopeError
-from pytest_mlscope.evaluation.api import _plugin_manager, evaluate
+from pytest_mlscope.hosts.model_loader import ModelLoader
 from pytest_mlscope.manifest.load import load_manifest
 from pytest_mlscope.settings import Settings
 from tests.plugin.linear_suite import Suite
@@ -117,9 +117,9 @@ def test_what_could_not_be_made_is_not_tried_again(
         tried.append(constraint)
         raise EnvironmentCreationError(f"no version that satisfies {constraint}")
 
-    monkeypatch.setattr("pytest_mlscope.agent.agent.create_environment", fail)
-    agent = Agent(Settings(home=pytester.path / "home", timeout=60, provision=True), progress=print)
+    monkeypatch.setattr("pytest_mlscope.hosts.model_loader.create_environment", fail)
+    loader = ModelLoader(Settings(home=pytester.path / "home", timeout=60, provision=True), progress=print)
     for case in [*expand(manifest), *expand(manifest)]:
         with pytest.raises(EnvironmentCreationError, match="no version that satisfies"):
-            agent.environment(case)
+            loader.environment(case)
     assert tried == ["==1.0.*", "==2.0.*"]

@@ -12,13 +12,21 @@ from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.components.registry import Registry
-from pytest_mlscope.evaluation.results import Accuracy, Evaluation, FailedRows, InputShift, Latency, Parity, Predictions
-from pytest_mlscope.evaluation.statistics import supported_percentiles
-from pytest_mlscope.gate.check import Check
+from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.gate.comparison import Comparison
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.schema import Manifest
+from pytest_mlscope.measurements.results import (
+    Accuracy,
+    Evaluation,
+    FailedRows,
+    InputShift,
+    Latency,
+    Parity,
+    Predictions,
+)
 from pytest_mlscope.reports.records import Outcome, to_record
+from pytest_mlscope.statistics.percentiles import supported_percentiles
 
 
 def manifest(name: str = "digits-cnn") -> LoadedManifest:

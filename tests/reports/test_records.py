@@ -21,8 +21,8 @@ from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.components.registry import Registry
 from pytest_mlscope.errors import CannotRun, MlscopeError
-from pytest_mlscope.evaluation.results import Evaluation
-from pytest_mlscope.gate.check import Check
+from pytest_mlscope.expectations.check import Check
+from pytest_mlscope.measurements.results import Evaluation
 from pytest_mlscope.reports import records as records_module
 from pytest_mlscope.reports.json_report import json_schema
 from pytest_mlscope.reports.packed import pack, unpack

@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_mlscope.agent import machine
-from pytest_mlscope.gate import readable
+from pytest_mlscope import quantities as readable
+from pytest_mlscope.machine import facts as machine
 from pytest_mlscope.reports.junit import junit_properties
 from pytest_mlscope.reports.run_facts import git_facts, run_facts
 from tests.reports.synthetic_evaluations import accuracy as measured_accuracy

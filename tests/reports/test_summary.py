@@ -12,8 +12,8 @@ from rich.cells import cell_len
 
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
-from pytest_mlscope.evaluation.restarts import summarise_restarts
-from pytest_mlscope.gate.check import Check
+from pytest_mlscope.expectations.check import Check
+from pytest_mlscope.measurements.latency.restarts import summarise_restarts
 from tests.reports.summary_lines import column, sections_of
 from tests.reports.synthetic_evaluations import accuracy, case, full_run, latency, parity, record
 

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
-from pytest_mlscope.evaluation.results import InputShift
+from pytest_mlscope.measurements.results import InputShift
 from pytest_mlscope.reports.terminal import Summary
 from tests.reports.summary_lines import column, sections_of
 from tests.reports.synthetic_evaluations import accuracy, case, latency, record

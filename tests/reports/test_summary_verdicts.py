@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_mlscope.gate.check import Check
+from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.gate.comparison import Comparison
 from tests.reports.summary_lines import sections_of
 from tests.reports.synthetic_evaluations import accuracy, case, latency, record

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pytest_mlscope.agent.random_onnx_weights import build
+from pytest_mlscope.artifacts.random_onnx_weights import build
 from pytest_mlscope.errors import ArtifactError, CannotRun
 
 onnx = pytest.importorskip("onnx")

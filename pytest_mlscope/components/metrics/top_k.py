@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pytest_mlscope.components.metrics.base import Metric, MetricState, MetricValue
-from pytest_mlscope.components.metrics.wilson import wilson_interval
 from pytest_mlscope.errors import DatasetError, PreprocessingError
+from pytest_mlscope.statistics.wilson import wilson_interval
 
 _FEW_CLASSES = 64
 

@@ -1,0 +1,204 @@
+"""Evaluate one case without pytest."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from pytest_mlscope import hookspecs
+from pytest_mlscope.cases.case import Case, Threads
+from pytest_mlscope.cases.kinds import kinds_of, known_kind
+from pytest_mlscope.cases.matrix import expand
+from pytest_mlscope.components import shipped
+from pytest_mlscope.components.registry import build_registry
+from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.machine.affinity import Affinity
+from pytest_mlscope.machine.cache_folder import cache_home
+from pytest_mlscope.manifest.load import load_manifest
+from pytest_mlscope.manifest.loaded import LoadedManifest
+from pytest_mlscope.manifest.schema import Kind
+from pytest_mlscope.measurements.evaluator import Evaluator
+from pytest_mlscope.measurements.results import Evaluation
+from pytest_mlscope.option_values import DEFAULT_TIMEOUT
+from pytest_mlscope.settings import Settings
+
+
+def _plugin_manager(plugins: Sequence[object]) -> pytest.PytestPluginManager:
+    manager = pytest.PytestPluginManager()
+    manager.add_hookspecs(hookspecs)
+    manager.register(shipped)
+    for plugin in plugins:
+        if not any(name.startswith("pytest_mlscope_") for name in dir(plugin)):
+            raise TypeError(f"plugins: {plugin!r} has no pytest_mlscope_* hook; pass objects or modules with some")
+        manager.register(plugin)
+    return manager
+
+
+def load_alone(manifest: Path) -> LoadedManifest:
+    """A manifest, with what is shipped and the current folder's frameworks, and no plugins.
+
+    :raises ManifestError: when it is wrong.
+    """
+    return load_manifest(manifest, build_registry(_plugin_manager([]).hook, project=Path.cwd()))
+
+
+def _list_of(name: str, values: object, what: str) -> list[object]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a list of {what}, not {values!r}")
+    return list(values)
+
+
+def _kinds(kinds: object) -> list[Kind]:
+    allowed = ", ".join(get_args(Kind))
+    chosen = _list_of("kinds", kinds, f"kinds, of {allowed}")
+    if not chosen:
+        raise MlscopeError(f"kinds is empty, so there is nothing to evaluate; allowed: {allowed}")
+    return [known_kind(kind) for kind in chosen]
+
+
+def _path(name: str, value: object) -> Path:
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} must be a path, not {value!r}")
+    return Path(value)
+
+
+def _seconds(timeout: object) -> float:
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout must be a number of seconds, not {timeout!r}")
+    return timeout
+
+
+def _restarts(restarts: object) -> int | None:
+    if restarts is not None and (isinstance(restarts, bool) or not isinstance(restarts, int)):
+        raise TypeError(f"restarts must be a number of processes, not {restarts!r}")
+    return restarts
+
+
+def _affinity(affinity: object) -> Affinity:
+    if affinity is None:
+        return None
+    cpus: list[int] = []
+    for cpu in _list_of("affinity", affinity, "CPU numbers"):
+        if isinstance(cpu, bool) or not isinstance(cpu, int):
+            raise TypeError(f"affinity must be a list of CPU numbers, not {affinity!r}")
+        cpus.append(cpu)
+    if not cpus:
+        raise MlscopeError("affinity is empty, so there is no CPU to run on")
+    return tuple(sorted(set(cpus)))
+
+
+def _one_case(cases: Sequence[Case], wanted: dict[str, object], path: Path) -> Case:
+    for name, value in wanted.items():
+        there = list(dict.fromkeys(getattr(case, name) for case in cases))
+        if value is not None and value not in there:
+            values = ", ".join(map(str, there))
+            raise MlscopeError(f"{path}: no case with {name}={value!r}; name one of: {values}")
+    matching = [
+        case
+        for case in cases
+        if all(getattr(case, name) == value for name, value in wanted.items() if value is not None)
+    ]
+    if len(matching) == 1:
+        return matching[0]
+    asked = ", ".join(f"{name}={value!r}" for name, value in wanted.items() if value is not None) or "nothing"
+    candidates = ", ".join(case.id for case in (matching or cases)[:8])
+    more = " …" if len(matching or cases) > 8 else ""
+    problem = "no case" if not matching else f"{len(matching)} cases"
+    raise MlscopeError(f"{path}: {problem} with {asked}; name one of: {candidates}{more}")
+
+
+def evaluate(
+    manifest: str | Path,
+    *,
+    framework: str | None = None,
+    version: str | None = None,
+    hardware: str | None = None,
+    precision: str | None = None,
+    threads: Threads | None = None,
+    batch_size: int | None = None,
+    scenario: str | None = None,
+    preprocessing: str | None = None,
+    kinds: Sequence[Kind] | None = None,
+    layers: bool = False,
+    restarts: int | None = None,
+    affinity: Sequence[int] | None = None,
+    provision: bool = False,
+    timeout: float = DEFAULT_TIMEOUT,
+    home: Path | None = None,
+    plugins: Sequence[object] = (),
+) -> Evaluation:
+    """Run one case of a manifest and return what it gave.
+
+    :param manifest: path of a ``*.mlscope.yml``.
+    :param framework: … ``preprocessing``: which case; what is not named must leave exactly one, or stands at the first
+        value of its dimension.
+    :param kinds: which parts to evaluate; by default every kind the manifest has what it takes for.
+    :param layers: profile the model layer by layer too, with its framework's own profiler.
+    :param restarts: in how many fresh hosts the latency is measured; by default as the manifest says.
+    :param affinity: CPU numbers that the host is pinned to; by default as the manifest says.
+    :param provision: make a missing framework environment.
+    :param timeout: seconds the case may take in its host.
+    :param home: where environments and artifacts are kept; by default the user's cache folder.
+    :param plugins: objects or modules with ``pytest_mlscope_*`` hooks.
+    :raises TypeError: for an argument of another type.
+    :raises ManifestError: when the manifest is wrong.
+    :raises CannotRun: when the case cannot run here.
+    :raises MlscopeError: when it fails; see ``pytest_mlscope.errors``.
+    """
+    path = _path("manifest", manifest)
+    asked = None if kinds is None else _kinds(kinds)
+    settings = Settings(
+        home=cache_home() if home is None else _path("home", home),
+        timeout=_seconds(timeout),
+        provision=provision,
+        restarts=_restarts(restarts),
+        affinity=_affinity(affinity),
+        command_line=tuple(sys.argv),
+    )
+    manager = _plugin_manager(_list_of("plugins", plugins, "objects or modules with pytest_mlscope_* hooks"))
+    loaded = load_manifest(path, build_registry(manager.hook, project=Path.cwd()))
+    chosen: Sequence[Kind] = kinds_of(loaded) if asked is None else asked
+    wanted: dict[str, object] = {
+        "framework": framework,
+        "version": version,
+        "hardware": hardware,
+        "precision": precision,
+        "threads": threads,
+        "batch_size": batch_size,
+        "scenario": scenario,
+        "preprocessing": preprocessing,
+    }
+    cases = expand(loaded)
+    first = next((case for case in cases if case.framework == framework), cases[0])
+    if version is None and len({case.framework for case in cases if framework in (None, case.framework)}) == 1:
+        wanted["version"] = first.version
+    for name in ("hardware", "precision", "threads", "batch_size", "scenario", "preprocessing"):
+        if wanted[name] is None:
+            wanted[name] = getattr(first, name)
+    case = _one_case(cases, wanted, path)
+    evaluator = Evaluator(settings, progress=lambda line: print(line, file=sys.stderr))  # noqa: T201  # the caller's console
+    try:
+        accuracy = evaluator.accuracy(case) if "accuracy" in chosen else None
+        parity = evaluator.parity(case) if "parity" in chosen else None
+        latency, readings = evaluator.latency(case, hook=manager.hook) if "latency" in chosen else (None, {})
+        profile = evaluator.layers(case) if layers else None
+        key, facts = evaluator.provenance(case)
+    finally:
+        evaluator.close()
+    evaluation = Evaluation(
+        case=case,
+        key=key,
+        provenance=facts,
+        accuracy=accuracy,
+        parity=parity,
+        latency=latency,
+        layers=profile,
+        readings=readings,
+    )
+    manager.hook.pytest_mlscope_evaluation_made(evaluation=evaluation)
+    return evaluation

@@ -1,0 +1,91 @@
+"""A new environment counts as complete only once its predictor gives the right answers there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_mlscope import hookspecs
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.matrix import expand
+from pytest_mlscope.components import shipped
+from pytest_mlscope.components.registry import build_registry
+from pytest_mlscope.components.self_test import self_test_manifest
+from pytest_mlscope.environments.environment import Environment
+from pytest_mlscope.errors import CannotRun, EnvironmentCreationError, HostError, MlscopeError
+from pytest_mlscope.expectations.checks import checks
+from pytest_mlscope.hosts.environment_verification import verify_environment
+from pytest_mlscope.hosts.model_loader import ModelLoader
+from pytest_mlscope.manifest.load import load_manifest
+from pytest_mlscope.measurements.accuracy.accuracy import measure_accuracy
+from pytest_mlscope.measurements.results import Evaluation
+from pytest_mlscope.settings import Settings
+
+
+class _LoaderOfOne(ModelLoader):
+    """An loader that runs every case in one environment, which is not to be found yet."""
+
+    def __init__(self, environment: Environment, settings: Settings, *, progress: Callable[[str], None]) -> None:
+        super().__init__(settings, progress=progress)
+        self._only = environment
+
+    def environment(self, case: Case) -> Environment:
+        return self._only
+
+
+def _case(path: Path, environment: Environment, project: Path | None) -> Case:
+    """The framework's first case, on a CPU where it has one.
+
+    :raises MlscopeError: when the manifest is wrong or has none.
+    """
+    manager = pytest.PytestPluginManager()
+    manager.add_hookspecs(hookspecs)
+    manager.register(shipped)
+    registry = build_registry(manager.hook, project=project)
+    name = environment.framework.name
+    cases = [case for case in expand(load_manifest(path, registry)) if case.framework == name]
+    if not cases:
+        raise EnvironmentCreationError(f"{path} has no case for {name}; add {name} to its frameworks")
+    return next((case for case in cases if case.hardware == "cpu"), cases[0])
+
+
+def _accuracy_mistakes(case: Case, environment: Environment, settings: Settings, tell: Callable[[str], None]) -> str:
+    """What the manifest expects of the accuracy and does not get, empty where it gets it."""
+    loader = _LoaderOfOne(environment, settings, progress=tell)
+    try:
+        accuracy = measure_accuracy(loader.ready(case))
+    finally:
+        loader.close()
+    evaluation = Evaluation(case=case, key="", provenance={}, accuracy=accuracy)
+    return "; ".join(check.message for check in checks(evaluation, "accuracy") if not check.passed)
+
+
+def self_test(environment: Environment, *, project: Path | None, home: Path, progress: Callable[[str], None]) -> str:
+    """Load the predictor, then evaluate the accuracy that ``self_test`` of ``framework.yml`` names.
+
+    :param project: the user's project root, whose assets come first.
+    :param home: the cache, as of :func:`pytest_mlscope.machine.cache_folder.cache_home`.
+    :param progress: called with one line where the test cannot be made on this machine.
+    :return: the framework's version as the framework states it.
+    :raises EnvironmentCreationError: when it does not load, the manifest does not fit, or its ``expect`` does not hold.
+    """
+    version = verify_environment(environment)
+    folder = environment.framework
+    try:
+        path = self_test_manifest(folder, project)
+        if path is None:
+            return version
+        case = _case(path, environment, project)
+        mistakes = _accuracy_mistakes(case, environment, Settings(home=home), progress)
+    except CannotRun as error:
+        progress(f"{folder.name}: the self-test cannot be made here: {error}")
+        return version
+    except MlscopeError as error:
+        detail = f"\n{error.output}" if isinstance(error, HostError) and error.output else ""
+        raise EnvironmentCreationError(f"{folder.name}: the self-test failed: {error}{detail}") from None
+    if mistakes:
+        raise EnvironmentCreationError(f"{folder.name}: the self-test failed: {path}, case {case.id}: {mistakes}")
+    progress(f"{folder.name}: the self-test passed: {path.name}")
+    return version

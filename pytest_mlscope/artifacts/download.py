@@ -1,0 +1,130 @@
+"""Downloads a file through fsspec."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pytest_mlscope.errors import ArtifactError, CannotRun, IntegrityError
+from pytest_mlscope.machine.cache_folder import describe_os_error
+
+_CHUNK = 2**20
+_PROGRESS_EVERY = 3.0
+_CONNECT_TIMEOUT, _SILENCE_TIMEOUT = 30.0, 60.0
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", url)
+
+
+def _options(protocol: str) -> dict[str, Any]:
+    if protocol not in ("http", "https"):
+        return {}
+    try:
+        aiohttp = importlib.import_module("aiohttp")
+    except ImportError:
+        raise CannotRun(
+            f"{protocol}:// needs fsspec's http support", command="pip install 'pytest-mlscope[http]'"
+        ) from None
+    # aiohttp's own limit is five minutes for the whole of a download, however large.
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=_SILENCE_TIMEOUT)
+    return {"client_kwargs": {"timeout": timeout, "trust_env": True}}
+
+
+def _reason(error: BaseException) -> str:
+    status = getattr(error, "status", None)
+    if isinstance(error, FileNotFoundError):
+        # fsspec says "not found" of a server it could not reach too; the cause knows.
+        return _reason(error.__cause__) if error.__cause__ else "there is no such file"
+    if status:
+        return f"the server answered {status} {getattr(error, 'message', '')}".rstrip()
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _shown_size(size: float) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+def download(url: str, destination: Path, *, size: int | None, progress: Callable[[str], None]) -> None:
+    """Write what is at a URL to ``destination``, which the caller has locked; it appears there only when complete.
+
+    :param size: bytes expected; more of them end the download.
+    :param progress: called with one line every few seconds.
+    :raises CannotRun: when fsspec needs a further package for this kind of URL.
+    :raises ArtifactError: when it cannot be read or written.
+    :raises IntegrityError: when there is more of it than expected.
+    """
+    import fsspec  # type: ignore[import-untyped]  # ships no types
+
+    shown = without_password(url)
+    unfinished = destination.with_name(f"{destination.name}.part")
+    protocol = url.partition("://")[0]
+    try:
+        try:
+            file_system, remote = fsspec.core.url_to_fs(url, **_options(protocol))
+            # Sequential reading needs no look-ahead cache; 0 makes fsspec's http stream.
+            source = file_system.open(remote, "rb", **({"block_size": 0} if protocol in ("http", "https") else {}))
+        except ImportError as error:
+            raise CannotRun(
+                f"{shown}: {' '.join(str(error).split())}", command=f"pip install 'fsspec[{protocol}]'"
+            ) from None
+        except CannotRun:
+            raise
+        except Exception as error:  # each of fsspec's file systems raises its own library's exceptions
+            raise ArtifactError(f"{shown}: cannot be downloaded: {_reason(error)}") from None
+        with source, _opened(unfinished) as target:
+            _copy(source, target, shown, size, progress)
+        _store(unfinished, destination)
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return path.open("wb")
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be written: {describe_os_error(error)}") from None
+
+
+def _store(unfinished: Path, destination: Path) -> None:
+    try:
+        unfinished.replace(destination)
+    except OSError as error:
+        raise ArtifactError(f"{destination}: cannot be written: {describe_os_error(error)}") from None
+
+
+def _copy(source: Any, target: Any, shown: str, size: int | None, progress: Callable[[str], None]) -> None:
+    total = size or getattr(source, "size", None)
+    of_total = f" of {_shown_size(total)}" if total else ""
+    progress(f"downloading {shown}{f' ({_shown_size(total)})' if total else ''}")
+    received = 0
+    last_told = time.monotonic()
+    while True:
+        try:
+            chunk = source.read(_CHUNK)
+        except Exception as error:  # each of fsspec's file systems raises its own library's exceptions
+            raise ArtifactError(
+                f"{shown}: the download broke off after {received:,} bytes: {_reason(error)}; try again"
+            ) from None
+        if not chunk:
+            return
+        received += len(chunk)
+        if size is not None and received > size:
+            raise IntegrityError(
+                f"{shown}: has more than the {size:,} bytes that the manifest says; "
+                "the file was changed or the manifest is out of date"
+            )
+        try:
+            target.write(chunk)
+        except OSError as error:
+            raise ArtifactError(f"{target.name}: cannot be written: {describe_os_error(error)}") from None
+        if time.monotonic() - last_told > _PROGRESS_EVERY:
+            last_told = time.monotonic()
+            progress(f"downloading {shown}: {_shown_size(received)}{of_total}")

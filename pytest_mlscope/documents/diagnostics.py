@@ -1,0 +1,105 @@
+"""Mistakes in a file, as lines ``file:line:column: what is wrong; what is allowed (did you mean 'x'?)``."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pytest_mlscope.documents.source import Path as DocumentPath
+from pytest_mlscope.documents.source import Position
+
+MAX_LINES = 100
+_MAX_LISTED = 40
+
+
+class Mistake(NamedTuple):
+    """One mistake and where to look."""
+
+    position: Position
+    message: str
+
+
+def one_line(text: object) -> str:
+    """Any text without line breaks and other characters that would spoil a terminal."""
+    joined = " ".join(str(text).split())
+    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in joined)
+
+
+def found(value: Any) -> str:
+    """A value of a document, in words."""
+    if value is None:
+        return "empty"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"the number {value}"
+    if isinstance(value, str):
+        return f"the text {quoted(value)}"
+    return "a list" if isinstance(value, list | tuple) else "a mapping"
+
+
+def quoted(text: str) -> str:
+    """Text in quotes, shortened."""
+    return repr(text if len(text) <= 60 else f"{text[:59]}…")
+
+
+def dotted(path: DocumentPath, *, whole: str = "the file") -> str:
+    """A path as ``inputs[0].shape``; ``whole`` is what the document is called."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            name = (
+                part
+                if part and part.isprintable() and len(part) <= 60 and not set(part) & set(" .[]")
+                else quoted(part)
+            )
+            text += f".{name}" if text else name
+    return text or whole
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names with commas, a long list cut short."""
+    words = [one_line(name) for name in names]
+    more = f", … {len(words) - _MAX_LISTED} more" if len(words) > _MAX_LISTED else ""
+    return (", ".join(words[:_MAX_LISTED]) or "none") + more
+
+
+def closest(word: object, names: Sequence[object]) -> str | None:
+    """The name that was meant, where one is close."""
+    texts = [str(name) for name in names]
+    close = difflib.get_close_matches(str(word)[:100], texts, n=1, cutoff=0.6)
+    if not close and any(text != text.casefold() for text in (str(word)[:100], *texts)):
+        folded = {text.casefold(): text for text in texts}
+        lowered = difflib.get_close_matches(str(word)[:100].casefold(), list(folded), n=1, cutoff=0.6)
+        close = [folded[name] for name in lowered]
+    return close[0] if close else None
+
+
+def suggestion(word: object, names: Sequence[object]) -> str:
+    """`` (did you mean 'x'?)`` where a name is close, else nothing."""
+    name = closest(word, names)
+    return f" (did you mean {name!r}?)" if name is not None else ""
+
+
+def unknown(what: str, word: object, names: Sequence[object]) -> str:
+    """The message for a name that is not one of ``names``.
+
+    :param what: what is named, such as ``metric``, or ``the manifest's metrics`` for what it should be one of.
+    """
+    shown = quoted(word) if isinstance(word, str) else str(word)
+    wrong = f"{shown} is not among {what}" if what.startswith("the ") else f"unknown {what} {shown}"
+    return f"{wrong}; allowed: {listed(names)}{suggestion(word, names)}"
+
+
+def render(path: Path, mistakes: Iterable[Mistake]) -> str:
+    """All mistakes of a file, sorted by place, one line each, the path as given."""
+    ordered = sorted(dict.fromkeys(mistakes), key=lambda mistake: mistake.position)
+    lines = [f"{path}:{at.line}:{at.column}: {one_line(message)}" for at, message in ordered[:MAX_LINES]]
+    if len(ordered) > MAX_LINES:
+        at = ordered[MAX_LINES].position
+        lines.append(f"{path}:{at.line}:{at.column}: {len(ordered) - MAX_LINES} more mistakes from here on")
+    return "\n".join(lines)

@@ -1,0 +1,162 @@
+"""Downloads from Debian archives, into the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from pytest_mlscope.environments.debian.lock import DebianLock, DebianPackage
+from pytest_mlscope.errors import EnvironmentCreationError, MlscopeError
+from pytest_mlscope.machine.cache_folder import artifacts_folder, describe_os_error, writable_folder
+from pytest_mlscope.machine.file_lock import file_lock
+
+_CHUNK = 2**18
+_SILENCE_SECONDS = 60.0
+_PROGRESS_EVERY = 3.0
+_SCHEMES = ("http://", "https://", "file://")
+
+
+def _open(url: str, *, start: int = 0) -> IO[bytes]:
+    """:raises OSError: such as ``urllib.error.URLError``
+    :raises http.client.HTTPException: when the server does not speak HTTP.
+    """
+    if not url.startswith(_SCHEMES):
+        raise urllib.error.URLError(f"not one of {', '.join(_SCHEMES)}")
+    headers = {"User-Agent": "pytest-mlscope", **({"Range": f"bytes={start}-"} if start else {})}
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - schemes are checked above
+    answer: IO[bytes] = urllib.request.urlopen(request, timeout=_SILENCE_SECONDS)  # noqa: S310 - likewise
+    return answer
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the server answered {error.code}"
+    if isinstance(error, urllib.error.URLError):
+        reason = error.reason
+        return (reason.strerror or str(reason)) if isinstance(reason, OSError) else str(reason)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def fetch(url: str) -> bytes:
+    """What is at a URL.
+
+    :raises MlscopeError: when it cannot be had.
+    """
+    try:
+        with _open(url) as stream:
+            return stream.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise MlscopeError(f"{url}: cannot be downloaded: {_reason(error)}") from None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _is_it(path: Path, package: DebianPackage) -> bool:
+    try:
+        return path.stat().st_size == package.size and _sha256(path) == package.sha256
+    except OSError:
+        return False
+
+
+def _receive(url: str, unfinished: Path, package: DebianPackage, received: Callable[[int], None]) -> None:
+    """Append to what an earlier attempt left. Raises as :func:`_open`."""
+    start = unfinished.stat().st_size if unfinished.exists() else 0
+    if start >= package.size:
+        start = 0
+    with _open(url, start=start) as source:
+        if start and getattr(source, "status", None) != http.client.PARTIAL_CONTENT:
+            start = 0
+        with unfinished.open("ab" if start else "wb") as target:
+            received(start)
+            while chunk := source.read(_CHUNK):
+                target.write(chunk)
+                start += len(chunk)
+                received(start)
+                if start > package.size:
+                    break
+
+
+def _download(
+    package: DebianPackage, archives: Sequence[str], destination: Path, received: Callable[[int], None]
+) -> None:
+    unfinished = destination.with_suffix(".part")
+    reasons = []
+    for archive in archives:
+        url = f"{archive}/{package.path}"
+        # What is left of another attempt may be another file's beginning, so a wrong hash is worth one fresh start.
+        for _ in range(2):
+            resumed = unfinished.exists()
+            try:
+                _receive(url, unfinished, package, received)
+            except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+                reasons.append(f"{url}: {_reason(error)}")
+                break
+            except OSError as error:
+                raise EnvironmentCreationError(f"{unfinished}: cannot be written: {describe_os_error(error)}") from None
+            if _is_it(unfinished, package):
+                unfinished.replace(destination)
+                return
+            size = unfinished.stat().st_size
+            unfinished.unlink()
+            if not resumed:
+                wrong = f"has {size:,} bytes, not {package.size:,}" if size != package.size else "has another sha256"
+                reasons.append(f"{url}: {wrong}")
+                break
+    raise EnvironmentCreationError(
+        f"the Debian package {package.name} {package.version} cannot be had: {'; '.join(reasons)}"
+    )
+
+
+class _Progress:
+    """Tells every few seconds how far all of it is."""
+
+    def __init__(self, lock: DebianLock, tell: Callable[[str], None]) -> None:
+        self._total = lock.size
+        self._tell = tell
+        self._last = time.monotonic()
+        self.done = 0
+
+    def received(self, size: int) -> None:
+        now = time.monotonic()
+        if now - self._last >= _PROGRESS_EVERY:
+            self._last = now
+            self._tell(f"downloaded {(self.done + size) / 1e6:,.0f} of {self._total / 1e6:,.0f} MB of Debian packages")
+
+
+def download_packages(lock: DebianLock, *, home: Path, progress: Callable[[str], None]) -> list[Path]:
+    """The ``.deb`` files of a lock, in its order, each checked by size and sha256.
+
+    They stay in the cache, where a later creation finds them; one that was interrupted goes on where it stopped.
+
+    :param home: the cache, as of :func:`pytest_mlscope.machine.cache_folder.cache_home`.
+    :raises EnvironmentCreationError: when one is to be had nowhere, or not the locked one.
+    """
+    folder = writable_folder(artifacts_folder(home) / "debian", error_type=EnvironmentCreationError)
+    told = _Progress(lock, progress)
+    paths = []
+
+    def waiting() -> None:
+        progress("waiting for another process that is downloading Debian packages")
+
+    with file_lock(folder / ".lock", waiting=waiting):
+        for package in lock.packages:
+            path = folder / f"{package.sha256}.deb"
+            if not _is_it(path, package):
+                with suppress(FileNotFoundError):
+                    path.unlink()
+                _download(package, lock.archives, path, told.received)
+            told.done += package.size
+            paths.append(path)
+    return paths

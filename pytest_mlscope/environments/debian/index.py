@@ -1,0 +1,123 @@
+"""Reads a Debian archive's index: which packages a suite has and what each needs (Debian Policy, chapter 7)."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from pytest_mlscope.environments.debian.lock import DebianPackage
+from pytest_mlscope.errors import MlscopeError
+
+_RELATION = re.compile(r"\s*([a-z0-9][a-z0-9+.-]*)")
+
+
+@dataclass(frozen=True)
+class IndexedPackage:
+    """A package with its relations."""
+
+    package: DebianPackage
+    dependencies: tuple[tuple[str, ...], ...]
+    """Of each dependency the alternatives, in order. Versions are left out: a suite is consistent in itself."""
+    provides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SuiteIndex:
+    """What a suite has for one architecture."""
+
+    packages: dict[str, IndexedPackage]
+    snapshot: str | None
+    """The suite's own date, a day later, as snapshot.debian.org writes it."""
+
+
+def _relations(value: str) -> tuple[tuple[str, ...], ...]:
+    """``a (>= 1) | b, c:any`` → ``(("a", "b"), ("c",))``."""
+    groups = []
+    for group in value.split(","):
+        names = tuple(match[1] for alternative in group.split("|") if (match := _RELATION.match(alternative)))
+        if names:
+            groups.append(names)
+    return tuple(groups)
+
+
+def _stanzas(text: str) -> Iterator[dict[str, str]]:
+    """Paragraphs of ``Name: value`` fields, continued by lines that begin with a blank."""
+    for paragraph in re.split(r"\n\s*\n", text):
+        fields: dict[str, str] = {}
+        last = ""
+        for line in paragraph.splitlines():
+            if line[:1] in (" ", "\t"):
+                fields[last] = f"{fields.get(last, '')}\n{line.strip()}"
+            else:
+                last, _, value = line.partition(":")
+                fields[last] = value.strip()
+        if fields:
+            yield fields
+
+
+def parse_packages(text: str) -> dict[str, IndexedPackage]:
+    """A ``Packages`` file by package name; of a name that is there twice the later, which is the newer, stands."""
+    found: dict[str, IndexedPackage] = {}
+    for fields in _stanzas(text):
+        try:
+            package = DebianPackage(
+                fields["Package"], fields["Version"], fields["SHA256"], int(fields["Size"]), fields["Filename"]
+            )
+        except (KeyError, ValueError):
+            continue  # Nothing that could be downloaded and checked.
+        depends = ", ".join(fields[name] for name in ("Pre-Depends", "Depends") if name in fields)
+        provides = tuple(names[0] for names in _relations(fields.get("Provides", "")))
+        found[package.name] = IndexedPackage(package, _relations(depends), provides)
+    return found
+
+
+def _decompressed(name: str, content: bytes) -> bytes:
+    if name.endswith(".gz"):
+        return gzip.decompress(content)
+    try:
+        import lzma
+    except ImportError:
+        raise MlscopeError(f"{name}: this Python was built without lzma; use another one") from None
+    return lzma.decompress(content)
+
+
+def _release(text: str) -> tuple[dict[str, str], datetime | None]:
+    """sha256 of each index file by its name, and when the suite was last changed."""
+    fields = next(_stanzas(text), {})
+    hashes = {}
+    for line in fields.get("SHA256", "").splitlines():
+        words = line.split()
+        if len(words) == 3:
+            hashes[words[2]] = words[0]
+    try:
+        date = parsedate_to_datetime(fields["Date"])
+    except (KeyError, ValueError):
+        return hashes, None
+    return hashes, date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def read_index(archive: str, suite: str, architecture: str, *, fetch: Callable[[str], bytes]) -> SuiteIndex:
+    """The index of a suite's main component.
+
+    :param architecture: as Debian calls it.
+    :param fetch: what is at a URL; raises an :class:`~pytest_mlscope.errors.MlscopeError`.
+    :raises MlscopeError: when there is none, or its sha256 is not the one that the suite's ``Release`` file states.
+    """
+    base = f"{archive}/dists/{suite}"
+    hashes, date = _release(fetch(f"{base}/Release").decode("utf-8", "replace"))
+    names = [f"main/binary-{architecture}/Packages.{suffix}" for suffix in ("xz", "gz")]
+    name = next((name for name in names if name in hashes), None)
+    if name is None:
+        there = sorted({match[1] for key in hashes if (match := re.search(r"main/binary-([a-z0-9]+)/", key))})
+        raise MlscopeError(f"{base}: has nothing for {architecture}; it has: {', '.join(there) or 'nothing'}")
+    content = fetch(f"{base}/{name}")
+    if hashlib.sha256(content).hexdigest() != hashes[name]:
+        raise MlscopeError(f"{base}/{name}: its sha256 is not the one in {base}/Release; try again")
+    # A suite is published some hours after its date, and snapshots are of what is published.
+    snapshot = (date.astimezone(UTC) + timedelta(days=1)).strftime("%Y%m%dT%H%M%SZ") if date else None
+    return SuiteIndex(parse_packages(_decompressed(name, content).decode("utf-8", "replace")), snapshot)

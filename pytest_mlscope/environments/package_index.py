@@ -1,0 +1,36 @@
+"""Whether the package index that environments are made from answers."""
+
+from __future__ import annotations
+
+import ssl
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from pytest_mlscope.artifacts.download import without_password
+from pytest_mlscope.environments.pip_configuration import is_true, pip_configuration
+
+_DEFAULT = "https://pypi.org/simple"
+_TIMEOUT_SECONDS = 10.0
+
+
+def index_answer() -> tuple[str, str | None]:
+    """Where packages come from, as it may be shown, and why it does not answer; ``None`` where it does."""
+    pip = pip_configuration()
+    if is_true(pip.get("no-index", "")):
+        return f"no index, only {pip.get('find-links') or 'nothing'}", None
+    url = pip.get("index-url", _DEFAULT).rstrip("/")
+    shown = without_password(url)
+    if not url.startswith(("http://", "https://")):
+        path = Path(url.removeprefix("file://"))
+        return shown, None if path.exists() else "it does not exist"
+    try:
+        context = ssl.create_default_context(cafile=pip.get("cert"))
+        request = urllib.request.Request(f"{url}/pip/", headers={"User-Agent": "pytest-mlscope"})  # noqa: S310 - above
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS, context=context):  # noqa: S310 - likewise
+            return shown, None
+    except urllib.error.HTTPError as error:
+        return shown, f"the server answered {error.code}"
+    except (OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        return shown, " ".join(str(getattr(reason, "strerror", None) or reason).split())

@@ -1,0 +1,176 @@
+"""Holds an evaluation against what its manifest expects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from pytest_mlscope import quantities as readable
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.expectation import expectation_for
+from pytest_mlscope.documents.schema_mistakes import field_names
+from pytest_mlscope.expectations.check import Check
+from pytest_mlscope.manifest.schema import Bound, Kind, LatencyExpectation
+from pytest_mlscope.measurements.results import Accuracy, Evaluation, Latency, Parity, ServerRun
+from pytest_mlscope.statistics.percentiles import minimum_samples
+
+
+def _bound_text(bound: Bound, shown: Callable[[float], str] = "{:g}".format) -> str:
+    parts = [f"≥ {shown(bound.min)}"] if bound.min is not None else []
+    parts += [f"≤ {shown(bound.max)}"] if bound.max is not None else []
+    return " and ".join(parts)
+
+
+def _within(value: float, bound: Bound) -> bool:
+    # NaN compares false with everything, and so is never within.
+    return (bound.min is None or value >= bound.min) and (bound.max is None or value <= bound.max) and value == value
+
+
+def _accuracy(accuracy: Accuracy, case: Case) -> Iterator[Check]:
+    expected = expectation_for(case)
+    if accuracy.errors:
+        message = (
+            f"{accuracy.errors:,} of {accuracy.n:,} rows have no prediction (expected ≤ {expected.errors:,}); "
+            f"first error: {accuracy.failures[0].message}"
+        )
+        passed = accuracy.errors <= expected.errors
+        yield Check("errors", float(accuracy.errors), f"≤ {expected.errors}", passed, message)
+    for name, bound in expected.accuracy.items():
+        metric = accuracy.metrics[name]
+        interval = f", 95 % interval {metric.interval[0]:.4f}–{metric.interval[1]:.4f}" if metric.interval else ""
+        errors = f", {accuracy.errors:,} of them errors" if accuracy.errors else ""
+        text = _bound_text(bound)
+        message = f"{name} is {metric.value:.4f} (expected {text}) over {accuracy.n:,} rows{errors}{interval}"
+        yield Check(name, metric.value, text, _within(metric.value, bound), message)
+
+
+def _parity(parity: Parity) -> Iterator[Check]:
+    text = f"|a-b| ≤ {parity.abs_tolerance:.3g} + {parity.rel_tolerance:.3g}·|b|"
+    if parity.mismatch:
+        yield Check("parity", None, text, False, f"cannot be compared with {parity.reference}: {parity.mismatch}")
+        return
+    agreement = "" if parity.top1_agreement is None else f", top-1 agreement {parity.top1_agreement:.4f}"
+    whose = "" if parity.tolerance_source == "manifest" else f", {parity.tolerance_source}"
+    message = (
+        f"outputs differ from {parity.reference} by up to {parity.max_abs:.3g} (relative {parity.max_rel:.3g}; "
+        f"expected {text}{whose}): "
+        f"{parity.violations:,} of {parity.elements:,} elements over {parity.n:,} rows{agreement}"
+    )
+    yield Check("parity", parity.max_abs, text, parity.within_tolerance, message)
+
+
+def _unconfirmed(server: ServerRun) -> str:
+    """Why a search found no rate; empty where it found one."""
+    if not server.trials or server.met:
+        return ""
+    met = [trial.qps for trial in server.trials if trial.met and not trial.confirming]
+    if not met:
+        within = ""
+        if server.budget_ended is not None:
+            within = f" within scenarios.server.search_budget ({readable.seconds(server.budget_ended)})"
+        return f"; no rate that meets the bound was found{within}"
+    trials = f"short trials met the bound up to {readable.number(max(met))} queries/s"
+    if server.budget_ended is None:
+        return f"; {trials}, but no whole run did"
+    return (
+        f"; search_budget ({readable.seconds(server.budget_ended)}) ended before a rate was confirmed; {trials}; "
+        "raise scenarios.server.search_budget"
+    )
+
+
+def _late(server: ServerRun) -> str:
+    """Whether the load itself came too late for the bound, which is no fault of the model's."""
+    bound, error = server.latency_bound, server.arrival_error
+    if bound is None or error is None or server.latency is None or server.latency <= bound or error < bound / 2:
+        return ""
+    return (
+        f"; arrivals were noticed late by {readable.seconds(error)} (p99) with nothing under way: the machine was busy "
+        "with something else"
+    )
+
+
+def _server(server: ServerRun) -> Iterator[Check]:
+    """A rate that is not kept fails whatever the manifest expects: its latencies grow for as long as it lasts."""
+    name = f"p{server.percentile:g}"
+    rate = f"{readable.number(server.qps)} queries/s"
+    found = "" if not server.trials else f" was searched in {readable.plural(len(server.trials), 'trial')} and"
+    answered = f"{readable.number(server.achieved_qps)} answers/s"
+    if server.kept:
+        message = f"the rate of {rate}{found} is kept: {answered} to {server.queries:,} queries"
+    elif server.unanswered:
+        message = (
+            f"the rate of {rate} cannot be kept: {server.unanswered:,} of {server.queries:,} queries had no answer at "
+            f"scenarios.server.time_limit; {answered}"
+        )
+    else:
+        message = f"the rate of {rate} cannot be kept: over {server.queries:,} queries the queue grew; {answered}"
+    yield Check("rate", server.achieved_qps, f"{rate} kept", server.kept, message)
+    if server.latency_bound is None:
+        return
+    text = f"≤ {readable.seconds(server.latency_bound)}"
+    none_found = _unconfirmed(server)
+    if server.latency is None:
+        needed = minimum_samples(server.percentile)
+        why = (
+            f"{server.unanswered:,} of {server.queries:,} queries had no answer"
+            if server.unanswered
+            else f"{server.queries:,} queries, {needed:,} needed; raise scenarios.server.time_limit"
+        )
+        message = f"{name} at {rate} is not known (expected {text}): {why}{none_found}"
+        yield Check("latency_bound", None, text, False, message)
+        return
+    shown = readable.seconds(server.latency)
+    message = (
+        f"{name} at {rate} is {shown} (expected {text}) over {server.queries:,} queries{none_found}{_late(server)}"
+    )
+    yield Check("latency_bound", server.latency, text, server.latency <= server.latency_bound, message)
+
+
+def _latency(latency: Latency, case: Case) -> Iterator[Check]:
+    expected = expectation_for(case)
+    n = len(latency.samples_ns)
+    if latency.server is not None:
+        yield from _server(latency.server)
+    for name, attribute in field_names(LatencyExpectation).items():
+        limit = getattr(expected.latency, attribute) if expected.latency else None
+        if limit is None:
+            continue
+        value = latency.percentiles[name]
+        text = f"≤ {readable.seconds(limit)}"
+        if value is None and latency.server is not None and latency.server.unanswered:
+            missing = f"{latency.server.unanswered:,} of {latency.server.queries:,} queries had no answer"
+            yield Check(name, None, text, False, f"{name} is not known: {missing} (expected {text})")
+        elif value is None:
+            needed = minimum_samples(float(name[1:]))
+            longer = "measurement.budget" if latency.server is None else "scenarios.server.duration"
+            message = f"{name} is not known: {n:,} samples, {needed:,} needed (expected {text}); raise {longer}"
+            yield Check(name, None, text, False, message)
+        else:
+            message = f"{name} is {readable.seconds(value)} (expected {text}) over {n:,} samples"
+            yield Check(name, value, text, value <= limit, message)
+    if expected.throughput is not None:
+        text = f"{_bound_text(expected.throughput, readable.number)} samples/s"
+        passed = _within(latency.throughput, expected.throughput)
+        message = f"throughput is {readable.number(latency.throughput)} samples/s (expected {text})"
+        yield Check("throughput", latency.throughput, text, passed, message)
+    if expected.peak_memory is not None:
+        text = f"≤ {readable.memory(expected.peak_memory)}"
+        measured = latency.peak_memory
+        shown = "not available" if measured is None else readable.memory(measured)
+        message = f"the host's peak memory is {shown} (expected {text})"
+        passed = measured is not None and measured <= expected.peak_memory
+        yield Check("peak_memory", None if measured is None else float(measured), text, passed, message)
+    if expected.load_time is not None:
+        text = f"≤ {readable.seconds(expected.load_time)}"
+        message = f"loading took {readable.seconds(latency.load_seconds)} (expected {text})"
+        yield Check("load_time", latency.load_seconds, text, latency.load_seconds <= expected.load_time, message)
+
+
+def checks(evaluation: Evaluation, kind: Kind) -> Sequence[Check]:
+    """Every comparison the manifest asks for, of one kind, in a stable order."""
+    if kind == "accuracy" and evaluation.accuracy is not None:
+        return list(_accuracy(evaluation.accuracy, evaluation.case))
+    if kind == "parity" and evaluation.parity is not None:
+        return list(_parity(evaluation.parity))
+    if kind == "latency" and evaluation.latency is not None:
+        return list(_latency(evaluation.latency, evaluation.case))
+    return []

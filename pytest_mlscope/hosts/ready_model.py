@@ -1,0 +1,115 @@
+"""A case's model, loaded in a warm host."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_mlscope.artifacts.artifact import Artifact
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.environments.environment import Environment
+from pytest_mlscope.errors import HostError, HostTimeout
+from pytest_mlscope.hosts.process import Header, HostProcess
+from pytest_mlscope.manifest.schema import FrameworkEntry
+
+
+def relayout(array: NDArray[Any], source: str, target: str) -> NDArray[Any]:
+    """Transpose from one layout to another, such as ``NCHW`` to ``NHWC``; contiguous."""
+    return np.ascontiguousarray(array.transpose([source.index(letter) for letter in target]))
+
+
+def _fits(actual: tuple[int, ...], stated: list[int | str]) -> bool:
+    """Whether a row's shape is the stated one; the first dimension is the batch, a name any size."""
+    return len(actual) == len(stated) and all(
+        isinstance(size, str) or size == n for n, size in zip(actual[1:], stated[1:], strict=True)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ReadyModel:
+    """What predicts for a case: a host with the model loaded, under the manifest's names."""
+
+    case: Case
+    host: HostProcess
+    environment: Environment
+    artifacts: Mapping[str, Artifact]
+    device: str
+    resolved: Mapping[str, Any]
+    """What precision and threads came to, as the framework reads them back."""
+    load_seconds: float
+    deadline: float
+    """``time.monotonic()`` at which the case has run out of time."""
+    timeout: float
+
+    @property
+    def _entry(self) -> FrameworkEntry:
+        return self.case.manifest.content.frameworks[self.case.framework]
+
+    @property
+    def pads(self) -> bool:
+        """Whether a short last batch must be filled up, because the model takes one batch size only."""
+        fixed = all(isinstance(i.shape[0], int) for i in self.case.manifest.content.inputs)
+        return fixed or not self.environment.framework.description.dynamic_batch
+
+    def remaining(self) -> float:
+        """Seconds left. :raises HostTimeout: when none are; the host is killed."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            self.host.kill()
+            raise HostTimeout(
+                f"{self.host.name}: not done after {self.timeout:g} s; the predictor host was killed "
+                "(--mlscope-timeout sets the limit)",
+                output=self.host.output(),
+            )
+        return left
+
+    def framework_inputs(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Inputs by the manifest's names and layouts, as this framework's file wants them."""
+        entry = self._entry
+        ready = {}
+        for description in self.case.manifest.content.inputs:
+            array = inputs[description.name]
+            layout = entry.input_layouts.get(description.name)
+            if layout and description.layout and layout != description.layout:
+                array = relayout(array, description.layout, layout)
+            ready[entry.input_names.get(description.name, description.name)] = array
+        return ready
+
+    def manifest_outputs(self, tensors: Mapping[str, NDArray[Any]], *, prefix: str = "") -> dict[str, NDArray[Any]]:
+        """Outputs by the manifest's names.
+
+        :raises HostError: when one is not among the tensors, or has another shape than the manifest says.
+        """
+        entry = self._entry
+        outputs = {}
+        for output in self.case.manifest.content.outputs:
+            name = entry.output_names.get(output.name, output.name)
+            if prefix + name not in tensors:
+                present = ", ".join(n[len(prefix) :] for n in tensors if n.startswith(prefix)) or "nothing"
+                raise self._wrong(f"output {name!r} is not among what the predictor returned: {present}")
+            array = outputs[output.name] = tensors[prefix + name]
+            if output.shape is not None and not _fits(array.shape, output.shape):
+                shape, stated = (", ".join(map(str, sizes)) for sizes in (("n", *array.shape[1:]), output.shape))
+                raise self._wrong(f"output {name!r} has shape [{shape}]; the manifest says [{stated}]")
+        return outputs
+
+    def _wrong(self, message: str) -> HostError:
+        return HostError(f"{self.host.name}: {message}", output=self.host.output())
+
+    def submit_predict(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        """Send rows to be predicted in batches of the case's size. Raises as ``HostProcess.submit``."""
+        header = {"operation": "predict", "batch_size": self.case.batch_size, "pad": self.pads}
+        self.host.submit(header, self.framework_inputs(inputs), doing="predicting")
+
+    def receive_predict(self) -> tuple[dict[str, NDArray[Any]], list[Header]]:
+        """The oldest prediction under way: outputs by the manifest's names, in place until ``DEPTH`` further
+        submissions, and the batches that failed. Outputs are empty when every batch failed.
+        """
+        reply = self.host.receive(timeout=self.remaining(), doing="predicting")
+        tensors = self.host.tensors(reply)
+        return (self.manifest_outputs(tensors) if tensors else {}), reply["errors"]

@@ -1,0 +1,97 @@
+"""What machine this is: facts that explain a measurement, each ``"not available"`` where the system does not tell."""
+
+from __future__ import annotations
+
+import os
+import platform
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pytest_mlscope.machine.nvidia_gpus import nvidia_gpus
+
+NOT_AVAILABLE = "not available"
+
+_CPUINFO = Path("/proc/cpuinfo")
+_CPU = Path("/sys/devices/system/cpu")
+
+
+_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64", "ppc64el": "ppc64le"}
+
+
+def machine_architecture() -> str:
+    """Instruction set of this machine's processor under the kernel's name for it: ``x86_64``, ``aarch64``, …"""
+    name = platform.machine().lower()
+    return _ARCHITECTURES.get(name, name) or NOT_AVAILABLE
+
+
+def machine_facts() -> dict[str, Any]:
+    """Facts of this machine, builtin types only; read once a process, in a few milliseconds.
+
+    Keys: ``hostname``, ``system``, ``kernel``, ``architecture``, ``cpu_model``, ``cpu_identity`` (vendor, family,
+    model, stepping and microcode on x86; implementer and part on Arm), ``cpu_flags`` (sorted), ``logical_cores``,
+    ``physical_cores``, ``usable_cores`` (those this process may run on), ``memory_bytes``, ``governor``, ``turbo``,
+    ``virtual_machine`` and ``gpus`` (names of NVIDIA's, as the driver lists them).
+    """
+    return {key: list(value) if isinstance(value, list) else value for key, value in _facts().items()}
+
+
+@cache
+def _facts() -> dict[str, Any]:
+    import psutil
+
+    cpuinfo = _first_processor(_CPUINFO)
+    flags = sorted((cpuinfo.get("flags") or cpuinfo.get("Features") or "").split())
+    return {
+        "hostname": platform.node() or NOT_AVAILABLE,
+        "system": platform.system() or NOT_AVAILABLE,
+        "kernel": platform.release() or NOT_AVAILABLE,
+        "architecture": machine_architecture(),
+        "cpu_model": cpuinfo.get("model name") or platform.processor() or NOT_AVAILABLE,
+        "cpu_identity": _identity(cpuinfo),
+        "cpu_flags": flags or NOT_AVAILABLE,
+        "logical_cores": psutil.cpu_count() or NOT_AVAILABLE,
+        "physical_cores": psutil.cpu_count(logical=False) or NOT_AVAILABLE,
+        "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else NOT_AVAILABLE,
+        "memory_bytes": int(psutil.virtual_memory().total),
+        "governor": _line(_CPU / "cpu0/cpufreq/scaling_governor") or NOT_AVAILABLE,
+        "turbo": _turbo(),
+        # The kernel shows this flag to x86 guests; its absence elsewhere proves nothing.
+        "virtual_machine": "hypervisor" in flags if "fpu" in flags else NOT_AVAILABLE,
+        "gpus": list(nvidia_gpus()[0]) or NOT_AVAILABLE,
+    }
+
+
+def _first_processor(path: Path) -> dict[str, str]:
+    """The first block of ``/proc/cpuinfo``; the others, hundreds on some machines, only repeat it."""
+    fields: dict[str, str] = {}
+    try:
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if not line.strip():
+                    break
+                name, _, value = line.partition(":")
+                fields[name.strip()] = value.strip()
+    except OSError:
+        return {}
+    return fields
+
+
+def _identity(cpuinfo: dict[str, str]) -> str:
+    keys = ("vendor_id", "cpu family", "model", "stepping", "microcode", "CPU implementer", "CPU part", "CPU revision")
+    return ", ".join(f"{key} {cpuinfo[key]}" for key in keys if cpuinfo.get(key)) or NOT_AVAILABLE
+
+
+def _turbo() -> bool | str:
+    no_turbo = _line(_CPU / "intel_pstate/no_turbo")
+    if no_turbo in ("0", "1"):
+        return no_turbo == "0"
+    boost = _line(_CPU / "cpufreq/boost")
+    return boost == "1" if boost in ("0", "1") else NOT_AVAILABLE
+
+
+def _line(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", errors="replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,188 @@
+"""Accuracy: a model's metrics over a dataset, with everything that did not work counted."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_mlscope.cases.case import STATED
+from pytest_mlscope.components.metrics.base import MetricState
+from pytest_mlscope.errors import HostError, MlscopeError
+from pytest_mlscope.hosts.process import DEPTH
+from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.manifest.loaded import BoundMetric
+from pytest_mlscope.measurements.results import KEPT_ROW_ELEMENTS, Accuracy, FailedRows, Predictions
+from pytest_mlscope.measurements.rows.input_shift import input_shift
+from pytest_mlscope.measurements.rows.inputs import BatchReader, PreparedBatch
+from pytest_mlscope.measurements.rows.manifest_errors import naming
+
+_OUTPUT_BYTES = 64 * 2**20
+"""About how large the outputs of one message may be: a model's outputs may be thousands of times its inputs."""
+
+
+def _predicted(outputs: NDArray[Any]) -> NDArray[Any]:
+    if np.issubdtype(outputs.dtype, np.integer):
+        return outputs if outputs.ndim == 1 else outputs[:, 0]
+    return outputs.argmax(axis=1) if outputs.ndim == 2 and outputs.shape[1] > 1 else outputs
+
+
+def _kept(values: NDArray[Any]) -> NDArray[Any]:
+    """A copy, since arenas are written again by later replies; of rows too large to keep, an array ``(n, 0)``."""
+    if values.size > len(values) * KEPT_ROW_ELEMENTS:
+        return np.empty((len(values), 0), values.dtype)
+    return np.array(values)
+
+
+class _Scores:
+    """Metric states and predictions, fed chunk by chunk."""
+
+    def __init__(self, ready: ReadyModel) -> None:
+        self._manifest = ready.case.manifest
+        self._states: list[tuple[BoundMetric, MetricState]] = [
+            (bound, bound.metric.start()) for bound in self._manifest.metrics
+        ]
+        self._outputs = sorted({bound.output for bound in self._manifest.metrics})
+        self._rows: list[NDArray[np.int64]] = []
+        self._labels: list[NDArray[Any]] = []
+        self._predicted: list[NDArray[Any]] = []
+        self.failures: list[FailedRows] = []
+        self.n = 0
+
+    def failed(self, rows: NDArray[np.int64], message: str) -> None:
+        self.failures.append(FailedRows(tuple(int(row) for row in rows), message))
+
+    def take(self, prepared: PreparedBatch, outputs: dict[str, NDArray[Any]], errors: list[dict[str, Any]]) -> None:
+        rows, labels = prepared.rows, prepared.labels
+        if errors:
+            good = np.ones(len(rows), dtype=bool)
+            for error in errors:
+                good[error["start"] : error["stop"]] = False
+                self.failed(rows[error["start"] : error["stop"]], error["message"])
+            rows = rows[good]
+            labels = {column: values[good] for column, values in labels.items()}
+            outputs = {name: array[good] for name, array in outputs.items()}
+        if not len(rows):
+            return
+        processed = {}
+        for name in self._outputs:
+            array = outputs[name]
+            for step in self._manifest.postprocessing[name]:
+                array = step.apply_batch(array)
+            processed[name] = array
+        for bound, state in self._states:
+            try:
+                state.update(processed[bound.output], labels[bound.label])
+            except (ValueError, TypeError, IndexError) as error:
+                raise MlscopeError(
+                    f"{self._manifest.path}: metric {bound.name}: {' '.join(str(error).split())}; output "
+                    f"{bound.output!r} has shape {list(processed[bound.output].shape)}, the labels "
+                    f"{list(labels[bound.label].shape)}"
+                ) from None
+        first = self._manifest.metrics[0]
+        self._rows.append(rows)
+        self._labels.append(_kept(labels[first.label]))
+        self._predicted.append(_kept(_predicted(processed[first.output])))
+
+    def predictions(self) -> Predictions:
+        if not self._rows:
+            empty = np.empty(0, dtype=np.int64)
+            return Predictions(empty, empty, empty)
+        return Predictions(np.concatenate(self._rows), np.concatenate(self._labels), np.concatenate(self._predicted))
+
+    def finish(self, seconds: float) -> Accuracy:
+        errors = sum(len(failure.rows) for failure in self.failures)
+        metrics = {}
+        for bound, state in self._states:
+            if errors:
+                state.count_errors(errors)
+            metrics[bound.name] = state.result()
+        return Accuracy(
+            metrics=metrics,
+            n=self.n,
+            errors=errors,
+            failures=tuple(self.failures),
+            predictions=self.predictions(),
+            seconds=seconds,
+        )
+
+
+def _rows_within(limit: int, outputs: dict[str, NDArray[Any]], batch_size: int) -> int:
+    """How many rows, in whole batches, have outputs of about that many bytes; one batch at least."""
+    row_bytes = sum(array.nbytes // max(len(array), 1) for array in outputs.values())
+    return max(limit // max(row_bytes, 1) // batch_size, 1) * batch_size
+
+
+def _pieces(prepared: PreparedBatch, rows: int | None) -> Iterator[PreparedBatch]:
+    if rows is None or len(prepared.rows) <= rows:
+        yield prepared
+        return
+    for start in range(0, len(prepared.rows), rows):
+        part = slice(start, start + rows)
+        inputs = {name: array[part] for name, array in prepared.inputs.items()}
+        labels = {column: values[part] for column, values in prepared.labels.items()}
+        yield PreparedBatch(prepared.rows[part], inputs, labels, [])
+
+
+def measure_accuracy(ready: ReadyModel) -> Accuracy:
+    """Predict every row of the dataset and score it; reading and pre-processing overlap prediction.
+
+    :raises DatasetError: when the dataset cannot be read.
+    :raises HostError: when the host died, or no row at all could be predicted.
+    :raises MlscopeError: when a metric cannot read what the model gives.
+    """
+    case = ready.case
+    manifest = case.manifest
+    scores = _Scores(ready)
+    waiting: deque[PreparedBatch] = deque()
+
+    rows_at_once: int | None = None
+
+    def receive() -> None:
+        nonlocal rows_at_once
+        outputs, errors = ready.receive_predict()
+        if outputs and rows_at_once is None:
+            rows_at_once = _rows_within(_OUTPUT_BYTES, outputs, case.batch_size)
+        with naming(manifest):
+            scores.take(waiting.popleft(), outputs, errors)
+
+    began = None
+    with BatchReader(
+        manifest, preprocessing=case.preprocessing, batch_rows=case.batch_size, whole_chunks=True
+    ) as reader:
+        for prepared in reader:
+            scores.n += len(prepared.rows) + sum(len(failure.rows) for failure in prepared.failed)
+            scores.failures.extend(prepared.failed)
+            if not len(prepared.rows):
+                continue
+            for piece in _pieces(prepared, rows_at_once):
+                # How large outputs are is known only once there is one.
+                if len(waiting) == (DEPTH if rows_at_once else 1):
+                    receive()
+                ready.remaining()
+                began = began or time.perf_counter()
+                ready.submit_predict(piece.inputs)
+                waiting.append(piece)
+        while waiting:
+            receive()
+        seconds = time.perf_counter() - began if began else 0.0
+    with naming(manifest):
+        accuracy = scores.finish(seconds)
+    if accuracy.errors == accuracy.n:
+        raise HostError(
+            f"{ready.host.name}: none of the {accuracy.n:,} rows has a prediction: {accuracy.failures[0].message}",
+            output=ready.host.output(),
+        )
+    return accuracy
+
+
+def with_input_shift(accuracy: Accuracy, ready: ReadyModel) -> Accuracy:
+    """Add how far the case's pre-processing variant moves the inputs from the stated recipe."""
+    if ready.case.preprocessing == STATED:
+        return accuracy
+    return replace(accuracy, input_shift=input_shift(ready.case.manifest, ready.case.preprocessing))

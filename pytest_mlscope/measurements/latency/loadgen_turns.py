@@ -1,0 +1,195 @@
+"""A case under MLPerf's LoadGen and under our own loop, in turns on one loaded model."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.host.arrivals import poisson_arrivals
+from pytest_mlscope.host.loadgen import SCENARIOS
+from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.machine.affinity import least_busy_cpu, needs_one_cpu
+from pytest_mlscope.manifest.schema import Scenario
+from pytest_mlscope.measurements.latency.latency import load_model, rows_in_a_sample
+from pytest_mlscope.measurements.latency.loadgen_agreement import Agreement, Arrivals, Round
+from pytest_mlscope.measurements.latency.server_scenario import serve_arrivals
+from pytest_mlscope.measurements.rows.first_rows import first_rows
+
+FEWEST_QUERIES = 11
+"""In a run of LoadGen, however long they last: what a median needs by its own rule."""
+FEWEST_ARRIVALS = 32
+"""Likewise of ``server``: how late they are noticed is told of all rounds together, by its p99."""
+
+
+def loadgen_case(case: Case, *, scenario: Scenario | None, target_qps: float | None, seconds: float) -> Case:
+    """The case in a scenario, with windows of so many seconds.
+
+    :raises MlscopeError: when LoadGen has no such case: batches in ``single_stream``, ``server`` without a rate.
+    """
+    content = case.manifest.content
+    server = content.scenarios.server
+    qps = target_qps or server.target_qps
+    wanted = scenario or case.scenario
+    if wanted == "single_stream" and case.batch_size != 1:
+        raise MlscopeError(
+            f"{case.id}: a query of MLPerf's single_stream is one row, and batch_size is {case.batch_size}; "
+            "choose a case of batch size 1, or multi_stream"
+        )
+    if wanted == "server" and qps is None:
+        raise MlscopeError(f"{case.id}: server needs a rate here: --target-qps, or scenarios.server.target_qps")
+    duration = max(seconds, FEWEST_ARRIVALS / qps) if wanted == "server" and qps is not None else seconds
+    changes = {"duration": duration, "target_qps": qps, "time_limit": max(server.time_limit, 4 * duration)}
+    scenarios = content.scenarios.model_copy(update={"server": server.model_copy(update=changes)})
+    measurement = content.measurement.model_copy(update={"budget": seconds})
+    changed = content.model_copy(update={"scenarios": scenarios, "measurement": measurement})
+    return dataclasses.replace(case, scenario=wanted, manifest=dataclasses.replace(case.manifest, content=changed))
+
+
+def logs_folder(output: Path, case: Case) -> Path:
+    """Where LoadGen's runs of a case are kept, as in an MLPerf submission."""
+    return output / SCENARIOS[case.scenario] / "performance"
+
+
+def _of_round(model: ReadyModel, number: int) -> ReadyModel:
+    """Arrivals of another seed in every second round, and time for a run of either side."""
+    manifest = model.case.manifest
+    scenarios = manifest.content.scenarios
+    server = scenarios.server.model_copy(update={"seed": (scenarios.server.seed + number // 2) % 2**32})
+    content = manifest.content.model_copy(update={"scenarios": scenarios.model_copy(update={"server": server})})
+    case = dataclasses.replace(model.case, manifest=dataclasses.replace(manifest, content=content))
+    timeout = model.timeout + 2 * server.time_limit
+    return dataclasses.replace(model, case=case, timeout=timeout, deadline=time.monotonic() + timeout)
+
+
+def _under_loadgen(
+    model: ReadyModel, inputs: Mapping[str, NDArray[Any]], output: Path, number: int
+) -> tuple[dict[str, NDArray[Any]], str]:
+    case = model.case
+    content = case.manifest.content
+    server = content.scenarios.server
+    name = SCENARIOS[case.scenario]
+    folder = logs_folder(output, case) / f"run_{number + 1}"
+    empty_folder = output / "nothing_to_predict" / name / f"run_{number + 1}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        empty_folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MlscopeError(f"{folder}: cannot be made: {error.strerror}") from None
+    request = {
+        "operation": "loadgen",
+        "scenario": case.scenario,
+        "batch_size": case.batch_size,
+        "dynamic": not model.pads,
+        "samples_per_query": content.scenarios.multi_stream.samples_per_query if case.scenario == "multi_stream" else 1,
+        "qps": server.target_qps or 1.0,
+        "latency_bound": server.latency_bound,
+        "percentile": server.percentile,
+        "seconds": server.duration if case.scenario == "server" else content.measurement.budget,
+        "queries": FEWEST_QUERIES,
+        "limit": server.time_limit,
+        "seed": server.seed,
+        "warmup_budget": content.measurement.warmup_budget,
+        "folder": str(folder.absolute()),
+        "empty_folder": str(empty_folder.absolute()),
+    }
+    reply = model.host.request(request, inputs, timeout=model.remaining(), doing="running LoadGen")
+    return {name: np.array(array) for name, array in model.host.tensors(reply).items()}, reply["summary"]
+
+
+def _rows_a_second(summary: str) -> float:
+    found = re.search(r"^Samples per second: ([0-9.e+]+)", summary, re.MULTILINE)
+    if found is None:
+        raise MlscopeError("LoadGen's summary of the offline run states no samples per second")
+    return float(found[1])
+
+
+def _is_valid(summary: str) -> bool:
+    return re.search(r"^Result is : VALID", summary, re.MULTILINE) is not None
+
+
+def _server_round(
+    model: ReadyModel, number: int, output: Path, scheduled: NDArray[np.int64] | None
+) -> tuple[Round, NDArray[np.int64]]:
+    """Both on the very arrivals that LoadGen drew: how long queries wait hangs on them more than on who times it.
+
+    :param scheduled: what LoadGen drew in the round before and will draw again; it goes first where it is to draw.
+    """
+    inputs = first_rows(model, model.case.batch_size)
+    if scheduled is None:
+        tensors, summary = _under_loadgen(model, inputs, output, number)
+        scheduled = tensors["scheduled_ns"] - tensors["scheduled_ns"][0]
+        served = serve_arrivals(model, inputs, scheduled)
+        server = model.case.manifest.content.scenarios.server
+        ours = np.diff(poisson_arrivals(server.target_qps or 1.0, server.duration, server.seed))
+        theirs = np.diff(scheduled)
+    else:
+        served = serve_arrivals(model, inputs, scheduled)
+        tensors, summary = _under_loadgen(model, inputs, output, number)
+        ours = theirs = np.empty(0, np.int64)
+    made = Round(
+        ours=float(np.median(served["samples_ns"])) / 1e9,
+        theirs=float(np.median(tensors["latency_ns"])) / 1e9,
+        empty=float(np.median(tensors["empty_latency_ns"])) / 1e9,
+        valid=_is_valid(summary),
+        arrivals=(Arrivals(ours, served["noticed_late_ns"]), Arrivals(theirs, tensors["empty_issue_delay_ns"])),
+    )
+    return made, scheduled
+
+
+def _round(model: ReadyModel, number: int, output: Path) -> Round:
+    case = model.case
+    rows = rows_in_a_sample(case)
+    inputs = first_rows(model, max(rows, case.batch_size))
+    own = {name: array[:rows] for name, array in inputs.items()}
+    batch = {name: array[: case.batch_size] for name, array in inputs.items()}
+    # What comes second finds another machine, now and then: it is not always the same side.
+    if number % 2 == 0:
+        latency = load_model(model, own)
+        tensors, summary = _under_loadgen(model, batch, output, number)
+    else:
+        tensors, summary = _under_loadgen(model, batch, output, number)
+        latency = load_model(model, own)
+    offline = case.scenario == "offline"
+    return Round(
+        ours=latency.throughput if offline else float(np.median(latency.samples_ns)) / 1e9,
+        theirs=_rows_a_second(summary) if offline else float(np.median(tensors["latency_ns"])) / 1e9,
+        empty=None if offline else float(np.median(tensors["empty_latency_ns"])) / 1e9,
+        valid=_is_valid(summary),
+    )
+
+
+def measure_agreement(model: ReadyModel, output: Path, *, rounds: int, progress: Callable[[str], None]) -> Agreement:
+    """Run both sides in turns; the device must be ours alone.
+
+    Where the case runs on one CPU, each round takes the one that is least busy then, for both sides.
+
+    :param model: of a case made by :func:`loadgen_case`.
+    :param output: folder for LoadGen's logs.
+    :raises CannotRun: where the framework's interpreter has no LoadGen.
+    :raises HostError: when the framework fails.
+    :raises MlscopeError: when queries of ``server`` are left unanswered.
+    """
+    coin = random.Random(0)  # noqa: S311 - the choice of a CPU, no secret
+    made = []
+    scheduled: NDArray[np.int64] | None = None
+    for number in range(rounds):
+        progress(f"{model.case.scenario}: round {number + 1} of {rounds}")
+        if needs_one_cpu(model.case):
+            model.host.pin(least_busy_cpu(coin))
+        ready = _of_round(model, number)
+        if model.case.scenario == "server":
+            one, scheduled = _server_round(ready, number, output, scheduled if number % 2 else None)
+        else:
+            one = _round(ready, number, output)
+        made.append(one)
+    return Agreement(model.case.scenario, made)

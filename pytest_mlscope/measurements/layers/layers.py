@@ -1,0 +1,46 @@
+"""The per-layer profile of a case's model, by its framework's own profiler."""
+
+from __future__ import annotations
+
+from pytest_mlscope.errors import CannotRun
+from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.measurements.results import LayerProfile, ProfiledLayer
+from pytest_mlscope.measurements.rows.first_rows import first_rows
+
+RUNS = 20
+"""Predictions profiled, and timed unprofiled before."""
+
+NONE = "this framework has no per-layer profile"
+
+
+def profile_layers(ready: ReadyModel) -> LayerProfile:
+    """Profile a batch of the case's size. What was profiled must be loaded anew before it is measured.
+
+    A framework or model without a profile is no error: the result says why it is empty.
+
+    :raises PredictorError: when the framework fails, or what its predictor returns is malformed.
+    :raises DatasetError: when the inputs cannot be made.
+    """
+    if not ready.environment.framework.description.layers:
+        return LayerProfile(layers=(), runs=0, unprofiled_median=None, not_available=NONE)
+    try:
+        reply = ready.host.request(
+            {"operation": "layers", "runs": RUNS},
+            first_rows(ready, ready.case.batch_size),
+            timeout=ready.remaining(),
+            doing="profiling layers",
+        )
+    except CannotRun as error:
+        reason = error.reason.removeprefix(f"{ready.host.name}: ")
+        return LayerProfile(layers=(), runs=0, unprofiled_median=None, not_available=reason)
+    layers = tuple(
+        ProfiledLayer(
+            name=entry["name"],
+            kind=entry["kind"],
+            seconds=entry["seconds"],
+            shape=None if entry["shape"] is None else tuple(entry["shape"]),
+            memory=entry["memory"],
+        )
+        for entry in reply["layers"]
+    )
+    return LayerProfile(layers=layers, runs=RUNS, unprofiled_median=reply["unprofiled_median"])

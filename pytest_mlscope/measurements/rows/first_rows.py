@@ -1,0 +1,42 @@
+"""The rows that are timed and profiled: always the first ones, so that every framework works on the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.errors import DatasetError
+from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.measurements.rows.inputs import as_batch
+from pytest_mlscope.measurements.rows.manifest_errors import naming
+from pytest_mlscope.measurements.rows.prepared_rows import RowPreparer
+
+
+def count_rows(case: Case) -> int:
+    """How many rows of the dataset the case is evaluated on.
+
+    :raises DatasetError: when it cannot be opened.
+    """
+    with RowPreparer(case.manifest, preprocessing=case.preprocessing, with_labels=False) as preparer:
+        return len(preparer.rows)
+
+
+def first_rows(ready: ReadyModel, rows: int) -> dict[str, NDArray[Any]]:
+    """The first rows of the dataset, pre-processed, as the framework takes them; repeated when there are fewer.
+
+    :raises DatasetError: when one cannot be made.
+    """
+    case = ready.case
+    with RowPreparer(case.manifest, preprocessing=case.preprocessing, with_labels=False) as preparer:
+        prepared = preparer.read(preparer.rows[:rows])
+    if prepared.failed:
+        raise DatasetError(f"{case.manifest.path}: an input to time cannot be made: {prepared.failed[0].message}")
+    inputs = {}
+    for name, samples in prepared.inputs.items():
+        with naming(case.manifest):
+            array = as_batch(name, samples)
+        inputs[name] = np.resize(array, (rows, *array.shape[1:])) if len(array) < rows else array
+    return ready.framework_inputs(inputs)

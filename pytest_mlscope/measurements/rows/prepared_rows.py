@@ -1,0 +1,189 @@
+"""A manifest's dataset, opened and pre-processed, some rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_mlscope.components.datasets.base import Column, DataSource, InputDescription
+from pytest_mlscope.components.datasets.columns import require_columns
+from pytest_mlscope.components.datasets.damage import reading
+from pytest_mlscope.components.datasets.random_rows import Random
+from pytest_mlscope.errors import DatasetError, PreprocessingError
+from pytest_mlscope.manifest.loaded import LoadedManifest
+from pytest_mlscope.manifest.schema import DatasetEntry, Input
+from pytest_mlscope.measurements.results import FailedRows
+from pytest_mlscope.measurements.rows.labels import LabelReader
+from pytest_mlscope.measurements.rows.manifest_errors import naming
+from pytest_mlscope.measurements.rows.pipeline import Pipeline, Samples
+from pytest_mlscope.measurements.rows.row_selection import select_rows
+
+RANDOM_ROWS = 16
+"""Rows there are when a manifest has no dataset."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRows:
+    """Some rows, ready. ``inputs`` hold one array, or a list of samples where shapes differ from row to row."""
+
+    rows: NDArray[np.int64]
+    inputs: dict[str, Samples]
+    labels: dict[str, NDArray[Any]]
+    failed: list[FailedRows]
+
+
+class RowPreparer:
+    """Opens a manifest's dataset and prepares rows of it. Errors name the manifest.
+
+    :raises DatasetError: when the dataset cannot be opened or lacks a column.
+    :raises CannotRun: when an optional library is missing.
+    """
+
+    def __init__(self, manifest: LoadedManifest, *, preprocessing: str, with_labels: bool = True) -> None:
+        self._manifest = manifest
+        with naming(manifest):
+            self._open(manifest, preprocessing, with_labels)
+
+    def _open(self, manifest: LoadedManifest, preprocessing: str, with_labels: bool) -> None:
+        content = manifest.content
+        # Without a dataset there is still something to time and compare: random arrays that are the inputs already.
+        dataset = manifest.dataset or Random(count=RANDOM_ROWS)
+        entry = content.dataset or DatasetEntry(source=Random.name)
+        self._title = f"dataset {entry.source}"
+        self._inputs = content.inputs
+        self._columns = {each.name: entry.inputs.get(each.name, each.name) for each in content.inputs}
+        label_columns = list(dict.fromkeys(bound.label for bound in manifest.metrics)) if with_labels else []
+        self._pipelines = (
+            _pipelines(manifest, preprocessing)
+            if manifest.dataset
+            else {each.name: Pipeline(()) for each in content.inputs}
+        )
+        self.source: DataSource = dataset.open(manifest.folder, describe_inputs(content.inputs))
+        try:
+            wanted = [*self._columns.values(), *label_columns]
+            require_columns(self._title, wanted, self.source.columns)
+            self.rows = select_rows(len(self.source), entry.rows, entry.sample)
+        except BaseException:
+            self.source.close()
+            raise
+        self._wanted = list(dict.fromkeys(wanted))
+        self._label_readers = {
+            column: LabelReader(column, _class_names(manifest, column) or self.source.class_names)
+            for column in label_columns
+        }
+
+    def read(self, rows: NDArray[np.int64]) -> PreparedRows:
+        """Read and pre-process ascending rows that come after those read before.
+
+        :raises DatasetError: when a row cannot be read.
+        :raises PreprocessingError: when the steps do not give what the manifest says the model takes.
+        """
+        with naming(self._manifest):
+            return self._prepare(rows)
+
+    def _prepare(self, rows: NDArray[np.int64]) -> PreparedRows:
+        columns = self._take(rows)
+        failures: dict[int, str] = {}
+        inputs: dict[str, Samples] = {}
+        failed_by_input: dict[str, dict[int, str]] = {}
+        for each in self._inputs:
+            inputs[each.name], failed_by_input[each.name] = self._pipelines[each.name](
+                columns[self._columns[each.name]]
+            )
+            failures = {**failed_by_input[each.name], **failures}
+        labels = {column: read(columns[column], rows) for column, read in self._label_readers.items()}
+        if failures:
+            alive = np.array([position not in failures for position in range(len(rows))])
+            inputs = {name: _surviving(inputs[name], failed_by_input[name], alive) for name in inputs}
+            labels = {column: values[alive] for column, values in labels.items()}
+            failed = [FailedRows((int(rows[position]),), message) for position, message in sorted(failures.items())]
+            rows = rows[alive]
+        else:
+            failed = []
+        if len(rows):
+            for each in self._inputs:
+                _check(each, inputs[each.name])
+        return PreparedRows(rows, inputs, labels, failed)
+
+    def _take(self, rows: NDArray[np.int64]) -> Mapping[str, Column]:
+        which = f"{self._title}, rows {rows[0]} to {rows[-1]}"
+        with reading(which):
+            columns = self.source.take(rows, self._wanted)
+            lengths = {column: len(columns[column]) for column in self._wanted}
+        for column, length in lengths.items():
+            # Rows that moved up would meet the labels of others.
+            if length != len(rows):
+                raise DatasetError(f"{which}: column {column!r} came with {length} values for {len(rows)} rows")
+        return columns
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.source.close()
+
+
+def describe_inputs(inputs: list[Input]) -> list[InputDescription]:
+    """The inputs as datasets see them: per sample, named dimensions as ``None``."""
+    return [
+        InputDescription(
+            each.name, each.dtype, tuple(size if isinstance(size, int) else None for size in each.shape[1:])
+        )
+        for each in inputs
+    ]
+
+
+def _pipelines(manifest: LoadedManifest, preprocessing: str) -> dict[str, Pipeline]:
+    try:
+        steps = manifest.preprocessing[preprocessing]
+    except KeyError:
+        raise PreprocessingError(
+            f"{manifest.path}: no pre-processing {preprocessing!r}; there are: {', '.join(manifest.preprocessing)}"
+        ) from None
+    return {each.name: Pipeline(steps.get(each.name, ())) for each in manifest.content.inputs}
+
+
+def _class_names(manifest: LoadedManifest, column: str) -> tuple[str, ...] | None:
+    outputs = [bound.output for bound in manifest.metrics if bound.label == column]
+    return next((manifest.labels[output] for output in outputs if output in manifest.labels), None)
+
+
+def _surviving(samples: Samples, failed_here: Mapping[int, str], alive: NDArray[np.bool_]) -> Samples:
+    """Drop rows that failed for another input."""
+    kept = [bool(is_alive) for position, is_alive in enumerate(alive) if position not in failed_here]
+    if isinstance(samples, np.ndarray):
+        survivors: NDArray[Any] = samples[np.array(kept, dtype=bool)]
+        return survivors
+    return [sample for sample, keep in zip(samples, kept) if keep]
+
+
+def _check(declared: Input, samples: Samples) -> None:
+    for sample in [samples[0]] if isinstance(samples, np.ndarray) else samples:
+        if not isinstance(sample, (np.ndarray, np.generic)):
+            raise PreprocessingError(
+                f"input {declared.name!r}: the steps give {type(sample).__name__}, not an array; add a decode step"
+            )
+        shape = declared.shape[1:]
+        fits = len(sample.shape) == len(shape) and all(
+            isinstance(size, str) or size == actual for size, actual in zip(shape, sample.shape)
+        )
+        wrong = [
+            *([] if sample.dtype == declared.dtype else ["add a cast step"]),
+            *([] if fits else ["add steps that change the shape, such as layout, resize or reshape"]),
+        ]
+        if wrong:
+            raise PreprocessingError(
+                f"input {declared.name!r}: the steps give {sample.dtype} {_shape(sample.shape)} a sample; the manifest "
+                f"says {declared.dtype} {_shape(declared.shape)} a batch; {' and '.join(wrong)}"
+            )
+
+
+def _shape(sizes: tuple[int, ...] | list[int | str]) -> str:
+    return f"({', '.join(str(size) for size in sizes)})"

@@ -1,0 +1,204 @@
+"""The ``evaluation`` fixture: a case's parts, evaluated when first read, and its verdict in pytest's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+from packaging.specifiers import SpecifierSet
+
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.kinds import is_parity_reference, known_kind
+from pytest_mlscope.components.profilers.base import Reading
+from pytest_mlscope.errors import CannotRun, HostError, MlscopeError, Refused
+from pytest_mlscope.expectations.check import Check
+from pytest_mlscope.expectations.checks import checks
+from pytest_mlscope.gate.comparison import Comparison
+from pytest_mlscope.gate.gate import Gate
+from pytest_mlscope.manifest.load import SUFFIX
+from pytest_mlscope.manifest.versions import specifiers
+from pytest_mlscope.measurements.evaluator import Evaluator
+from pytest_mlscope.measurements.results import Accuracy, Evaluation, Latency, LayerProfile, Parity
+
+if TYPE_CHECKING:
+    from pytest_mlscope.manifest.schema import Kind
+
+T = TypeVar("T")
+
+
+def item_case(item: pytest.Item) -> Case | None:
+    """The case an item is parametrized with."""
+    callspec = getattr(item, "callspec", None)
+    case = callspec.params.get("mlscope_case") if callspec is not None else None
+    return case if isinstance(case, Case) else None
+
+
+def gated_cases(session: pytest.Session, kind: Kind) -> list[Case]:
+    """The cases whose manifests' own items of this kind are to run."""
+    chosen = (item for item in session.items if item.path.name.endswith(SUFFIX) and item.get_closest_marker(kind))
+    return [case for item in chosen if (case := item_case(item)) is not None]
+
+
+def failure_name(case: Case) -> str:
+    """What a line of a failure begins with."""
+    return f"{case.manifest.content.name} on {case.framework}"
+
+
+class CaseEvaluation:
+    """What one test item asks of its case. A case that cannot run skips the test, one that fails fails it."""
+
+    def __init__(self, item: pytest.Item, case: Case, evaluator: Evaluator, *, gate: Gate | None = None) -> None:
+        self.case = case
+        self.checks: Sequence[Check] = ()
+        self.comparison: Comparison | None = None
+        """With the baseline; ``None`` where the run has none."""
+        self._gate = gate
+        self._item = item
+        self._evaluator = evaluator
+        self._readings: dict[str, Sequence[Reading]] = {}
+        self._announced = False
+        self._cannot_run: CannotRun | None = None
+        self._unmeasured: Evaluation | None = None
+        """Of an item that only compares with the baseline."""
+
+    def _failure(self, error: MlscopeError) -> BaseException:
+        if isinstance(error, HostError) and error.output:
+            self._item.add_report_section("call", "predictor host", error.output)
+        return pytest.fail.Exception(str(error), pytrace=False)
+
+    def _guarded(self, evaluate: Callable[[], T]) -> T:
+        try:
+            return evaluate()
+        except MlscopeError as error:
+            trouble = error
+        # Outside the handler: the reader needs the reason once, not as an exception during another.
+        if isinstance(trouble, CannotRun) and not isinstance(trouble, Refused):
+            self._cannot_run = trouble
+        if isinstance(trouble, Refused) or (isinstance(trouble, CannotRun) and not self._evaluator.settings.strict):
+            raise pytest.skip.Exception(str(trouble))
+        raise self._failure(trouble)
+
+    @cached_property
+    def accuracy(self) -> Accuracy:
+        """The manifest's metrics over its dataset; ``accuracy["top1"]`` is one's value."""
+        if not self.case.manifest.metrics:
+            pytest.fail(f"{self.case.manifest.path}: has no metrics, so there is no accuracy", pytrace=False)
+        return self._guarded(lambda: self._evaluator.accuracy(self.case))
+
+    @cached_property
+    def parity(self) -> Parity:
+        """The raw outputs against the reference framework's."""
+        return self._guarded(lambda: self._evaluator.parity(self.case))
+
+    @cached_property
+    def latency(self) -> Latency:
+        """A measured window; ``latency.p50`` is in seconds."""
+        latency, readings = self._guarded(lambda: self._evaluator.latency(self.case, hook=self._item.ihook))
+        self._readings.update(readings)
+        return latency
+
+    @cached_property
+    def layers(self) -> LayerProfile:
+        """The framework's own profile of the model, layer by layer; ``layers.not_available`` says why there is none."""
+        return self._guarded(lambda: self._evaluator.layers(self.case))
+
+    def result(self) -> Evaluation | None:
+        """Everything evaluated so far; ``None`` when nothing was."""
+        parts = {kind: vars(self).get(kind) for kind in ("accuracy", "parity", "latency", "layers")}
+        if not any(part is not None for part in parts.values()):
+            return self._unmeasured
+        key, facts = self._evaluator.provenance(self.case)
+        return Evaluation(case=self.case, key=key, provenance=facts, readings=dict(self._readings), **parts)
+
+    def announce(self) -> Evaluation | None:
+        """Call ``pytest_mlscope_evaluation_made``, once an item; returns the evaluation."""
+        evaluation = self._guarded(self.result)
+        if evaluation is not None and not self._announced:
+            self._announced = True
+            self._item.ihook.pytest_mlscope_evaluation_made(evaluation=evaluation)
+        return evaluation
+
+    def _expect_failure(self, kind: Kind) -> None:
+        expected = self.case.manifest.content.frameworks[self.case.framework].xfail
+        if expected is None or kind not in expected.kinds:
+            return
+        loader = self._evaluator.loader
+        version = self._guarded(lambda: loader.environment(self.case).version or loader.ready(self.case).host.version)
+        if expected.version is None or SpecifierSet(specifiers(expected.version)).contains(version, prereleases=True):
+            self._item.add_marker(pytest.mark.xfail(reason=expected.reason, strict=expected.strict))
+
+    def _compare(self, kind: Kind, evaluation: Evaluation) -> Comparison | None:
+        """This kind against the baseline; ``None`` when the run has none."""
+        gate = self._gate
+        if gate is None:
+            return None
+        cases = gated_cases(self._item.session, kind)
+        if kind == "latency":
+            # Who runs which item is not known beforehand where workers share them.
+            alone = hasattr(self._item.config, "workerinput")
+            return self._guarded(lambda: gate.latency(evaluation, () if alone else cases, family=len(cases)))
+        if kind == "accuracy":
+            return self._guarded(lambda: gate.accuracy(evaluation, family=len(cases)))
+        return self._guarded(lambda: gate.parity(evaluation))
+
+    def _compared_badly(self, comparison: Comparison | None) -> list[str]:
+        strict = self._evaluator.settings.strict
+        bad = ("regression", "inconclusive", "not compared") if strict else ("regression",)
+        return list(comparison.messages) if comparison is not None and comparison.outcome in bad else []
+
+    def _evaluated(self, kind: Kind) -> Evaluation | None:
+        """What a kind's test is about."""
+        if kind == "parity" and is_parity_reference(self.case):
+            # There is nothing to hold it against but the baseline.
+            key, facts = self._guarded(lambda: self._evaluator.provenance(self.case))
+            self._unmeasured = Evaluation(case=self.case, key=key, provenance=facts)
+            return self.announce()
+        getattr(self, kind)
+        if kind == "latency" and self._evaluator.settings.layers:
+            _ = self.layers
+        return self.announce()
+
+    def _compare_without_evaluation(self, kind: Kind) -> None:
+        """A case that cannot run, although the baseline's can, does not go unmentioned."""
+        gate, reason = self._gate, self._cannot_run
+        if gate is None or reason is None:
+            return
+        self.comparison = self._guarded(lambda: gate.cannot_run(self.case, kind, reason))
+        if self.comparison is not None and self.comparison.outcome == "regression":
+            self._fail(self.comparison.messages)
+
+    def _fail(self, messages: Sequence[str]) -> None:
+        name = failure_name(self.case)
+        pytest.fail("\n".join(f"{name}: {message}" for message in messages), pytrace=False)
+
+    def check(self, kind: Kind) -> None:
+        """Evaluate one kind and fail the test when the manifest's expectations do not hold, or when the baseline was
+        better.
+        """
+        kind = self._guarded(lambda: known_kind(kind))
+        self._expect_failure(kind)
+        try:
+            evaluation = self._evaluated(kind)
+        except (pytest.skip.Exception, pytest.fail.Exception) as error:
+            outcome = error
+        else:
+            self._judge(kind, evaluation)
+            return
+        # Outside the handler, as above.
+        self._compare_without_evaluation(kind)
+        raise outcome
+
+    def _judge(self, kind: Kind, evaluation: Evaluation | None) -> None:
+        if evaluation is None:
+            return
+        self.checks = checks(evaluation, kind)
+        self.comparison = self._compare(kind, evaluation)
+        failed = [check.message for check in self.checks if not check.passed]
+        failed += self._compared_badly(self.comparison)
+        if failed:
+            self._fail(failed)
+        if self._unmeasured is not None and self.comparison is not None and self.comparison.outcome == "not compared":
+            # Nothing was checked, which is no pass.
+            pytest.skip("\n".join(self.comparison.messages))

@@ -1,0 +1,169 @@
+"""The controller's part: gather records as items finish, see that none is missing, and write the reports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_mlscope.components.mistakes import raised
+from pytest_mlscope.components.report_writer import ReportWriter
+from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.reports.json_report import JsonReport
+from pytest_mlscope.reports.records import ExpandedRecords, to_record
+from pytest_mlscope.reports.run_facts import run_facts
+from pytest_mlscope.reports.terminal import write_summary
+from pytest_mlscope.session.items.module import SUFFIX
+
+RECORD_ATTRIBUTE = "mlscope_record"
+WORKER_MISTAKE = "mlscope_usage_error"
+"""Key of ``workeroutput`` under which a worker says what is wrong with the command line."""
+
+
+class Controller:
+    """Lives in the process the user started, with or without xdist."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        """:raises MlscopeError: when the JSON report cannot be written where it should."""
+        path = config.getoption("mlscope_json")
+        self._config = config
+        self._started = time.time()
+        collects_only = config.getoption("collectonly")
+        self._json = JsonReport(Path(config.invocation_params.dir, path)) if path and not collects_only else None
+        self._records: dict[str, dict[str, Any]] = {}
+        self._expected: set[str] = set()
+        self._reported: set[str] = set()
+        self._lines: list[str] = []
+        self._troubles: list[str] = []
+        self._mistaken = False
+
+    def pytest_mlscope_register_report_writers(self) -> list[ReportWriter]:
+        return [self._json] if self._json is not None else []
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._expected.update(item.nodeid for item in session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: object, ids: Sequence[str]) -> None:
+        self._expected.update(ids)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        mistake = getattr(node, "workeroutput", {}).get(WORKER_MISTAKE)
+        if mistake is not None:
+            self._mistaken = True
+            self._trouble(mistake)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._reported.add(report.nodeid)
+        record = getattr(report, RECORD_ATTRIBUTE, None)
+        if record is None and _died_with_its_worker(report) and report.nodeid not in self._records:
+            record = _record_of_the_dead(report)
+        if record is None:
+            return
+        self._records[report.nodeid] = record
+        if self._json is not None:
+            try:
+                self._json.append(record)
+            except MlscopeError as error:
+                self._trouble(str(error))
+
+    def _trouble(self, line: str) -> None:
+        if line not in self._troubles:
+            self._troubles.append(line)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        config = self._config
+        if config.getoption("collectonly"):
+            return
+        finished_well = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+        missing = sorted(self._expected - self._reported)
+        if finished_well and missing:
+            shown = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
+            self._trouble(f"{len(missing)} of {len(self._expected)} collected items have no result: {shown}")
+        if exitstatus == pytest.ExitCode.OK and not self._reported:
+            self._trouble("no item was run, though pytest would call this a success")
+        interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        run = run_facts(config, self._started, time.time(), int(exitstatus), interrupted)
+        self._write_reports(run, ExpandedRecords(list(self._records.values())))
+        if self._mistaken:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif self._troubles and finished_well:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _report_writers(self) -> list[ReportWriter]:
+        hook_name = "pytest_mlscope_register_report_writers"
+        try:
+            registered = getattr(self._config.hook, hook_name)()
+        except Exception as error:  # a third party's mistake must not lose what is built in
+            self._trouble(f"{hook_name}: {raised(error)}")
+            return self.pytest_mlscope_register_report_writers()
+        writers: list[ReportWriter] = []
+        for returned in registered:
+            if not isinstance(returned, list | tuple):
+                self._trouble(f"{hook_name}: returned {returned!r}; expected a list")
+                continue
+            for writer in returned:
+                if isinstance(writer, ReportWriter):
+                    writers.append(writer)
+                else:
+                    self._trouble(f"{hook_name}: returned {writer!r}; expected ReportWriters")
+        return writers
+
+    def _write_reports(self, run: dict[str, Any], evaluations: ExpandedRecords) -> None:
+        for writer in self._report_writers():
+            where = f"report writer {getattr(writer, 'name', type(writer).__name__)}"
+            try:
+                line = writer.write(run, evaluations)
+            except MlscopeError as error:
+                self._trouble(str(error))
+            except Exception as error:  # a third party's report must not lose the others
+                self._trouble(f"{where}: {raised(error)}")
+            else:
+                self._tell(line, where)
+        where = "pytest_mlscope_write_reports"
+        try:
+            lines = self._config.hook.pytest_mlscope_write_reports(run=run, evaluations=evaluations)
+        except Exception as error:  # likewise
+            self._trouble(f"{where}: {raised(error)}")
+        else:
+            for line in lines:
+                self._tell(line, where)
+
+    def _tell(self, line: object, where: str) -> None:
+        if isinstance(line, str):
+            self._lines.extend([line] if line else [])
+        elif line is not None:
+            self._trouble(f"{where}: returned {line!r}; expected one line of text or None")
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._records:
+            write_summary(terminalreporter, list(self._records.values()), verbose=self._config.get_verbosity())
+        for line in self._lines:
+            terminalreporter.write_line(line)
+        for line in self._troubles:
+            terminalreporter.write_line(f"ERROR: {line}", red=True)
+
+
+def _died_with_its_worker(report: pytest.TestReport) -> bool:
+    """Of an item whose process died there is one report, which xdist makes up in the controller."""
+    in_phase = report.when in ("setup", "call", "teardown")
+    return report.failed and not in_phase and report.nodeid.partition("::")[0].endswith(SUFFIX)
+
+
+def _record_of_the_dead(report: pytest.TestReport) -> dict[str, Any]:
+    test = report.nodeid.partition("::")[2].partition("[")[0]
+    return to_record(
+        None,
+        nodeid=report.nodeid,
+        kind=test.removeprefix("test_"),
+        case=None,  # the controller collects nothing, so it knows no cases
+        outcome="failed",
+        reason=str(report.longrepr),
+        checks=(),
+        seconds=report.duration,
+    )

@@ -1,0 +1,67 @@
+"""A manifest as a pytest module of real, parametrized test functions."""
+
+from __future__ import annotations
+
+import types
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from pytest_mlscope.cases.kinds import cases_of_kind, kinds_of
+from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.session.items.parametrization import case_parameters
+
+if TYPE_CHECKING:
+    from pytest_mlscope.manifest.schema import Kind
+    from pytest_mlscope.session.items.run_state import RunState
+
+SUFFIX = ".mlscope.yml"
+
+
+class Checkable(Protocol):
+    """What the ``evaluation`` fixture gives, as far as a manifest's own tests use it."""
+
+    def check(self, kind: Kind) -> None:
+        """Evaluate one kind and fail the test when the manifest's expectations do not hold."""
+
+
+def _evaluate_and_check(kind: Kind) -> Any:
+    def test(mlscope_case: object, evaluation: Checkable) -> None:
+        evaluation.check(kind)
+
+    return test
+
+
+def _test_function(kind: Kind, path: Path) -> Any:
+    template = _evaluate_and_check(kind)
+    # pytest names a test's file and line from its code object; the reader's file is the manifest.
+    code = template.__code__.replace(co_filename=str(path), co_firstlineno=1, co_name=f"test_{kind}")
+    return types.FunctionType(code, template.__globals__, f"test_{kind}", None, template.__closure__)
+
+
+class ManifestModule(pytest.Module):
+    """Collects ``test_accuracy``, ``test_parity`` and ``test_latency`` from a model manifest."""
+
+    def __init__(self, *, state: RunState, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._state = state
+
+    def _getobj(self) -> types.ModuleType:
+        try:
+            manifest, cases = self._state.manifests.load(self.session, self.path)
+            selected = self._state.select(cases)
+            module = types.ModuleType(self.path.name.removesuffix(SUFFIX))
+            module.__file__ = str(self.path)
+            baseline = self._state.compares_outputs
+            for kind in kinds_of(manifest, baseline=baseline):
+                of_kind = cases_of_kind(manifest, selected, kind, baseline=baseline)
+                if not of_kind:
+                    continue
+                function = _test_function(kind, self.path)
+                function = getattr(pytest.mark, kind)(function)
+                function = pytest.mark.parametrize("mlscope_case", case_parameters(of_kind))(function)
+                setattr(module, function.__name__, function)
+        except MlscopeError as error:
+            raise self.CollectError(str(error)) from None
+        return module

@@ -1,0 +1,73 @@
+"""What collection knows of a run, in ``config.stash``."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.selection import Selection, names_of_framework
+from pytest_mlscope.session.items.loading import Manifests
+
+RUN_STATE = pytest.StashKey["RunState"]()
+
+
+class RunState:
+    """Manifests, the command line's selection, and which values there were to select from."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.manifests = Manifests(config)
+        self.compares_outputs = False
+        """Whether there is a baseline whose outputs can be compared."""
+        self.frameworks: dict[str, Case] = {}
+        """The first selected case of each framework."""
+        frameworks = frozenset(config.getoption("mlscope_framework") or ())
+        hardware = frozenset(config.getoption("mlscope_hardware") or ())
+        precisions = frozenset(config.getoption("mlscope_precision") or ())
+        batch_sizes = frozenset(config.getoption("mlscope_batch_size") or ())
+        self._wanted: dict[str, tuple[str, frozenset[Any]]] = {
+            "framework": ("--mlscope-framework", frameworks),
+            "hardware": ("--mlscope-hardware", hardware),
+            "precision": ("--mlscope-precision", precisions),
+            "batch_size": ("--mlscope-batch-size", batch_sizes),
+        }
+        self._selection = Selection(
+            frameworks=frameworks, hardware=hardware, precisions=precisions, batch_sizes=batch_sizes
+        )
+        self._restricted = any(values for _, values in self._wanted.values())
+        self._seen: dict[str, set[object]] = {dimension: set() for dimension in self._wanted}
+
+    def select(self, cases: Sequence[Case]) -> Sequence[Case]:
+        """The cases the command line asks for, in the order given."""
+        if not self._restricted:
+            return self._remembered(cases)
+        for dimension, seen in self._seen.items():
+            if dimension == "framework":
+                seen.update(name for case in cases for name in names_of_framework(case))
+            else:
+                seen.update(getattr(case, dimension) for case in cases)
+        return self._remembered([case for case in cases if self._selection.matches(case)])
+
+    def _remembered(self, cases: Sequence[Case]) -> Sequence[Case]:
+        for case in cases:
+            self.frameworks.setdefault(case.framework, case)
+        return cases
+
+    def selection_mistake(self) -> str | None:
+        """What is wrong when an option names a value that no collected case has."""
+        for dimension, (option, wanted) in self._wanted.items():
+            seen = sorted(map(str, self._seen[dimension]))
+            for value in sorted(map(str, wanted)):
+                if seen and value not in seen:
+                    close = difflib.get_close_matches(value, seen, 1)
+                    hint = f" (did you mean {close[0]!r}?)" if close else ""
+                    return f"{option}: no case has {value!r}{hint}; cases have: {', '.join(seen)}"
+        return None
+
+
+def run_state(config: pytest.Config) -> RunState:
+    """The state of this run; there is one only under ``--mlscope``."""
+    return config.stash[RUN_STATE]

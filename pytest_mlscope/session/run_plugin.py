@@ -1,0 +1,259 @@
+"""The plugin proper, registered under ``--mlscope`` in every pytest process that collects or runs items."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Generator
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from pytest_mlscope.api.self_test import self_test
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.components import shipped
+from pytest_mlscope.components.cpu_list import parse_cpu_list
+from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.gate.baseline import Baseline, VersionBaseline, find_baseline
+from pytest_mlscope.gate.gate import Gate, SideBySideGate
+from pytest_mlscope.gate.saved_run import SavedRun
+from pytest_mlscope.gate.saved_run_gate import SavedRunGate
+from pytest_mlscope.machine.affinity import Affinity, why_not_here
+from pytest_mlscope.machine.cache_folder import cache_home
+from pytest_mlscope.measurements.evaluator import Evaluator
+from pytest_mlscope.reports.junit import junit_properties
+from pytest_mlscope.reports.progress import ProgressLines
+from pytest_mlscope.reports.records import Outcome, to_record
+from pytest_mlscope.session.case_evaluation import CaseEvaluation, failure_name, item_case
+from pytest_mlscope.session.controller import RECORD_ATTRIBUTE, WORKER_MISTAKE, Controller
+from pytest_mlscope.session.items.module import SUFFIX, ManifestModule
+from pytest_mlscope.session.items.run_state import RUN_STATE, RunState, run_state
+from pytest_mlscope.settings import Settings
+
+EVALUATOR = pytest.StashKey[Evaluator]()
+BASELINE = pytest.StashKey[Baseline | SavedRun]()
+GATE = pytest.StashKey[Gate]()
+PROGRESS = pytest.StashKey[ProgressLines]()
+CASE_EVALUATION = pytest.StashKey[CaseEvaluation]()
+
+
+def _affinity(config: pytest.Config) -> Affinity:
+    """:raises pytest.UsageError: for what is no list of CPUs, or CPUs that this machine does not have."""
+    text = config.getoption("mlscope_affinity")
+    if text is None:
+        return None
+    try:
+        cpus = parse_cpu_list(text)
+    except ValueError as error:
+        raise pytest.UsageError(f"--mlscope-affinity: {error}") from None
+    if reason := why_not_here(cpus):
+        raise pytest.UsageError(f"--mlscope-affinity: {reason}")
+    return cpus
+
+
+def _evaluator(config: pytest.Config) -> Evaluator:
+    """Made when the first item needs it: collecting alone starts nothing."""
+    if EVALUATOR not in config.stash:
+        settings = Settings(
+            home=cache_home(),
+            timeout=config.getoption("mlscope_timeout"),
+            provision=config.getoption("mlscope_provision"),
+            strict=config.getoption("mlscope_strict"),
+            layers=config.getoption("mlscope_layers"),
+            restarts=config.getoption("mlscope_restarts"),
+            affinity=_affinity(config),
+            command_line=("pytest", *map(str, config.invocation_params.args)),
+        )
+        progress = config.stash[PROGRESS]
+        verify = partial(self_test, project=config.rootpath, home=settings.home, progress=progress)
+        config.stash[EVALUATOR] = Evaluator(settings, progress=progress, verify=verify)
+    return config.stash[EVALUATOR]
+
+
+def _gate(item: pytest.Item, evaluator: Evaluator) -> Gate | None:
+    config = item.config
+    baseline = config.stash.get(BASELINE, None)
+    if baseline is not None and GATE not in config.stash:
+        minimum_effect = config.getoption("mlscope_minimum_effect")
+        if isinstance(baseline, SavedRun):
+            config.stash[GATE] = SavedRunGate(baseline, minimum_effect=minimum_effect)
+        else:
+            config.stash[GATE] = SideBySideGate(
+                baseline,
+                evaluator,
+                minimum_effect=minimum_effect,
+                seconds=config.getoption("mlscope_gate_seconds"),
+                progress=config.stash[PROGRESS],
+            )
+    return config.stash.get(GATE, None)
+
+
+def case_evaluation(item: pytest.Item, case: Case) -> CaseEvaluation:
+    """The evaluation an item's tests read."""
+    try:
+        evaluator = _evaluator(item.config)
+    except MlscopeError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+    if CASE_EVALUATION in item.stash:
+        # The item runs again, by a plugin that repeats what failed: so must the evaluation.
+        evaluator.forget(case)
+    evaluation = CaseEvaluation(item, case, evaluator, gate=_gate(item, evaluator))
+    item.stash[CASE_EVALUATION] = evaluation
+    return evaluation
+
+
+def _outcome(report: pytest.TestReport) -> Outcome:
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.skipped else "xpassed"
+    if report.failed and report.when != "call":
+        return "error"
+    return cast(Outcome, report.outcome)
+
+
+def _reason(report: pytest.TestReport) -> str | None:
+    if report.passed:
+        return None
+    wasxfail = getattr(report, "wasxfail", None)
+    if wasxfail:
+        return str(wasxfail).removeprefix("reason: ")
+    longrepr = report.longrepr
+    if isinstance(longrepr, tuple):
+        return str(longrepr[2]).removeprefix("Skipped: ")
+    crash = getattr(longrepr, "reprcrash", None)
+    return str(crash.message) if crash is not None else report.longreprtext
+
+
+def _begin_with_the_reason(report: pytest.TestReport, name: str) -> None:
+    """The short summary has one line, which a manifest's own item begins with its model and framework already."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None:
+        crash.message = str(crash.message).replace(name, "", 1)
+
+
+class MlscopePlugin:
+    """Collects manifests, runs items, and attaches a record to each report."""
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        if not file_path.name.endswith(SUFFIX):
+            return None
+        module: pytest.Collector = ManifestModule.from_parent(parent, path=file_path, state=run_state(parent.config))
+        return module
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        against = session.config.getoption("mlscope_against")
+        if against is None:
+            return
+        state = run_state(session.config)
+        try:
+            baseline = find_baseline(
+                against,
+                project=session.config.rootpath,
+                home=cache_home(),
+                load=lambda path, project: state.manifests.load_of(session, path, project=project),
+            )
+        except MlscopeError as error:
+            raise pytest.UsageError(f"--mlscope-against: {error}") from None
+        session.config.stash[BASELINE] = baseline
+        state.compares_outputs = isinstance(baseline, Baseline)
+
+    def pytest_report_header(self, config: pytest.Config) -> str | None:
+        baseline = config.stash.get(BASELINE, None)
+        if baseline is None:
+            return None
+        remark = f" ({baseline.remark})" if baseline.remark else ""
+        return f"mlscope: against {baseline.label}{remark}"
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        state = run_state(config)
+        baseline = config.stash.get(BASELINE, None)
+        mistake = state.selection_mistake()
+        if mistake is None and isinstance(baseline, VersionBaseline):
+            mistake = baseline.mistake(state.frameworks)
+        if mistake is None:
+            return
+        if not hasattr(config, "workeroutput"):
+            raise pytest.UsageError(mistake)
+        # A worker that raises is an internal error to its controller: it reports, and has nothing to run.
+        config.workeroutput[WORKER_MISTAKE] = mistake
+        items.clear()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        case = item_case(item)
+        if case is None or not (report.when == "call" or (report.when == "setup" and not report.passed)):
+            return report
+        made = item.stash.get(CASE_EVALUATION, None)
+        try:
+            evaluation = made.announce() if made is not None and report.when == "call" else None
+        except (pytest.fail.Exception, pytest.skip.Exception):
+            # The host died after the measurement: the outcome stands, and there is no provenance to record.
+            evaluation = None
+        kinds = [mark.name for mark in item.iter_markers() if mark.name in ("accuracy", "parity", "latency")]
+        record = to_record(
+            evaluation,
+            nodeid=item.nodeid,
+            kind=kinds[0] if kinds else "test",
+            case=case,
+            outcome=_outcome(report),
+            reason=_reason(report),
+            checks=made.checks if made is not None else (),
+            comparison=made.comparison if made is not None else None,
+            seconds=report.duration,
+        )
+        setattr(report, RECORD_ATTRIBUTE, record)
+        if item.path.name.endswith(SUFFIX):
+            _begin_with_the_reason(report, f"{failure_name(case)}: ")
+        item.user_properties.extend(junit_properties(record))
+        return report
+
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        evaluator = config.stash.get(EVALUATOR, None)
+        if evaluator is not None:
+            evaluator.close()
+
+
+class RegistryWatch:
+    """Forgets what hooks registered whenever a plugin or conftest joins."""
+
+    def __init__(self, state: RunState) -> None:
+        self._state = state
+
+    def pytest_plugin_registered(self, plugin: Any, manager: pytest.PytestPluginManager) -> None:
+        self._state.manifests.forget_registries()
+        self._warn_of_unknown_hooks(plugin, manager)
+
+    def _warn_of_unknown_hooks(self, plugin: Any, manager: pytest.PytestPluginManager) -> None:
+        """A hook's name with a typo is never called, and ``optionalhook`` keeps pytest from saying so."""
+        ours = [name for name in dir(plugin) if name.startswith("pytest_mlscope_")]
+        known = {name for name, caller in vars(manager.hook).items() if caller.has_spec()}
+        for name in ours:
+            if name in known or manager.parse_hookimpl_opts(plugin, name) is None:
+                continue
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            where = getattr(plugin, "__file__", None) or manager.get_name(plugin)
+            warning = pytest.PytestConfigWarning(
+                f"{where}: pytest-mlscope has no hook {name!r}{hint}; it is never called"
+            )
+            config: Any = manager.get_plugin("pytestconfig")
+            config.issue_config_time_warning(warning, stacklevel=2)
+
+
+def enable(config: pytest.Config) -> None:
+    """Register everything that ``--mlscope`` turns on. :raises pytest.UsageError: when an option cannot be obeyed."""
+    _affinity(config)
+    state = config.stash[RUN_STATE] = RunState(config)
+    config.pluginmanager.register(shipped, "mlscope-shipped")
+    config.pluginmanager.register(RegistryWatch(state), "mlscope-registry-watch")
+    config.stash[PROGRESS] = ProgressLines(config)
+    config.pluginmanager.register(config.stash[PROGRESS], "mlscope-progress")
+    config.pluginmanager.register(MlscopePlugin(), "mlscope-plugin")
+    if not hasattr(config, "workerinput"):
+        try:
+            config.pluginmanager.register(Controller(config), "mlscope-controller")
+        except MlscopeError as error:
+            raise pytest.UsageError(f"--mlscope-json: {error}") from None
