@@ -54,19 +54,15 @@ class PairedProportions:
 
 
 def binomial_at_most(k: int, n: int) -> float:
-    """``P[Binomial(n, 1/2) <= k]``, exact but for the last rounding: in whole numbers.
+    """``P[Binomial(n, 1/2) <= k]``.
+
+    >>> binomial_at_most(1, 9) * 512
+    10.0
 
     :raises ValueError: when not ``0 <= k <= n``.
     """
     if not 0 <= k <= n:
         raise ValueError(f"k is {k} and n {n}; it must be 0 <= k <= n")
-    term, total = 1, 1
-    smaller = min(k, n - k - 1)
-    for i in range(1, smaller + 1):
-        term = term * (n - i + 1) // i
-        total += term
-    if smaller < 0:
-        return 1.0
-    below = total / 2**n if n < 1000 else float(total * 10**30 // 2**n) / 1e30
-    # The distribution is symmetric: P[X <= k] is 1 less P[X <= n - k - 1].
-    return below if k <= n - k - 1 else 1 - below
+    from scipy.stats import binom
+
+    return float(binom.cdf(k, n, 0.5))

@@ -1,19 +1,20 @@
-"""The rank-sum test of two independent samples, exact.
-
-Source: H. B. Mann, D. R. Whitney, "On a test of whether one of two random variables is stochastically larger than the
-other", Annals of Mathematical Statistics 18(1), 1947.
-"""
+"""The rank-sum test of two independent samples, exact."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 
 def rank_sum_p_value(smaller: Sequence[float], larger: Sequence[float]) -> float:
-    """One-sided p-value of "both are drawn alike" against ``larger`` being larger. A tie counts against it.
+    """One-sided p-value of "both are drawn alike" against ``larger`` being larger.
+
+    Mann and Whitney's test (Annals of Mathematical Statistics 18(1), 1947) by scipy. A tie counts against ``larger``,
+    so that ties never make the test look surer than it is.
+
+    >>> rank_sum_p_value([1, 2, 3], [4, 5, 6])
+    0.05
 
     :param smaller: at least one value, as many as
     :param larger: or not as many; together a few hundred at most.
@@ -22,12 +23,11 @@ def rank_sum_p_value(smaller: Sequence[float], larger: Sequence[float]) -> float
     m, n = len(smaller), len(larger)
     if not m or not n:
         raise ValueError("both samples need a value")
-    above = int((np.asarray(larger)[:, None] > np.asarray(smaller)[None, :]).sum())
-    # ways[j][u]: how many orders of j larger and the smaller values so far have u pairs in which the larger is above.
-    ways: list[list[int]] = [[1] + [0] * (m * n) for _ in range(n + 1)]
-    for smalls in range(1, m + 1):
-        for larges in range(1, n + 1):
-            row, before = ways[larges], ways[larges - 1]
-            # The topmost value is either a larger one, above all smaller ones so far, or a smaller one.
-            ways[larges] = [count + (before[u - smalls] if u >= smalls else 0) for u, count in enumerate(row)]
-    return sum(ways[n][above:]) / math.comb(m + n, n)
+    from scipy.stats import mannwhitneyu
+
+    # scipy's exact distribution knows no ties, so they are broken: the smaller sample's values come last among equals.
+    values = np.concatenate([np.asarray(smaller, dtype=np.float64), np.asarray(larger, dtype=np.float64)])
+    comes_last = np.arange(m + n) < m
+    ranks = np.empty(m + n)
+    ranks[np.lexsort((comes_last, values))] = np.arange(m + n)
+    return float(mannwhitneyu(ranks[m:], ranks[:m], alternative="greater", method="exact").pvalue)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from math import sqrt
-from statistics import NormalDist
-
 
 def wilson_interval(successes: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
     """Lower and upper bound of the proportion behind ``successes`` in ``n`` independent trials.
@@ -13,17 +10,17 @@ def wilson_interval(successes: int, n: int, *, confidence: float = 0.95) -> tupl
     statistical inference", Journal of the American Statistical Association 22 (1927), pp. 209–212. Unlike the normal
     approximation it never leaves [0, 1] and keeps its coverage near 0 and 1.
 
+    >>> tuple(round(bound, 4) for bound in wilson_interval(443, 450))
+    (0.9682, 0.9924)
+
     :raises ValueError: unless ``0 <= successes <= n``, ``n > 0`` and ``0 < confidence < 1``.
     """
     if n <= 0 or not 0 <= successes <= n:
         raise ValueError(f"{successes} successes in {n} trials")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence {confidence} is not between 0 and 1")
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    proportion = successes / n
-    center = (proportion + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * sqrt(proportion * (1 - proportion) / n + z * z / (4 * n * n))
-    # At the ends the bound is exactly 0 or 1; rounding would miss it by an ulp.
-    lower = 0.0 if successes == 0 else max(0.0, center - half)
-    upper = 1.0 if successes == n else min(1.0, center + half)
-    return lower, upper
+    # A second's import, which only runs that score something pay.
+    from scipy.stats import binomtest
+
+    interval = binomtest(successes, n).proportion_ci(confidence_level=confidence, method="wilson")
+    return float(interval.low), float(interval.high)
