@@ -16,7 +16,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pytest_mlscope"
 FRAMEWORK_MODULES = frozenset({"onnxruntime", "torch", "tensorflow", "keras", "openvino"})
-OPTIONAL_MODULES = frozenset({"sklearn", "PIL", "cv2", "pyarrow", "onnx", "pynvml", "scipy", "xdist", "mlperf_loadgen"})
+OPTIONAL_MODULES = frozenset(
+    {"sklearn", "PIL", "cv2", "pyarrow", "onnx", "pynvml", "scipy", "debian", "xdist", "mlperf_loadgen"}
+)
 
 # What any room may import, then the rooms from the bottom of the house to its top, then what ties them together.
 FLOOR = frozenset(

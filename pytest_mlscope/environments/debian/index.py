@@ -5,15 +5,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from pytest_mlscope.environments.debian.lock import DebianPackage
 from pytest_mlscope.errors import MlscopeError
-
-_RELATION = re.compile(r"\s*([a-z0-9][a-z0-9+.-]*)")
 
 
 @dataclass(frozen=True)
@@ -35,44 +34,42 @@ class SuiteIndex:
     """The suite's own date, a day later, as snapshot.debian.org writes it."""
 
 
-def _relations(value: str) -> tuple[tuple[str, ...], ...]:
-    """``a (>= 1) | b, c:any`` → ``(("a", "b"), ("c",))``."""
-    groups = []
-    for group in value.split(","):
-        names = tuple(match[1] for alternative in group.split("|") if (match := _RELATION.match(alternative)))
-        if names:
-            groups.append(names)
-    return tuple(groups)
+def _deb822() -> Any:
+    """python-debian's reader of control files.
+
+    :raises MlscopeError: when it is not installed.
+    """
+    try:
+        from debian import deb822
+    except ImportError:
+        raise MlscopeError(
+            "reading a Debian archive's index needs python-debian; install it: pip install 'pytest-mlscope[debian]'"
+        ) from None
+    return deb822
 
 
-def _stanzas(text: str) -> Iterator[dict[str, str]]:
-    """Paragraphs of ``Name: value`` fields, continued by lines that begin with a blank."""
-    for paragraph in re.split(r"\n\s*\n", text):
-        fields: dict[str, str] = {}
-        last = ""
-        for line in paragraph.splitlines():
-            if line[:1] in (" ", "\t"):
-                fields[last] = f"{fields.get(last, '')}\n{line.strip()}"
-            else:
-                last, _, value = line.partition(":")
-                fields[last] = value.strip()
-        if fields:
-            yield fields
+def _names(relations: list[list[dict[str, Any]]]) -> tuple[tuple[str, ...], ...]:
+    """``a (>= 1) | b, c:any``, as python-debian reads it → ``(("a", "b"), ("c",))``."""
+    return tuple(tuple(alternative["name"] for alternative in group) for group in relations)
 
 
 def parse_packages(text: str) -> dict[str, IndexedPackage]:
-    """A ``Packages`` file by package name; of a name that is there twice the later, which is the newer, stands."""
+    """A ``Packages`` file by package name; of a name that is there twice the later, which is the newer, stands.
+
+    :raises MlscopeError: when python-debian is not installed.
+    """
     found: dict[str, IndexedPackage] = {}
-    for fields in _stanzas(text):
+    for fields in _deb822().Packages.iter_paragraphs(text.splitlines(), use_apt_pkg=False):
         try:
             package = DebianPackage(
                 fields["Package"], fields["Version"], fields["SHA256"], int(fields["Size"]), fields["Filename"]
             )
         except (KeyError, ValueError):
             continue  # Nothing that could be downloaded and checked.
-        depends = ", ".join(fields[name] for name in ("Pre-Depends", "Depends") if name in fields)
-        provides = tuple(names[0] for names in _relations(fields.get("Provides", "")))
-        found[package.name] = IndexedPackage(package, _relations(depends), provides)
+        relations = fields.relations
+        depends = [*relations["pre-depends"], *relations["depends"]]
+        provides = tuple(names[0] for names in _names(relations["provides"]))
+        found[package.name] = IndexedPackage(package, _names(depends), provides)
     return found
 
 
@@ -88,12 +85,8 @@ def _decompressed(name: str, content: bytes) -> bytes:
 
 def _release(text: str) -> tuple[dict[str, str], datetime | None]:
     """sha256 of each index file by its name, and when the suite was last changed."""
-    fields = next(_stanzas(text), {})
-    hashes = {}
-    for line in fields.get("SHA256", "").splitlines():
-        words = line.split()
-        if len(words) == 3:
-            hashes[words[2]] = words[0]
+    fields = _deb822().Release(text.splitlines())
+    hashes = {entry["name"]: entry["sha256"] for entry in fields.get("SHA256", ())}
     try:
         date = parsedate_to_datetime(fields["Date"])
     except (KeyError, ValueError):
