@@ -2,9 +2,42 @@
 
 from __future__ import annotations
 
+MAX_LINE = 2_000
+"""Characters of one line of a message: what a manifest, a model file or a server holds may be of any length."""
+MAX_LINES = 1_000
+"""Lines of a message."""
+
+
+def shown(text: str) -> str:
+    """Text for a terminal: no control characters but line breaks, no line and no text without an end.
+
+    Text of model files, servers and frameworks comes with every error; escape sequences in it would act on the
+    terminal. They stand as ``\\x1b``.
+
+    >>> shown("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    if text.isprintable() and len(text) <= MAX_LINE:
+        return text
+    lines = text.split("\n")
+    kept = [_line(line) for line in lines[:MAX_LINES]]
+    return "\n".join([*kept, *([f"[… {len(lines) - MAX_LINES:,} more lines]"] if len(lines) > MAX_LINES else [])])
+
+
+def _line(line: str) -> str:
+    if len(line) > MAX_LINE:
+        line = f"{line[: MAX_LINE // 2]} [… {len(line) - MAX_LINE:,} characters …] {line[-MAX_LINE // 2 :]}"
+    line = line.rstrip("\r").expandtabs(4)
+    if line.isprintable():
+        return line
+    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in line)
+
 
 class MlscopeError(Exception):
     """Base of every error raised for the user's eyes; ``str()`` of it is the whole message."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shown(message))
 
 
 class ManifestError(MlscopeError):
@@ -52,7 +85,7 @@ class HostError(MlscopeError):
 
     def __init__(self, message: str, *, output: str = "") -> None:
         super().__init__(message)
-        self.output = output
+        self.output = shown(output)
 
 
 class HostCrashed(HostError):  # noqa: N818  # says what happened, as the reports do
@@ -75,7 +108,7 @@ class CannotRun(MlscopeError):  # noqa: N818  # says what happened, as the repor
 
     def __init__(self, reason: str, *, command: str | None = None) -> None:
         super().__init__(f"{reason}; to enable: {command}" if command else reason)
-        self.reason = reason
+        self.reason = shown(reason)
         self.command = command
 
 

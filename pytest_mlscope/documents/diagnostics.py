@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 
 from pytest_mlscope.documents.source import Path as DocumentPath
 from pytest_mlscope.documents.source import Position
+from pytest_mlscope.errors import MAX_LINE
 
 MAX_LINES = 100
+"""Mistakes shown of one file; more get no suggestion either, for a suggestion takes time."""
 _MAX_LISTED = 40
+_MAX_NAME = 100
 
 
 class Mistake(NamedTuple):
@@ -22,8 +25,12 @@ class Mistake(NamedTuple):
 
 
 def one_line(text: object) -> str:
-    """Any text without line breaks and other characters that would spoil a terminal."""
+    """Any text without line breaks and other characters that would spoil a terminal, the middle of a long one cut."""
     joined = " ".join(str(text).split())
+    if len(joined) > MAX_LINE:
+        joined = f"{joined[: MAX_LINE // 2]} [… {len(joined) - MAX_LINE:,} characters …] {joined[-MAX_LINE // 2 :]}"
+    if joined.isprintable():
+        return joined
     return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in joined)
 
 
@@ -63,9 +70,11 @@ def dotted(path: DocumentPath, *, whole: str = "the file") -> str:
 
 def listed(names: Iterable[object]) -> str:
     """Names with commas, a long list cut short."""
-    words = [one_line(name) for name in names]
-    more = f", … {len(words) - _MAX_LISTED} more" if len(words) > _MAX_LISTED else ""
-    return (", ".join(words[:_MAX_LISTED]) or "none") + more
+    every = list(names)
+    words = [one_line(name) for name in every[:_MAX_LISTED]]
+    words = [word if len(word) <= _MAX_NAME else f"{word[: _MAX_NAME - 1]}…" for word in words]
+    more = f", … {len(every) - _MAX_LISTED} more" if len(every) > _MAX_LISTED else ""
+    return (", ".join(words) or "none") + more
 
 
 def closest(word: object, names: Sequence[object]) -> str | None:
@@ -81,18 +90,23 @@ def closest(word: object, names: Sequence[object]) -> str | None:
 
 def suggestion(word: object, names: Sequence[object]) -> str:
     """`` (did you mean 'x'?)`` where a name is close, else nothing."""
-    name = closest(word, names)
+    return did_you_mean(closest(word, names))
+
+
+def did_you_mean(name: str | None) -> str:
+    """`` (did you mean 'x'?)`` for the name that was meant, where there is one."""
     return f" (did you mean {name!r}?)" if name is not None else ""
 
 
-def unknown(what: str, word: object, names: Sequence[object]) -> str:
+def unknown(what: str, word: object, names: Sequence[object], *, suggest: bool = True) -> str:
     """The message for a name that is not one of ``names``.
 
     :param what: what is named, such as ``metric``, or ``the manifest's metrics`` for what it should be one of.
+    :param suggest: whether to look for the name that was meant.
     """
     shown = quoted(word) if isinstance(word, str) else str(word)
     wrong = f"{shown} is not among {what}" if what.startswith("the ") else f"unknown {what} {shown}"
-    return f"{wrong}; allowed: {listed(names)}{suggestion(word, names)}"
+    return f"{wrong}; allowed: {listed(names)}{suggestion(word, names) if suggest else ''}"
 
 
 def render(path: Path, mistakes: Iterable[Mistake]) -> str:

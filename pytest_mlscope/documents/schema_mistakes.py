@@ -12,7 +12,17 @@ from typing import Any, NamedTuple, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from pytest_mlscope.documents.diagnostics import closest, dotted, found, listed, one_line, quoted, suggestion
+from pytest_mlscope.documents.diagnostics import (
+    MAX_LINES,
+    closest,
+    did_you_mean,
+    dotted,
+    found,
+    listed,
+    one_line,
+    quoted,
+    suggestion,
+)
 from pytest_mlscope.documents.source import Path, is_plain_text
 
 
@@ -59,7 +69,7 @@ _LIMITS = {
 _PATTERNS = {
     r"^[0-9a-f]{64}$": "64 hexadecimal digits in lower case",
     r"^[A-Z]{1,8}$": "one capital letter a dimension, such as NCHW",
-    r"^[0-9]*:[0-9]*$": "a slice first:past_last, such as 0:450",
+    r"^[0-9]{0,18}:[0-9]{0,18}$": "a slice first:past_last, such as 0:450",
     r"^[a-z0-9][a-z0-9._-]*$": "lower-case letters, digits, '.', '_' and '-'",
     r"^[a-z][a-z0-9_-]*$": "a lower-case letter, then lower-case letters, digits, '_' and '-'",
     r"^[a-z][a-z0-9_]*$": "a lower-case letter, then lower-case letters, digits and '_'",
@@ -203,7 +213,13 @@ def _written(value: Any) -> str:
 
 
 def _single(
-    located: _Located, model: type[BaseModel], place: Callable[[Path], Path], reserved: Sequence[str], whole: str
+    located: _Located,
+    model: type[BaseModel],
+    place: Callable[[Path], Path],
+    reserved: Sequence[str],
+    whole: str,
+    *,
+    suggest: bool,
 ) -> SchemaMistake:
     error, path = located.error, located.path
     full = place(path)
@@ -216,12 +232,16 @@ def _single(
     if error["type"] == "missing":
         parent = dotted(full[:-1], whole=whole)
         return SchemaMistake(full, f"missing key {str(path[-1])!r}; {parent} requires it", "missing")
+    if error["type"] == "extra_forbidden" and not suggest:
+        return SchemaMistake(
+            full, f"unknown key {quoted(str(path[-1]))} in {dotted(full[:-1], whole=whole)}", "unknown key"
+        )
     if error["type"] == "extra_forbidden":
         models = _models_at(model, path[:-1])
         names = [*(reserved if len(path) == 1 else ()), *dict.fromkeys(n for m in models for n in field_names(m))]
         message = f"unknown key {quoted(str(path[-1]))} in {dotted(full[:-1], whole=whole)}; allowed: {listed(names)}"
-        meant = closest(path[-1], names)
-        return SchemaMistake(full, message + suggestion(path[-1], names), "unknown key", meant)
+        meant = closest(path[-1], names) if suggest else None
+        return SchemaMistake(full, message + did_you_mean(meant), "unknown key", meant)
     allowed = _allowed(error)
     if error["type"] in ("model_type", "model_attributes_type"):
         allowed = f"{allowed}{_as_entry(_models_at(model, path), error['input'])}"
@@ -229,14 +249,15 @@ def _single(
 
 
 def _wrong_key(
-    details: ErrorDetails, model: type[BaseModel], data: Any, place: Callable[[Path], Path]
+    details: ErrorDetails, model: type[BaseModel], data: Any, place: Callable[[Path], Path], *, suggest: bool
 ) -> SchemaMistake:
     """A mapping's key that is none of those it may have; pydantic's location ends in the key and ``[key]``."""
     path = _locate({**details, "loc": details["loc"][:-1]}, model, data).path
     full, allowed = place(path), _allowed(details) or "other keys"
     names = allowed.split(", ") if details["type"] in ("literal_error", "enum") else []
     message = f"unknown key {quoted(str(path[-1]))} in {dotted(full[:-1])}; allowed: {allowed}"
-    return SchemaMistake(full, message + suggestion(path[-1], names), "unknown key", closest(path[-1], names))
+    meant = closest(path[-1], names) if suggest else None
+    return SchemaMistake(full, message + did_you_mean(meant), "unknown key", meant)
 
 
 def _union(branches: dict[str, list[_Located]], union: Path, path: Path) -> list[_Located] | SchemaMistake:
@@ -281,11 +302,12 @@ def schema_mistakes(
     unions: dict[Path, dict[str, list[_Located]]] = {}
     for details in error.errors(include_url=False):
         if details["loc"][-1:] == ("[key]",):
-            mistakes.append(_wrong_key(details, model, data, place))
+            mistakes.append(_wrong_key(details, model, data, place, suggest=len(mistakes) < MAX_LINES))
             continue
         located = _locate(details, model, data)
         if located.union is None:
-            mistakes.append(_single(located, model, place, reserved, whole))
+            suggest = len(mistakes) < MAX_LINES
+            mistakes.append(_single(located, model, place, reserved, whole, suggest=suggest))
         else:
             unions.setdefault(located.union, {}).setdefault(located.branch, []).append(located)
     for union, branches in unions.items():
@@ -293,7 +315,8 @@ def schema_mistakes(
         if isinstance(chosen, SchemaMistake):
             mistakes.append(chosen)
         else:
-            mistakes += [_single(located, model, place, reserved, whole) for located in chosen]
+            suggest = len(mistakes) < MAX_LINES
+            mistakes += [_single(each, model, place, reserved, whole, suggest=suggest) for each in chosen]
     # A mistyped key is both unknown and missing; that it is unknown, with the right one proposed, says it all.
     proposed = {(*m.path[:-1], m.proposal) for m in mistakes if m.proposal}
     return [m._replace(silent=True) if m.kind == "missing" and m.path in proposed else m for m in mistakes]

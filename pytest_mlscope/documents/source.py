@@ -18,6 +18,8 @@ MAX_BYTES = 4 * 2**20
 MAX_DEPTH = 64
 MAX_NODES = 300_000
 """Keys and values, each alias counted as often as it is used."""
+MAX_TEXT = 16_384
+"""Characters of one text: no path, name or description needs more, and every check of one stays quick."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -32,6 +34,7 @@ _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN")
 _TAG = "tag:yaml.org,2002:"
+_NESTED = "nested too deep; allowed: {} levels"
 _HINTS = {
     "cannot start any token": "; indent with spaces, and quote text that starts with %, @ or `",
     "mapping values are not allowed": '; quote text that ends with a colon or has one before a space, as in "400:"',
@@ -158,10 +161,36 @@ def _begun(error: yaml.MarkedYAMLError) -> str:
     return f" ({what} begins at {line}:{column})"
 
 
-def _events(text: str) -> Iterator[Any]:
+_BRACKETS = re.compile(r"""  "(?:\\.|[^"\\])*" | '[^']*' | \#[^\n]* | [\[\]{}]  """, re.VERBOSE | re.DOTALL)
+
+
+def _too_deep(text: str, start: int, depth: int) -> int | None:
+    """Where brackets after ``start``, which ``depth`` levels hold, nest deeper than ``MAX_DEPTH``.
+
+    libyaml reads up to 1024 characters ahead. Since 0.2.6 it gives up on 1000 brackets there, before any of them
+    is an event. Which bracket is the first too many, only the text tells then.
+    """
+    for match in _BRACKETS.finditer(text, start):
+        if match.group() in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                return match.start()
+        elif match.group() in "]}":
+            depth -= 1
+    return None
+
+
+def _events(text: str, builder: _Builder) -> Iterator[Any]:
+    read_to = 0
     try:
-        yield from yaml.parse(text, Loader=_LOADER)
+        for event in yaml.parse(text, Loader=_LOADER):
+            yield event
+            read_to = event.end_mark.index if event.end_mark else read_to
     except yaml.MarkedYAMLError as error:
+        if "nesting depth" in (error.problem or ""):
+            place = _too_deep(text, read_to, builder.depth)
+            where = _mark(error.problem_mark or error.context_mark) if place is None else _place(text, place)
+            raise _UnreadableError(where, _NESTED.format(MAX_DEPTH)) from None
         parts = [_one_line(part) for part in (error.context, error.problem) if part]
         hint = next((hint for problem, hint in _HINTS.items() if problem in parts[-1]), "")
         raise _UnreadableError(
@@ -205,6 +234,8 @@ def is_plain_text(text: str) -> bool:
 def _scalar(event: Any) -> Any:
     """:raises ValueError: when the scalar's text does not fit its tag."""
     text, tag = event.value, event.tag
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"text has {len(text)} characters; allowed: at most {MAX_TEXT}")
     if "\0" in text:
         raise ValueError("text has a NUL character; allowed: any other")
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
@@ -225,7 +256,7 @@ def _scalar(event: Any) -> Any:
 
 
 def _shown(tag: str) -> str:
-    return repr(f"!!{tag.removeprefix(_TAG)}" if tag.startswith(_TAG) else tag)
+    return repr(f"!!{tag.removeprefix(_TAG)}" if tag.startswith(_TAG) else tag)[:80]
 
 
 def _kind(value: Any) -> str:
@@ -260,6 +291,11 @@ class _Builder:
         self._anchors: dict[str, _Node] = {}
         self._documents = 0
 
+    @property
+    def depth(self) -> int:
+        """How many mappings and lists are open."""
+        return len(self._stack)
+
     def feed(self, event: Any) -> None:
         position = _mark(event.start_mark)
         if isinstance(event, yaml.DocumentStartEvent):
@@ -288,7 +324,7 @@ class _Builder:
         if event.tag not in (None, "!", f"{_TAG}{'map' if is_mapping else 'seq'}"):
             self._mistake(position, f"unknown tag {_shown(event.tag)}; allowed: none, for values are plain data")
         if len(self._stack) >= MAX_DEPTH:
-            raise _UnreadableError(position, f"nested too deep; allowed: {MAX_DEPTH} levels")
+            raise _UnreadableError(position, _NESTED.format(MAX_DEPTH))
         node = _Node({} if is_mapping else [])
         node.closed = False
         self._anchor(event, node)
@@ -301,9 +337,9 @@ class _Builder:
     def _alias(self, name: str, position: Position) -> None:
         node = self._anchors.get(name)
         if node is None:
-            raise _UnreadableError(position, f"alias *{name} has no anchor &{name} before it")
+            raise _UnreadableError(position, f"alias *{name:.60} has no anchor &{name:.60} before it")
         if not node.closed:
-            raise _UnreadableError(position, f"alias *{name} makes a cycle: it stands inside what it refers to")
+            raise _UnreadableError(position, f"alias *{name:.60} makes a cycle: it stands inside what it refers to")
         self._add(node, position)
 
     def _path(self) -> Path:
@@ -366,7 +402,7 @@ def read_source(raw: bytes) -> Source:
     """Read a file's bytes; whatever is wrong with them ends up in ``mistakes``, nothing is raised."""
     builder = _Builder()
     try:
-        for event in _events(_decode(raw)):
+        for event in _events(_decode(raw), builder):
             builder.feed(event)
         if builder.root is None:
             raise _UnreadableError(_ABSENT, "the file is empty; required: a mapping with the key 'schema' and others")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from pytest_mlscope.components.registry import Registry
-from pytest_mlscope.documents.diagnostics import Mistake, dotted, unknown
+from pytest_mlscope.documents.diagnostics import MAX_LINES, Mistake, dotted, unknown
 from pytest_mlscope.documents.source import Path, Source
 from pytest_mlscope.manifest.partial import PartialManifest
 from pytest_mlscope.manifest.schema import Manifest
@@ -72,7 +72,8 @@ class Findings:
         """Say so unless a value, or the key, is one of ``names``."""
         if word in names:
             return True
-        (self.at_key if key else self.at)(path, unknown(what, word, names))
+        suggest = len(self.mistakes) < MAX_LINES
+        (self.at_key if key else self.at)(path, unknown(what, word, names, suggest=suggest))
         return False
 
     def distinct(self, path: Path, what: str, values: Iterable[object], *tail: str | int) -> None:
@@ -80,5 +81,5 @@ class Findings:
         seen: set[tuple[type, object]] = set()
         for index, value in enumerate(values):
             if (type(value), value) in seen:
-                self.at((*path, index, *tail), f"duplicate {what} {value!r}; allowed: each once")
+                self.at((*path, index, *tail), f"duplicate {what} {value!r:.80}; allowed: each once")
             seen.add((type(value), value))

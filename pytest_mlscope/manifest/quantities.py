@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from pytest_mlscope.components.cpu_list import CPU_LIST, parse_cpu_list
+from pytest_mlscope.components.cpu_list import CPU_LIST, MOST_CHARACTERS, parse_cpu_list
 
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -17,10 +17,12 @@ _NUMBER = r"(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"
 def _quantity(value: Any, units: dict[str, Any], example: str) -> float:
     match = re.fullmatch(rf"{_NUMBER}\s*(?P<unit>\S+)", value) if isinstance(value, str) else None
     if match is None or match["unit"] not in units:
-        raise ValueError(f"{value!r} is not a number with a unit; allowed units: {', '.join(units)}, as in {example}")
+        raise ValueError(
+            f"{value!r:.80} is not a number with a unit; allowed units: {', '.join(units)}, as in {example}"
+        )
     quantity = float(match["number"]) * units[match["unit"]]
     if not 0 < quantity < float("inf"):
-        raise ValueError(f"{value!r} must be more than zero and finite")
+        raise ValueError(f"{value!r:.80} must be more than zero and finite")
     return float(quantity)
 
 
@@ -51,7 +53,7 @@ MemorySize = Annotated[
 
 def _cpu_list(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f'{value!r} is no list of CPUs; expected text, such as "0-3,6"')
+        raise ValueError(f'{value!r:.80} is not a list of CPUs; expected text, such as "0-3,6"')
     parse_cpu_list(value)
     return value
 
@@ -59,6 +61,6 @@ def _cpu_list(value: Any) -> str:
 CpuList = Annotated[
     str,
     BeforeValidator(_cpu_list),
-    WithJsonSchema({"type": "string", "pattern": f"^{CPU_LIST}$"}),
+    WithJsonSchema({"type": "string", "pattern": f"^{CPU_LIST}$", "maxLength": MOST_CHARACTERS}),
 ]
 """CPU numbers; written as ``"0-3,6"``."""

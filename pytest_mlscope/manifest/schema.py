@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pytest_mlscope.components.framework import Precision
 from pytest_mlscope.manifest.quantities import CpuList, Duration, MemorySize
+from pytest_mlscope.manifest.versions import MOST_VERSION_CHARACTERS
 from pytest_mlscope.option_values import MOST_RESTARTS
 
 Kind = Literal["accuracy", "parity", "latency"]
@@ -20,6 +21,10 @@ DType = Literal[
     "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"
 ]
 KINDS: tuple[Kind, ...] = ("accuracy", "parity", "latency")
+
+
+VersionText = Annotated[str, Field(max_length=MOST_VERSION_CHARACTERS)]
+"""A version or a constraint, as text."""
 
 
 class Section(BaseModel):
@@ -80,7 +85,7 @@ class ExpectedFailure(Section):
     """Why they fail; shown in the report."""
     kinds: list[Kind] = Field(default_factory=lambda: list(KINDS), min_length=1)
     """The kinds of test that fail; all when absent."""
-    version: str | None = None
+    version: VersionText | None = None
     """Framework versions it holds for (PEP 440 specifiers, or a release such as ``"1.20"``); all when absent."""
     strict: bool = True
     """Whether an unexpected pass is a failure."""
@@ -89,7 +94,7 @@ class ExpectedFailure(Section):
 class FrameworkEntry(Section):
     """The model in one framework's format."""
 
-    version: str | Annotated[list[str], Field(min_length=1, max_length=64)] | None = None
+    version: VersionText | Annotated[list[VersionText], Field(min_length=1, max_length=64)] | None = None
     """Framework versions to evaluate on: PEP 440 specifiers, such as ``>=1.17,<2``, or a release such as ``"1.20"``,
     for every version that begins so; a list makes cases for each."""
     files: dict[str, ModelFile] = Field(min_length=1, max_length=64)
@@ -169,7 +174,7 @@ class DatasetEntry(OpenSection):
 
     source: str = Field(min_length=1)
     """Name of the kind of dataset."""
-    rows: str | None = Field(default=None, pattern=r"^[0-9]*:[0-9]*$")
+    rows: str | None = Field(default=None, pattern=r"^[0-9]{0,18}:[0-9]{0,18}$")
     """A slice ``first:past_last`` of the rows, as in Python, without negative numbers."""
     sample: RowSample | None = None
     """A random subset of the rows; all of them when absent."""
@@ -240,7 +245,7 @@ class CaseSelector(Section):
 
     framework: str | None = None
     """Framework."""
-    version: str | None = None
+    version: VersionText | None = None
     """Version of the framework, as its ``version`` states it."""
     hardware: str | None = None
     """Hardware target."""
@@ -300,7 +305,7 @@ class MatrixEntry(Section):
 
     framework: str
     """Framework; one of the manifest's."""
-    version: str | None = None
+    version: VersionText | None = None
     """Version of the framework, as its ``version`` states it."""
     hardware: str | None = None
     """Hardware target."""

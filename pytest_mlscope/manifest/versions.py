@@ -10,7 +10,9 @@ from packaging.version import InvalidVersion, Version
 
 from pytest_mlscope.errors import MlscopeError
 
-_RELEASE = re.compile(r"\d+(\.\d+)*")
+_RELEASE = re.compile(r"[0-9]+(\.[0-9]+)*")
+MOST_VERSION_CHARACTERS = 200
+"""Of a version or a constraint: Python refuses numbers of 4,301 digits, and thousands of clauses take minutes."""
 
 
 def is_release(version: str) -> bool:
@@ -33,6 +35,10 @@ def normalised(version: str | None) -> str | None:
     stripped = (version or "").strip()
     if stripped in ("", "*"):
         return None
+    if len(stripped) > MOST_VERSION_CHARACTERS:
+        raise MlscopeError(
+            f"a version has {len(stripped)} characters; allowed: at most {MOST_VERSION_CHARACTERS}: {stripped[:40]}…"
+        )
     try:
         named = Version(stripped)
     except InvalidVersion:
@@ -46,6 +52,8 @@ def normalised(version: str | None) -> str | None:
 
 def is_valid(version: str) -> bool:
     """Whether PEP 440 understands it."""
+    if len(version) > MOST_VERSION_CHARACTERS:
+        return False
     try:
         SpecifierSet(specifiers(version))
     except InvalidSpecifier:

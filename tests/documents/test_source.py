@@ -86,6 +86,8 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         (b"a: &b\n  c: [*b]\n", (2, 7), "makes a cycle"),
         (LAUGHS.encode(), (6, 20), "too many values"),
         (b"[" * 500_000, (1, MAX_DEPTH + 1), "nested too deep"),
+        (b"#\n" * 9 + b"[" * 500_000, (10, MAX_DEPTH + 1), "nested too deep"),
+        (b'a: [x, "]}[[", ' + b"[" * 500_000, (1, 16 + MAX_DEPTH - 2), "nested too deep"),
         (b"- " * 100_000, (1, 2 * MAX_DEPTH + 1), "nested too deep"),
         (b"{a: " * 100_000, (1, 4 * MAX_DEPTH + 1), "nested too deep"),
         (

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -325,3 +326,54 @@ def test_the_file_must_be_called_so(registry: Registry, tmp_path: Path, name: st
 def test_a_file_that_is_not_there(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"/no\.mlscope\.yml: there is no such file$"):
         load_manifest(tmp_path / "no.mlscope.yml", registry)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('rows: "0:450"', f'rows: "{"9" * 4301}:"', "allowed: a slice first:past_last"),
+        ('["2.1", ">=1.17,<2"]', f'"{"9" * 4301}"', "version has 4301; allowed: at most 200 characters"),
+        ('["2.1", ">=1.17,<2"]', f'"==1.{"9" * 4301}"', "version has 4305; allowed: at most 200 characters"),
+        (
+            '["2.1", ">=1.17,<2"]',
+            f'["2.1", "{",".join(f"!=1.{n}" for n in range(6400))}"]',
+            "characters; allowed: at most 16384",
+        ),
+        ('version: "<2026"', f'version: "{"9" * 4301}"', "xfail.version has 4301; allowed: at most 200 characters"),
+        ("  budget:", "  affinity: " + "0," * 350_000 + "1\n  budget:", "text has 700001 characters"),
+        ("  budget:", "  affinity: " + "0," * 3_000 + "1\n  budget:", "has 6001 characters; allowed: at most 4096"),
+        ("  budget: 500 ms", f"  budget: {'9' * 4000} s", "must be more than zero and finite"),
+        ("description: A", f"description: {'x' * 10**6} A", "characters; allowed: at most 16384"),
+        ("separator: ", f"{'x' * 1000}: 1\n  separator: ", "unknown key"),
+        ("schema: 1", f"schema: *{'x' * 10**6}", "has no anchor"),
+        ("schema: 1", f"schema: !{'x' * 10**6} 1", "unknown tag"),
+    ],
+)
+def test_numbers_texts_and_messages_have_limits(mistakes: Mistakes, old: str, new: str, message: str) -> None:
+    """Whatever a manifest holds, it is refused quickly and in a line that fits a terminal."""
+    assert old in manifest_samples.COMPLETE
+    found = mistakes(manifest_samples.COMPLETE.replace(old, new, 1))
+    assert any(message in line for line in found), found
+    assert all(len(line) < 2_200 for line in found)
+
+
+def test_suggestions_end_where_mistakes_are_no_longer_shown(
+    mistakes: Mistakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A suggestion takes a tenth of a millisecond, and a file may have a hundred thousand unknown keys."""
+    compared = 0
+    close_matches = difflib.get_close_matches
+
+    def counted(*args: object, **kwargs: object) -> list[str]:
+        nonlocal compared
+        compared += 1
+        return close_matches(*args, **kwargs)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(difflib, "get_close_matches", counted)
+    top = "".join(f"kinda{n}: 1\n" for n in range(3000))
+    nested = "".join(f"    top{n}x: {{min: 0.5}}\n" for n in range(3000))
+    text = manifest_samples.COMPLETE.replace("  accuracy:\n", f"  accuracy:\n{nested}", 1) + top
+    found = mistakes(text)
+    assert len(found) == 101
+    assert "more mistakes from here on" in found[-1]
+    assert compared < 1000

@@ -242,7 +242,7 @@ def test_a_manifest_may_pin_and_a_machine_without_those_cpus_cannot_run_it(
     [
         ("--mlscope-affinity=90000", "*--mlscope-affinity: CPU 90000 is not usable here; usable: *"),
         ("--mlscope-affinity=3-1", "*'3-1': the range 3-1 runs backwards*"),
-        ("--mlscope-affinity=all", "*'all' is no list of CPUs; expected numbers and ranges, such as 0-3,6*"),
+        ("--mlscope-affinity=all", "*'all' is not a list of CPUs; expected numbers and ranges, such as 0-3,6*"),
         ("--mlscope-restarts=0", "*'0' is not a whole number from 1 to 1000*"),
         ("--mlscope-restarts=few", "*'few' is not a whole number from 1 to 1000*"),
     ],
