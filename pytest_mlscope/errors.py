@@ -103,17 +103,56 @@ class PredictorError(HostError):
 class CannotRun(MlscopeError):  # noqa: N818  # says what happened, as the reports do
     """A case cannot run on this machine as it is: reported as a skip with this reason, or a failure when strict.
 
-    ``command`` is what would make it run, where something would.
+    >>> error = CannotRun("not on this machine", subject="cuda")
+    >>> error.reason
+    'cuda: not on this machine'
     """
 
-    def __init__(self, reason: str, *, command: str | None = None) -> None:
-        super().__init__(f"{reason}; to enable: {command}" if command else reason)
-        self.reason = shown(reason)
+    def __init__(self, detail: str, *, subject: str | None = None, command: str | None = None) -> None:
+        """
+        :param detail: why, without a name before it where there is a subject.
+        :param subject: what the reason is about, such as a hardware target or a framework.
+        :param command: what would make it run, where something would.
+        """
+        self.detail = shown(detail)
+        self.subject = subject
         self.command = command
+        super().__init__(self.advised)
+
+    @property
+    def reason(self) -> str:
+        """Why, without what would help."""
+        return f"{self.subject}: {self.detail}" if self.subject else self.detail
+
+    @property
+    def advised(self) -> str:
+        """Why, and what would help."""
+        return f"{self.reason}; to enable: {self.command}" if self.command else self.reason
+
+
+class NoEnvironment(CannotRun):
+    """A framework has no environment that fits. ``can_be_made`` says whether ``mlscope env create`` would make one."""
+
+    def __init__(self, detail: str, *, subject: str, command: str | None = None, can_be_made: bool = False) -> None:
+        self.can_be_made = can_be_made
+        super().__init__(detail, subject=subject, command=command)
 
 
 class NotSupported(CannotRun):
-    """The predictor refused what it was asked for: the model file, the precision or another setting is none of its."""
+    """The predictor refused what it was asked for: the model file, the precision or another setting is none of its.
+
+    >>> print(NotSupported("m.onnx: holds int8, not fp32", subject="onnxruntime", holds="int8"))
+    onnxruntime: m.onnx: holds int8, not fp32; ask for precision int8
+    """
+
+    def __init__(self, detail: str, *, subject: str, holds: str | None = None) -> None:
+        """:param holds: the precision that the file holds, where asking for it would help."""
+        self.holds = holds
+        super().__init__(detail, subject=subject)
+
+    @property
+    def advised(self) -> str:
+        return f"{self.reason}; ask for precision {self.holds}" if self.holds else self.reason
 
 
 class Refused(CannotRun):

@@ -82,12 +82,8 @@ def _check_content(content: Optional[OnnxContent], request: LoadRequest) -> None
     if content is None or request.precision in (content.precision, "framework_default"):
         return
     raise Unsupported(
-        "{}: holds {}, not {}; ask for precision {}".format(
-            os.path.basename(request.files["model"]),
-            content,
-            request.precision,
-            content.precision if content.precision in _PRECISIONS else "framework_default",
-        )
+        "{}: holds {}, not {}".format(os.path.basename(request.files["model"]), content, request.precision),
+        holds=content.precision if content.precision in _PRECISIONS else "framework_default",
     )
 
 
@@ -268,9 +264,7 @@ class FrameworkPredictor(Predictor):
             # Of execution providers that compile the graph, what they make of it cannot be read back.
             session = self._session(request, provider)
             if content is None and request.precision != "framework_default":
-                raise Unsupported(
-                    file_name + ": what precision it holds is not known; ask for precision framework_default"
-                )
+                raise Unsupported(file_name + ": what precision it holds is not known", holds="framework_default")
             return session, content.precision if content is not None else None
         folder = tempfile.mkdtemp(prefix="mlscope-")
         try:

@@ -189,12 +189,10 @@ class FrameworkPredictor(Predictor):
             precision = "fp32"
         if request.precision not in (precision, "framework_default"):
             raise Unsupported(
-                "{}: OpenVINO runs its convolutions and matrix products in {}, not {}; ask for precision {}".format(
-                    os.path.basename(request.files["model"]),
-                    precision,
-                    request.precision,
-                    precision if precision in _HINTS else "framework_default",
-                )
+                "{}: OpenVINO runs its convolutions and matrix products in {}, not {}".format(
+                    os.path.basename(request.files["model"]), precision, request.precision
+                ),
+                holds=precision if precision in _HINTS else "framework_default",
             )
         if request.threads is not None and threads != request.threads:
             raise Unsupported("{} threads were asked for and OpenVINO takes {}".format(request.threads, threads))

@@ -153,7 +153,7 @@ def _read(side: Side) -> frozenset[str]:
 def _tolerance(candidate: Side, other: Side, case: Case, reference: Case, tolerance: float | None) -> tuple[float, str]:
     if tolerance is not None:
         return tolerance, "as given"
-    precisions = f"{candidate.described.split()[-1]} {other.described.split()[-1]}"
+    precisions = f"{candidate.precision} {other.precision}"
     if case.framework == reference.framework and case.version == reference.version:
         # One program computes both, so equal weights give equal bits: its rounding errors are no noise here.
         return floor_epsilons("framework_default", precisions), "rounding errors of one framework"

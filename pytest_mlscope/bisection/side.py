@@ -14,10 +14,9 @@ from pytest_mlscope.bisection.extended_file import ExtendedFile
 from pytest_mlscope.bisection.onnx_graph import OnnxGraph, read_graph
 from pytest_mlscope.bisection.windows import Window
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.errors import CannotRun, MlscopeError
+from pytest_mlscope.errors import CannotRun, MlscopeError, NotSupported
 from pytest_mlscope.hosts.model_loader import ModelLoader
 from pytest_mlscope.hosts.pool import HostPool
-from pytest_mlscope.hosts.precision_advice import other_precision
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.manifest.schema import ModelFile, Output
 from pytest_mlscope.measurements.rows.first_rows import first_rows
@@ -53,7 +52,8 @@ class Side:
                 self.path = file
             self.graph: OnnxGraph = read_graph(self.path)
             self._extended = ExtendedFile(self.path, self.graph)
-            self.described = f"{own.host.name} {own.host.version} {own.resolved.get('precision') or case.precision}"
+            self.precision = str(own.resolved.get("precision") or case.precision)
+            self.described = f"{own.host.name} {own.host.version} {self.precision}"
         except BaseException:
             self.close()
             raise
@@ -72,13 +72,14 @@ class Side:
         path = self._extended.with_outputs(window)
         try:
             self._ready = self._loader.ready(self._with_outputs(path, window), pool=self._pool)
-        except CannotRun as error:
-            other = None if self._has_own_file else other_precision(error)
-            if other is None:
+        except NotSupported as error:
+            if self._has_own_file or error.holds is None:
                 raise
+            held = "another" if error.holds == "framework_default" else error.holds
             raise CannotRun(
-                f"{other.reason}; files are read at the case's precision, {self._case.precision}, and the layers of "
-                f"a file at {other.held or 'another'} cannot be compared with those of one at {self._case.precision}"
+                f"{error.detail}; files are read at the case's precision, {self._case.precision}, and the layers of "
+                f"a file at {held} cannot be compared with those of one at {self._case.precision}",
+                subject=error.subject,
             ) from None
 
     def outputs(self, batch: Tensors) -> Tensors:

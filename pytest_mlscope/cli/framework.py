@@ -53,7 +53,7 @@ def _folder(text: str) -> FrameworkFolder:
 def _check(options: argparse.Namespace) -> int:
     from pytest_mlscope.cli.table import aligned
     from pytest_mlscope.conformance import Finding, check
-    from pytest_mlscope.conformance.suite import CHECKS, NOT_CHECKED
+    from pytest_mlscope.conformance.suite import CHECKS
 
     folder = _folder(options.framework)
     done = 0
@@ -69,7 +69,7 @@ def _check(options: argparse.Namespace) -> int:
     )
     if sys.stderr.isatty():
         print(f"\r{'':40}\r", end="", file=sys.stderr)
-    made = [each for each in findings if not each.reason.startswith(NOT_CHECKED)]
+    made = [each for each in findings if each.status != "not checked"]
     print(aligned(["check", "result", "what was seen"], [[each.name, each.status, each.reason] for each in made]))
     if len(made) < len(findings):
         print(f"{len(findings) - len(made)} further checks were not made: {made[-1].name} is at fault")

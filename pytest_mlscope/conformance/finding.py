@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Status = Literal["pass", "fault", "not applicable"]
+Status = Literal["pass", "fault", "not applicable", "not checked"]
 
 
 @dataclass(frozen=True)

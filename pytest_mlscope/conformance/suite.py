@@ -27,9 +27,6 @@ from pytest_mlscope.settings import Settings
 DEFAULT_TIMEOUT = 120.0
 """Seconds a host may take for one request."""
 
-NOT_CHECKED = "not checked: "
-"""How the reason begins of checks that an earlier fault left nothing for."""
-
 Report = Callable[[Finding], None]
 
 
@@ -97,7 +94,7 @@ def _findings(
             yield finding
             if finding.status == "fault" and name in _FIRST:
                 for left, _ in chosen[index + 1 :]:
-                    yield Finding(left, "not applicable", f"{NOT_CHECKED}{name} is at fault")
+                    yield Finding(left, "not checked", f"{name} is at fault")
                 return
     finally:
         run.close()

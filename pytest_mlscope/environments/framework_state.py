@@ -13,7 +13,7 @@ from pytest_mlscope.environments.lock_file import locked_version
 from pytest_mlscope.environments.provisioned import ProvisionedEnvironment, list_environments
 from pytest_mlscope.environments.recipe import EnvironmentRecipe, environment_recipe
 from pytest_mlscope.environments.search import find_environment
-from pytest_mlscope.errors import CannotRun, FrameworkError
+from pytest_mlscope.errors import CannotRun, FrameworkError, NoEnvironment
 from pytest_mlscope.machine.facts import machine_architecture
 
 Status = Literal["current", "ready", "can be made", "cannot"]
@@ -62,9 +62,10 @@ def framework_state(folder: FrameworkFolder, home: Path) -> FrameworkState:
     locked = locked_version(folder) or ""
     try:
         found = find_environment(folder, home=home)
-    except CannotRun as missing:
-        if not (missing.command or "").startswith("mlscope env create"):
-            return FrameworkState("cannot", str(missing).removeprefix(f"{folder.name}: "), locked, "")
+    except NoEnvironment as missing:
+        if not missing.can_be_made:
+            advice = f"; to enable: {missing.command}" if missing.command else ""
+            return FrameworkState("cannot", f"{missing.detail}{advice}", locked, "")
         debian_python = environment_recipe(folder).debian_interpreter
         if debian_python:
             return FrameworkState("can be made", "", locked, debian_python.rpartition("python")[2])

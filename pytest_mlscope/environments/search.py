@@ -15,7 +15,7 @@ from pytest_mlscope.environments.lock_file import locked_version
 from pytest_mlscope.environments.provisioned import environments_for
 from pytest_mlscope.environments.recipe import EnvironmentRecipe, environment_recipe
 from pytest_mlscope.environments.system_libraries import missing_libraries
-from pytest_mlscope.errors import CannotRun
+from pytest_mlscope.errors import CannotRun, NoEnvironment
 from pytest_mlscope.machine.facts import machine_architecture
 from pytest_mlscope.manifest.versions import normalised
 
@@ -65,14 +65,14 @@ def _provisioned(recipe: EnvironmentRecipe, constraint: str | None, home: Path) 
     return reason
 
 
-def _without_recipe(folder: FrameworkFolder, reason: str, constraint: str | None) -> CannotRun:
+def _without_recipe(folder: FrameworkFolder, detail: str, constraint: str | None) -> NoEnvironment:
     """Why making an environment would not help either."""
     description = folder.description
     command = None
     if description.distributions and not folder.lock.is_file():
         wanted = ",".join(part for part in (description.version, constraint) if part and part != "*")
         command = f"pip install '{description.distributions[0]}{wanted}'"
-    return CannotRun(reason, command=command)
+    return NoEnvironment(detail, subject=folder.name, command=command)
 
 
 def _why_hopeless(recipe: EnvironmentRecipe) -> str | None:
@@ -98,7 +98,7 @@ def find_environment(
     :param architecture: as ``platform.machine()``, which it is by default. Of another, only a provisioned environment
         will do; it runs under the emulator that it was made with.
     :param home: the cache, as of :func:`pytest_mlscope.machine.cache_folder.cache_home`.
-    :raises CannotRun: with every reason, and the command that helps where one does.
+    :raises NoEnvironment: with every reason, and the command that helps where one does.
     :raises FrameworkError: when ``framework.yml`` or a lock is wrong.
     """
     wanted = normalised(constraint)
@@ -112,16 +112,15 @@ def find_environment(
         recipe = environment_recipe(folder, constraint=wanted, architecture=architecture)
         provisioned = _provisioned(recipe, wanted, home)
     except CannotRun as error:
-        raise _without_recipe(folder, f"{folder.name}: {current}; {error.reason}", wanted) from None
+        raise _without_recipe(folder, f"{current}; {error.reason}", wanted) from None
     if isinstance(provisioned, Environment):
         return provisioned
-    reason = f"{folder.name}: {current}"
     hopeless = _why_hopeless(recipe)
     if hopeless:
-        raise CannotRun(f"{reason}; {hopeless}")
-    if provisioned:
-        reason += f"; {provisioned}"
-    raise CannotRun(reason, command=f"mlscope env create {shlex.quote(f'{folder.name}{_asked(recipe, wanted)}')}")
+        raise NoEnvironment(f"{current}; {hopeless}", subject=folder.name)
+    detail = f"{current}; {provisioned}" if provisioned else current
+    command = f"mlscope env create {shlex.quote(f'{folder.name}{_asked(recipe, wanted)}')}"
+    raise NoEnvironment(detail, subject=folder.name, command=command, can_be_made=True)
 
 
 def _asked(recipe: EnvironmentRecipe, constraint: str | None) -> str:

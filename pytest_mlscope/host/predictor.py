@@ -15,6 +15,14 @@ Tensors = Dict[str, numpy.ndarray]
 class Unsupported(Exception):
     """What was asked for does not exist here: the case is skipped with this message as the reason."""
 
+    def __init__(self, message: str, holds: Optional[str] = None) -> None:
+        """
+        :param holds: the precision to ask for instead, as manifests name it, where the file holds another than was
+            asked for; ``framework_default`` where that one has no name.
+        """
+        super().__init__(message)
+        self.holds = holds
+
 
 class TensorDescription(object):
     """Name, numpy dtype name and shape of an input or output; ``None`` stands for a dynamic dimension."""

@@ -234,7 +234,7 @@ def serve(requests: int, replies: int, arena_descriptors: List[int]) -> int:
                 raise RuntimeError("unknown operation {!r}".format(request.get("operation")))
             reply = operation(request)
         except Unsupported as error:
-            reply = {"error": {"kind": "unsupported", "message": " ".join(str(error).split())}}
+            reply = {"error": {"kind": "unsupported", "message": " ".join(str(error).split()), "holds": error.holds}}
         except MemoryError:
             reply = {"error": {"kind": "exception", "message": "MemoryError: out of memory"}}
         except Exception as error:

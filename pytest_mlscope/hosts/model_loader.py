@@ -20,7 +20,7 @@ from pytest_mlscope.environments.emulator import get_emulator
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.environments.framework_state import framework_state
 from pytest_mlscope.environments.search import find_environment
-from pytest_mlscope.errors import CannotRun, EnvironmentCreationError
+from pytest_mlscope.errors import CannotRun, EnvironmentCreationError, NoEnvironment
 from pytest_mlscope.hosts.environment_verification import verify_environment
 from pytest_mlscope.hosts.load_request import load_request
 from pytest_mlscope.hosts.pool import HostPool
@@ -40,7 +40,7 @@ def _device(case: Case) -> str:
     description = registry.frameworks[case.framework].description
     # What the machine lacks comes first: it is one reason for all frameworks.
     if absent := why_absent(target):
-        raise CannotRun(f"{case.hardware}: not on this machine ({absent})")
+        raise CannotRun(f"not on this machine ({absent})", subject=case.hardware)
     device = target.device_of(description)
     if device is None:
         offered = ", ".join(description.devices)
@@ -56,7 +56,7 @@ def _check_device(case: Case, device: str, host: HostProcess) -> None:
     """Of a framework that does not tell what its build offers, only loading a model shows."""
     if host.devices is not None and device not in host.devices:
         offered = ", ".join(host.devices) or "nothing"
-        raise CannotRun(f"{case.hardware}: {host.name} {host.version} here has no {device}; it has: {offered}")
+        raise CannotRun(f"{host.name} {host.version} here has no {device}; it has: {offered}", subject=case.hardware)
 
 
 def _constraint(case: Case) -> str | None:
@@ -133,14 +133,14 @@ class ModelLoader:
         home = self.settings.home
         try:
             return find_environment(folder, constraint=constraint, home=home)
-        except CannotRun as missing:
-            # Where there is no lock, the command is for the user's own environment, which is not ours to change.
-            if not self.settings.provision or not (missing.command or "").startswith("mlscope env create"):
+        except NoEnvironment as missing:
+            # Where there is no lock, only the user can install it, in an environment that is not ours to change.
+            if not self.settings.provision or not missing.can_be_made:
                 raise
         state = framework_state(folder, home)
         if state.status == "cannot":
             # Not a creation that failed: this machine lacks what it takes.
-            raise CannotRun(f"{folder.name}: {state.reason}")
+            raise CannotRun(state.reason, subject=folder.name)
         create_environment(folder, constraint=constraint, home=home, progress=self._progress, verify=self._verify)
         return find_environment(folder, constraint=constraint, home=home)
 
@@ -159,8 +159,9 @@ class ModelLoader:
             )
         try:
             return find_environment(folder, constraint=constraint, architecture=architecture, home=home)
-        except CannotRun as missing:
-            raise CannotRun(missing.reason, command=_WITH_EMULATOR.format(case.hardware)) from None
+        except NoEnvironment as missing:
+            command = _WITH_EMULATOR.format(case.hardware)
+            raise CannotRun(missing.detail, subject=missing.subject, command=command) from None
 
     def _artifacts(self, case: Case) -> dict[str, Artifact]:
         return {

@@ -274,7 +274,7 @@ class HostProcess:
         self._pending -= 1
         if error := reply.get("error"):
             if error["kind"] == "unsupported":
-                raise NotSupported(f"{self.name}: {error['message']}")
+                raise NotSupported(error["message"], subject=self.name, holds=error.get("holds"))
             output = self._output.text() + ("\n" + error["traceback"] if error.get("traceback") else "")
             raise PredictorError(f"{self.name}: {doing}: {error['message']}", output=output.strip())
         reply["arena"] = arena

@@ -36,7 +36,7 @@ KEPT_RESULTS = 64
 def _refuse_emulated_time(case: Case) -> None:
     """:raises Refused: for a case on an emulated processor."""
     if case.manifest.registry.hardware_targets[case.hardware].emulated:
-        raise Refused(f"{case.hardware}: timings under emulation mean nothing")
+        raise Refused("timings under emulation mean nothing", subject=case.hardware)
 
 
 class Evaluator:

@@ -39,18 +39,18 @@ class Failure:
 def reasons(records: Sequence[Mapping[str, Any]], outcome: str) -> list[Reason]:
     """The distinct reasons of records of this outcome, most frequent first.
 
-    The frameworks stand before a reason that names none of them, unless it is about the machine, which begins with the
-    hardware target.
+    The frameworks stand before a reason that names none of them, unless it is about the machine: then its subject
+    is the hardware target.
     """
-    grouped: dict[tuple[str, str | None], list[Mapping[str, Any]]] = {}
+    grouped: dict[tuple[str, str | None, str | None], list[Mapping[str, Any]]] = {}
     for record in records:
         if record["outcome"] == outcome:
-            grouped.setdefault((_one_line(record["reason"]) or "no reason given", record["command"]), []).append(record)
+            text = _one_line(record["reason"]) or "no reason given"
+            grouped.setdefault((text, record["subject"], record["command"]), []).append(record)
     found = []
-    for (text, command), members in grouped.items():
+    for (text, subject, command), members in grouped.items():
         frameworks = sorted({record["case"]["framework"] for record in members if record["case"]})
-        hardware = {record["case"]["hardware"] for record in members if record["case"]}
-        is_of_the_machine = any(text.startswith(f"{name}: ") for name in hardware)
+        is_of_the_machine = subject in {record["case"]["hardware"] for record in members if record["case"]}
         if frameworks and not is_of_the_machine and not any(name.lower() in text.lower() for name in frameworks):
             text = f"{', '.join(frameworks)}: {text}"
         found.append(Reason(text, len(members), command))

@@ -11,6 +11,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from pytest_mlscope.cases.case import Case
+from pytest_mlscope.errors import CannotRun
 from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.gate.comparison import Comparison
 from pytest_mlscope.measurements.results import (
@@ -46,28 +47,29 @@ def to_record(
     checks: Sequence[Check],
     seconds: float,
     comparison: Comparison | None = None,
+    cannot_run: CannotRun | None = None,
 ) -> dict[str, Any]:
     """Make the record of one test item.
 
     :param evaluation: ``None`` where nothing was measured.
     :param kind: ``accuracy``, ``parity``, ``latency``, or ``test`` for a hand-written one.
     :param case: taken from the evaluation when ``None``.
-    :param reason: why it was skipped, failed or was expected to fail. Of a :class:`CannotRun`'s text, the command
-        that would help becomes the record's ``command``.
+    :param reason: why it was skipped, failed or was expected to fail, in words.
+    :param cannot_run: why it was skipped or failed, where that was this error: it knows more than the words.
     :param seconds: wall time of the item.
     :param comparison: with the baseline, where the run has one.
     :returns: exactly ``None``, ``bool``, ``int``, ``float`` (finite), ``str``, ``list`` and ``dict``.
     :raises MlscopeError: when the evaluation holds something that has no JSON form.
     """
     not_finite: dict[str, str] = {}
-    why, command = (None, None) if reason is None else split_command(_without_outcome(reason))
     case = case or (evaluation.case if evaluation else None)
     record: dict[str, Any] = {
         "nodeid": nodeid,
         "kind": kind,
         "outcome": outcome,
-        "reason": why,
-        "command": command,
+        "reason": cannot_run.reason if cannot_run else None if reason is None else _without_outcome(reason),
+        "subject": cannot_run.subject if cannot_run else None,
+        "command": cannot_run.command if cannot_run else None,
         "seconds": seconds,
         "case": _case(case) if case else None,
         "checks": list(checks),

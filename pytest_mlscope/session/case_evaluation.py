@@ -60,6 +60,7 @@ class CaseEvaluation:
         self._readings: dict[str, Sequence[Reading]] = {}
         self._announced = False
         self._cannot_run: CannotRun | None = None
+        self._raised: BaseException | None = None
         self._unmeasured: Evaluation | None = None
         """Of an item that only compares with the baseline."""
 
@@ -74,11 +75,17 @@ class CaseEvaluation:
         except MlscopeError as error:
             trouble = error
         # Outside the handler: the reader needs the reason once, not as an exception during another.
-        if isinstance(trouble, CannotRun) and not isinstance(trouble, Refused):
-            self._cannot_run = trouble
         if isinstance(trouble, Refused) or (isinstance(trouble, CannotRun) and not self._evaluator.settings.strict):
-            raise pytest.skip.Exception(str(trouble))
-        raise self._failure(trouble)
+            raised: BaseException = pytest.skip.Exception(str(trouble))
+        else:
+            raised = self._failure(trouble)
+        if isinstance(trouble, CannotRun):
+            self._cannot_run, self._raised = trouble, raised
+        raise raised
+
+    def cannot_run(self, raised: BaseException | None) -> CannotRun | None:
+        """The error behind what a test raised; ``None`` where it ended for another reason."""
+        return self._cannot_run if raised is not None and raised is self._raised else None
 
     @cached_property
     def accuracy(self) -> Accuracy:
@@ -163,7 +170,7 @@ class CaseEvaluation:
     def _compare_without_evaluation(self, kind: Kind) -> None:
         """A case that cannot run, although the baseline's can, does not go unmentioned."""
         gate, reason = self._gate, self._cannot_run
-        if gate is None or reason is None:
+        if gate is None or reason is None or isinstance(reason, Refused):
             return
         self.comparison = self._guarded(lambda: gate.cannot_run(self.case, kind, reason))
         if self.comparison is not None and self.comparison.outcome == "regression":

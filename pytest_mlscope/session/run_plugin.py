@@ -203,6 +203,7 @@ class MlscopePlugin:
             checks=made.checks if made is not None else (),
             comparison=made.comparison if made is not None else None,
             seconds=report.duration,
+            cannot_run=made.cannot_run(call.excinfo.value) if made is not None and call.excinfo is not None else None,
         )
         setattr(report, RECORD_ATTRIBUTE, record)
         if item.path.name.endswith(SUFFIX):

@@ -268,7 +268,7 @@ def test_a_wrong_description_is_one_fault_and_nothing_else_is_tried(
     findings = check(folder)
     assert list(found(findings, "fault")) == ["framework.yml"]
     assert reason in found(findings, "fault")["framework.yml"]
-    assert len(found(findings, "not applicable")) == len(CHECKS) - 1
+    assert len(found(findings, "not checked")) == len(CHECKS) - 1
 
 
 def test_a_framework_without_an_environment_says_what_would_make_one(tmp_path: Path) -> None:

@@ -98,13 +98,15 @@ def test_a_quantised_file_runs_in_int8(subject: Any, asked: str) -> None:
 
 
 def test_a_quantised_file_is_not_fp32(subject: Any) -> None:
-    with pytest.raises(Unsupported, match=r"digits-int8\.onnx: .* in int8, not fp32; ask for precision int8"):
+    with pytest.raises(Unsupported, match=r"digits-int8\.onnx: .* in int8, not fp32") as caught:
         _load_digits(subject, "digits-int8.onnx", precision="fp32")
+    assert caught.value.holds == "int8"
 
 
 def test_a_file_without_quantised_layers_is_not_int8(subject: Any) -> None:
-    with pytest.raises(Unsupported, match=r"digits\.onnx: .* in fp32, not int8; ask for precision fp32"):
+    with pytest.raises(Unsupported, match=r"digits\.onnx: .* in fp32, not int8") as caught:
         _load_digits(subject, "digits.onnx", precision="int8")
+    assert caught.value.holds == "fp32"
 
 
 def test_16_bit_weights_are_widened_at_fp32(subject: Any) -> None:

@@ -117,7 +117,7 @@ def test_what_cannot_be_run_again_has_the_default(suite: Suite) -> None:
 
 def test_a_reference_whose_file_is_not_fp32(suite: Suite) -> None:
     """Its precision is not the manifest's choice, so the predictor's advice to ask for another leads nowhere."""
-    suite.framework("toy", load="raise Unsupported('small.bin: holds int8, not fp32; ask for precision int8')")
+    suite.framework("toy", load="raise Unsupported('small.bin: holds int8, not fp32', holds='int8')")
     suite.framework("other")
     with pytest.raises(
         CannotRun, match=r"holds int8, not fp32; parity's reference runs at fp32: .*toy\.files .*precision_files\.int8"

@@ -12,6 +12,7 @@ from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.components.registry import Registry
+from pytest_mlscope.errors import CannotRun
 from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.gate.comparison import Comparison
 from pytest_mlscope.manifest.loaded import LoadedManifest
@@ -129,6 +130,7 @@ def record(
     readings: Mapping[str, Sequence[Reading]] | None = None,
     nodeid: str | None = None,
     comparison: Comparison | None = None,
+    cannot_run: CannotRun | None = None,
     **parts: Any,
 ) -> dict[str, Any]:
     """A record; ``parts`` are ``accuracy``, ``parity`` and ``latency``."""
@@ -149,6 +151,7 @@ def record(
         checks=checks,
         seconds=0.75,
         comparison=comparison,
+        cannot_run=cannot_run,
     )
 
 
@@ -163,7 +166,7 @@ def full_run() -> list[dict[str, Any]]:
         "psutil": [Reading("cpu", "%", 99.7), Reading("threads", "", 3.0), memory],
         "nvml": [power, Reading("utilisation", "%", None, "no NVIDIA driver")],
     }
-    lacking = "not installed here; to enable: mlscope env create pytorch"
+    lacking = CannotRun("not installed here", command="mlscope env create pytorch")
     return [
         record(case(), kind="accuracy", accuracy=accuracy(), checks=[expected]),
         record(
@@ -179,7 +182,7 @@ def full_run() -> list[dict[str, Any]]:
         *(record(case(batch_size=size), latency=latency(median_ns=12_200 * size), readings=watched) for size in (1, 8)),
         record(case("resnet50", batch_size=1), latency=latency(40, median_ns=8_132_000)),
         *(
-            record(case(model, framework="pytorch"), kind=kind, outcome="skipped", reason=lacking)
+            record(case(model, framework="pytorch"), kind=kind, outcome="skipped", cannot_run=lacking)
             for model in ("digits-cnn", "resnet50")
             for kind in ("accuracy", "latency")
         ),

@@ -140,14 +140,14 @@ def test_what_was_never_measured_is_not_among_the_not_finite() -> None:
 
 def test_the_command_of_a_case_that_cannot_run_is_apart_from_the_reason() -> None:
     error = CannotRun("pytorch is not installed here", command="mlscope env create pytorch")
-    made = record(outcome="skipped", reason=f"Skipped: {error}")
+    made = record(outcome="skipped", reason=f"Skipped: {error}", cannot_run=error)
     assert made["reason"] == "pytorch is not installed here"
     assert made["command"] == "mlscope env create pytorch"
 
 
 def test_under_strict_the_command_is_apart_as_well() -> None:
     error = CannotRun("pytorch is not installed here", command="mlscope env create pytorch")
-    made = record(outcome="failed", reason=f"Failed: {error}")
+    made = record(outcome="failed", reason=f"Failed: {error}", cannot_run=error)
     assert (made["reason"], made["command"]) == ("pytorch is not installed here", "mlscope env create pytorch")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pytest_mlscope.errors import CannotRun
 from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.gate.comparison import Comparison
 from tests.reports.summary_lines import sections_of
@@ -20,12 +21,13 @@ def test_framework_output_cannot_steer_the_terminal() -> None:
 
 
 def test_reasons_are_told_once_with_their_count_most_frequent_first() -> None:
-    def skipped(framework: str, reason: str) -> dict[str, Any]:
-        return record(case(framework=framework), outcome="skipped", reason=reason)
+    def skipped(framework: str, reason: str, **more: str) -> dict[str, Any]:
+        cannot_run = CannotRun(reason, **more)
+        return record(case(framework=framework), outcome="skipped", reason=str(cannot_run), cannot_run=cannot_run)
 
     assert sections_of(
         [
-            skipped("opencv", "needs scikit-learn; to enable: pip install 'pytest-mlscope[sklearn]'"),
+            skipped("opencv", "needs scikit-learn", command="pip install 'pytest-mlscope[sklearn]'"),
             skipped("pytorch", "PyTorch is not installed here"),
             skipped("opencv", "no NVIDIA driver"),
             skipped("pytorch", "no NVIDIA driver"),
@@ -41,7 +43,8 @@ def test_reasons_are_told_once_with_their_count_most_frequent_first() -> None:
 
 def test_a_long_command_stays_one_that_can_be_copied() -> None:
     command = "mlscope env create pytorch " + " ".join(f"--option-{number}=value" for number in range(6))
-    lines = sections_of([record(outcome="skipped", reason=f"not installed; to enable: {command}")])["could not run"]
+    lacking = CannotRun("not installed", command=command)
+    lines = sections_of([record(outcome="skipped", reason=str(lacking), cannot_run=lacking)])["could not run"]
     assert lines[0] == "  onnxruntime: not installed — 1 test"
     pasted = "\n".join(lines[1:]).replace("\\\n", " ").split("to enable:")[1]
     assert pasted.split() == command.split()
@@ -89,9 +92,9 @@ def test_a_hand_written_test_that_failed_goes_by_its_name() -> None:
 
 
 def test_failures_for_one_reason_are_told_once() -> None:
-    reason = "Failed: not installed here; to enable: mlscope env create pytorch"
+    lacking = CannotRun("not installed here", command="mlscope env create pytorch")
     records = [
-        record(case(framework="pytorch", batch_size=size), kind=kind, outcome="failed", reason=reason)
+        record(case(framework="pytorch", batch_size=size), kind=kind, outcome="failed", cannot_run=lacking)
         for kind in ("accuracy", "latency")
         for size in (1, 32, 64)
     ][:5]

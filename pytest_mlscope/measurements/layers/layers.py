@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_mlscope.errors import CannotRun
+from pytest_mlscope.errors import NotSupported
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.measurements.results import LayerProfile, ProfiledLayer
 from pytest_mlscope.measurements.rows.first_rows import first_rows
@@ -30,9 +30,8 @@ def profile_layers(ready: ReadyModel) -> LayerProfile:
             timeout=ready.remaining(),
             doing="profiling layers",
         )
-    except CannotRun as error:
-        reason = error.reason.removeprefix(f"{ready.host.name}: ")
-        return LayerProfile(layers=(), runs=0, unprofiled_median=None, not_available=reason)
+    except NotSupported as error:
+        return LayerProfile(layers=(), runs=0, unprofiled_median=None, not_available=error.detail)
     layers = tuple(
         ProfiledLayer(
             name=entry["name"],

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.expectation import expectation_for
-from pytest_mlscope.errors import BaselineError, CannotRun, HostError, MlscopeError
-from pytest_mlscope.hosts.precision_advice import other_precision
+from pytest_mlscope.errors import BaselineError, CannotRun, HostError, MlscopeError, NotSupported
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.manifest.kinds import parity_reference
 from pytest_mlscope.manifest.versions import requirement
@@ -88,12 +87,11 @@ class ReferenceOutputs:
 
 def _advised(error: CannotRun, reference: Case) -> str:
     """Its reason. The reference's precision is no choice of the manifest's, so that no other can be asked for."""
-    other = other_precision(error)
-    if other is None:
+    if not isinstance(error, NotSupported) or error.holds is None:
         return error.reason
-    place = f"precision_files.{other.held}" if other.held else "precision_files"
+    place = "precision_files" if error.holds == "framework_default" else f"precision_files.{error.holds}"
     return (
-        f"{other.reason}; parity's reference runs at {reference.precision}: keep an {reference.precision} file under "
+        f"{error.reason}; parity's reference runs at {reference.precision}: keep an {reference.precision} file under "
         f"frameworks.{reference.framework}.files and put this one under {place}, or drop expect.parity"
     )
 
