@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "framework_default")
+"""In the order of tables."""
 DEFAULT_TIMEOUT = 600.0
 """Seconds a case may take in its predictor host."""
 MOST_RESTARTS = 1000

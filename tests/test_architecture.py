@@ -22,7 +22,18 @@ OPTIONAL_MODULES = frozenset(
 
 # What any room may import, then the rooms from the bottom of the house to its top, then what ties them together.
 FLOOR = frozenset(
-    {"pytest_mlscope", "errors", "assets", "settings", "option_values", "quantities", "statistics", "hookspecs"}
+    {
+        "pytest_mlscope",
+        "errors",
+        "assets",
+        "settings",
+        "option_values",
+        "quantities",
+        "statistics",
+        "hookspecs",
+        "text",
+        "files",
+    }
 )
 LINE = (
     *("documents", "components", "manifest", "cases"),

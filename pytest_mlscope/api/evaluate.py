@@ -8,17 +8,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import get_args
 
-import pytest
-
-from pytest_mlscope import hookspecs
 from pytest_mlscope.cases.case import Case, Threads
 from pytest_mlscope.cases.kinds import kinds_of, known_kind
 from pytest_mlscope.cases.matrix import expand
-from pytest_mlscope.components import shipped
+from pytest_mlscope.components.plugins import plugin_manager
 from pytest_mlscope.components.registry import build_registry
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.machine.affinity import Affinity
 from pytest_mlscope.machine.cache_folder import cache_home
+from pytest_mlscope.manifest.dimensions import SHOWN
 from pytest_mlscope.manifest.load import load_manifest
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.schema import Kind
@@ -28,23 +26,12 @@ from pytest_mlscope.option_values import DEFAULT_TIMEOUT
 from pytest_mlscope.settings import Settings
 
 
-def _plugin_manager(plugins: Sequence[object]) -> pytest.PytestPluginManager:
-    manager = pytest.PytestPluginManager()
-    manager.add_hookspecs(hookspecs)
-    manager.register(shipped)
-    for plugin in plugins:
-        if not any(name.startswith("pytest_mlscope_") for name in dir(plugin)):
-            raise TypeError(f"plugins: {plugin!r} has no pytest_mlscope_* hook; pass objects or modules with some")
-        manager.register(plugin)
-    return manager
-
-
 def load_alone(manifest: Path) -> LoadedManifest:
     """A manifest, with what is shipped and the current folder's frameworks, and no plugins.
 
     :raises ManifestError: when it is wrong.
     """
-    return load_manifest(manifest, build_registry(_plugin_manager([]).hook, project=Path.cwd()))
+    return load_manifest(manifest, build_registry(plugin_manager().hook, project=Path.cwd()))
 
 
 def _list_of(name: str, values: object, what: str) -> list[object]:
@@ -160,7 +147,7 @@ def evaluate(
         affinity=_affinity(affinity),
         command_line=tuple(sys.argv),
     )
-    manager = _plugin_manager(_list_of("plugins", plugins, "objects or modules with pytest_mlscope_* hooks"))
+    manager = plugin_manager(_list_of("plugins", plugins, "objects or modules with pytest_mlscope_* hooks"))
     loaded = load_manifest(path, build_registry(manager.hook, project=Path.cwd()))
     chosen: Sequence[Kind] = kinds_of(loaded) if asked is None else asked
     wanted: dict[str, object] = {
@@ -177,7 +164,7 @@ def evaluate(
     first = next((case for case in cases if case.framework == framework), cases[0])
     if version is None and len({case.framework for case in cases if framework in (None, case.framework)}) == 1:
         wanted["version"] = first.version
-    for name in ("hardware", "precision", "threads", "batch_size", "scenario", "preprocessing"):
+    for name in SHOWN:
         if wanted[name] is None:
             wanted[name] = getattr(first, name)
     case = _one_case(cases, wanted, path)

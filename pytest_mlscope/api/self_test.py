@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from pytest_mlscope import hookspecs
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import expand
-from pytest_mlscope.components import shipped
+from pytest_mlscope.components.plugins import plugin_manager
 from pytest_mlscope.components.registry import build_registry
 from pytest_mlscope.components.self_test import self_test_manifest
 from pytest_mlscope.environments.environment import Environment
@@ -40,10 +37,7 @@ def _case(path: Path, environment: Environment, project: Path | None) -> Case:
 
     :raises MlscopeError: when the manifest is wrong or has none.
     """
-    manager = pytest.PytestPluginManager()
-    manager.add_hookspecs(hookspecs)
-    manager.register(shipped)
-    registry = build_registry(manager.hook, project=project)
+    registry = build_registry(plugin_manager().hook, project=project)
     name = environment.framework.name
     cases = [case for case in expand(load_manifest(path, registry)) if case.framework == name]
     if not cases:

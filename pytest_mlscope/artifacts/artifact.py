@@ -14,6 +14,7 @@ from pytest_mlscope.artifacts import package_file
 from pytest_mlscope.artifacts.download import download, without_password
 from pytest_mlscope.artifacts.integrity import Artifact, check, file_artifact
 from pytest_mlscope.errors import ArtifactError
+from pytest_mlscope.files import replacing
 from pytest_mlscope.machine.cache_folder import artifacts_folder, describe_os_error, writable_folder
 from pytest_mlscope.machine.file_lock import file_lock
 from pytest_mlscope.manifest.schema import BuildStep, ModelFile
@@ -116,9 +117,8 @@ def _cached(path: Path, make: Callable[[Path], None], facts: dict[str, object], 
 
 
 def _write_record(path: Path, facts: dict[str, object]) -> None:
-    unfinished = path.with_name(f"{path.name}.json.part")
-    unfinished.write_text(json.dumps({"sha256": file_artifact(path).sha256, **facts}, indent=1), "utf-8")
-    unfinished.replace(_record(path))
+    with replacing(_record(path)) as file:
+        file.write(json.dumps({"sha256": file_artifact(path).sha256, **facts}, indent=1))
 
 
 def _downloaded(file: ModelFile, home: Path, progress: Progress) -> Path:

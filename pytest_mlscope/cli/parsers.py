@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from pytest_mlscope.cli.folding import folded_prose
+from pytest_mlscope.text import closest
 
 Commands = Any
 """What ``add_subparsers`` returns, which argparse keeps private."""
@@ -51,9 +51,9 @@ def home_of(options: argparse.Namespace) -> Path:
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that nothing has."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
+    close = closest(name, names)
     allowed = f"there: {', '.join(names)}" if names else "there is none"
-    return f"no {what} named {name!r}; " + (f"did you mean {close[0]}?" if close else allowed)
+    return f"no {what} named {name!r}; " + (f"did you mean {close}?" if close else allowed)
 
 
 def shown_size(size: int) -> str:

@@ -20,15 +20,9 @@ def add_to(commands: Commands) -> None:
 
 
 def _schema(_: argparse.Namespace) -> int:
-    import pytest
-
-    from pytest_mlscope import hookspecs
-    from pytest_mlscope.components import shipped
+    from pytest_mlscope.components.plugins import plugin_manager
     from pytest_mlscope.components.registry import build_registry
     from pytest_mlscope.manifest.json_schema import as_text, manifest_json_schema
 
-    plugins = pytest.PytestPluginManager()
-    plugins.add_hookspecs(hookspecs)
-    plugins.register(shipped)
-    print(as_text(manifest_json_schema(build_registry(plugins.hook, project=Path.cwd()))), end="")
+    print(as_text(manifest_json_schema(build_registry(plugin_manager().hook, project=Path.cwd()))), end="")
     return 0

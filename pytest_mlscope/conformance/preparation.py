@@ -7,14 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
-from pytest_mlscope import hookspecs
 from pytest_mlscope.artifacts.artifact import materialise
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import expand
-from pytest_mlscope.components import shipped
 from pytest_mlscope.components.framework import FrameworkFolder
+from pytest_mlscope.components.plugins import plugin_manager
 from pytest_mlscope.components.registry import build_registry
 from pytest_mlscope.components.self_test import self_test_manifest
 from pytest_mlscope.conformance.finding import Fault
@@ -72,10 +69,7 @@ def self_test_case(folder: FrameworkFolder, project: Path, threads: int) -> Case
     try:
         path = self_test_manifest(folder, project)
         assert path is not None  # check_folder has seen that one is named
-        manager = pytest.PytestPluginManager()
-        manager.add_hookspecs(hookspecs)
-        manager.register(shipped)
-        registry = build_registry(manager.hook, project=project)
+        registry = build_registry(plugin_manager().hook, project=project)
         # The folder under test may lie anywhere, and is meant even where another of its name is found first.
         registry = replace(registry, frameworks={**registry.frameworks, folder.name: folder})
         manifest = load_manifest(path, registry)

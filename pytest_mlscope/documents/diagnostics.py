@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 from pytest_mlscope.documents.source import Path as DocumentPath
 from pytest_mlscope.documents.source import Position
 from pytest_mlscope.errors import MAX_LINE
+from pytest_mlscope.text import closest, did_you_mean
 
 MAX_LINES = 100
 """Mistakes shown of one file; more get no suggestion either, for a suggestion takes time."""
@@ -77,25 +77,9 @@ def listed(names: Iterable[object]) -> str:
     return (", ".join(words) or "none") + more
 
 
-def closest(word: object, names: Sequence[object]) -> str | None:
-    """The name that was meant, where one is close."""
-    texts = [str(name) for name in names]
-    close = difflib.get_close_matches(str(word)[:100], texts, n=1, cutoff=0.6)
-    if not close and any(text != text.casefold() for text in (str(word)[:100], *texts)):
-        folded = {text.casefold(): text for text in texts}
-        lowered = difflib.get_close_matches(str(word)[:100].casefold(), list(folded), n=1, cutoff=0.6)
-        close = [folded[name] for name in lowered]
-    return close[0] if close else None
-
-
 def suggestion(word: object, names: Sequence[object]) -> str:
     """`` (did you mean 'x'?)`` where a name is close, else nothing."""
     return did_you_mean(closest(word, names))
-
-
-def did_you_mean(name: str | None) -> str:
-    """`` (did you mean 'x'?)`` for the name that was meant, where there is one."""
-    return f" (did you mean {name!r}?)" if name is not None else ""
 
 
 def unknown(what: str, word: object, names: Sequence[object], *, suggest: bool = True) -> str:

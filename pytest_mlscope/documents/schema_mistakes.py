@@ -14,8 +14,6 @@ from pydantic_core import ErrorDetails
 
 from pytest_mlscope.documents.diagnostics import (
     MAX_LINES,
-    closest,
-    did_you_mean,
     dotted,
     found,
     listed,
@@ -24,6 +22,7 @@ from pytest_mlscope.documents.diagnostics import (
     suggestion,
 )
 from pytest_mlscope.documents.source import Path, is_plain_text
+from pytest_mlscope.text import closest, did_you_mean
 
 
 class SchemaMistake(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from pytest_mlscope.environments.provisioned import (
 )
 from pytest_mlscope.environments.recipe import EnvironmentRecipe
 from pytest_mlscope.errors import EnvironmentCreationError
+from pytest_mlscope.files import replacing
 
 _SMOKE = "import platform, sys, numpy; sys.stdout.write(platform.python_version())"
 
@@ -172,9 +172,5 @@ class EnvironmentMaking:
 
 
 def _write_marker(environment: ProvisionedEnvironment, content: dict[str, object]) -> None:
-    unfinished = environment.path / f"{MARKER}.part"
-    with unfinished.open("w", encoding="utf-8") as stream:
+    with replacing(environment.path / MARKER) as stream:
         json.dump(content, stream, indent=1)
-        stream.flush()
-        os.fsync(stream.fileno())
-    unfinished.replace(environment.path / MARKER)

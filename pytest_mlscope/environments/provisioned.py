@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from pytest_mlscope.environments.recipe import EnvironmentRecipe
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.machine.cache_folder import describe_os_error, environments_folder
 from pytest_mlscope.machine.file_lock import file_lock
+from pytest_mlscope.text import closest
 
 MARKER = "mlscope-environment.json"
 """Written last: a folder without it is half-made."""
@@ -165,8 +165,8 @@ def remove_environment(name: str, home: Path) -> list[Path]:
     chosen = [environment for environment in known if name in (environment.framework, environment.path.name)]
     if not chosen:
         names = sorted({environment.framework for environment in known} | {e.path.name for e in known})
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there: {', '.join(sorted({e.framework for e in known}))}"
+        close = closest(name, names)
+        hint = f"did you mean {close}?" if close else f"there: {', '.join(sorted({e.framework for e in known}))}"
         folder = environments_folder(home)
         raise MlscopeError(f"no environment named {name!r} in {folder}; {hint if known else 'there is none at all'}")
     for environment in chosen:

@@ -10,6 +10,7 @@ from typing import Any
 from pytest_mlscope import __version__
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.files import replacing
 from pytest_mlscope.gate.audit import Audit, Trial
 from pytest_mlscope.machine.facts import machine_facts
 
@@ -43,10 +44,9 @@ def write_audit(path: Path, audit: Audit, case: Case, *, busy_processes: int) ->
     # A trial a line: the file is compared and kept.
     trials = ",\n".join(json.dumps(asdict(trial)) for trial in audit.trials)
     text = f'{json.dumps(document, indent=1)[:-2]},\n "trials": [\n{trials}\n]}}\n'
-    unfinished = path.with_name(f".{path.name}.part")
     try:
-        unfinished.write_text(text, "utf-8")
-        unfinished.replace(path)
+        with replacing(path) as file:
+            file.write(text)
     except OSError as error:
         raise MlscopeError(f"{path}: cannot be written: {error.strerror}") from None
 

@@ -3,7 +3,6 @@ saved run."""
 
 from __future__ import annotations
 
-import difflib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from pytest_mlscope.errors import BaselineError, MlscopeError, NoCounterpart
 from pytest_mlscope.gate.git_revision import Revision, check_out
 from pytest_mlscope.gate.saved_run import SavedRun
 from pytest_mlscope.manifest.versions import can_hold_together, is_valid
+from pytest_mlscope.text import closest, did_you_mean
 
 LoadCases = Callable[[Path, Path], Sequence[Case]]
 """A manifest's path and the project it belongs to, to its cases; raises MlscopeError."""
@@ -156,8 +156,7 @@ class VersionBaseline(Baseline):
         if not frameworks:
             return None
         if name not in frameworks:
-            close = difflib.get_close_matches(name, frameworks, 1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            hint = did_you_mean(closest(name, frameworks))
             return (
                 f"--mlscope-against: no case has framework {name!r}{hint}; cases have: {', '.join(sorted(frameworks))}"
             )

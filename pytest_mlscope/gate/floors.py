@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pytest_mlscope.cases.case import Case
+from pytest_mlscope.files import replacing
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR
 from pytest_mlscope.machine.cache_folder import writable_folder
 from pytest_mlscope.machine.facts import machine_facts
@@ -81,7 +81,6 @@ def keep_floor(case: Case, log_ratios: Sequence[float], *, home: Path) -> float 
             "model": case.manifest.content.name,
             "case": case.id,
         }
-        unfinished = path.with_name(f".{_FILE}.{os.getpid()}")
-        unfinished.write_text(json.dumps(content, indent=1), "utf-8")
-        unfinished.replace(path)
+        with replacing(path) as file:
+            file.write(json.dumps(content, indent=1))
     return floor

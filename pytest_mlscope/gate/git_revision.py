@@ -12,6 +12,7 @@ from pathlib import Path
 from pytest_mlscope.errors import BaselineError
 from pytest_mlscope.machine.cache_folder import describe_os_error, revisions_folder, writable_folder
 from pytest_mlscope.machine.file_lock import file_lock
+from pytest_mlscope.machine.git import run_git
 
 _COMPLETE = ".complete"
 
@@ -33,13 +34,12 @@ class Revision:
 
 
 def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = ["git", "-c", "core.fsmonitor=false", *arguments]
     try:
-        return subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-        )
+        return run_git(folder, *arguments)
     except OSError as error:
         raise BaselineError(f"git cannot be started: {error.strerror}; a git revision needs it") from None
+    except subprocess.TimeoutExpired as error:
+        raise BaselineError(f"git {arguments[0]} took more than {error.timeout:g} s and was ended") from None
 
 
 def repository_of(folder: Path) -> Path | None:

@@ -12,10 +12,10 @@ import numpy as np
 
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import BaselineError, NoCounterpart
+from pytest_mlscope.manifest.dimensions import NAMES
 from pytest_mlscope.measurements.results import Accuracy, FailedRows, Predictions
 
 READ_SCHEMA = 1
-_DIMENSIONS = ("framework", "version", "hardware", "precision", "threads", "batch_size", "scenario", "preprocessing")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class SavedRun:
                 self._evaluations.append(saved)
 
     def _of(self, case: Case) -> Sequence[SavedEvaluation]:
-        dimensions = tuple(getattr(case, name) for name in _DIMENSIONS)
+        dimensions = tuple(getattr(case, name) for name in NAMES)
         model = case.manifest.content.name
         found = [each for each in self._evaluations if each.model == model and each.dimensions == dimensions]
         same_file = [each for each in found if each.manifest == case.manifest.path.name]
@@ -65,7 +65,7 @@ class SavedRun:
     def _lacking(self, case: Case, dimensions: tuple[object, ...]) -> str:
         """What there is instead, where the case differs from one of the run's in one dimension only."""
         name = f"{case.manifest.content.name} {case.id or case.framework}"
-        for place, dimension in enumerate(_DIMENSIONS):
+        for place, dimension in enumerate(NAMES):
             others = {
                 str(each.dimensions[place])
                 for each in self._evaluations
@@ -135,7 +135,7 @@ def _evaluation(record: Mapping[str, Any]) -> SavedEvaluation | None:
     return SavedEvaluation(
         model=str(case["model"]),
         manifest=Path(case["manifest"]).name,
-        dimensions=tuple(case[name] for name in _DIMENSIONS),
+        dimensions=tuple(case[name] for name in NAMES),
         hardware=dict(provenance["hardware"]),
         medians=() if latency is None else _medians(latency),
         has_latency=latency is not None,

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 import numpy
 
-from pytest_mlscope.host.order_statistics import median_relative_error, minimum_samples
+from pytest_mlscope.host.order_statistics import PERCENTILES, median_relative_error, minimum_samples
 from pytest_mlscope.host.sensors import read_sensors
 
 WARMUP_BLOCK_SECONDS = 0.005
@@ -27,7 +27,6 @@ STEADY_WITHIN = 0.05
 """Warm-up is over when the medians of this many blocks lie within this fraction of the smallest."""
 STILL_FALLING = 0.01
 """... and do not each fall below the one before, by more than this fraction in all."""
-PERCENTILES = (50, 90, 95, 99, 99.9)
 CHECK_GROWTH = 1.1
 """Convergence is looked at each time the sample has grown by this factor, so that looking costs little and the
 interval, which is for one look, is not tried at every call until it happens to be narrow."""

@@ -11,6 +11,9 @@ from typing import Optional, Tuple
 
 import numpy
 
+PERCENTILES = (50, 90, 95, 99, 99.9)
+"""Those that are reported, where the sample supports them."""
+
 BATCHES = 20
 """Batches of consecutive samples for the interval of a correlated series; Schmeiser advises 10 to 30."""
 

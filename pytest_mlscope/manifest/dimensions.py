@@ -16,6 +16,12 @@ STATED = "stated"
 NAMES = ("framework", "version", "hardware", "precision", "preprocessing", "threads", "batch_size", "scenario")
 """Dimensions from the one that varies slowest to the one that varies fastest."""
 
+SHOWN = (
+    *(name for name in NAMES if name not in ("framework", "version", "preprocessing")),
+    "preprocessing",
+)
+"""Dimensions beside the framework, in the order of tables, which show what is rarely there last."""
+
 Cell = tuple[str, str | None, str, str, str, int | Literal["framework_default"], int, str]
 """One value for each of ``NAMES``."""
 

@@ -13,6 +13,7 @@ from typing import Any
 from pytest_mlscope import __version__
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.machine.facts import NOT_AVAILABLE, machine_facts
+from pytest_mlscope.machine.git import run_git
 from pytest_mlscope.machine.hardware_identity import hardware_identity
 
 
@@ -20,17 +21,10 @@ from pytest_mlscope.machine.hardware_identity import hardware_identity
 def git_commit(folder: Path) -> str | None:
     """The commit checked out around a folder, with ``-dirty`` when files differ; ``None`` outside a repository."""
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],  # noqa: S607  # the user's git
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        described = run_git(folder, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*", timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
-    return described.stdout.strip() or None
+    return described.stdout.strip() or None if described.returncode == 0 else None
 
 
 def evaluation_key(facts: Mapping[str, Any]) -> str:

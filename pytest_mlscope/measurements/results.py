@@ -263,16 +263,47 @@ class Latency:
     """Only in the ``server`` scenario."""
 
     def __repr__(self) -> str:
-        p50 = self.percentiles["p50"]
+        p50 = self.p50
         shown = "unknown" if p50 is None else f"{p50:.4g} s"
         error = "" if self.relative_error is None else f" ± {self.relative_error:.2%}"
         rate = "" if self.server is None else f", qps={self.server.qps:.4g}"
         return f"Latency(p50={shown}{error}, n={len(self.samples_ns)}{rate})"
 
-    def __getattr__(self, name: str) -> float | None:
-        if name in ("p50", "p90", "p95", "p99", "p99_9"):
-            return self.percentiles[name.replace("_", ".")]
-        raise AttributeError(name)
+    def percentile(self, percent: float) -> float | None:
+        """Seconds; ``None`` where the sample is too small to support it.
+
+        :param percent: one of 50, 90, 95, 99 and 99.9.
+        :raises ValueError: for another, which is not kept.
+        """
+        name = f"p{percent:g}"
+        if name not in self.percentiles:
+            raise ValueError(f"there is no {name}; there are {', '.join(self.percentiles)}")
+        return self.percentiles[name]
+
+    @property
+    def p50(self) -> float | None:
+        """The median, in seconds."""
+        return self.percentile(50)
+
+    @property
+    def p90(self) -> float | None:
+        """The 90th percentile, in seconds."""
+        return self.percentile(90)
+
+    @property
+    def p95(self) -> float | None:
+        """The 95th percentile, in seconds."""
+        return self.percentile(95)
+
+    @property
+    def p99(self) -> float | None:
+        """The 99th percentile, in seconds."""
+        return self.percentile(99)
+
+    @property
+    def p99_9(self) -> float | None:
+        """The 99.9th percentile, in seconds."""
+        return self.percentile(99.9)
 
 
 @dataclass(frozen=True)

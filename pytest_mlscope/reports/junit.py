@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pytest_mlscope.manifest.dimensions import SHOWN
 from pytest_mlscope.reports.values import framework_version, number, resolved_precision
 
 
@@ -15,8 +16,7 @@ def junit_properties(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     """
     properties: dict[str, Any] = {"kind": record["kind"]}
     if case := record["case"]:
-        names = ("model", "framework", "hardware", "precision", "threads", "batch_size", "scenario", "preprocessing")
-        properties |= {name: case[name] for name in names}
+        properties |= {name: case[name] for name in ("model", "framework", *SHOWN)}
     properties["framework_version"] = framework_version(record)
     properties["resolved_precision"] = resolved_precision(record)
     properties["key"] = record["key"]

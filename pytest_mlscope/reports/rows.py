@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pytest_mlscope.manifest.dimensions import SHOWN
 from pytest_mlscope.manifest.load import SUFFIX
+from pytest_mlscope.option_values import PRECISIONS
 from pytest_mlscope.reports.layout import Column
 from pytest_mlscope.reports.values import framework_version, resolved_precision
 
-DIMENSIONS = ("hardware", "precision", "threads", "batch_size", "scenario", "preprocessing")
 _TITLES = {"batch_size": "batch"}
 _STATED = "stated"
-_PRECISIONS = ("fp32", "fp16", "bf16", "int8", "framework_default")
 _BESIDE_THE_RESULT = ("seconds", "samples_per_second", "predictions", "samples_ns")
 """Keys that do not tell two results apart: wall times, and raw arrays, whose figures stand beside them."""
 _WORST_FIRST = ("failed", "error", "xpassed", "xfailed", "skipped", "passed")
@@ -80,7 +80,7 @@ def _order(row: Row) -> tuple[Any, ...]:
         *(case[name] for name in ("model", "model_version", "manifest", "framework")),
         _release(framework_version(row.record)),
         case["hardware"],
-        _PRECISIONS.index(case["precision"]),
+        PRECISIONS.index(case["precision"]),
         (isinstance(threads, str), 0 if isinstance(threads, str) else threads),
         case["batch_size"],
         case["scenario"],
@@ -117,7 +117,7 @@ def label_columns(rows: Sequence[Row]) -> list[Column]:
         several = any(len({v for f, v in zip(frameworks, versions) if f == name}) > 1 for name in set(frameworks))
         cells = [version or "" for version in versions]
         columns.append(Column("version", cells, "left", importance=100 if several else 35, label=True, shorten=True))
-    for name in DIMENSIONS:
+    for name in SHOWN:
         values = [_value(row, name) for row in rows]
         if len(set(values)) > 1:
             right = name in ("threads", "batch_size")
@@ -137,7 +137,7 @@ def label_columns(rows: Sequence[Row]) -> list[Column]:
 def captions(rows: Sequence[Row]) -> list[str]:
     """What all rows share, on one line."""
     shared = []
-    for name in DIMENSIONS:
+    for name in SHOWN:
         values = {_value(row, name) for row in rows}
         if len(values) == 1 and not (name == "preprocessing" and values == {_STATED}):
             shared.append(_phrase(name, values.pop()))
@@ -225,7 +225,7 @@ def _without_what_is_shared(paths: Sequence[str]) -> list[str]:
 
 def _identity(row: Row) -> tuple[str, ...]:
     case = row.record["case"]
-    return (row.model, case["framework"], str(case["version"]), *(str(case[name]) for name in DIMENSIONS))
+    return (row.model, case["framework"], str(case["version"]), *(str(case[name]) for name in SHOWN))
 
 
 def _one_row_a_model(rows: Sequence[Row]) -> bool:

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_mlscope import __version__
 from pytest_mlscope.machine.facts import NOT_AVAILABLE, machine_facts
+from pytest_mlscope.machine.git import run_git
 from pytest_mlscope.reports.plain import plain
 
 
@@ -47,21 +48,14 @@ def run_facts(
 def git_facts(folder: Path) -> dict[str, Any]:
     """``commit`` and ``dirty`` (whether tracked files differ from it); "not available" outside a git checkout."""
     unknown: dict[str, Any] = {"commit": NOT_AVAILABLE, "dirty": NOT_AVAILABLE}
-    # One process for both answers. A file-system monitor is a program the checkout may name: not started from here.
-    command = ["git", "-c", "core.fsmonitor=false", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     try:
-        status = subprocess.run(
-            command,
-            cwd=folder,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=10,
-            check=True,
-        )
+        # One process for both answers.
+        status = run_git(folder, "status", "--porcelain=v2", "--branch", "--untracked-files=no", timeout=10)
     except (OSError, subprocess.SubprocessError):
         return unknown
-    lines = status.stdout.decode("utf-8", "replace").splitlines()
+    if status.returncode != 0:
+        return unknown
+    lines = status.stdout.splitlines()
     commits = [line.split()[-1] for line in lines if line.startswith("# branch.oid ")]
     if not commits or commits[0] == "(initial)":
         return unknown

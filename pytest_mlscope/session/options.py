@@ -6,9 +6,15 @@ import argparse
 
 import pytest
 
-from pytest_mlscope.option_values import DEFAULT_TIMEOUT, MOST_RESTARTS, percentage, positive_number, whole_number
+from pytest_mlscope.option_values import (
+    DEFAULT_TIMEOUT,
+    MOST_RESTARTS,
+    PRECISIONS,
+    percentage,
+    positive_number,
+    whole_number,
+)
 
-PRECISIONS = ("fp32", "fp16", "bf16", "int8", "framework_default")
 _batch_size = whole_number()
 
 

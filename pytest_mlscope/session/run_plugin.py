@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
@@ -30,6 +29,7 @@ from pytest_mlscope.session.controller import RECORD_ATTRIBUTE, WORKER_MISTAKE, 
 from pytest_mlscope.session.items.module import SUFFIX, ManifestModule
 from pytest_mlscope.session.items.run_state import RUN_STATE, RunState, run_state
 from pytest_mlscope.settings import Settings
+from pytest_mlscope.text import closest, did_you_mean
 
 EVALUATOR = pytest.StashKey[Evaluator]()
 BASELINE = pytest.StashKey[Baseline | SavedRun]()
@@ -234,8 +234,7 @@ class RegistryWatch:
         for name in ours:
             if name in known or manager.parse_hookimpl_opts(plugin, name) is None:
                 continue
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            hint = did_you_mean(closest(name, known))
             where = getattr(plugin, "__file__", None) or manager.get_name(plugin)
             warning = pytest.PytestConfigWarning(
                 f"{where}: pytest-mlscope has no hook {name!r}{hint}; it is never called"

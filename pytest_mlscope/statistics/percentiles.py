@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.host.order_statistics import median_interval, median_relative_error, minimum_samples
+from pytest_mlscope.host.order_statistics import PERCENTILES, median_interval, median_relative_error, minimum_samples
 
 __all__ = [
     "PERCENTILES",
@@ -19,7 +19,6 @@ __all__ = [
     "supported_percentiles",
 ]
 
-PERCENTILES = (50, 90, 95, 99, 99.9)
 _SUPPORTED_FROM = {percentile: minimum_samples(percentile) for percentile in PERCENTILES}
 _NEVER = np.iinfo(np.int64).max
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 
 import pytest_mlscope
 from pytest_mlscope import plugin
-from pytest_mlscope.option_values import DEFAULT_TIMEOUT
+from pytest_mlscope.components.framework import Precision
+from pytest_mlscope.option_values import DEFAULT_TIMEOUT, PRECISIONS
 from pytest_mlscope.session import options
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +54,7 @@ def test_every_option_has_a_section_with_its_value_and_default(name: str) -> Non
 def test_precisions_and_the_timeout_are_those_there_are() -> None:
     assert recorded()["--mlscope-timeout"]["default"] == DEFAULT_TIMEOUT
     named = re.findall(r"`(\w+)`", section("--mlscope-precision NAME[,NAME]"))
-    assert tuple(named) == options.PRECISIONS
+    assert tuple(named) == PRECISIONS == get_args(Precision)
 
 
 def test_no_document_names_an_option_that_is_not_there() -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from pytest_mlscope.api.evaluate import _plugin_manager, evaluate
+from pytest_mlscope.api.evaluate import evaluate
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.components.framework import FrameworkFolder
+from pytest_mlscope.components.plugins import plugin_manager
 from pytest_mlscope.components.registry import build_registry
 from pytest_mlscope.errors import CannotRun, EnvironmentCreationError, MlscopeError
 from pytest_mlscope.hosts.model_loader import ModelLoader
@@ -110,7 +111,7 @@ def test_what_could_not_be_made_is_not_tried_again(
     text = (folder / "framework.yml").read_text()
     (folder / "framework.yml").write_text(text + "distributions: [toyframework]\n")
     path = suite.manifest(entry=TWO)
-    manifest = load_manifest(path, build_registry(_plugin_manager([]).hook, project=pytester.path))
+    manifest = load_manifest(path, build_registry(plugin_manager([]).hook, project=pytester.path))
     tried = []
 
     def fail(folder: FrameworkFolder, *, constraint: str | None, **_: Any) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.errors import DatasetError
+from pytest_mlscope.text import closest
 
 
 def require_columns(source: str, wanted: Iterable[str], available: Iterable[str]) -> None:
@@ -17,8 +17,8 @@ def require_columns(source: str, wanted: Iterable[str], available: Iterable[str]
     known = list(available)
     for column in wanted:
         if column not in known:
-            close = get_close_matches(column, known, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
+            close = closest(column, known)
+            hint = f"did you mean {close!r}? " if close else ""
             shown = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
             raise DatasetError(f"{source}: no column {column!r}; {hint}columns: {shown}")
 

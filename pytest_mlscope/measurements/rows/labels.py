@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from pytest_mlscope.components.datasets.base import Column
 from pytest_mlscope.errors import DatasetError
+from pytest_mlscope.text import closest
 
 
 class LabelReader:
@@ -51,8 +51,8 @@ class LabelReader:
         for position, name in enumerate(names):
             number = self._numbers.get(name)
             if number is None:
-                close = get_close_matches(str(name), self._numbers, n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
+                close = closest(name, self._numbers)
+                hint = f"; did you mean {close!r}?" if close else ""
                 raise DatasetError(
                     f"label column {self._column!r}, row {rows[position]}: {name!r} is none of the "
                     f"{len(self._numbers)} class names{hint}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.selection import Selection, names_of_framework
 from pytest_mlscope.session.items.loading import Manifests
+from pytest_mlscope.text import closest, did_you_mean
 
 RUN_STATE = pytest.StashKey["RunState"]()
 
@@ -62,8 +62,7 @@ class RunState:
             seen = sorted(map(str, self._seen[dimension]))
             for value in sorted(map(str, wanted)):
                 if seen and value not in seen:
-                    close = difflib.get_close_matches(value, seen, 1)
-                    hint = f" (did you mean {close[0]!r}?)" if close else ""
+                    hint = did_you_mean(closest(value, seen))
                     return f"{option}: no case has {value!r}{hint}; cases have: {', '.join(seen)}"
         return None
 
