@@ -92,6 +92,10 @@ class HostCrashed(HostError):  # noqa: N818  # says what happened, as the report
     """The host died: a signal, an exit, a closed pipe."""
 
 
+class UnreadableReply(HostError):  # noqa: N818  # says what happened, as the reports do
+    """The host answered with something else than the protocol says; it was killed."""
+
+
 class HostTimeout(HostError):  # noqa: N818  # says what happened, as the reports do
     """The host was killed because a request ran past its timeout."""
 

@@ -144,7 +144,7 @@ class _Model(LoadedModel):
             calls += 1
         from executorch.devtools import Inspector  # seconds, and only here
 
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        with tempfile.TemporaryDirectory(dir=os.environ.get("MLSCOPE_SCRATCH")) as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             path = os.path.join(folder, "events.etdp")
             loaded.program.write_etdump_result_to_file(path, "")

@@ -84,7 +84,7 @@ class _Model(LoadedModel):
         self._call(compiled, arrays)
         options = jax.profiler.ProfileOptions()
         options.python_tracer_level = 0
-        with tempfile.TemporaryDirectory(prefix="mlscope-jax-") as folder:
+        with tempfile.TemporaryDirectory(prefix="mlscope-jax-", dir=os.environ.get("MLSCOPE_SCRATCH")) as folder:
             jax.profiler.start_trace(folder, profiler_options=options)
             try:
                 for _ in range(runs):

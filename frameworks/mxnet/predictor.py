@@ -211,7 +211,7 @@ class _Model(LoadedModel):
             executed = bound.executor.get_optimized_symbol()
             operators = [node for node in json.loads(executed.tojson())["nodes"] if node["op"] != "null"]
             kinds = [node["op"] for node in operators]
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory(dir=os.environ.get("MLSCOPE_SCRATCH")) as folder:
                 times = _profiled(bound, inputs, runs, os.path.join(folder, "profile.json"))
         except MXNetError as error:
             raise RuntimeError("{}: {}".format(self._file_name, _one_line(error))) from None

@@ -193,7 +193,7 @@ class _Model(LoadedModel):
         if self._on_cuda:
             raise Unsupported("ONNX Runtime times the launch of a CUDA kernel, not the kernel")
         self._check(inputs)
-        folder = tempfile.mkdtemp(prefix="mlscope-profile-")
+        folder = tempfile.mkdtemp(prefix="mlscope-profile-", dir=os.environ.get("MLSCOPE_SCRATCH"))
         try:
             session = self._profiled(os.path.join(folder, "onnxruntime"))
             for _ in range(runs + 1):  # the first one allocates
@@ -266,7 +266,7 @@ class FrameworkPredictor(Predictor):
             if content is None and request.precision != "framework_default":
                 raise Unsupported(file_name + ": what precision it holds is not known", holds="framework_default")
             return session, content.precision if content is not None else None
-        folder = tempfile.mkdtemp(prefix="mlscope-")
+        folder = tempfile.mkdtemp(prefix="mlscope-", dir=os.environ.get("MLSCOPE_SCRATCH"))
         try:
             optimised = os.path.join(folder, "optimised.onnx")
             session = self._session(request, provider, optimised=optimised)

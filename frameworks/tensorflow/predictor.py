@@ -126,7 +126,7 @@ class _Model(LoadedModel):
         tensors = self._tensors(inputs)
         for _ in range(_WARMUP_CALLS):
             self._concrete(*tensors)
-        folder = tempfile.mkdtemp(prefix="mlscope-profile-")
+        folder = tempfile.mkdtemp(prefix="mlscope-profile-", dir=os.environ.get("MLSCOPE_SCRATCH"))
         profiler = tensorflow.profiler.experimental
         try:
             # Level 3 shows cheap operations too.
@@ -263,7 +263,7 @@ class FrameworkPredictor(Predictor):
             raise RuntimeError("{}: {}".format(file_name, _one_line(error))) from None
 
     def _read_keras(self, path: str) -> _Program:
-        handle, linked = tempfile.mkstemp(prefix="mlscope-", suffix=".keras")
+        handle, linked = tempfile.mkstemp(prefix="mlscope-", suffix=".keras", dir=os.environ.get("MLSCOPE_SCRATCH"))
         os.close(handle)
         try:  # Keras goes by the suffix, which a cached file may not have.
             shutil.copyfile(path, linked)
@@ -344,7 +344,7 @@ def _extract(file_name: str, archive: zipfile.ZipFile) -> str:
         raise _Refused(
             "{}: more than {} entries or {} GiB unpacked".format(file_name, _MOST_ENTRIES, _MOST_BYTES // 2**30)
         )
-    folder = tempfile.mkdtemp(prefix="mlscope-savedmodel-")
+    folder = tempfile.mkdtemp(prefix="mlscope-savedmodel-", dir=os.environ.get("MLSCOPE_SCRATCH"))
     try:
         for entry in entries:
             kind = stat.S_IFMT(entry.external_attr >> 16)

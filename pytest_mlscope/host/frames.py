@@ -10,7 +10,7 @@ import json
 import mmap
 import os
 import struct
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy
 
@@ -64,6 +64,8 @@ def parse_header(body: bytes) -> Dict[str, Any]:
         header = json.loads(body.decode("utf-8"))
     except ValueError as error:
         raise ProtocolError("a header that is not JSON: {}".format(error)) from None
+    except RecursionError:
+        raise ProtocolError("a header whose JSON is nested too deep") from None
     if not isinstance(header, dict):
         raise ProtocolError("a header that is not a JSON object")
     return header
@@ -78,14 +80,45 @@ def read_frame(descriptor: int) -> Dict[str, Any]:
     return parse_header(read_exactly(descriptor, header_length(read_exactly(descriptor, _LENGTH.size))))
 
 
-class Arena(object):
-    """A file that both ends map; one end writes tensors into it, the other reads them in place."""
+def _whole(number: Any) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 0
 
-    def __init__(self, descriptor: int) -> None:
+
+def _read_place(place: Any) -> Tuple[str, numpy.dtype, Tuple[int, ...], int]:
+    """Name, dtype, shape and offset of a place. :raises ProtocolError: when it is not a tensor's place."""
+    if not isinstance(place, dict):
+        raise ProtocolError("a tensor's place that is not a JSON object")
+    name, text, shape, offset = (place.get(key) for key in ("name", "dtype", "shape", "offset"))
+    if not isinstance(name, str):
+        raise ProtocolError("a tensor without a name")
+    if not isinstance(shape, list) or not all(_whole(n) for n in shape):
+        raise ProtocolError("tensor {!r:.80} whose shape is not a list of sizes".format(name))
+    if not isinstance(offset, int) or not _whole(offset):
+        raise ProtocolError("tensor {!r:.80} without an offset".format(name))
+    try:
+        dtype = numpy.dtype(text) if isinstance(text, str) else None
+    except Exception:  # whatever numpy's parser of dtypes raises
+        dtype = None
+    if dtype is None or dtype.hasobject or dtype.shape:
+        raise ProtocolError("tensor {!r:.80} whose dtype is not one of plain numbers or text".format(name))
+    return name, dtype, tuple(shape), offset
+
+
+class Arena(object):
+    """A file that both ends map; one end writes tensors into it, the other reads them in place.
+
+    :param may_shrink: whether the other end could make the file shorter, since nothing seals it. To read beyond a
+        file's end is a SIGBUS, so its size is then looked at before each access.
+    """
+
+    def __init__(self, descriptor: int, may_shrink: bool = False) -> None:
         self._descriptor = descriptor
+        self._may_shrink = may_shrink
         self._map: Optional[mmap.mmap] = None
 
     def _ensure(self, size: int, grow: bool) -> mmap.mmap:
+        if self._map is not None and self._may_shrink and os.fstat(self._descriptor).st_size < len(self._map):
+            self._map = None
         if self._map is None or len(self._map) < size:
             if grow:
                 size = max(size + size // 2, 1 << 16)
@@ -141,19 +174,23 @@ class Arena(object):
     def view(self, place: Mapping[str, Any]) -> numpy.ndarray:
         """The tensor at a place, without a copy; it holds until the arena's next message.
 
-        :raises ProtocolError: when the place lies outside the arena.
+        :raises ProtocolError: when the place lies outside the arena, or is not a tensor's place.
         """
-        dtype = numpy.dtype(place["dtype"])
-        shape = tuple(place["shape"])
+        name, dtype, shape, offset = _read_place(place)
         count = 1
         for n in shape:
             count *= n
-        if count == 0:
-            return numpy.empty(shape, dtype)
-        offset = place["offset"]
+        if count == 0 or dtype.itemsize == 0:
+            try:
+                return numpy.zeros(shape, dtype)
+            except (ValueError, MemoryError):
+                raise ProtocolError("tensor {!r:.80} whose sizes are too large".format(name)) from None
         mapped = self._ensure(offset + count * dtype.itemsize, False)
         array: numpy.ndarray = numpy.frombuffer(mapped, dtype, count, offset)
-        return array.reshape(shape)
+        try:
+            return array.reshape(shape)
+        except ValueError:  # more dimensions than numpy has
+            raise ProtocolError("tensor {!r:.80} has {} dimensions".format(name, len(shape))) from None
 
     def write(self, tensors: Mapping[str, numpy.ndarray]) -> List[Dict[str, Any]]:
         """Copy tensors in; returns their places. Raises as :meth:`allocate`."""
@@ -164,5 +201,13 @@ class Arena(object):
         return places
 
     def read(self, places: List[Dict[str, Any]]) -> Dict[str, numpy.ndarray]:
-        """The tensors at these places, without a copy."""
-        return {place["name"]: self.view(place) for place in places}
+        """The tensors at these places, without a copy. :raises ProtocolError: when they are not tensors' places."""
+        if not isinstance(places, list):
+            raise ProtocolError("a message without a list of tensors")
+        tensors = {}  # type: Dict[str, numpy.ndarray]
+        for place in places:
+            array = self.view(place)
+            if place["name"] in tensors:
+                raise ProtocolError("two tensors called {!r:.80}".format(place["name"]))
+            tensors[place["name"]] = array
+        return tensors

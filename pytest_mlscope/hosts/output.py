@@ -3,9 +3,35 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
+from collections import Counter
 
 KEPT_BYTES = 64 * 1024
+_EQUAL_LINES = 3
+# Colours and cursor movements (ECMA-48, 5.4), and titles (ECMA-48, 5.6: an operating system command).
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+
+
+def folded(text: str) -> str:
+    """Output as a reader wants it: without colours, of a progress bar its end, equal lines once with their number.
+
+    Lines count as equal wherever they stand: many warnings are two lines, each time the same two.
+
+    >>> folded("\\x1b[31ma\\x1b[0m\\n" * 5 + "b\\n")
+    'a [… 4 more equal lines]\\nb\\n'
+    """
+    lines = [line.rstrip("\r").rpartition("\r")[2] for line in _ESCAPES.sub("", text).split("\n")]
+    times = Counter(line for line in lines if line.strip())
+    kept = []
+    for line in lines:
+        count = times.get(line, 1)
+        if 0 < count <= _EQUAL_LINES:
+            kept.append(line)
+        elif count:
+            kept.append(f"{line} [… {count - 1:,} more equal lines]")
+            times[line] = 0
+    return "\n".join(kept)
 
 
 class OutputTail:
@@ -42,5 +68,5 @@ class OutputTail:
         with self._lock:
             tail = bytes(self._tail[-KEPT_BYTES:])
             left_out = self._total - len(tail)
-        text = tail.decode("utf-8", errors="replace")
+        text = folded(tail.decode("utf-8", errors="replace"))
         return f"[… {left_out:,} bytes before this are left out]\n{text}" if left_out else text

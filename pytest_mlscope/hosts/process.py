@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +23,17 @@ from numpy.typing import NDArray
 
 import pytest_mlscope.host
 from pytest_mlscope.environments.environment import Environment
-from pytest_mlscope.errors import HostCrashed, HostError, HostTimeout, NotSupported, PredictorError
+from pytest_mlscope.errors import (
+    HostCrashed,
+    HostError,
+    HostTimeout,
+    NotSupported,
+    PredictorError,
+    UnreadableReply,
+)
 from pytest_mlscope.host.frames import PROTOCOL_VERSION, Arena, ProtocolError, header_length, parse_header, write_frame
 from pytest_mlscope.hosts.output import OutputTail
+from pytest_mlscope.hosts.replies import unreadable
 from pytest_mlscope.machine.affinity import Affinity
 
 DEPTH = 2
@@ -30,6 +42,10 @@ DEPTH = 2
 GROWTH_BYTES = 200 * 1000**2
 """How much more memory than before its first model a host may keep after unloading and still be used again."""
 
+SCRATCH_VARIABLE = "MLSCOPE_SCRATCH"
+"""Where a host finds its folder for temporary files, which is removed when the host ends, however it ends."""
+
+_OPEN_FILES = 1024
 _POLL_SECONDS = 0.25
 _IMPORTING = "importing the framework"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -38,11 +54,29 @@ Header = dict[str, Any]
 Tensors = dict[str, NDArray[Any]]
 
 
-def _shared_file() -> int:
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("mlscope-arena")
-    with tempfile.TemporaryFile(prefix="mlscope-arena-") as file:
-        return os.dup(file.fileno())
+def _shared_file() -> tuple[int, bool]:
+    """A file for an arena, and whether a host could make it shorter: to read what it cut off would be our SIGBUS."""
+    if not hasattr(os, "memfd_create"):
+        with tempfile.TemporaryFile(prefix="mlscope-arena-") as file:
+            return os.dup(file.fileno()), True
+    descriptor = os.memfd_create("mlscope-arena", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        # The last seal forbids others, such as one that would keep us from growing or emptying it.
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+    except OSError:  # an emulated or very old kernel
+        return descriptor, True
+    return descriptor, False
+
+
+@contextlib.contextmanager
+def _closing(descriptors: list[int]) -> Iterator[None]:
+    """Close the descriptors when what is inside fails."""
+    try:
+        yield
+    except BaseException:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise
 
 
 def _environment_variables(environment: Environment, threads: int | None) -> dict[str, str]:
@@ -66,6 +100,12 @@ def _printable(value: Any) -> Any:
     if isinstance(value, dict):
         return {_printable(key): _printable(item) for key, item in value.items()}
     return [_printable(item) for item in value] if isinstance(value, list) else value
+
+
+def _why(error: OSError) -> str:
+    if error.errno == errno.EMFILE:
+        return f"this process has as many open files as it may; raise the limit (ulimit -n), best to {_OPEN_FILES:,}"
+    return error.strerror or str(error)
 
 
 def _how_it_ended(status: int) -> str:
@@ -104,12 +144,22 @@ class HostProcess:
         self.environment = environment
         self.affinity = affinity
         self.name = environment.framework.name
-        request_read, self._requests = os.pipe()
-        self._replies, reply_write = os.pipe()
-        output_read, output_write = os.pipe()
-        arenas = [_shared_file() for _ in range(2 * DEPTH)]
-        self._outgoing = [Arena(descriptor) for descriptor in arenas[:DEPTH]]
-        self._incoming = [Arena(descriptor) for descriptor in arenas[DEPTH:]]
+        opened: list[int] = []
+        try:
+            with _closing(opened):
+                for _ in range(3):
+                    opened += os.pipe()
+                request_read, self._requests, self._replies, reply_write, output_read, output_write = opened
+                shared = []
+                for _ in range(2 * DEPTH):
+                    shared.append(_shared_file())
+                    opened.append(shared[-1][0])
+                self._scratch = tempfile.mkdtemp(prefix="mlscope-host-")
+        except OSError as error:
+            raise HostError(f"{self.name}: no predictor host can be started: {_why(error)}") from None
+        arenas = [descriptor for descriptor, _ in shared]
+        self._outgoing = [Arena(*each) for each in shared[:DEPTH]]
+        self._incoming = [Arena(*each) for each in shared[DEPTH:]]
         self._arena_descriptors = arenas
         inherited = [request_read, reply_write, *arenas]
         command = [str(environment.python), "-u"]
@@ -128,11 +178,14 @@ class HostProcess:
                 stderr=output_write,
                 pass_fds=inherited,
                 start_new_session=True,
-                env=_environment_variables(environment, threads),
+                env={**_environment_variables(environment, threads), SCRATCH_VARIABLE: self._scratch},
             )
         except OSError as error:
             for descriptor in (self._requests, self._replies, output_read, *arenas):
                 os.close(descriptor)
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN):
+                raise HostError(f"{self.name}: no predictor host can be started: {_why(error)}") from None
             raise HostCrashed(
                 f"{self.name}: the interpreter {environment.python} cannot be started ({error.strerror}); "
                 f"the environment may have been removed: mlscope env create {self.name}"
@@ -145,7 +198,8 @@ class HostProcess:
         self._poll.register(self._replies, select.POLLIN)
         self._closed = False
         self._arena = 0
-        self._pending = 0
+        self._pending: deque[str] = deque()
+        """The operations of the requests under way."""
         self.pid = self._process.pid
         self._start_deadline = time.monotonic() + timeout
         self._greeted = self._started = False
@@ -245,6 +299,7 @@ class HostProcess:
         :raises PredictorError: when the framework raised; the host lives on.
         :raises HostTimeout: after ``timeout`` seconds; the host is killed.
         :raises HostCrashed: when the host died.
+        :raises UnreadableReply: when the reply is not as the protocol says; the host is killed.
         """
         self.submit(header, tensors, doing=doing)
         return self.receive(timeout=timeout, doing=doing)
@@ -265,13 +320,15 @@ class HostProcess:
         except OSError:
             raise self._crashed(doing) from None
         self._arena = (arena + 1) % DEPTH
-        self._pending += 1
+        self._pending.append(str(header["operation"]))
 
     def receive(self, *, timeout: float, doing: str) -> Header:
         """The reply to the oldest request under way. Raises as :meth:`request`."""
         reply = self._read(time.monotonic() + timeout, doing, timeout)
-        arena = (self._arena - self._pending) % DEPTH
-        self._pending -= 1
+        arena = (self._arena - len(self._pending)) % DEPTH
+        wrong = unreadable(self._pending.popleft(), reply)
+        if wrong is not None:
+            raise self._unreadable(doing, wrong)
         if error := reply.get("error"):
             if error["kind"] == "unsupported":
                 raise NotSupported(error["message"], subject=self.name, holds=error.get("holds"))
@@ -283,12 +340,20 @@ class HostProcess:
     def tensors(self, reply: Header) -> Tensors:
         """A reply's tensors, in place: they hold until ``DEPTH`` further requests were sent.
 
-        :raises HostError: when the reply does not fit its arena.
+        :raises UnreadableReply: when the reply does not fit its arena; the host is killed.
         """
         try:
-            return self._incoming[reply["arena"]].read(reply["tensors"])
-        except (ProtocolError, KeyError, TypeError, ValueError) as error:
-            raise HostError(f"{self.name}: an unreadable reply: {error}") from None
+            return self._incoming[reply["arena"]].read(reply.get("tensors", []))
+        except (ProtocolError, OSError, ValueError) as error:
+            raise self._unreadable("its reply's tensors", str(error)) from None
+
+    def _unreadable(self, doing: str, wrong: str) -> UnreadableReply:
+        # Whatever it sends next may be as wrong, or an answer to something else.
+        self.kill()
+        return UnreadableReply(
+            f"{self.name}: {doing}: unreadable reply: {wrong}; the predictor host was killed",
+            output=self._output.text(settle=1.0).strip(),
+        )
 
     def _read(self, deadline: float, doing: str, timeout: float | None = None) -> Header:
         try:
@@ -306,8 +371,9 @@ class HostProcess:
                 output=self._output.text(settle=1.0).strip(),
             ) from None
         except ProtocolError as error:
-            self.kill()
-            raise HostError(f"{self.name}: {doing}: {error}", output=self._output.text(settle=1.0).strip()) from None
+            raise self._unreadable(doing, str(error)) from None
+        except RecursionError:
+            raise self._unreadable(doing, "a header whose JSON is nested too deep") from None
         except BaseException:
             # An interrupt between two halves of a frame leaves the pipe useless.
             self.kill()
@@ -342,7 +408,7 @@ class HostProcess:
     @property
     def alive(self) -> bool:
         """Whether requests can be sent."""
-        return not self._closed and self._process.poll() is None and self._pending == 0
+        return not self._closed and self._process.poll() is None and not self._pending
 
     def output(self) -> str:
         """The last lines the framework printed."""
@@ -359,6 +425,8 @@ class HostProcess:
             self._process.wait(10.0)
         for descriptor in (self._requests, self._replies, *self._arena_descriptors):
             os.close(descriptor)
+        # What a framework unpacked for itself, and did not remove since it was killed.
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def close(self) -> None:
         """Let the host end by itself, and kill it if it does not."""

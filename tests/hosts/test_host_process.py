@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ import pytest
 
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.environments.environment import Environment
-from pytest_mlscope.errors import CannotRun, HostCrashed, HostError, HostTimeout, PredictorError
+from pytest_mlscope.errors import CannotRun, HostCrashed, HostError, HostTimeout, PredictorError, UnreadableReply
 from pytest_mlscope.hosts.pool import HostPool
 from pytest_mlscope.hosts.process import DEPTH, HostProcess
 
@@ -426,3 +427,191 @@ def test_a_host_that_gives_its_memory_back_is_used_again(toy: MakeEnvironment) -
         assert pool.emptied(host, timeout=60) is host
     finally:
         pool.close()
+
+
+ANSWER = """\
+import json, pytest_mlscope.host.server as server
+if not hasattr(sys, "answer"):
+    sys.answer = server._answer
+def wrong(replies, reply):
+{body}
+server._answer = wrong
+"""
+
+
+def answering(body: str) -> str:
+    """A predictor's code after which the host answers with something else."""
+    return ANSWER.format(body=indent(dedent(body), "    "))
+
+
+def sending(body: str) -> str:
+    """Likewise, with these bytes as the header."""
+    send = f"body = {body}\nos.write(replies, len(body).to_bytes(4, 'big'))\n"
+    return answering(send + "while body: body = body[os.write(replies, body):]")
+
+
+SHRINK = """\
+for descriptor in range(3, 64):
+    try:
+        os.ftruncate(descriptor, 0)
+    except OSError:
+        pass
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="seals are Linux's")
+def test_a_host_cannot_shrink_what_is_shared(toy: MakeEnvironment, start: Start) -> None:
+    """To read beyond a file's end is a SIGBUS, which would end pytest without a summary or a report."""
+    host = start(toy(predict=SHRINK))
+    load(host)
+    for _ in range(3):
+        reply = predict(host, 2**16)
+        assert host.tensors(reply)["y"][-1] == 2 * (2**16 - 1)
+
+
+def test_an_arena_that_cannot_be_sealed_is_looked_at_first(
+    toy: MakeEnvironment, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("os.memfd_create", raising=False)
+    host = start(toy(predict=answering(SHRINK + "sys.answer(replies, reply)")))
+    load(host)
+    reply = predict(host, 2**16)
+    with pytest.raises(UnreadableReply, match="lies outside its arena"):
+        host.tensors(reply)
+    assert not host.alive
+
+
+GOOD = '"errors": [], "seconds": 1.0'
+PLACE = '"name": "y", "dtype": "<f4", "shape": [4], "offset": 0'
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        ("b'{\"a\": ' + b'[' * 100000 + b']' * 100000 + b'}'", "a header whose JSON is nested too deep"),
+        ("b'{\"a\": ' + b'[' * 900 + b']' * 900 + b'}'", "a header whose JSON is nested too deep"),
+        ("b'[1]'", "a header that is not a JSON object"),
+        ("b'{\"a\": ' + b'9' * 5000 + b'}'", "a header that is not JSON"),
+        ('b\'{"error": "boo"}\'', "its 'error' is not a JSON object with a kind and a message"),
+        ("b'{\"error\": null}'", "its 'error' is not a JSON object"),
+        ('b\'{"error": {"kind": 5, "message": "x"}}\'', "its 'error' is not a JSON object"),
+        ('b\'{"error": {"kind": "odd", "message": "x"}}\'', "its error is of the kind 'odd'"),
+        ('b\'{"error": {"kind": "exception", "message": "x", "traceback": 5}}\'', "traceback is not text"),
+        ("b'{}'", "it has no 'tensors'"),
+        (f"b'{{\"tensors\": 5, {GOOD}}}'", "its 'tensors' is not as the protocol says"),
+        ('b\'{"tensors": [], "errors": [{"start": 1}], "seconds": 1}\'', "its 'errors' is not"),
+        ('b\'{"tensors": [], "errors": [{"start": 3, "stop": 1, "message": ""}], "seconds": 1}\'', "its 'errors' is"),
+        ('b\'{"tensors": [], "errors": [], "seconds": "long"}\'', "its 'seconds' is not"),
+    ],
+)
+def test_a_reply_that_is_json_but_wrong_is_one_line(toy: MakeEnvironment, start: Start, reply: str, said: str) -> None:
+    """Neither a traceback nor a number, and the host is not asked again."""
+    host = start(toy(predict=sending(reply)))
+    load(host)
+    with pytest.raises(
+        UnreadableReply, match=r"toy: predicting: unreadable reply: .*; the predictor host was killed"
+    ) as caught:
+        predict(host)
+    assert said in str(caught.value)
+    assert not host.alive
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("5", "its 'tensors' is not"),
+        ("{}", "a tensor without a name"),
+        ('{"name": "y"}', "whose shape is not a list of sizes"),
+        (f"{{{PLACE.replace('[4]', '[-1]')}}}", "whose shape is not a list of sizes"),
+        (f"{{{PLACE.replace('[4]', '[true]')}}}", "whose shape is not a list of sizes"),
+        (f"{{{PLACE.replace('[4]', '[0, 1125899906842624, 8192]')}}}", "whose sizes are too large"),
+        (f"{{{PLACE.replace('[4]', '[1125899906842624]')}}}", "lies outside its arena"),
+        (f"{{{PLACE.replace('[4]', str([1] * 100))}}}", "has 100 dimensions"),
+        (f"{{{PLACE.replace('<f4', '|O')}}}", "whose dtype is not one of plain numbers"),
+        (f"{{{PLACE.replace('<f4', 'nonsense')}}}", "whose dtype is not one of plain numbers"),
+        (f"{{{PLACE.replace('<f4', '(2,3)f4')}}}", "whose dtype is not one of plain numbers"),
+        (f"{{{PLACE.replace(': 0', ': -8')}}}", "without an offset"),
+        (f"{{{PLACE}}}, {{{PLACE}}}", "two tensors called 'y'"),
+    ],
+)
+def test_a_place_that_is_no_tensors_is_one_line(toy: MakeEnvironment, start: Start, place: str, said: str) -> None:
+    text = f'{{"tensors": [{place}], {GOOD}}}'
+    host = start(toy(predict=answering(f"server.write_frame(replies, json.loads({text!r}))")))
+    load(host)
+    with pytest.raises(UnreadableReply, match=r"toy: .*unreadable reply: ") as caught:
+        host.tensors(predict(host))
+    assert said in str(caught.value)
+    assert not host.alive
+
+
+def test_measured_samples_must_be_there(toy: MakeEnvironment, start: Start) -> None:
+    host = start(
+        toy(
+            predict=answering(
+                "if 'stop_reason' in reply: reply['tensors'] = reply['tensors'][1:]\nsys.answer(replies, reply)"
+            )
+        )
+    )
+    load(host)
+    request = {"operation": "measure", "batch_size": 2, "budget": 0.02, "relative_error": 0.5, "warmup_budget": 0.02}
+    with pytest.raises(UnreadableReply, match="it has no tensor 'samples_ns'"):
+        host.request(request, {"x": np.ones(2, np.float32)}, timeout=30, doing="measuring latency")
+
+
+def test_the_pool_replaces_a_host_that_answered_nonsense(toy: MakeEnvironment) -> None:
+    pool = HostPool()
+    try:
+        environment = toy(predict=answering("server.write_frame(replies, {'error': 'boo'})"))
+        host = pool.get(environment, threads=1, device="cpu", timeout=60)
+        load(host)
+        with pytest.raises(UnreadableReply):
+            predict(host)
+        assert pool.get(environment, threads=1, device="cpu", timeout=60) is not host
+    finally:
+        pool.close()
+
+
+def test_what_a_killed_host_unpacked_goes_with_it(toy: MakeEnvironment, start: Start) -> None:
+    source = "import tempfile\nprint(tempfile.mkdtemp(dir=os.environ['MLSCOPE_SCRATCH']), flush=True)\ntime.sleep(600)"
+    host = start(toy(predict=source))
+    load(host)
+    with pytest.raises(HostTimeout) as caught:
+        predict(host, timeout=2.0)
+    unpacked = Path(caught.value.output.strip())
+    assert unpacked.name.startswith("tmp")
+    assert not unpacked.parent.exists()
+
+
+def test_equal_lines_of_a_framework_are_folded_and_colours_go(toy: MakeEnvironment, start: Start) -> None:
+    lines = r"\x1b[33mW odd node\x1b[0m\n  at graph:7\n"
+    host = start(toy(predict=f"for _ in range(300): sys.stderr.write('{lines}')\nraise SystemExit(1)"))
+    load(host)
+    with pytest.raises(HostCrashed) as caught:
+        predict(host, 2)
+    assert caught.value.output.split("\n") == [
+        "W odd node [… 299 more equal lines]",
+        "  at graph:7 [… 299 more equal lines]",
+    ]
+
+
+def _open_files() -> int:
+    return sum(1 for _ in Path("/dev/fd").iterdir())
+
+
+def test_too_few_open_files_is_one_line(toy: MakeEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = toy()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = _open_files()
+    try:
+        for room in range(14):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (used + room, hard))
+            try:
+                HostProcess(environment, threads=None, timeout=60).kill()
+            except HostError as error:
+                message = str(error)
+                assert "no predictor host can be started: this process has as many open files as it may" in message
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert _open_files() <= used + 1, "nothing stays open"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
