@@ -29,6 +29,7 @@ FLOOR = frozenset(
         "settings",
         "option_values",
         "quantities",
+        "ordinary_files",
         "statistics",
         "hookspecs",
         "text",

@@ -56,6 +56,8 @@ def file_artifact(path: Path, *, origin: str | None = None) -> Artifact:
         raise ArtifactError(f"{shown}: {NO_SUCH_FILE}") from None
     except OSError as error:
         raise ArtifactError(f"{shown}: cannot be read: {error.strerror or error}") from None
+    except ValueError:
+        raise ArtifactError(f"{shown}: cannot be read: its path has a NUL character") from None
     return Artifact(path, digest, found.st_size)
 
 

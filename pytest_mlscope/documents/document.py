@@ -13,6 +13,7 @@ from pytest_mlscope.documents.schema_mistakes import SchemaMistake, schema_mista
 from pytest_mlscope.documents.source import MAX_BYTES, Position, Source, read_source
 from pytest_mlscope.documents.source import Path as DocumentPath
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.ordinary_files import read_ordinary
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -32,8 +33,7 @@ def read_bytes(path: Path) -> bytes:
     :raises MlscopeError: when there is no such file, or it cannot be read.
     """
     try:
-        with path.open("rb") as stream:
-            return stream.read(MAX_BYTES + 1)
+        return read_ordinary(path, most=MAX_BYTES + 1)
     except FileNotFoundError:
         raise MlscopeError(f"{path}: there is no such file") from None
     except OSError as error:

@@ -13,6 +13,7 @@ from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.files import replacing
 from pytest_mlscope.gate.audit import Audit, Trial
 from pytest_mlscope.machine.facts import machine_facts
+from pytest_mlscope.ordinary_files import open_ordinary
 
 
 def _same(case: Case, busy_processes: int) -> dict[str, Any]:
@@ -75,7 +76,8 @@ def read_trials(path: Path, audit: Audit, case: Case, *, busy_processes: int) ->
     :raises MlscopeError: when it cannot be read, or holds trials of something else.
     """
     try:
-        document = json.loads(path.read_text("utf-8"))
+        with open_ordinary(path) as stream:
+            document = json.load(stream)
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:

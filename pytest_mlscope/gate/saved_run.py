@@ -14,6 +14,7 @@ from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import BaselineError, NoCounterpart
 from pytest_mlscope.manifest.dimensions import NAMES
 from pytest_mlscope.measurements.results import Accuracy, FailedRows, Predictions
+from pytest_mlscope.ordinary_files import open_ordinary
 
 READ_SCHEMA = 1
 
@@ -100,7 +101,8 @@ class SavedRun:
 
 def _read(path: Path) -> list[Any]:
     try:
-        text = path.read_text("utf-8")
+        with open_ordinary(path) as stream:
+            text = stream.read().decode("utf-8")
     except FileNotFoundError:
         raise BaselineError(f"{path}: there is no such file") from None
     except UnicodeDecodeError:

@@ -20,7 +20,7 @@ from pytest_mlscope.environments.emulator import get_emulator
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.environments.framework_state import framework_state
 from pytest_mlscope.environments.search import find_environment
-from pytest_mlscope.errors import CannotRun, EnvironmentCreationError, NoEnvironment
+from pytest_mlscope.errors import ArtifactError, CannotRun, EnvironmentCreationError, NoEnvironment
 from pytest_mlscope.hosts.environment_verification import verify_environment
 from pytest_mlscope.hosts.load_request import load_request
 from pytest_mlscope.hosts.pool import HostPool
@@ -28,6 +28,8 @@ from pytest_mlscope.hosts.process import HostProcess
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.machine.affinity import affinity_of
 from pytest_mlscope.machine.hardware_presence import why_absent
+from pytest_mlscope.manifest.place import place_of
+from pytest_mlscope.manifest.schema import ModelFile
 from pytest_mlscope.manifest.versions import specifiers
 from pytest_mlscope.settings import Settings
 
@@ -165,9 +167,20 @@ class ModelLoader:
 
     def _artifacts(self, case: Case) -> dict[str, Artifact]:
         return {
-            role: materialise(file, base=case.manifest.folder, home=self.settings.home, progress=self._progress)
+            role: self._artifact(case, role, file)
             for role, file in case.manifest.content.frameworks[case.framework].files_at(case.precision).items()
         }
+
+    def _artifact(self, case: Case, role: str, file: ModelFile) -> Artifact:
+        try:
+            return materialise(file, base=case.manifest.folder, home=self.settings.home, progress=self._progress)
+        except ArtifactError as error:
+            entry = case.manifest.content.frameworks[case.framework]
+            own = any(role in files for name, files in entry.precision_files.items() if name == case.precision)
+            where = ("precision_files", case.precision) if own else ("files",)
+            path = ("frameworks", case.framework, *where, role, "path")
+            error.args = (f"{place_of(case.manifest, path)}: {error}",)
+            raise
 
     def prepare(self, case: Case) -> None:
         """Make or fetch everything the case needs, without loading it. Raises as :meth:`ready`.

@@ -12,6 +12,7 @@ from pytest_mlscope.manifest.check_frameworks import local_path_mistake
 from pytest_mlscope.manifest.dimensions import dimensions_of
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.schema import Input, Output
+from pytest_mlscope.ordinary_files import read_ordinary
 
 MAX_DIMENSION = 2**31
 MAX_TENSOR_BYTES = 2**34
@@ -105,11 +106,10 @@ def _read_labels(findings: Findings, path: Path, name: str, folder: FilePath) ->
         return None
     file = folder / name
     try:
-        if not file.is_file():
+        if not file.exists():
             findings.about(path, f"names the file {quoted(name)}, which does not exist in the manifest's folder")
             return None
-        with file.open("rb") as stream:
-            raw = stream.read(MAX_LABELS_BYTES + 1)
+        raw = read_ordinary(file, most=MAX_LABELS_BYTES + 1)
         text = raw.decode("utf-8").removeprefix("\ufeff")
     except OSError as error:
         findings.about(path, f"names the file {quoted(name)}, which cannot be read: {error.strerror}")

@@ -33,6 +33,10 @@ class DataSource(ABC):
     def __len__(self) -> int:
         """The number of rows."""
 
+    def row_shape(self, column: str) -> tuple[int, ...] | None:
+        """Sizes of a row of a column, where they are known before one is read; rows that cannot fit are never read."""
+        return None
+
     @abstractmethod
     def take(self, rows: NDArray[np.int64], columns: Sequence[str]) -> Mapping[str, Column]:
         """Read the given rows of the given columns.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, Any, ClassVar, Literal
 
@@ -18,16 +18,25 @@ from pytest_mlscope.components.datasets.files import FilePath, Sha256, dataset_f
 from pytest_mlscope.components.datasets.grouping import ColumnGroups, Grouping
 from pytest_mlscope.errors import DatasetError
 
+_MOST_CHARACTERS = 2**26
 NumberType = Literal[
     "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"
 ]
+
+
+def _lines(stream: IO[str]) -> Iterator[str]:
+    """Lines, none of which can take all memory: a file of zeros is one line without an end."""
+    for line in iter(partial(stream.readline, _MOST_CHARACTERS), ""):
+        if len(line) >= _MOST_CHARACTERS:
+            raise csv.Error(f"a line has more than {_MOST_CHARACTERS:,} characters")
+        yield line
 
 
 @lru_cache(maxsize=64)
 def _count(path: Path, delimiter: str, inode: int, size: int, mtime_ns: int) -> int:
     # Keyed by what changes when the file does: a suite opens the same dataset once a case.
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        return max(0, sum(1 for record in csv.reader(stream, delimiter=delimiter) if record) - 1)
+        return max(0, sum(1 for record in csv.reader(_lines(stream), delimiter=delimiter) if record) - 1)
 
 
 class _CsvSource(DataSource):
@@ -53,7 +62,7 @@ class _CsvSource(DataSource):
     def rewind(self) -> None:
         self.close()
         self._stream = self._path.open(encoding="utf-8-sig", newline="")
-        reader = csv.reader(self._stream, delimiter=self._parameters.delimiter)
+        reader = csv.reader(_lines(self._stream), delimiter=self._parameters.delimiter)
         self._records = (record for record in reader if record)
         self._header = next(self._records, [])
         self._next = 0

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pytest_mlscope.errors import DatasetError, IntegrityError
+from pytest_mlscope.ordinary_files import open_ordinary, why_not_ordinary
 
 FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
 """A path, relative to the manifest's folder unless absolute."""
@@ -25,9 +26,9 @@ def dataset_file(path: str, base: Path, *, sha256: str | None) -> Path:
     """
     found = base / path
     try:
-        if found.is_dir():
-            raise DatasetError(f"{found}: is a folder, not a file")
         state = found.stat()
+        if wrong := why_not_ordinary(state.st_mode):
+            raise DatasetError(f"{found}: {wrong}; a dataset is read from ordinary files")
         if sha256 is not None:
             actual = _sha256(found, state.st_ino, state.st_size, state.st_mtime_ns)
             if actual != sha256:
@@ -36,11 +37,13 @@ def dataset_file(path: str, base: Path, *, sha256: str | None) -> Path:
         raise DatasetError(f"{found}: no such dataset file") from None
     except OSError as error:
         raise DatasetError(f"{found}: cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise DatasetError(f"{found}: cannot be read: its path has a NUL character") from None
     return found
 
 
 @lru_cache(maxsize=256)
 def _sha256(path: Path, inode: int, size: int, mtime_ns: int) -> str:
     # Keyed by what changes when the file does: a suite opens the same dataset once a case.
-    with path.open("rb") as stream:
+    with open_ordinary(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

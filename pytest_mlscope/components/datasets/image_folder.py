@@ -16,7 +16,9 @@ from pytest_mlscope.components.datasets.base import Column, Dataset, DataSource,
 from pytest_mlscope.components.datasets.columns import require_columns
 from pytest_mlscope.components.datasets.files import FilePath, dataset_file
 from pytest_mlscope.errors import DatasetError
+from pytest_mlscope.ordinary_files import read_ordinary
 
+_MOST_BYTES = 2**30
 _EXTENSIONS = ["jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm"]
 
 
@@ -60,9 +62,12 @@ class _ImageFolderSource(DataSource):
     def _read(self, row: int) -> bytes:
         path = self._folder / self._files[row]
         try:
-            return path.read_bytes()
+            image = read_ordinary(path, most=_MOST_BYTES + 1)
         except OSError as error:
             raise DatasetError(f"{path}: row {row} cannot be read: {error.strerror}") from None
+        if len(image) > _MOST_BYTES:
+            raise DatasetError(f"{path}: row {row} cannot be read: it has more than {_MOST_BYTES:,} bytes")
+        return image
 
 
 class ImageFolder(Dataset):
@@ -116,6 +121,8 @@ class ImageFolder(Dataset):
             inside = f"{below}/{entry.name}"
             if entry.is_dir():
                 yield from self._images(folder, inside, root)
+            elif not entry.is_file() and not entry.is_symlink():
+                raise DatasetError(f"{entry.path}: is not an ordinary file; a dataset is read from ordinary files")
             elif entry.name.rpartition(".")[2].lower() in self.extensions:
                 yield inside
 
@@ -137,6 +144,13 @@ def _entries(folder: Path, root: Path) -> Iterator[os.DirEntry[str]]:
         raise DatasetError(f"{folder}: cannot be read: {error.strerror}") from None
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except ValueError:  # a NUL character in the path
+        return False
+
+
 def _listed(listing: Path, root: Path) -> Iterator[tuple[str, str]]:
     try:
         with listing.open(encoding="utf-8-sig", newline="") as stream:
@@ -149,7 +163,7 @@ def _listed(listing: Path, root: Path) -> Iterator[tuple[str, str]]:
                 target = (root / file).resolve()
                 if not target.is_relative_to(root):
                     raise DatasetError(f"{listing}: row {row}: {file!r} lies outside the dataset's folder")
-                if not target.is_file():
+                if not _is_file(target):
                     raise DatasetError(f"{listing}: row {row}: no file {file!r} in {root}")
                 yield file, label
     except (csv.Error, UnicodeDecodeError, OSError) as error:

@@ -12,9 +12,19 @@ from pydantic import Field, model_validator
 
 from pytest_mlscope.components.datasets.base import Column, Dataset, DataSource, InputDescription
 from pytest_mlscope.components.datasets.columns import require_columns, take_rows
-from pytest_mlscope.components.datasets.damage import reading
+from pytest_mlscope.components.datasets.damage import check_shape, reading
 from pytest_mlscope.components.datasets.files import FilePath, Sha256, dataset_file
+from pytest_mlscope.components.datasets.npz_member import read_header
 from pytest_mlscope.errors import DatasetError
+from pytest_mlscope.ordinary_files import open_ordinary
+
+
+def _check_header(path: Path) -> None:
+    with open_ordinary(path) as stream:
+        if stream.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
+            stream.seek(0)
+            shape, _, dtype = read_header(stream)
+            check_shape(shape, dtype.itemsize)
 
 
 class _NpySource(DataSource):
@@ -23,6 +33,7 @@ class _NpySource(DataSource):
         self._arrays: dict[str, NDArray[Any]] = {}
         for column, path in paths.items():
             with reading(str(path)):
+                _check_header(path)
                 array = np.load(path, mmap_mode="r", allow_pickle=False)
             if not isinstance(array, np.ndarray) or not array.ndim:
                 raise DatasetError(f"{path}: is not one array with rows")
@@ -38,6 +49,9 @@ class _NpySource(DataSource):
 
     def __len__(self) -> int:
         return len(next(iter(self._arrays.values())))
+
+    def row_shape(self, column: str) -> tuple[int, ...] | None:
+        return self._arrays[column].shape[1:]
 
     def take(self, rows: NDArray[np.int64], columns: Sequence[str]) -> Mapping[str, Column]:
         require_columns(self._title, columns, self._arrays)

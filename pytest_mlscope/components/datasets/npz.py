@@ -54,6 +54,9 @@ class _NpzSource(DataSource):
     def __len__(self) -> int:
         return next(iter(self._members.values())).shape[0]
 
+    def row_shape(self, column: str) -> tuple[int, ...] | None:
+        return self._members[column].shape[1:]
+
     def take(self, rows: NDArray[np.int64], columns: Sequence[str]) -> Mapping[str, Column]:
         require_columns(str(self._path), columns, self._members)
         return {column: self._members[column].take(rows) for column in columns}

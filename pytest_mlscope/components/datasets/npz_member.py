@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.components.datasets.columns import take_rows
-from pytest_mlscope.components.datasets.damage import reading
+from pytest_mlscope.components.datasets.damage import check_shape, reading
 from pytest_mlscope.errors import DatasetError
+from pytest_mlscope.ordinary_files import open_ordinary
 
 # A zip member's local header: 30 fixed bytes, of which the last four give the lengths of the name and the extra field
 # (APPNOTE.TXT 4.3.7). The central directory's extra field may have another length.
@@ -37,23 +38,26 @@ class NpzMember:
         self._position = 0
         self._array: NDArray[Any] | None = None
         with self._reading(), archive.open(self._info) as stream:
-            self.shape, fortran_order, self.dtype = _header(stream)
+            self.shape, fortran_order, self.dtype = read_header(stream)
             self._data_offset = stream.tell()
+            check_shape(self.shape, self.dtype.itemsize)
         if self.dtype.hasobject:
             raise DatasetError(f"{path}: array {name!r} holds Python objects, which are not loaded")
         self._row_bytes = self.dtype.itemsize * prod(self.shape[1:])
         if self._info.file_size - self._data_offset < self._row_bytes * (self.shape[0] if self.shape else 1):
             raise DatasetError(f"{path}: array {name!r} is cut short")
         if self._info.compress_type == zipfile.ZIP_STORED and self._info.flag_bits & 0x1 == 0 and 0 not in self.shape:
-            offset = self._offset_in_file()
-            self._array = np.memmap(path, self.dtype, "r", offset, self.shape, "F" if fortran_order else "C")
+            with self._reading():
+                offset = self._offset_in_file()
+            with self._reading():
+                self._array = np.memmap(path, self.dtype, "r", offset, self.shape, "F" if fortran_order else "C")
         elif fortran_order and len(self.shape) > 1:
             # Columns come one after the other: the first row is complete only at the end.
             with self._reading(), archive.open(self._info) as stream:
                 self._array = np.lib.format.read_array(stream, allow_pickle=False)
 
     def _offset_in_file(self) -> int:
-        with self._path.open("rb") as stream:
+        with open_ordinary(self._path) as stream:
             stream.seek(self._info.header_offset)
             name_length, extra_length = struct.unpack("<26xHH", stream.read(_LOCAL_HEADER_SIZE))
         offset: int = self._info.header_offset + _LOCAL_HEADER_SIZE + name_length + extra_length + self._data_offset
@@ -104,7 +108,8 @@ class NpzMember:
         self._position = 0
 
 
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether columns come first, and dtype of an array in NumPy's format."""
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(stream)

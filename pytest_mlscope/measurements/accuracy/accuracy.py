@@ -18,6 +18,7 @@ from pytest_mlscope.hosts.process import DEPTH
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.manifest.loaded import BoundMetric
 from pytest_mlscope.measurements.results import KEPT_ROW_ELEMENTS, Accuracy, FailedRows, Predictions
+from pytest_mlscope.measurements.rows.deadline import within
 from pytest_mlscope.measurements.rows.input_shift import input_shift
 from pytest_mlscope.measurements.rows.inputs import BatchReader, PreparedBatch
 from pytest_mlscope.measurements.rows.manifest_errors import naming
@@ -153,7 +154,11 @@ def measure_accuracy(ready: ReadyModel) -> Accuracy:
 
     began = None
     with BatchReader(
-        manifest, preprocessing=case.preprocessing, batch_rows=case.batch_size, whole_chunks=True
+        manifest,
+        preprocessing=case.preprocessing,
+        batch_rows=case.batch_size,
+        whole_chunks=True,
+        deadline=ready.deadline,
     ) as reader:
         for prepared in reader:
             scores.n += len(prepared.rows) + sum(len(failure.rows) for failure in prepared.failed)
@@ -185,4 +190,6 @@ def with_input_shift(accuracy: Accuracy, ready: ReadyModel) -> Accuracy:
     """Add how far the case's pre-processing variant moves the inputs from the stated recipe."""
     if ready.case.preprocessing == STATED:
         return accuracy
-    return replace(accuracy, input_shift=input_shift(ready.case.manifest, ready.case.preprocessing))
+    manifest, variant = ready.case.manifest, ready.case.preprocessing
+    shift = within(ready.deadline, str(manifest.path), lambda: input_shift(manifest, variant))
+    return replace(accuracy, input_shift=shift)

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import DatasetError
 from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.measurements.rows.deadline import within
 from pytest_mlscope.measurements.rows.inputs import as_batch
 from pytest_mlscope.measurements.rows.manifest_errors import naming
-from pytest_mlscope.measurements.rows.prepared_rows import RowPreparer
+from pytest_mlscope.measurements.rows.prepared_rows import PreparedRows, RowPreparer
 
 
 def count_rows(case: Case) -> int:
@@ -30,8 +31,12 @@ def first_rows(ready: ReadyModel, rows: int) -> dict[str, NDArray[Any]]:
     :raises DatasetError: when one cannot be made.
     """
     case = ready.case
-    with RowPreparer(case.manifest, preprocessing=case.preprocessing, with_labels=False) as preparer:
-        prepared = preparer.read(preparer.rows[:rows])
+
+    def read() -> PreparedRows:
+        with RowPreparer(case.manifest, preprocessing=case.preprocessing, with_labels=False) as preparer:
+            return preparer.read(preparer.rows[:rows])
+
+    prepared = within(ready.deadline, str(case.manifest.path), read)
     if prepared.failed:
         raise DatasetError(f"{case.manifest.path}: an input to time cannot be made: {prepared.failed[0].message}")
     inputs = {}

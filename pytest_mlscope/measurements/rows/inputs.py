@@ -15,6 +15,7 @@ from pytest_mlscope.cases.case import STATED
 from pytest_mlscope.errors import PreprocessingError
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.measurements.results import FailedRows
+from pytest_mlscope.measurements.rows.deadline import out_of_time, within
 from pytest_mlscope.measurements.rows.input_shift import input_shift
 from pytest_mlscope.measurements.rows.manifest_errors import naming
 from pytest_mlscope.measurements.rows.pipeline import Samples
@@ -58,6 +59,7 @@ class BatchReader:
     :param whole_chunks: yield all rows that were prepared together as one, which holds any number of batches: the
         first ones few, then as many as take some milliseconds to prepare.
     :param prefetch: how many prepared chunks of rows may wait.
+    :param deadline: of ``time.monotonic()``, by which the rows must be read; ``None`` for none.
     :raises DatasetError: when the dataset cannot be opened, lacks a column or selects no rows; while iterating, when a
         row cannot be read or a label is no class's.
     :raises PreprocessingError: while iterating, when the steps do not give what the manifest says the model takes, or
@@ -75,6 +77,7 @@ class BatchReader:
         with_labels: bool = True,
         whole_chunks: bool = False,
         prefetch: int = 3,
+        deadline: float | None = None,
     ) -> None:
         if batch_rows < 1 or prefetch < 1:
             raise ValueError("batch_rows and prefetch are at least 1")
@@ -82,7 +85,12 @@ class BatchReader:
         self._whole_chunks = whole_chunks
         self._prefetch = prefetch
         self._manifest = manifest
-        self._preparer = RowPreparer(manifest, preprocessing=preprocessing, with_labels=with_labels)
+        self._deadline = deadline
+        self._preparer = within(
+            deadline,
+            str(manifest.path),
+            lambda: RowPreparer(manifest, preprocessing=preprocessing, with_labels=with_labels),
+        )
         self.rows: NDArray[np.int64] = self._preparer.rows[:limit]
         """The rows that will be read, failures included; ascending."""
 
@@ -91,15 +99,17 @@ class BatchReader:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[PreparedBatch]:
-        self._preparer.source.rewind()
-        prefetcher = Prefetcher(self._chunks(), depth=self._prefetch, name="mlscope-inputs")
+        prefetcher = Prefetcher(self._chunks(), depth=self._prefetch, name="mlscope-inputs", deadline=self._deadline)
         try:
             for chunk in prefetcher:
                 yield from chunk
+        except TimeoutError:
+            raise out_of_time(str(self._manifest.path)) from None
         finally:
             prefetcher.close()
 
     def _chunks(self) -> Iterator[list[PreparedBatch]]:
+        self._preparer.source.rewind()
         position, good = 0, 0
         batches = max(1, _FIRST_ROWS // self._batch_rows) if self._whole_chunks else 1
         failed: list[FailedRows] = []

@@ -7,18 +7,20 @@ from contextlib import contextmanager
 
 from pytest_mlscope.errors import ArtifactError, DatasetError, PreprocessingError
 from pytest_mlscope.manifest.loaded import LoadedManifest
+from pytest_mlscope.manifest.place import place_of
 
 
 @contextmanager
 def naming(manifest: LoadedManifest) -> Iterator[None]:
     """Begin the message of what is raised inside with the manifest's path, unless it has it already.
 
-    Datasets, steps and metrics do not know for which manifest they work.
+    A dataset's error names the line too. Datasets, steps and metrics do not know for which manifest they work.
     """
     try:
         yield
     except (ArtifactError, DatasetError, PreprocessingError) as error:
         message = str(error)
         if str(manifest.path) not in message:
-            error.args = (f"{manifest.path}: {message}",)
+            place = place_of(manifest, ("dataset", "path")) if isinstance(error, DatasetError) else manifest.path
+            error.args = (f"{place}: {message}",)
         raise

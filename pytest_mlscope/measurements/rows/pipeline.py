@@ -23,6 +23,11 @@ class Pipeline:
         self._steps = tuple(steps)
         self._whole_batch = [type(step).apply_batch is not PreprocessingStep.apply_batch for step in self._steps]
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether there are no steps."""
+        return not self._steps
+
     def __call__(self, column: Column) -> tuple[Samples, dict[int, str]]:
         """Process the rows of a column.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
@@ -18,14 +19,16 @@ class _Failed:
 class Prefetcher(Generic[T]):
     """Iterates over what an iterator gives, at most ``depth`` items ahead.
 
-    What the iterator raises is raised here, after the items before it. :meth:`close` ends the thread, whether or not
-    everything was taken.
+    What the iterator raises is raised here, after the items before it; ``TimeoutError`` after the deadline.
+    :meth:`close` ends the thread, whether or not everything was taken.
     """
 
     _END = object()
 
-    def __init__(self, items: Iterator[T], *, depth: int, name: str) -> None:
+    def __init__(self, items: Iterator[T], *, depth: int, name: str, deadline: float | None = None) -> None:
+        """:param deadline: of ``time.monotonic()``, after which nothing more is waited for; ``None`` for none."""
         self._items = items
+        self._deadline = deadline
         self._queue: queue.Queue[object] = queue.Queue(maxsize=depth)
         self._stopped = False
         self._thread = threading.Thread(target=self._fill, name=name, daemon=True)
@@ -43,17 +46,23 @@ class Prefetcher(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         while True:
-            item = self._queue.get()
+            try:
+                item = self._queue.get(timeout=self._remaining())
+            except queue.Empty:
+                raise TimeoutError from None
             if item is self._END:
                 return
             if isinstance(item, _Failed):
                 raise item.error
             yield item  # type: ignore[misc]  # the queue holds T besides the two markers handled above
 
+    def _remaining(self) -> float | None:
+        return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
+
     def close(self) -> None:
-        """Stop after the item being made, and wait for that."""
+        """Stop after the item being made, and wait for that, but not beyond the deadline."""
         self._stopped = True
-        while self._thread.is_alive():
+        while self._thread.is_alive() and self._remaining() != 0.0:
             try:  # a producer waiting for room must get some to see that it is to stop
                 self._queue.get_nowait()
             except queue.Empty:

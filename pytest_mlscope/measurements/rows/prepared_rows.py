@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -25,6 +26,11 @@ from pytest_mlscope.measurements.rows.row_selection import select_rows
 
 RANDOM_ROWS = 16
 """Rows there are when a manifest has no dataset."""
+
+MOST_ROW_ELEMENTS = 2**31
+"""Of a row before its steps."""
+
+_RESHAPE = "add steps that change the shape, such as layout, resize or reshape"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,7 @@ class RowPreparer:
         try:
             wanted = [*self._columns.values(), *label_columns]
             require_columns(self._title, wanted, self.source.columns)
+            self._check_row_shapes()
             self.rows = select_rows(len(self.source), entry.rows, entry.sample)
         except BaseException:
             self.source.close()
@@ -76,6 +83,25 @@ class RowPreparer:
             column: LabelReader(column, _class_names(manifest, column) or self.source.class_names)
             for column in label_columns
         }
+
+    def _check_row_shapes(self) -> None:
+        """Refuse rows that cannot be the inputs' before one is read: a header may say more than there is memory."""
+        for each in self._inputs:
+            column = self._columns[each.name]
+            shape = self.source.row_shape(column)
+            if shape is None:
+                continue
+            size = math.prod(shape)
+            if self._pipelines[each.name].changes_nothing and not _fits(shape, each):
+                raise PreprocessingError(
+                    f"input {each.name!r}: a row of column {column!r} has the shape {_shape(shape)}; the manifest says "
+                    f"{_shape(each.shape)} a batch; {_RESHAPE}"
+                )
+            if size > MOST_ROW_ELEMENTS:
+                raise DatasetError(
+                    f"{self._title}: a row of column {column!r} has {size:,} elements; allowed: at most "
+                    f"{MOST_ROW_ELEMENTS:,}"
+                )
 
     def read(self, rows: NDArray[np.int64]) -> PreparedRows:
         """Read and pre-process ascending rows that come after those read before.
@@ -164,19 +190,24 @@ def _surviving(samples: Samples, failed_here: Mapping[int, str], alive: NDArray[
     return [sample for sample, keep in zip(samples, kept) if keep]
 
 
+def _fits(shape: tuple[int, ...], declared: Input) -> bool:
+    """Whether a row's shape is the declared one, dynamic dimensions aside."""
+    sizes = declared.shape[1:]
+    return len(shape) == len(sizes) and all(
+        isinstance(size, str) or size == actual for size, actual in zip(sizes, shape)
+    )
+
+
 def _check(declared: Input, samples: Samples) -> None:
     for sample in [samples[0]] if isinstance(samples, np.ndarray) else samples:
         if not isinstance(sample, (np.ndarray, np.generic)):
             raise PreprocessingError(
                 f"input {declared.name!r}: the steps give {type(sample).__name__}, not an array; add a decode step"
             )
-        shape = declared.shape[1:]
-        fits = len(sample.shape) == len(shape) and all(
-            isinstance(size, str) or size == actual for size, actual in zip(shape, sample.shape)
-        )
+        fits = _fits(sample.shape, declared)
         wrong = [
             *([] if sample.dtype == declared.dtype else ["add a cast step"]),
-            *([] if fits else ["add steps that change the shape, such as layout, resize or reshape"]),
+            *([] if fits else [_RESHAPE]),
         ]
         if wrong:
             raise PreprocessingError(

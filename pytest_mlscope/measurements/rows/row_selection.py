@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from pytest_mlscope.errors import DatasetError
 from pytest_mlscope.manifest.schema import RowSample
 
+MOST_ROWS = 2**28
+"""Of one evaluation; their numbers alone are 2 GiB then."""
+
 
 def select_rows(total: int, rows: str | None, sample: RowSample | None) -> NDArray[np.int64]:
     """Row numbers, ascending, shape ``(n,)``.
@@ -26,6 +29,9 @@ def select_rows(total: int, rows: str | None, sample: RowSample | None) -> NDArr
         last = min(int(stop), total) if stop else total
     if first >= last:
         raise DatasetError(f"rows {rows} select nothing: the dataset has {total} rows, 0 to {total - 1}")
+    chosen = last - first if sample is None else sample.size
+    if chosen > MOST_ROWS:
+        raise DatasetError(f"{chosen:,} rows are selected; allowed: at most {MOST_ROWS:,}; select some with `rows`")
     if sample is None:
         return np.arange(first, last, dtype=np.int64)
     if sample.size > last - first:
