@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 # Runs in this process forget what they import; extension modules do not survive being imported twice.
+import scipy.stats  # noqa: F401
+
 import pytest_mlscope.session.run_plugin  # noqa: F401
 from tests.plugin.linear_suite import Suite
 

@@ -124,7 +124,11 @@ def test_too_many_rows_are_refused(suite: Suite, run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("path", "said"),
-    [("a%00b", "*linear.mlscope.yml:6:*a%00b*"), ("file:///a%00b", "*linear.mlscope.yml:6:*path has a NUL character*"), ("fifo", "*fifo*is not an ordinary file*")],
+    [
+        ("a%00b", "*linear.mlscope.yml:6:*a%00b*"),
+        ("file:///a%00b", "*linear.mlscope.yml:6:*path has a NUL character*"),
+        ("fifo", "*fifo*is not an ordinary file*"),
+    ],
 )
 def test_paths_of_model_files_that_no_file_has(
     suite: Suite, run: Run, pytester: pytest.Pytester, path: str, said: str
