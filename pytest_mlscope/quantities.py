@@ -26,7 +26,7 @@ def score(value: float) -> str:
         text = f"{value:.{decimals}f}"
         if float(text) not in (0.0, 1.0) or float(text) == value:
             return text
-    return f"{value:.2e}" if value < 0.5 else repr(value)
+    return f"{value:.2e}" if value < 0.5 else ">0.999999999"
 
 
 def number(value: float) -> str:

@@ -79,8 +79,8 @@ class LayerComparison:
             node=node.name,
             op_type=node.op_type,
             shape=tuple(map(int, self._shape)),
-            max_abs=compared.max_abs,
-            max_rel=compared.max_rel,
+            max_abs=compared.max_abs or 0.0,
+            max_rel=compared.max_rel or 0.0,
             peak=compared.peak,
             mismatch=self._mismatch,
         )

@@ -9,8 +9,9 @@ from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.expectation import expectation_for
 from pytest_mlscope.documents.schema_mistakes import field_names
 from pytest_mlscope.expectations.check import Check
+from pytest_mlscope.expectations.parity_text import difference_text, from_itself, tolerance_text
 from pytest_mlscope.manifest.schema import Bound, Kind, LatencyExpectation
-from pytest_mlscope.measurements.results import Accuracy, Evaluation, Latency, Parity, ServerRun
+from pytest_mlscope.measurements.results import Accuracy, Evaluation, Latency, OutputParity, Parity, ServerRun
 from pytest_mlscope.statistics.percentiles import minimum_samples
 
 
@@ -43,19 +44,35 @@ def _accuracy(accuracy: Accuracy, case: Case) -> Iterator[Check]:
         yield Check(name, metric.value, text, _within(metric.value, bound), message)
 
 
-def _parity(parity: Parity) -> Iterator[Check]:
-    text = f"|a-b| ≤ {parity.abs_tolerance:.3g} + {parity.rel_tolerance:.3g}·|b|"
+def _parity(parity: Parity, case: Case) -> Iterator[Check]:
     if parity.mismatch:
+        text = tolerance_text(parity)
         yield Check("parity", None, text, False, f"cannot be compared with {parity.reference}: {parity.mismatch}")
         return
-    agreement = "" if parity.top1_agreement is None else f", top-1 agreement {parity.top1_agreement:.4f}"
-    whose = "" if parity.tolerance_source == "manifest" else f", {parity.tolerance_source}"
-    message = (
-        f"outputs differ from {parity.reference} by up to {parity.max_abs:.3g} (relative {parity.max_rel:.3g}; "
-        f"expected {text}{whose}): "
-        f"{parity.violations:,} of {parity.elements:,} elements over {parity.n:,} rows{agreement}"
-    )
-    yield Check("parity", parity.max_abs, text, parity.within_tolerance, message)
+    if any(output.bounded for output in parity.outputs) or not parity.outputs or parity.violations:
+        message = f"outputs differ from {parity.reference} {difference_text(parity)}"
+        yield Check("parity", parity.max_abs, tolerance_text(parity), parity.within_tolerance, message)
+    expected = expectation_for(case).parity
+    if expected is not None and expected.top1_agreement is not None:
+        yield _agreement("top-1 agreement", parity.top1_agreement, expected.top1_agreement, parity, parity.outputs[:1])
+    if expected is not None and expected.cosine is not None:
+        # An output that is zero everywhere in both has no angle, and none is needed.
+        lacking = [output for output in parity.outputs if output.cosine is None and output.max_abs != 0]
+        cosine = None if lacking else parity.cosine
+        yield _agreement("cosine", cosine, expected.cosine, parity, lacking or parity.outputs)
+
+
+def _agreement(name: str, value: float | None, least: float, parity: Parity, outputs: Sequence[OutputParity]) -> Check:
+    text = f"≥ {least:g}"
+    names = ", ".join(repr(output.name) for output in outputs)
+    if value is None:
+        message = f"{name} with {parity.reference} is not known (expected {text}): output {names} has none"
+    else:
+        message = (
+            f"{name} with {parity.reference} is {readable.score(value)} (expected {text}) over {parity.n:,} rows"
+            f"{from_itself(parity)}"
+        )
+    return Check(name.replace("-", "").replace(" ", "_"), value, text, value is not None and value >= least, message)
 
 
 def _unconfirmed(server: ServerRun) -> str:
@@ -170,7 +187,7 @@ def checks(evaluation: Evaluation, kind: Kind) -> Sequence[Check]:
     if kind == "accuracy" and evaluation.accuracy is not None:
         return list(_accuracy(evaluation.accuracy, evaluation.case))
     if kind == "parity" and evaluation.parity is not None:
-        return list(_parity(evaluation.parity))
+        return list(_parity(evaluation.parity, evaluation.case))
     if kind == "latency" and evaluation.latency is not None:
         return list(_latency(evaluation.latency, evaluation.case))
     return []

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pytest_mlscope import quantities as readable
+from pytest_mlscope.expectations.parity_text import difference_text
 from pytest_mlscope.gate.accuracy_comparison import AccuracyComparison
 from pytest_mlscope.gate.pairs import CANDIDATE, Pair
 from pytest_mlscope.gate.rounds import LOAD_TIME_EFFECT, MEMORY_EFFECT, Contest
@@ -209,15 +210,10 @@ def accuracy_comparison(compared: AccuracyComparison | str, against: str) -> Com
 
 def parity_comparison(parity: Parity, against: str) -> Comparison:
     """Of raw outputs against the baseline's."""
-    whose = "" if parity.tolerance_source == "manifest" else f", {parity.tolerance_source}"
-    tolerance = f"|a-b| ≤ {parity.abs_tolerance:.3g} + {parity.rel_tolerance:.3g}·|b|{whose}"
     if parity.mismatch:
         message = f"outputs cannot be compared with those of {against}: {parity.mismatch}"
     else:
-        message = (
-            f"outputs differ from those of {against} by up to {parity.max_abs:.3g} (relative {parity.max_rel:.3g}; "
-            f"expected {tolerance}): {parity.violations:,} of {parity.elements:,} elements over {parity.n:,} rows"
-        )
+        message = f"outputs differ from those of {against} {difference_text(parity)}"
     facts = {
         "parity": {
             "outcome": "pass" if parity.within_tolerance else "regression",

@@ -15,7 +15,7 @@ from pytest_mlscope.cases.case import Case
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.errors import HostError, HostTimeout
 from pytest_mlscope.hosts.process import Header, HostProcess
-from pytest_mlscope.manifest.schema import FrameworkEntry
+from pytest_mlscope.manifest.schema import FrameworkEntry, Output
 
 
 def relayout(array: NDArray[Any], source: str, target: str) -> NDArray[Any]:
@@ -92,11 +92,25 @@ class ReadyModel:
             if prefix + name not in tensors:
                 present = ", ".join(n[len(prefix) :] for n in tensors if n.startswith(prefix)) or "nothing"
                 raise self._wrong(f"output {name!r} is not among what the predictor returned: {present}")
-            array = outputs[output.name] = tensors[prefix + name]
+            array = self._laid_out(tensors[prefix + name], output)
+            outputs[output.name] = array
             if output.shape is not None and not _fits(array.shape, output.shape):
                 shape, stated = (", ".join(map(str, sizes)) for sizes in (("n", *array.shape[1:]), output.shape))
                 raise self._wrong(f"output {name!r} has shape [{shape}]; the manifest says [{stated}]")
         return outputs
+
+    def _laid_out(self, array: NDArray[Any], output: Output) -> NDArray[Any]:
+        """In the manifest's layout, contiguous.
+
+        :raises HostError: when it has another number of dimensions than its layout.
+        """
+        if output.layout is None:
+            return array
+        if array.ndim != len(output.layout):
+            shape = ", ".join(map(str, ("n", *array.shape[1:])))
+            raise self._wrong(f"output {output.name!r} has shape [{shape}]; the manifest says {output.layout}")
+        layout = self._entry.output_layouts.get(output.name, output.layout)
+        return array if layout == output.layout else relayout(array, layout, output.layout)
 
     def _wrong(self, message: str) -> HostError:
         return HostError(f"{self.host.name}: {message}", output=self.host.output())

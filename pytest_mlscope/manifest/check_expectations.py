@@ -60,9 +60,16 @@ def _check_parity(findings: Findings) -> None:
         return
     path: Path = ("expect", "parity", "reference")
     if findings.one_of(path, "the manifest's frameworks", parity.reference, frameworks) and (
-        not supports(findings, parity.reference, "cpu", "fp32")
+        not supports(findings, parity.reference, "cpu", parity.precision)
     ):
-        findings.about(path, f"is {parity.reference}, which does not offer fp32 on cpu; allowed: a framework that does")
+        findings.about(
+            path,
+            f"is {parity.reference}, which does not offer {parity.precision} on cpu; allowed: a framework that does",
+        )
+    if findings.has_all_entries("outputs"):
+        outputs = [output.name for output in findings.content.outputs]
+        for name in parity.outputs:
+            findings.one_of(("expect", "parity", "outputs", name), "the manifest's outputs", name, outputs, key=True)
 
 
 def _check_overrides(findings: Findings) -> None:
@@ -74,6 +81,8 @@ def _check_overrides(findings: Findings) -> None:
             findings.about(path, "overrides nothing; required: a bound beside 'when'")
         if override.parity is not None:
             here = (*path, "parity")
+            if not override.parity.model_fields_set and findings.is_whole(*findings.place(here)):
+                findings.about(here, "is empty; required: at least one of max, top1_agreement, cosine")
             if content.expect.parity is None and findings.is_whole("expect"):
                 findings.at_key(here, f"{dotted(findings.place(here))} needs expect.parity, which states the reference")
         if findings.is_whole("expect"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from packaging.specifiers import SpecifierSet
 
@@ -13,7 +14,7 @@ from pytest_mlscope.errors import FrameworkError
 from pytest_mlscope.manifest.dimensions import devices_in_use
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.offers import offers
-from pytest_mlscope.manifest.schema import FrameworkEntry, Input, ModelFile
+from pytest_mlscope.manifest.schema import FrameworkEntry, Input, ModelFile, Output
 from pytest_mlscope.manifest.versions import can_hold_together, is_valid, specifiers
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*(?:::[A-Za-z][A-Za-z0-9+.-]*)*)://")
@@ -141,20 +142,23 @@ def _check_names(findings: Findings, path: Path, names: dict[str, str], known: l
         used[theirs] = name
 
 
-def _check_layouts(findings: Findings, path: Path, layouts: dict[str, str], inputs: dict[str, Input]) -> None:
-    whole = findings.has_all_entries("inputs")
+def _check_layouts(
+    findings: Findings, path: Path, layouts: dict[str, str], described: Mapping[str, Input | Output], what: str
+) -> None:
+    whole = findings.has_all_entries(f"{what}s")
     for name, layout in layouts.items():
         here = (*path, name)
-        if name not in inputs:
+        if name not in described:
             if whole:
-                findings.one_of(here, "the manifest's inputs", name, list(inputs), key=True)
+                findings.one_of(here, f"the manifest's {what}s", name, list(described), key=True)
             continue
-        stated = inputs[name].layout
+        stated = described[name].layout
         if stated is None:
-            if findings.is_whole("inputs"):
-                findings.at_key(here, f"input {name!r} states no layout; give inputs a layout before changing it here")
+            if findings.is_whole(f"{what}s"):
+                advice = f"give {what}s a layout before changing it here"
+                findings.at_key(here, f"{what} {name!r} states no layout; {advice}")
         elif sorted(layout) != sorted(stated):
-            findings.about(here, f"is {quoted(layout)}; allowed: a permutation of the input's layout {stated}")
+            findings.about(here, f"is {quoted(layout)}; allowed: a permutation of the {what}'s layout {stated}")
         elif layout[0] != "N":
             findings.about(here, f"is {quoted(layout)}; allowed: the batch N first")
 
@@ -190,7 +194,8 @@ def _unknown_framework(findings: Findings, name: str) -> str:
 def check_frameworks(findings: Findings) -> None:
     """Everything under ``frameworks``."""
     inputs = {entry.name: entry for entry in findings.content.inputs}
-    outputs = [entry.name for entry in findings.content.outputs]
+    described = {entry.name: entry for entry in findings.content.outputs}
+    outputs = list(described)
     for name, entry in findings.content.frameworks.items():
         path: Path = ("frameworks", name)
         if name not in findings.registry.frameworks:
@@ -212,4 +217,5 @@ def check_frameworks(findings: Findings) -> None:
                 _check_file(findings, (*path, "precision_files", precision, role), file)
         _check_names(findings, (*path, "input_names"), entry.input_names, list(inputs), "input")
         _check_names(findings, (*path, "output_names"), entry.output_names, outputs, "output")
-        _check_layouts(findings, (*path, "input_layouts"), entry.input_layouts, inputs)
+        _check_layouts(findings, (*path, "input_layouts"), entry.input_layouts, inputs, "input")
+        _check_layouts(findings, (*path, "output_layouts"), entry.output_layouts, described, "output")

@@ -54,9 +54,13 @@ def _check_input(findings: Findings, path: Path, entry: Input, largest_batch: in
     for index, extent in enumerate(shape[1:], start=1):
         if isinstance(extent, str) and extent == batch:
             findings.about((*here, index), f"is the batch {extent!r} again; allowed: another name or a size")
+    _check_layout(findings, path, layout, shape)
+
+
+def _check_layout(findings: Findings, path: Path, layout: str | None, shape: list[int | str] | None) -> None:
     if layout is None:
         return
-    if len(layout) != len(shape):
+    if shape is not None and len(layout) != len(shape):
         findings.about(
             (*path, "layout"),
             f"is {quoted(layout)}, but the shape has {len(shape)} dimensions; allowed: a letter for each",
@@ -167,6 +171,7 @@ def check_tensors(findings: Findings, folder: FilePath) -> dict[str, tuple[str, 
     labels: dict[str, tuple[str, ...]] = {}
     for index, output in enumerate(content.outputs):
         path: Path = ("outputs", index)
+        _check_layout(findings, path, output.layout, output.shape)
         if output.shape is not None and findings.is_whole(*findings.place((*path, "shape"))):
             _check_sizes(findings, (*path, "shape"), output.shape)
         names = _labels_of(findings, path, output, folder)

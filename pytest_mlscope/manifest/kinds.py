@@ -15,7 +15,7 @@ def parity_reference(content: Manifest) -> tuple[str, str | None, str, str] | No
     if parity is None:
         return None
     entry = content.frameworks.get(parity.reference)
-    return (parity.reference, entry.versions[0] if entry is not None else None, "cpu", "fp32")
+    return (parity.reference, entry.versions[0] if entry is not None else None, "cpu", parity.precision)
 
 
 def lacking(content: Manifest, kind: Kind, *, baseline: bool = False) -> str | None:

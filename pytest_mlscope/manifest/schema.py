@@ -111,6 +111,8 @@ class FrameworkEntry(Section):
     """The manifest's output name to this file's, where they differ."""
     input_layouts: dict[str, str] = Field(default_factory=dict)
     """Input name to the layout this file wants (such as ``NHWC``), where it differs from the input's ``layout``."""
+    output_layouts: dict[str, str] = Field(default_factory=dict)
+    """Output name to the layout this file gives (such as ``NHWC``), where it differs from the output's ``layout``."""
     xfail: ExpectedFailure | None = None
     """Says that this framework's cases are known to fail."""
 
@@ -152,6 +154,8 @@ class Output(Section):
 
     name: str = Field(min_length=1)
     """Name of the output, as the model's files name it unless ``output_names`` says otherwise."""
+    layout: str | None = Field(default=None, pattern=r"^[A-Z]{1,8}$")
+    """One letter a dimension, such as ``NCHW``; ``N`` is the batch. What steps, metrics and parity read has it."""
     shape: list[int | str] | None = Field(default=None, max_length=16)
     """Sizes, with names for dynamic dimensions, as for inputs."""
     postprocess: list[StepEntry] = Field(default_factory=list, max_length=64)
@@ -204,25 +208,62 @@ class Bound(Section):
     """Upper bound."""
 
 
+class OutputTolerance(Section):
+    """How close one output must be: ``|a-b| <= abs + rel*|b|``. It holds for integers too."""
+
+    abs: float | None = Field(default=None, ge=0)
+    """Absolute tolerance; 0 when absent."""
+    rel: float | None = Field(default=None, ge=0)
+    """Relative tolerance; 0 when absent."""
+
+
 class ParityExpectation(Section):
-    """How close the raw outputs must be to the reference framework's: ``|a-b| <= abs + rel*|b|`` everywhere."""
+    """How close the raw outputs must be to the reference framework's: ``|a-b| <= abs + rel*|b|`` everywhere; integers,
+    booleans and text must be equal."""
 
     reference: str
-    """The reference framework; its case with the same inputs at ``fp32`` on ``cpu`` is what others are held against. Of
-    several versions the first is the reference."""
+    """The reference framework; the others are compared with its case with the same inputs on ``cpu``. Of several
+    versions the first is the reference."""
+    precision: Precision = "fp32"
+    """Precision of the reference: for files that hold another than ``fp32``; ``framework_default`` for what has no name
+    here, such as fp64."""
     abs: float | None = Field(default=None, ge=0)
-    """Absolute tolerance; measured when absent."""
+    """Absolute tolerance; measured, for each output, when absent."""
     rel: float | None = Field(default=None, ge=0)
-    """Relative tolerance; measured when absent."""
+    """Relative tolerance; measured, for each output, when absent."""
+    outputs: dict[str, OutputTolerance] = Field(default_factory=dict)
+    """Output name to its own tolerance."""
+    top1_agreement: float | None = Field(default=None, ge=0, le=1)
+    """Lowest share of rows whose largest element lies in the same place, in the first output. Without ``abs``, ``rel``
+    and ``outputs`` it stands in place of a tolerance of that output's elements."""
+    cosine: float | None = Field(default=None, ge=-1, le=1)
+    """Lowest cosine similarity of each output of floating-point numbers or quantised scores. Without ``abs``, ``rel``
+    and ``outputs`` it stands in place of a tolerance of these outputs' elements."""
+    equal_nan: bool = False
+    """Whether NaN in both is agreement; a failure when not."""
     rows: int = Field(default=256, gt=0, le=2**20)
     """How many of the dataset's rows are compared."""
+
+    @property
+    def bounds_agreement(self) -> bool:
+        """Whether it states an agreement."""
+        return self.top1_agreement is not None or self.cosine is not None
+
+    @property
+    def bounds_elements(self) -> bool:
+        """Whether it states a tolerance."""
+        return self.abs is not None or self.rel is not None or bool(self.outputs)
 
 
 class ParityTolerance(Section):
     """How close the raw outputs of some cases must be instead."""
 
-    max: float = Field(ge=0)
-    """Absolute tolerance."""
+    max: float | None = Field(default=None, ge=0)
+    """Absolute tolerance. Where an agreement is given without it, elements have no tolerance."""
+    top1_agreement: float | None = Field(default=None, ge=0, le=1)
+    """Lowest share of rows whose largest element lies in the same place, in the first output."""
+    cosine: float | None = Field(default=None, ge=-1, le=1)
+    """Lowest cosine similarity of each output."""
 
 
 class LatencyExpectation(Section):

@@ -82,40 +82,86 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class OutputParity:
+    """One output against the reference's."""
+
+    name: str
+    """As the manifest names it."""
+    max_abs: float | None
+    """As :attr:`Parity.max_abs`."""
+    max_rel: float | None
+    """As :attr:`Parity.max_rel`."""
+    cosine: float | None
+    psnr: float | None
+    abs_tolerance: float | None
+    """``None`` where an agreement stands in its place."""
+    rel_tolerance: float | None
+    tolerance_source: str
+    """As :attr:`Parity.tolerance_source`."""
+    violations: int
+    """Elements outside the tolerance."""
+    elements: int
+    """Elements compared."""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether its elements have a tolerance."""
+        return self.tolerance_source != "agreement"
+
+
+@dataclass(frozen=True)
 class Parity:
     """Raw outputs against the reference framework's, on the same pre-processed inputs."""
 
     reference: str
     """Framework, version and precision of the reference, readable."""
     n: int
-    max_abs: float
-    """Largest absolute difference over all outputs; ``inf`` where one is not finite and the other is."""
-    max_rel: float
-    """Largest absolute difference relative to the reference's value, where that is not zero."""
+    max_abs: float | None
+    """Largest absolute difference over all outputs; ``inf`` where one is not finite and the other is. ``None`` where
+    not all outputs could be compared, or none holds numbers."""
+    max_rel: float | None
+    """Largest absolute difference relative to the reference's magnitude, or to the absolute tolerance where that is
+    larger; ``None`` as :attr:`max_abs`."""
     top1_agreement: float | None
     """Share of rows with the same largest element in the first output; ``None`` for outputs without classes."""
-    abs_tolerance: float
-    rel_tolerance: float
+    abs_tolerance: float | None
+    """Of the output that is farthest from its reference; see :attr:`outputs`. ``None`` where an agreement stands in its
+    place."""
+    rel_tolerance: float | None
     violations: int
-    """Elements with ``|a-b| > abs + rel*|b|``."""
+    """Elements with ``|a-b| > abs + rel*|b|``; of integers, booleans and text, elements that are not equal."""
     elements: int
     """Elements compared."""
     mismatch: str | None = None
     """What differs when outputs cannot be compared at all, such as their shapes."""
     cosine: float | None = None
-    """Cosine similarity over all elements that are finite in both; ``None`` where either is all zero."""
+    """Lowest cosine similarity of an output, over its elements that are finite in both; ``None`` where either is all
+    zero."""
     psnr: float | None = None
-    """Peak signal-to-noise ratio in dB, the peak being the range of the reference; ``inf`` where nothing differs,
-    ``None`` where the reference is constant."""
+    """Lowest peak signal-to-noise ratio of an output in dB, the peak being the range of the reference; ``inf`` where
+    nothing differs, ``None`` where the reference is constant."""
     top5_agreement: float | None = None
     """Mean share of a row's five largest elements that are among the reference's five, in the first output; ``None``
     where it has not more than five classes."""
     tolerance_source: str = "default"
-    """``manifest``, ``measured``, ``default``, or of both parts: ``manifest and measured``."""
+    """``manifest``, ``measured``, ``default``, or of both parts: ``manifest and measured``; ``exact`` of integers,
+    booleans and text; ``agreement`` where the manifest states one in place of a tolerance."""
+    outputs: Sequence[OutputParity] = ()
+    """Each output by itself."""
+    nan: int = 0
+    """Elements that are NaN in the case's outputs alone."""
+    reference_nan: int = 0
+    """Elements that are NaN in the reference's outputs alone."""
+    both_nan: int = 0
+    """Elements that are NaN in both: violations unless the manifest states ``equal_nan``."""
+    self_difference: float | None = None
+    """How far the model was from itself when it predicted some rows twice; ``None`` where that is within the tolerance,
+    or was not tried because nothing violates it."""
 
     def __repr__(self) -> str:
         beyond = self.mismatch or f"{self.violations} of {self.elements} elements beyond tolerance"
-        return f"Parity(reference={self.reference!r}, max_abs={self.max_abs:.3g}, {beyond}, n={self.n})"
+        largest = "None" if self.max_abs is None else f"{self.max_abs:.3g}"
+        return f"Parity(reference={self.reference!r}, max_abs={largest}, {beyond}, n={self.n})"
 
     @property
     def within_tolerance(self) -> bool:

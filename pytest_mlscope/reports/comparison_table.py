@@ -72,7 +72,9 @@ def _rows(comparison: Mapping[str, Any]) -> Iterator[_Row]:
         yield _Row("accuracy", change, facts["outcome"], f"p = {facts['p_value']:.2g}")
     if facts := comparison["parity"]:
         largest = facts["max_abs"]
-        change = "mismatch" if facts["mismatch"] else readable.difference(math.inf if largest is None else largest)
+        # Of text there is no difference in numbers; where there are violations of numbers, an infinite one.
+        known = math.inf if largest is None and facts["violations"] else largest
+        change = "mismatch" if facts["mismatch"] else ABSENT if known is None else readable.difference(known)
         yield _Row("outputs", change, facts["outcome"])
 
 

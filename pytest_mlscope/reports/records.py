@@ -6,6 +6,7 @@ It has the keys of an entry of ``evaluations`` in the JSON report; only arrays d
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -179,6 +180,11 @@ def _parity(parity: Parity) -> dict[str, Any]:
         "elements": parity.elements,
         "mismatch": parity.mismatch,
         "within_tolerance": parity.within_tolerance,
+        "nan": parity.nan,
+        "reference_nan": parity.reference_nan,
+        "both_nan": parity.both_nan,
+        "self_difference": parity.self_difference,
+        "outputs": [asdict(output) for output in parity.outputs],
     }
 
 

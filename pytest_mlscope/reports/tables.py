@@ -231,6 +231,8 @@ def _interval(record: Record, key: tuple[str, ...]) -> str:
 
 
 def _tolerance(record: Record) -> str:
+    if record["parity"]["tolerance_source"] in ("exact", "agreement"):
+        return str(record["parity"]["tolerance_source"])
     absolute, relative = (number(record, "parity", name) or 0.0 for name in ("abs_tolerance", "rel_tolerance"))
     shown = f"{absolute:.3g} + {relative:.3g} × |b|" if relative else f"{absolute:.3g}"
     return f"{shown} ({record['parity']['tolerance_source']})"

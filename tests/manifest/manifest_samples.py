@@ -191,6 +191,8 @@ frameworks:
           path: digits-bf16.bin
     input_layouts:
       image: NHWC
+    output_layouts:
+      scores: NC
     xfail:
       reason: a known defect
       kinds: [parity]
@@ -209,6 +211,7 @@ inputs:
         kernel: bilinear
 outputs:
   - name: scores
+    layout: NC
     shape: [batch, 3]
     postprocess:
       - step: softmax
@@ -246,6 +249,14 @@ expect:
     abs: 1e-4
     rel: 1e-3
     rows: 64
+    precision: fp32
+    outputs:
+      scores:
+        abs: 1e-3
+        rel: 0
+    top1_agreement: 0.99
+    cosine: 0.999
+    equal_nan: false
   latency:
     p50: 5 ms
     p90: 6 ms
@@ -275,6 +286,8 @@ expect_overrides:
     load_time: 3 s
     parity:
       max: 0.05
+      top1_agreement: 0.98
+      cosine: 0.99
 matrix:
   hardware: [cpu]
   precision: [fp32, bf16]

@@ -59,6 +59,7 @@ def test_the_largest_difference_follows_the_unit_and_the_relative_one_has_none(
 ) -> None:
     """Powers of two, so that scaling is exact."""
     once, scaled = compared(*pair), compared(*(scale * side for side in pair))
+    assert once.max_abs is not None
     assert scaled.max_abs == scale * once.max_abs
     assert scaled.max_rel == once.max_rel
 
@@ -151,3 +152,52 @@ def test_what_is_not_finite_counts_as_a_difference_and_not_in_sums() -> None:
     assert comparison.top1_agreement == 0
     nothing = compared(np.full((1, 3), np.nan), reference)
     assert (nothing.cosine, nothing.psnr, nothing.root_mean_square) == (None, None, 0.0)
+
+
+def compare(output: Any, reference: Any, abs_tolerance: float = 0.0, **options: bool) -> OutputComparison:
+    comparison = OutputComparison(abs_tolerance, 0.0, **options)
+    comparison.update("y", np.asarray(output), np.asarray(reference), ranked=True)
+    return comparison
+
+
+@pytest.mark.parametrize(
+    ("output", "reference"),
+    [([[40001]], [[40000]]), ([[2**60 + 1]], [[2**60]]), ([[True]], [[False]]), ([["b"]], [["a"]])],
+    ids=["token", "large", "boolean", "text"],
+)
+def test_what_is_not_a_measure_is_equal_or_wrong(output: Any, reference: Any) -> None:
+    comparison = compare(output, reference, 1e9)
+    assert (comparison.violations, comparison.exact) == (1, True)
+    assert comparison.max_abs != 0
+    assert compare(reference, reference, 1e9).violations == 0
+
+
+def test_integers_have_a_tolerance_where_it_is_theirs() -> None:
+    assert compare([[128]], [[127]], 1.0, exact_integers=False).violations == 0
+    assert compare([[129]], [[127]], 1.0, exact_integers=False).violations == 1
+
+
+def test_nothing_compared_has_no_number() -> None:
+    shapes = compare(np.zeros((2, 3, 4)), np.zeros((2, 4, 3)))
+    assert (shapes.max_abs, shapes.max_rel) == (None, None)
+    assert shapes.mismatch == "output 'y' has shape [3, 4] a row, the reference's [4, 3]"
+    assert compare([["a"]], [["a"]]).max_abs is None
+    assert compare([["a"]], [[1.0]]).mismatch == "output 'y' has dtype <U1, the reference's float64"
+
+
+def test_nan_is_counted_by_side() -> None:
+    output, reference = [[np.nan, np.nan, 1.0, 2.0]], [[np.nan, 1.0, np.nan, 2.0]]
+    alike, apart = compare(output, reference), compare(output, reference, equal_nan=False)
+    for each in (alike, apart):
+        assert (each.nan, each.reference_nan, each.both_nan) == (1, 1, 1)
+    assert (alike.violations, apart.violations) == (2, 3)
+
+
+def test_what_is_relative_to_nearly_nothing_alarms_nobody() -> None:
+    assert compare([[1e-6, 1.0]], [[1e-12, 1.0]], 1e-4).max_rel == pytest.approx(0.01, rel=1e-3)
+    assert compare([[1e-6, 1.0]], [[1e-12, 1.0]]).max_rel == pytest.approx(1e6, rel=1e-3)
+
+
+def test_equal_vectors_have_a_cosine_of_one() -> None:
+    values = np.random.default_rng(3).standard_normal((50, 999))
+    assert compare(values, values).cosine == 1.0

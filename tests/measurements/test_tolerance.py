@@ -47,7 +47,7 @@ def test_it_scales_with_the_outputs(noise: float, size: float, floor: float, sca
 
 
 def test_the_loosest_precision_counts() -> None:
-    assert floor_epsilons("framework_default", "int8 and bf16") == floor_epsilons("bf16", None)
+    assert floor_epsilons("framework_default", "int8 and bf16") == floor_epsilons("int8", None)
     assert floor_epsilons("framework_default", "unheard of") == floor_epsilons("fp32", None)
     assert floor_epsilons("fp32", "bf16") < floor_epsilons("fp16", None) < floor_epsilons("bf16", None)
 
@@ -78,6 +78,7 @@ def test_noise_between_processes_is_measured_and_allowed(suite: Suite) -> None:
     measured = parity(suite, "")
     assert measured.tolerance_source == "measured"
     assert measured.within_tolerance
+    assert measured.abs_tolerance is not None
     assert measured.abs_tolerance > 1e-4
     assert measured.rel_tolerance == floor_epsilons("fp32", None)
 
@@ -120,7 +121,16 @@ def test_a_reference_whose_file_is_not_fp32(suite: Suite) -> None:
     suite.framework("toy", load="raise Unsupported('small.bin: holds int8, not fp32', holds='int8')")
     suite.framework("other")
     with pytest.raises(
-        CannotRun, match=r"holds int8, not fp32; parity's reference runs at fp32: .*toy\.files .*precision_files\.int8"
+        CannotRun,
+        match=r"holds int8, not fp32; parity's reference runs at fp32: write expect\.parity\.precision: int8 .*, "
+        r"or put .*toy\.files, .*precision_files\.int8",
     ) as caught:
         parity(suite, "")
     assert "ask for" not in str(caught.value)
+
+
+def test_the_floor_of_int8_is_relative_to_the_largest_output() -> None:
+    """A step of a symmetric scale is a 127th of it, however small most outputs are."""
+    noise = Noise(0.0, root_mean_square=0.1, peak=2.0)
+    floor = floor_epsilons("int8", None)
+    assert tolerance_from(noise, floor, quantised=True).abs == floor * 2.0 == 0.25

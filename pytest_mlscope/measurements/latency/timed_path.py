@@ -22,7 +22,8 @@ def check_timed_path(ready: ReadyModel, tensors: dict[str, NDArray[Any]]) -> Non
         bound = ready.manifest_outputs(tensors, prefix="bound:")[name]
         comparison.update(name, bound, predicted, ranked=False)
     if comparison.mismatch or comparison.violations:
-        detail = comparison.mismatch or f"largest difference {comparison.max_abs:.3g}"
+        largest = "" if comparison.max_abs is None else f"largest difference {comparison.max_abs:.3g}"
+        detail = comparison.mismatch or largest or f"{comparison.violations:,} elements differ"
         raise HostError(
             f"{ready.host.name}: the timed call path does not give what prediction gives ({detail}); "
             "the time is worth nothing, and the predictor needs mending"

@@ -27,24 +27,61 @@ def default_tolerance(precision: str, resolved: object) -> tuple[float, float]:
     return max(known, default=DEFAULT_TOLERANCE["fp32"])
 
 
+def is_exact(output: NDArray[Any], reference: NDArray[Any]) -> bool:
+    """Whether elements are equal or wrong, with nothing between: integers, booleans and text.
+
+    >>> is_exact(np.array([40000]), np.array([40001]))
+    True
+    """
+    return output.dtype.kind != "f" or reference.dtype.kind != "f"
+
+
+def is_scores(output: NDArray[Any]) -> bool:
+    """Whether elements can be scores. Integers of many bits are numbers of things, such as tokens; quantised scores
+    have few.
+    """
+    return output.dtype.kind == "f" or (output.dtype.kind in "iu" and output.dtype.itemsize <= 2)
+
+
+def has_classes(output: NDArray[Any]) -> bool:
+    """Whether a row, of shape ``(rows, classes)`` but for dimensions of 1, has a largest element to agree on."""
+    return output.ndim >= 2 and output.shape[1] > 1 and math.prod(output.shape[1:]) == output.shape[1]
+
+
 class OutputComparison:
     """Accumulates differences over chunks; memory does not grow with the rows."""
 
-    def __init__(self, abs_tolerance: float, rel_tolerance: float) -> None:
+    def __init__(
+        self, abs_tolerance: float, rel_tolerance: float, *, exact_integers: bool = True, equal_nan: bool = True
+    ) -> None:
+        """:param exact_integers: whether integers and booleans must be equal, whatever the tolerance: the next token
+            is another word.
+        :param equal_nan: whether NaN in both is agreement.
+        """
         self._abs = abs_tolerance
         self._rel = rel_tolerance
-        self.max_abs = 0.0
-        self.max_rel = 0.0
+        self._exact_integers = exact_integers
+        self._equal_nan = equal_nan
+        self._max_abs = 0.0
+        self._max_rel = 0.0
         self.violations = 0
         self.elements = 0
         self.finite = 0
         self.agreeing = 0
         self.ranked = 0
+        self.nan = 0
+        """Elements that are NaN in the output alone."""
+        self.reference_nan = 0
+        """Elements that are NaN in the reference alone."""
+        self.both_nan = 0
+        self.exact = False
+        """Whether equality was asked for."""
         self.peak = 0.0
         """The reference's largest finite magnitude."""
         self.mismatch: str | None = None
         self._shared = 0.0
         self._ranked_beyond_five = 0
+        self._measured = 0
         self._numbers = 0
         self._lowest, self._highest = math.inf, -math.inf
         self._product = self._square = self._reference_square = self._error_square = 0.0
@@ -59,28 +96,65 @@ class OutputComparison:
                 f"output {name!r} has shape {list(output.shape[1:])} a row, the reference's {list(reference.shape[1:])}"
             )
             return
-        if output.dtype.kind not in "fiub":
+        numbers = [array.dtype.kind in "fiub" for array in (output, reference)]
+        if numbers[0] != numbers[1]:
+            self.mismatch = f"output {name!r} has dtype {output.dtype}, the reference's {reference.dtype}"
+            return
+        if not numbers[0]:
+            self.exact = True
             self._count(output != reference, output.size)
             self.finite += output.size
             return
+        exact = self._exact_integers and is_exact(output, reference)
+        self.exact |= exact
         a = np.asarray(output, dtype=np.float64)
         b = np.asarray(reference, dtype=np.float64)
-        # Equal infinities agree; a NaN agrees with a NaN alone.
-        same = (a == b) | (np.isnan(a) & np.isnan(b))
+        a_nan, b_nan = np.isnan(a), np.isnan(b)
+        both_nan = a_nan & b_nan
+        # In their own types: large integers are not told apart as floats. Equal infinities agree.
+        same = (output == reference) | both_nan
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             difference = np.where(same, 0.0, np.abs(a - b))
+            if output.dtype.kind != "f" and reference.dtype.kind != "f":
+                difference[~same & (difference == 0)] = 1.0
             difference[np.isnan(difference)] = np.inf
             magnitude = np.abs(b)
-            relative = np.where(same | (magnitude == 0), 0.0, difference / magnitude)
+            # Where the reference is nearly zero, what is relative to it says nothing that the absolute does not.
+            scale = np.maximum(magnitude, 0.0 if exact else self._abs)
+            relative = np.where(same | (scale == 0), 0.0, difference / scale)
             relative[np.isnan(relative)] = np.inf
             allowed = self._abs + self._rel * np.where(np.isfinite(magnitude), magnitude, 0.0)
         if difference.size:
-            self.max_abs = max(self.max_abs, float(difference.max()))
-            self.max_rel = max(self.max_rel, float(relative.max()))
-        self._count(difference > allowed, output.size)
+            self._max_abs = max(self._max_abs, float(difference.max()))
+            self._max_rel = max(self._max_rel, float(relative.max()))
+        self._measured += output.size
+        self.both_nan += int(np.count_nonzero(both_nan))
+        self.nan += int(np.count_nonzero(a_nan & ~both_nan))
+        self.reference_nan += int(np.count_nonzero(b_nan & ~both_nan))
+        violating = ~same if exact else difference > allowed
+        self._count(violating if self._equal_nan else violating | both_nan, output.size)
         self._add_up(a, b)
-        if ranked and a.ndim >= 2 and a.shape[1] > 1 and a[0:1].size == a.shape[1]:
+        if ranked and is_scores(output) and has_classes(output):
             self._rank(a.reshape(a.shape[:2]), b.reshape(a.shape[:2]))
+
+    @property
+    def not_numbers(self) -> int:
+        """Elements that are NaN and not in agreement."""
+        return self.nan + self.reference_nan + (0 if self._equal_nan else self.both_nan)
+
+    @property
+    def max_abs(self) -> float | None:
+        """Largest absolute difference, ``inf`` where one is not finite and the other is; ``None`` where no number
+        could be compared.
+        """
+        return self._max_abs if self._measured and self.mismatch is None else None
+
+    @property
+    def max_rel(self) -> float | None:
+        """Largest difference relative to the reference's magnitude, or to the absolute tolerance where that is larger;
+        ``None`` where no number could be compared.
+        """
+        return self._max_rel if self._measured and self.mismatch is None else None
 
     def _add_up(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> None:
         finite = np.isfinite(a) & np.isfinite(b)
@@ -137,6 +211,8 @@ class OutputComparison:
         (G. Salton, M. J. McGill, *Introduction to Modern Information Retrieval*, 1983). ``None`` where one is zero.
         """
         lengths = math.sqrt(self._square) * math.sqrt(self._reference_square)
+        if lengths and self._error_square == 0:
+            return 1.0  # The sums' own rounding is no angle.
         if not lengths or not math.isfinite(lengths):
             return None
         return min(1.0, max(-1.0, self._product / lengths))

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
 
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.expectation import expectation_for
 from pytest_mlscope.errors import BaselineError, CannotRun, HostError, MlscopeError, NotSupported
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.manifest.kinds import parity_reference
+from pytest_mlscope.manifest.schema import ParityExpectation
 from pytest_mlscope.manifest.versions import requirement
-from pytest_mlscope.measurements.parity.comparison import OutputComparison
+from pytest_mlscope.measurements.parity.comparison import OutputComparison, has_classes, is_scores
 from pytest_mlscope.measurements.parity.raw_outputs import RawOutputs, predict_raw
+from pytest_mlscope.measurements.parity.self_difference import difference_from_itself
 from pytest_mlscope.measurements.parity.tolerance import Tolerance, Tolerances
-from pytest_mlscope.measurements.results import Parity
+from pytest_mlscope.measurements.results import OutputParity, Parity
 
 COMPARED_ROWS = 256
 """Rows compared where the manifest has no ``expect.parity.rows``."""
@@ -74,7 +79,7 @@ class ReferenceOutputs:
         except OSError as error:
             outputs.close()
             raise MlscopeError(f"no room to keep the reference's outputs: {error.strerror}") from None
-        outputs.described = f"{reference.framework} {ready.host.version} fp32 on cpu"
+        outputs.described = f"{reference.framework} {ready.host.version} {reference.precision} on cpu"
         self._case, self._manifest_sha256, self._outputs = reference, case.manifest.sha256, outputs
         return outputs
 
@@ -86,13 +91,14 @@ class ReferenceOutputs:
 
 
 def _advised(error: CannotRun, reference: Case) -> str:
-    """Its reason. The reference's precision is no choice of the manifest's, so that no other can be asked for."""
+    """Its reason, and what to write: the matrix does not choose the reference's precision."""
     if not isinstance(error, NotSupported) or error.holds is None:
         return error.reason
-    place = "precision_files" if error.holds == "framework_default" else f"precision_files.{error.holds}"
+    place = "" if error.holds == "framework_default" else f", and this one under precision_files.{error.holds}"
     return (
-        f"{error.reason}; parity's reference runs at {reference.precision}: keep an {reference.precision} file under "
-        f"frameworks.{reference.framework}.files and put this one under {place}, or drop expect.parity"
+        f"{error.reason}; parity's reference runs at {reference.precision}: write expect.parity.precision: "
+        f"{error.holds} to compare with this file, or put a file of {reference.precision} under "
+        f"frameworks.{reference.framework}.files{place}"
     )
 
 
@@ -110,7 +116,11 @@ def measure_parity(
     # The case itself comes first: its own reason not to run is the one to report.
     ready(case)
     reference = references.of(case, rows=expected.rows)
-    return _compared(case, ready, reference, tolerances.of(case, reference_case(case)), rows=expected.rows)
+    found = tolerances.of(case, reference_case(case))
+    parity = _compared(case, ready, reference, found, rows=expected.rows, expected=expected)
+    if parity.mismatch is not None or not (parity.violations or expected.bounds_agreement):
+        return parity
+    return replace(parity, self_difference=difference_from_itself(ready(case), found, rows=expected.rows))
 
 
 def compare_outputs(case: Case, other: Case, ready: Callable[[Case], ReadyModel], tolerances: Tolerances) -> Parity:
@@ -131,37 +141,116 @@ def compare_outputs(case: Case, other: Case, ready: Callable[[Case], ReadyModel]
         except MlscopeError as error:
             raise BaselineError(str(error)) from None
         outputs.described = f"{requirement(other.framework, predicting.host.version)} {other.precision}"
-        return _compared(case, ready, outputs, tolerances.of(case, other), rows=rows)
+        return _compared(case, ready, outputs, tolerances.of(case, other), rows=rows, expected=None)
     except OSError as error:
         raise MlscopeError(f"no room to keep the baseline's outputs: {error.strerror}") from None
     finally:
         outputs.close()
 
 
+def _covered(name: str, output: NDArray[Any], case: Case, expected: ParityExpectation | None) -> bool:
+    """Whether an agreement that the manifest states takes the place of this output's tolerance."""
+    if expected is None or not expected.bounds_agreement or expected.bounds_elements:
+        return False
+    if not is_scores(output):
+        return False
+    first = name == case.manifest.content.outputs[0].name
+    return expected.cosine is not None or (first and has_classes(output))
+
+
 def _compared(
-    case: Case, ready: Callable[[Case], ReadyModel], reference: RawOutputs, tolerance: Tolerance, *, rows: int
+    case: Case,
+    ready: Callable[[Case], ReadyModel],
+    reference: RawOutputs,
+    tolerances: Mapping[str, Tolerance],
+    *,
+    rows: int,
+    expected: ParityExpectation | None,
 ) -> Parity:
-    comparison = OutputComparison(tolerance.abs, tolerance.rel)
+    """:param expected: what the manifest says of agreements; ``None`` where elements alone count."""
+    stated = expectation_for(case).parity
+    equal_nan = stated is not None and stated.equal_nan
+    comparisons = {
+        name: OutputComparison(
+            tolerance.abs, tolerance.rel, exact_integers=not tolerance.for_integers, equal_nan=equal_nan
+        )
+        for name, tolerance in tolerances.items()
+    }
+    covered: set[str] = set()
     first_output = case.manifest.content.outputs[0].name
     n = 0
     for chunk, reference_chunk in zip(predict_raw(ready(case), rows=rows), reference, strict=True):
         n += len(chunk[first_output])
         for name, output in chunk.items():
-            comparison.update(name, output, reference_chunk[name], ranked=name == first_output)
+            comparisons[name].update(name, output, reference_chunk[name], ranked=name == first_output)
+            if _covered(name, output, case, expected):
+                covered.add(name)
+    each = [_output(name, comparisons[name], tolerances[name], covered=name in covered) for name in comparisons]
+    return _whole(each, comparisons, n=n, reference=reference.described, first_output=first_output)
+
+
+def _output(name: str, compared: OutputComparison, tolerance: Tolerance, *, covered: bool) -> OutputParity:
+    source, absolute, relative = tolerance.source, tolerance.abs, tolerance.rel
+    if covered:
+        source = "agreement"
+    elif compared.exact:
+        source, absolute, relative = "exact", 0.0, 0.0
+    return OutputParity(
+        name=name,
+        max_abs=compared.max_abs,
+        max_rel=compared.max_rel,
+        cosine=compared.cosine,
+        psnr=compared.psnr,
+        abs_tolerance=None if covered else absolute,
+        rel_tolerance=None if covered else relative,
+        tolerance_source=source,
+        # An agreement says nothing of a NaN.
+        violations=compared.not_numbers if covered else compared.violations,
+        elements=compared.elements,
+    )
+
+
+def _whole(
+    each: Sequence[OutputParity],
+    comparisons: Mapping[str, OutputComparison],
+    *,
+    n: int,
+    reference: str,
+    first_output: str,
+) -> Parity:
+    all_compared = comparisons.values()
+    mismatch = next((compared.mismatch for compared in all_compared if compared.mismatch), None)
+    nan, reference_nan, both_nan = (
+        sum(getattr(compared, count) for compared in all_compared) for count in ("nan", "reference_nan", "both_nan")
+    )
+    if mismatch is None and not any(compared.finite for compared in all_compared):
+        mismatch = (
+            "no element is finite in both, so agreement would mean nothing: of "
+            f"{sum(compared.elements for compared in all_compared):,} elements {nan + both_nan:,} are NaN here and "
+            f"{reference_nan + both_nan:,} in the reference"
+        )
+    # A text output has no differences, and takes none away from the others.
+    known = [output for output in each if output.max_abs is not None] if mismatch is None else []
+    bounded = [output for output in each if output.bounded]
+    worst = max(bounded or each, key=lambda output: (output.violations > 0, output.max_abs or 0.0))
+    ranked = comparisons[first_output] if mismatch is None else None
     return Parity(
-        reference=reference.described,
+        reference=reference,
         n=n,
-        max_abs=comparison.max_abs,
-        max_rel=comparison.max_rel,
-        top1_agreement=comparison.top1_agreement,
-        top5_agreement=comparison.top5_agreement,
-        cosine=comparison.cosine,
-        psnr=comparison.psnr,
-        abs_tolerance=tolerance.abs,
-        rel_tolerance=tolerance.rel,
-        tolerance_source=tolerance.source,
-        violations=comparison.violations,
-        elements=comparison.elements,
-        mismatch=comparison.mismatch
-        or (None if comparison.finite else "no element is finite in both, so agreement would mean nothing"),
+        max_abs=max((output.max_abs for output in known if output.max_abs is not None), default=None),
+        max_rel=max((output.max_rel for output in known if output.max_rel is not None), default=None),
+        top1_agreement=None if ranked is None else ranked.top1_agreement,
+        top5_agreement=None if ranked is None else ranked.top5_agreement,
+        cosine=min((output.cosine for output in known if output.cosine is not None), default=None),
+        psnr=min((output.psnr for output in known if output.psnr is not None), default=None),
+        abs_tolerance=worst.abs_tolerance,
+        rel_tolerance=worst.rel_tolerance,
+        tolerance_source=worst.tolerance_source,
+        violations=sum(output.violations for output in each),
+        elements=sum(output.elements for output in each),
+        mismatch=mismatch,
+        outputs=tuple(each),
+        nan=nan,
+        reference_nan=reference_nan,
+        both_nan=both_nan,
     )

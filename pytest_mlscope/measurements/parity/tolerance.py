@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from pytest_mlscope.cases.expectation import expectation_for
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.hosts.model_loader import ModelLoader
 from pytest_mlscope.hosts.pool import HostPool
+from pytest_mlscope.manifest.schema import ParityExpectation
 from pytest_mlscope.measurements.parity.comparison import OutputComparison, default_tolerance
 from pytest_mlscope.measurements.parity.raw_outputs import RawOutputs, chunk_rows, predict_raw
 
@@ -25,10 +26,15 @@ MOST_FLOORS = 32
 
 EPSILON = {"fp32": 2.0**-23, "fp16": 2.0**-10, "bf16": 2.0**-7, "int8": 2.0**-7}
 """Distance from 1 to the next number; of ``int8``, a step of a symmetric scale relative to its largest value."""
-ROUNDINGS = {"fp32": 256, "fp16": 8, "bf16": 8, "int8": 8}
+ROUNDINGS = {"fp32": 256, "fp16": 8, "bf16": 8, "int8": 16}
 """Epsilons of the floor. Rounding errors of n operations add up to about √n epsilons (N. J. Higham, T. Mary, "A new
 approach to probabilistic rounding error analysis", SIAM J. Sci. Comput. 41(5), 2019): in fp32, n = 65,536 terms of
-sums; in the narrower, whose sums frameworks keep in 32 bits, n = 64 layers whose outputs are rounded."""
+sums; in the narrower, whose sums frameworks keep in 32 bits, n = 64 layers whose outputs are rounded, and in ``int8``
+their weights too."""
+QUANTISED = "int8"
+"""A step is a part of the largest output, so that the floor is relative to that and not to the root mean square."""
+MOST_QUANTISED_FLOORS = 2
+"""What :data:`MOST_FLOORS` is for ``int8``, whose floor is an eighth of the largest output."""
 
 
 @dataclass(frozen=True)
@@ -39,28 +45,57 @@ class Tolerance:
     rel: float
     source: str
     """``manifest``, ``measured``, ``default``, or of both parts: ``manifest and measured``."""
+    for_integers: bool = False
+    """Whether the manifest states it for this output by name, so that integers may differ too."""
 
 
 @dataclass(frozen=True)
 class Noise:
-    """How far a model's outputs were from themselves."""
+    """How far one output of a model was from itself."""
 
     max_abs: float
     root_mean_square: float
-    """Of the outputs."""
+    """Of the output."""
+    peak: float = 0.0
+    """The output's largest magnitude."""
+
+
+def _larger(one: Noise, other: Noise) -> Noise:
+    return Noise(
+        max(one.max_abs, other.max_abs),
+        max(one.root_mean_square, other.root_mean_square),
+        max(one.peak, other.peak),
+    )
+
+
+def _merged(noises: Sequence[Mapping[str, Noise]]) -> dict[str, Noise]:
+    merged: dict[str, Noise] = {}
+    for each in noises:
+        for name, noise in each.items():
+            merged[name] = _larger(merged[name], noise) if name in merged else noise
+    return merged
+
+
+def _precisions(precision: str, resolved: object) -> list[str]:
+    return str(resolved).split() if precision == "framework_default" else [precision]
 
 
 def floor_epsilons(precision: str, resolved: object) -> float:
     """The floor relative to an output's size: of several precisions, as in ``int8 and bf16``, the loosest."""
-    named = str(resolved).split() if precision == "framework_default" else [precision]
+    named = _precisions(precision, resolved)
     floors = [EPSILON[name] * ROUNDINGS[name] for name in named if name in EPSILON]
     return max(floors, default=EPSILON["fp32"] * ROUNDINGS["fp32"])
 
 
-def tolerance_from(noise: Noise, floor: float) -> Tolerance:
-    """:param floor: as of :func:`floor_epsilons`."""
-    least = floor * noise.root_mean_square
-    absolute = min(max(NOISE_FACTOR * noise.max_abs, least), MOST_FLOORS * least)
+def tolerance_from(noise: Noise, floor: float, *, quantised: bool = False) -> Tolerance:
+    """Of one output.
+
+    :param floor: as of :func:`floor_epsilons`.
+    :param quantised: whether the floor is relative to the largest output.
+    """
+    least = floor * (noise.peak if quantised else noise.root_mean_square)
+    most = MOST_QUANTISED_FLOORS if quantised else MOST_FLOORS
+    absolute = min(max(NOISE_FACTOR * noise.max_abs, least), most * least)
     return Tolerance(absolute, floor, "measured")
 
 
@@ -69,45 +104,65 @@ class Tolerances:
 
     def __init__(self, loader: ModelLoader) -> None:
         self._loader = loader
-        self._measured: dict[tuple[object, ...], Noise | None] = {}
+        self._measured: dict[tuple[object, ...], dict[str, Noise]] = {}
 
-    def of(self, case: Case, reference: Case) -> Tolerance:
-        """The tolerance for a case's outputs against the reference's.
+    def of(self, case: Case, reference: Case) -> dict[str, Tolerance]:
+        """The tolerance of each output against the reference's, by the manifest's names.
 
         :raises CannotRun: when either cannot run here.
         :raises HostError: when either fails.
         """
+        names = [output.name for output in case.manifest.content.outputs]
         expected = expectation_for(case).parity
-        if expected is not None and expected.abs is not None and expected.rel is not None:
-            return Tolerance(expected.abs, expected.rel, "manifest")
-        resolved = self._loader.ready(case).resolved.get("precision")
-        noise = self._noise(case, reference)
-        if noise is None:
-            found = Tolerance(*default_tolerance(case.precision, resolved), "default")
-        else:
-            found = tolerance_from(noise, floor_epsilons(case.precision, resolved))
-        if expected is None or (expected.abs is None and expected.rel is None):
-            return found
-        return Tolerance(
-            found.abs if expected.abs is None else expected.abs,
-            found.rel if expected.rel is None else expected.rel,
-            f"manifest and {found.source}",
-        )
+        stated = {name: _stated(expected, name) for name in names}
+        measured: dict[str, Noise] | None = None
+        found = {}
+        for name, (absolute, relative, by_name) in stated.items():
+            if absolute is not None and relative is not None:
+                found[name] = Tolerance(absolute, relative, "manifest", by_name)
+                continue
+            if measured is None:
+                measured = self._noise(case, reference)
+            seen = self._seen(case, reference, measured.get(name))
+            given = absolute is not None or relative is not None
+            found[name] = Tolerance(
+                seen.abs if absolute is None else absolute,
+                seen.rel if relative is None else relative,
+                f"manifest and {seen.source}" if given else seen.source,
+                by_name,
+            )
+        return found
 
-    def _noise(self, case: Case, reference: Case) -> Noise | None:
-        """``None`` where nothing could be predicted a second time."""
+    def _seen(self, case: Case, reference: Case, noise: Noise | None) -> Tolerance:
+        """What this model's own noise asks for, or the precision's default where none could be measured. The looser
+        of both sides' precisions counts.
+        """
+        sides = [(each.precision, self._resolved(each)) for each in (reference, case)]
+        if noise is None:
+            return Tolerance(*max(default_tolerance(*side) for side in sides), "default")
+        floor = max(floor_epsilons(*side) for side in sides)
+        return tolerance_from(noise, floor, quantised=any(QUANTISED in _precisions(*side) for side in sides))
+
+    def _resolved(self, case: Case) -> object:
+        # A precision that was asked for is known without loading the model again.
+        if case.precision != "framework_default":
+            return case.precision
+        return self._loader.ready(case).resolved.get("precision")
+
+    def _noise(self, case: Case, reference: Case) -> dict[str, Noise]:
+        """By output; empty where nothing could be predicted a second time."""
         expected = expectation_for(case).parity
         rows = NOISE_ROWS if expected is None else min(NOISE_ROWS, expected.rows)
-        seen = [
-            self._once("elsewhere", case, lambda: self._between(case, [case], rows=rows, fresh=True)),
-            self._once("otherwise", reference, lambda: self._between(reference, self._otherwise(reference), rows=rows)),
-        ]
-        known = [each for each in seen if each is not None]
-        if not known:
-            return None
-        return Noise(max(each.max_abs for each in known), max(each.root_mean_square for each in known))
+        return _merged(
+            [
+                self._once("elsewhere", case, lambda: self._between(case, [case], rows=rows, fresh=True)),
+                self._once(
+                    "otherwise", reference, lambda: self._between(reference, self._otherwise(reference), rows=rows)
+                ),
+            ]
+        )
 
-    def _once(self, how: str, case: Case, measure: Callable[[], Noise | None]) -> Noise | None:
+    def _once(self, how: str, case: Case, measure: Callable[[], dict[str, Noise]]) -> dict[str, Noise]:
         key = (
             how,
             case.manifest.path,
@@ -128,15 +183,15 @@ class Tolerances:
             return [threads]
         return [replace(case, batch_size=2 if case.batch_size == 1 else 1), threads]
 
-    def _between(self, case: Case, others: list[Case], *, rows: int, fresh: bool = False) -> Noise | None:
-        """How far the others are from the case itself at most; ``None`` where none could be run.
+    def _between(self, case: Case, others: list[Case], *, rows: int, fresh: bool = False) -> dict[str, Noise]:
+        """How far the others are from the case itself at most, by output; empty where none could be run.
 
         :param fresh: whether each gets a host of its own.
         """
         # A second process under emulation takes minutes, and its arithmetic is the same.
         if fresh and case.manifest.registry.hardware_targets[case.hardware].emulated:
-            return None
-        seen: list[Noise] = []
+            return {}
+        seen: list[dict[str, Noise]] = []
         pool = HostPool(limit=1) if fresh else None
         with RawOutputs() as outputs:
             ready = self._loader.ready(case)
@@ -152,12 +207,27 @@ class Tolerances:
                 finally:
                     if pool is not None:
                         pool.close()
-        return max(seen, key=lambda noise: noise.max_abs, default=None)
+        return _merged(seen)
 
 
-def _difference(again: Iterator[dict[str, NDArray[Any]]], outputs: RawOutputs) -> Noise:
-    comparison = OutputComparison(0.0, 0.0)
+def _stated(expected: ParityExpectation | None, name: str) -> tuple[float | None, float | None, bool]:
+    """The absolute and relative tolerance that the manifest gives an output, and whether it does so by its name."""
+    if expected is None:
+        return None, None, False
+    own = expected.outputs.get(name)
+    if own is None:
+        return expected.abs, expected.rel, False
+    # What an output's own entry leaves out is none: beside a stated part, a measured one would widen it unseen.
+    return own.abs or 0.0, own.rel or 0.0, True
+
+
+def _difference(again: Iterator[dict[str, NDArray[Any]]], outputs: RawOutputs) -> dict[str, Noise]:
+    comparisons: dict[str, OutputComparison] = {}
     for chunk, first in zip(again, outputs, strict=True):
         for name, output in chunk.items():
-            comparison.update(name, output, first[name], ranked=False)
-    return Noise(comparison.max_abs, comparison.root_mean_square)
+            comparisons.setdefault(name, OutputComparison(0.0, 0.0)).update(name, output, first[name], ranked=False)
+    return {
+        name: Noise(compared.max_abs, compared.root_mean_square, compared.peak)
+        for name, compared in comparisons.items()
+        if compared.max_abs is not None
+    }
