@@ -28,6 +28,7 @@ from pytest_mlscope.session.case_evaluation import CaseEvaluation, failure_name,
 from pytest_mlscope.session.controller import RECORD_ATTRIBUTE, WORKER_MISTAKE, Controller
 from pytest_mlscope.session.items.module import SUFFIX, ManifestModule
 from pytest_mlscope.session.items.run_state import RUN_STATE, RunState, run_state
+from pytest_mlscope.session.items.uncollected import uncollected_mistake
 from pytest_mlscope.settings import Settings
 from pytest_mlscope.text import closest, did_you_mean
 
@@ -164,12 +165,22 @@ class MlscopePlugin:
         remark = f" ({baseline.remark})" if baseline.remark else ""
         return f"mlscope: against {baseline.label}{remark}"
 
-    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        case = item_case(item)
+        if case is not None:
+            # So that -k finds a model by its name, which no id repeats.
+            item.extra_keyword_matches.add(case.manifest.content.name)
+
+    def pytest_collection_modifyitems(
+        self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
         state = run_state(config)
         baseline = config.stash.get(BASELINE, None)
         mistake = state.selection_mistake()
         if mistake is None and isinstance(baseline, VersionBaseline):
             mistake = baseline.mistake(state.frameworks)
+        if mistake is None and not state.has_items and not session.testsfailed:
+            mistake = uncollected_mistake(config)
         if mistake is None:
             return
         if not hasattr(config, "workeroutput"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -46,6 +47,18 @@ class ManifestModule(pytest.Module):
     def __init__(self, *, state: RunState, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._state = state
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        """Every test function of the manifest, whatever a project's ini says about the names of its own functions.
+
+        pytest would leave them out where ``python_functions`` does not fit ``test_*``, or where imported tests are not
+        collected, and would call such a run a success.
+        """
+        for name, function in vars(self.obj).items():
+            if isinstance(function, types.FunctionType):
+                for item in self._genfunctions(name, function):
+                    self._state.has_items = True
+                    yield item
 
     def _getobj(self) -> types.ModuleType:
         try:

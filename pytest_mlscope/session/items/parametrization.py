@@ -61,7 +61,9 @@ def parametrize_marked(metafunc: pytest.Metafunc) -> None:
         wanted = ", ".join(f"{name}={value!r}" for name, value in mark.kwargs.items())
         ids = ", ".join(case.id for case in cases[:8])
         raise pytest.Collector.CollectError(f"{where}: {path.name} has no case with {wanted}; it has: {ids}")
-    metafunc.parametrize("mlscope_case", case_parameters(state.select(chosen)))
+    selected = state.select(chosen)
+    state.has_items = state.has_items or bool(selected)
+    metafunc.parametrize("mlscope_case", case_parameters(selected))
 
 
 def _agrees(case: Case, wanted: Mapping[str, Any]) -> bool:

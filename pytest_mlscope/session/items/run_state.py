@@ -22,6 +22,8 @@ class RunState:
         self.manifests = Manifests(config)
         self.compares_outputs = False
         """Whether there is a baseline whose outputs can be compared."""
+        self.has_items = False
+        """Whether any item of a case was collected, deselected ones included."""
         self.frameworks: dict[str, Case] = {}
         """The first selected case of each framework."""
         frameworks = frozenset(config.getoption("mlscope_framework") or ())
@@ -64,6 +66,11 @@ class RunState:
                 if seen and value not in seen:
                     hint = did_you_mean(closest(value, seen))
                     return f"{option}: no case has {value!r}{hint}; cases have: {', '.join(seen)}"
+        if self._seen["framework"] and not self.frameworks:
+            asked = ", ".join(
+                f"{option}={','.join(sorted(map(str, wanted)))}" for option, wanted in self._wanted.values() if wanted
+            )
+            return f"no case agrees with all of {asked}; leave one of them out"
         return None
 
 
