@@ -20,6 +20,8 @@ def _same(case: Case, busy_processes: int) -> dict[str, Any]:
     """What trials must have in common to be counted together; the rules are looked at apart."""
     facts = machine_facts()
     machine = {name: facts[name] for name in ("hostname", "cpu_identity", "usable_cores", "kernel")}
+    if facts["cpu_quota"] is not None:
+        machine["cpu_quota"] = facts["cpu_quota"]
     return {
         "plugin": __version__,
         "model": case.manifest.content.name,

@@ -37,6 +37,8 @@ def _key(case: Case) -> str:
     """Machine and case. Another version of the framework or model is the same kind of program here."""
     facts = machine_facts()
     machine = [facts[name] for name in ("hostname", "cpu_identity", "usable_cores", "kernel")]
+    if facts["cpu_quota"] is not None:
+        machine.append(facts["cpu_quota"])
     cell = [case.manifest.content.name, case.framework, case.hardware, case.precision, case.threads, case.batch_size]
     return hashlib.sha256(json.dumps([machine, cell, case.scenario]).encode()).hexdigest()[:24]
 

@@ -42,8 +42,17 @@ SAME_RATE = 0.01
 LEVEL = 0.01
 
 
-def _differs(saved: Mapping[str, Any], now: Mapping[str, Any], *, accelerated: bool) -> str | None:
-    """What differs, in words; ``None`` where the hardware is the same."""
+def _quota(machine: Mapping[str, Any]) -> str:
+    # A run saved before quotas were recorded is taken to have had none.
+    quota = machine.get("cpu_quota")
+    return "none" if quota is None else f"{quota:.4g} CPUs"
+
+
+def _differs(saved: Mapping[str, Any], now: Mapping[str, Any], *, accelerated: bool, timed: bool) -> str | None:
+    """What differs, in words; ``None`` where the hardware is the same.
+
+    :param timed: whether times are compared, which a CPU quota changes; it changes no prediction.
+    """
     then, here = saved["machine"], now["machine"]
     pairs = [
         ("architecture", saved["architecture"], now["architecture"]),
@@ -52,6 +61,8 @@ def _differs(saved: Mapping[str, Any], now: Mapping[str, Any], *, accelerated: b
         ("usable cores", then["usable_cores"], here["usable_cores"]),
         ("device", saved["device"], now["device"]),
     ]
+    if timed:
+        pairs.append(("CPU quota", _quota(then), _quota(here)))
     if accelerated:
         pairs.append(("GPUs", saved["gpus"], now["gpus"]))
     return next((f"{name}: {was}, here {is_}" for name, was, is_ in pairs if was != is_), None)
@@ -103,11 +114,12 @@ class SavedRunGate(Gate):
         self._saved = saved
         self._minimum_effect = minimum_effect
 
-    def _check_hardware(self, evaluation: Evaluation, saved: Mapping[str, Any]) -> None:
+    def _check_hardware(self, evaluation: Evaluation, saved: Mapping[str, Any], *, timed: bool) -> None:
         case = evaluation.case
         target = case.manifest.registry.hardware_targets[case.hardware]
         try:
-            reason = _differs(saved, evaluation.provenance["hardware"], accelerated=not target.is_a("cpu"))
+            now = evaluation.provenance["hardware"]
+            reason = _differs(saved, now, accelerated=not target.is_a("cpu"), timed=timed)
         except (KeyError, TypeError, AttributeError):
             reason = "the saved run does not say what it ran on"
         if reason is not None:
@@ -118,7 +130,7 @@ class SavedRunGate(Gate):
         latency = evaluation.latency
         try:
             saved = self._saved.latency(evaluation.case)
-            self._check_hardware(evaluation, saved.hardware)
+            self._check_hardware(evaluation, saved.hardware, timed=True)
         except MlscopeError as error:
             return not_compared(against, str(error))
         if latency is None:
@@ -141,7 +153,7 @@ class SavedRunGate(Gate):
         against = self._saved.label
         try:
             saved, baseline = self._saved.accuracy(evaluation.case)
-            self._check_hardware(evaluation, saved.hardware)
+            self._check_hardware(evaluation, saved.hardware, timed=False)
         except MlscopeError as error:
             return not_compared(against, str(error))
         ours = evaluation.accuracy

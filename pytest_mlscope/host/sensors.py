@@ -79,15 +79,86 @@ def _throttled(cpus: Optional[List[int]]) -> Optional[int]:
     return sum(known) if known else None
 
 
+def _cgroups(root: str = "") -> List[str]:
+    """Folders of this process's control groups that can limit its CPU time: its own first, then those above it.
+
+    Of version 2, or of version 1's ``cpu`` controller. Inside a container the path that /proc tells may be the host's,
+    of which only the root can be seen. Source: the kernel's admin-guide/cgroup-v2.rst and scheduler/sched-bwc.rst.
+    """
+    folders = []  # type: List[str]
+    for line in (_text(root + "/proc/self/cgroup") or "").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if number == "0" and not controllers:
+            mounts = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        elif "cpu" in controllers.split(","):
+            mounts = ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/" + controllers]
+        else:
+            continue
+        parts = [part for part in path.split("/") if part and part != ".."]
+        for mount in mounts:
+            for depth in range(len(parts), -1, -1):
+                folder = "/".join([root + mount] + parts[:depth])
+                if os.path.isdir(folder) and folder not in folders:
+                    folders.append(folder)
+    return folders
+
+
+def _limit(folder: str) -> Optional[float]:
+    """CPUs' worth of time that one control group may take; ``None`` where it is not limited."""
+    quota, period = (_text(folder + "/cpu.max") or "").partition(" ")[::2]
+    if not quota:
+        quota = _text(folder + "/cpu.cfs_quota_us") or ""
+        period = _text(folder + "/cpu.cfs_period_us") or ""
+    # "max", and -1 in version 1, stand for no limit.
+    return int(quota) / float(period) if quota.isdigit() and period.isdigit() and int(period) else None
+
+
+def cpu_quota(root: str = "") -> Optional[float]:
+    """CPUs' worth of time that this process's control groups let it have, the least of all; ``None`` without a limit.
+
+    :param root: what stands before /proc and /sys.
+    """
+    limits = [limit for limit in map(_limit, _cgroups(root)) if limit is not None]
+    return min(limits) if limits else None
+
+
+def _throttling(root: str = "") -> Optional[Dict[str, Any]]:
+    """How often a quota stopped this process so far; ``None`` where there is no quota or the kernel does not count.
+
+    Keys: ``quota`` in CPUs, ``periods`` that were enforced, ``throttled``, those of them in which it was stopped, and
+    ``seconds`` for which, summed over CPUs. All of the group that was stopped most.
+    """
+    found = None  # type: Optional[Dict[str, Any]]
+    for folder in _cgroups(root):
+        limit = _limit(folder)
+        pairs = [line.split() for line in (_text(folder + "/cpu.stat") or "").splitlines()]
+        counts = {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+        if limit is None or "nr_throttled" not in counts:
+            continue
+        # Version 1 counts in nanoseconds.
+        seconds = counts.get("throttled_usec", counts.get("throttled_time", 0) / 1e3) / 1e6
+        if found is None or counts["nr_throttled"] > found["throttled"]:
+            found = {
+                "quota": limit,
+                "periods": counts.get("nr_periods", 0),
+                "throttled": counts["nr_throttled"],
+                "seconds": seconds,
+            }
+    return found
+
+
 def read_sensors() -> Dict[str, Any]:
     """A reading, builtin types only; ``None`` stands for what this machine does not tell.
 
-    Keys: ``wall`` and ``cpu`` (seconds of this process's threads), ``cpu_times``, ``clock`` in Hz, ``throttled``.
+    Keys: ``wall`` and ``cpu`` (seconds of this process's threads), ``cpu_times``, ``clock`` in Hz, ``throttled`` (for
+    heat), ``quota`` (as of a control group's).
     """
     cpus = usable_cpus()
     return {
         "clock": _clock_hertz(),
         "throttled": _throttled(cpus),
+        "quota": _throttling(),
         "cpu_times": _cpu_times(cpus),
         "cpu": time.process_time(),
         "wall": time.perf_counter(),

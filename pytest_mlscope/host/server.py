@@ -58,6 +58,7 @@ class Server(object):
         self._serving: Optional[Serving] = None
         self.operations: Dict[str, Callable[[Header], Header]] = {
             "start": self._start,
+            "clock": self._clock,
             "load": self._load,
             "predict": self._predict,
             "measure": self._measure,
@@ -97,6 +98,10 @@ class Server(object):
             "cpus": usable_cpus(),
             "thread_variables": thread_variables(),
         }
+
+    def _clock(self, request: Header) -> Header:
+        """Both clocks in seconds: times of calls are ``perf_counter``'s, which starts anywhere."""
+        return {"monotonic": time.perf_counter(), "wall": time.time()}
 
     def _load(self, request: Header) -> Header:
         if self._predictor is None:

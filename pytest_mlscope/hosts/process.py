@@ -32,6 +32,7 @@ from pytest_mlscope.errors import (
     UnreadableReply,
 )
 from pytest_mlscope.host.frames import PROTOCOL_VERSION, Arena, ProtocolError, header_length, parse_header, write_frame
+from pytest_mlscope.hosts.clock_anchor import ClockAnchor, anchored
 from pytest_mlscope.hosts.output import OutputTail
 from pytest_mlscope.hosts.replies import unreadable
 from pytest_mlscope.machine.affinity import Affinity
@@ -235,9 +236,19 @@ class HostProcess:
         try:
             started = self.receive(timeout=max(self._start_deadline - time.monotonic(), 1.0), doing=_IMPORTING)
             self._keep_facts(started)
+            self.clock: ClockAnchor = anchored(self._read_clock)
+            """Where the host's clocks stood, taken once it was up."""
         except BaseException:
             self.kill()
             raise
+
+    def _read_clock(self) -> tuple[float, float]:
+        timeout = max(self._start_deadline - time.monotonic(), 1.0)
+        reply = self.request({"operation": "clock"}, timeout=timeout, doing="reading its clock")
+        try:
+            return float(reply["monotonic"]), float(reply["wall"])
+        except (KeyError, TypeError, ValueError):
+            raise HostError(f"{self.name}: an unreadable reply: it tells no clock") from None
 
     def _keep_facts(self, started: Header) -> None:
         self.version: str = started["version"]

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pytest_mlscope.host.sensors import cpu_quota
 from pytest_mlscope.machine.nvidia_gpus import nvidia_gpus
 
 NOT_AVAILABLE = "not available"
@@ -30,7 +31,8 @@ def machine_facts() -> dict[str, Any]:
 
     Keys: ``hostname``, ``system``, ``kernel``, ``architecture``, ``cpu_model``, ``cpu_identity`` (vendor, family,
     model, stepping and microcode on x86; implementer and part on Arm), ``cpu_flags`` (sorted), ``logical_cores``,
-    ``physical_cores``, ``usable_cores`` (those this process may run on), ``memory_bytes``, ``governor``, ``turbo``,
+    ``physical_cores``, ``usable_cores`` (those this process may run on), ``cpu_quota`` (CPUs' worth of time that its
+    control groups let it have, ``None`` without a limit), ``memory_bytes``, ``governor``, ``turbo``,
     ``virtual_machine`` and ``gpus`` (names of NVIDIA's, as the driver lists them).
     """
     return {key: list(value) if isinstance(value, list) else value for key, value in _facts().items()}
@@ -53,6 +55,7 @@ def _facts() -> dict[str, Any]:
         "logical_cores": psutil.cpu_count() or NOT_AVAILABLE,
         "physical_cores": psutil.cpu_count(logical=False) or NOT_AVAILABLE,
         "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else NOT_AVAILABLE,
+        "cpu_quota": cpu_quota(),
         "memory_bytes": int(psutil.virtual_memory().total),
         "governor": _line(_CPU / "cpu0/cpufreq/scaling_governor") or NOT_AVAILABLE,
         "turbo": _turbo(),

@@ -75,3 +75,47 @@ def test_thread_variables_and_cpus_are_this_processs(monkeypatch: pytest.MonkeyP
     assert "PATH" not in thread_variables()
     if Path("/proc").exists():
         assert usable_cpus() == sorted(os.sched_getaffinity(0))
+
+
+def _group(root: Path, kind: str, lines: str, **files: str) -> None:
+    """A control group's folder under ``root``, and the process's line that names it."""
+    (root / "proc/self").mkdir(parents=True, exist_ok=True)
+    (root / "proc/self/cgroup").write_text(lines)
+    folder = root / "sys/fs/cgroup" / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(text)
+
+
+def test_the_quota_of_a_container_is_read_where_its_root_is_all_there_is_to_see(tmp_path: Path) -> None:
+    _group(tmp_path, "", "0::/docker/abc\n", cpu__max="50000 100000\n")
+    assert sensors.cpu_quota(str(tmp_path)) == 0.5
+    assert sensors._throttling(str(tmp_path)) is None  # the kernel does not count
+
+
+def test_the_least_quota_of_all_groups_above_counts(tmp_path: Path) -> None:
+    stat = "usage_usec 9\nnr_periods 40\nnr_throttled {}\nthrottled_usec 1500000\n"
+    lines = "0::/a/b\n"
+    _group(tmp_path, "a/b", lines, cpu__max="max 100000\n", cpu__stat=stat.format(0))
+    _group(tmp_path, "a", lines, cpu__max="150000 100000\n", cpu__stat=stat.format(7))
+    assert sensors.cpu_quota(str(tmp_path)) == 1.5
+    assert sensors._throttling(str(tmp_path)) == {"quota": 1.5, "periods": 40, "throttled": 7, "seconds": 1.5}
+
+
+def test_version_1_of_control_groups_is_read(tmp_path: Path) -> None:
+    files = {"cpu__cfs_quota_us": "200000\n", "cpu__cfs_period_us": "100000\n"}
+    stat = "nr_periods 9\nnr_throttled 2\nthrottled_time 250000000\n"
+    _group(tmp_path, "cpu,cpuacct/job", "12:pids:/x\n4:cpu,cpuacct:/job\n0::/x\n", cpu__stat=stat, **files)
+    assert sensors.cpu_quota(str(tmp_path)) == 2.0
+    assert sensors._throttling(str(tmp_path)) == {"quota": 2.0, "periods": 9, "throttled": 2, "seconds": 0.25}
+
+
+@pytest.mark.parametrize("text", ["max 100000\n", "", "50000 0\n", "rubbish\n"])
+def test_what_is_no_limit_is_none(tmp_path: Path, text: str) -> None:
+    _group(tmp_path, "", "0::/\n", cpu__max=text)
+    assert sensors.cpu_quota(str(tmp_path)) is None
+
+
+def test_version_1_without_a_limit_is_none(tmp_path: Path) -> None:
+    _group(tmp_path, "cpu", "4:cpu:/\n", cpu__cfs_quota_us="-1\n", cpu__cfs_period_us="100000\n")
+    assert sensors.cpu_quota(str(tmp_path)) is None

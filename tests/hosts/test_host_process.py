@@ -19,6 +19,7 @@ import pytest
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.errors import CannotRun, HostCrashed, HostError, HostTimeout, PredictorError, UnreadableReply
+from pytest_mlscope.hosts.clock_anchor import anchored
 from pytest_mlscope.hosts.pool import HostPool
 from pytest_mlscope.hosts.process import DEPTH, HostProcess
 
@@ -615,3 +616,29 @@ def test_too_few_open_files_is_one_line(toy: MakeEnvironment, monkeypatch: pytes
             assert _open_files() <= used + 1, "nothing stays open"
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_host_tells_where_its_clocks_stand(toy: MakeEnvironment, start: Callable[..., HostProcess]) -> None:
+    before = time.perf_counter(), time.time()
+    host = start(toy())
+    clock = host.clock
+    assert before[0] < clock.monotonic < time.perf_counter()
+    assert before[1] - 1 < clock.wall < time.time() + 1
+    assert 0 < clock.error < 10
+    # On one machine both sides read the same clocks, so the anchor must find the same times within its error.
+    if sys.platform == "linux":
+        assert abs(clock.here(clock.host_monotonic) - clock.host_monotonic) <= clock.error
+        assert abs(clock.here(clock.host_monotonic + 2.5) - clock.host_monotonic - 2.5) <= clock.error + 1e-6
+
+
+def test_the_shortest_round_trip_anchors_the_clocks() -> None:
+    waits = iter([0.05, 0.0, 0.05])
+
+    def read() -> tuple[float, float]:
+        time.sleep(next(waits))
+        return time.perf_counter() - 100.0, time.time() + 7.0
+
+    clock = anchored(read, round_trips=3)
+    assert clock.error < 0.025
+    assert abs(clock.monotonic - clock.host_monotonic - 100.0) <= clock.error
+    assert abs(clock.wall_offset - 7.0) < 0.1

@@ -101,3 +101,27 @@ def test_of_several_processes_the_worst_is_told_once_a_kind() -> None:
     windows = [[Doubt("load", 0.2, "20% load")], [], [Doubt("load", 0.5, "50% load"), Doubt("turbo", 0.0, "turbo")]]
     assert told(windows) == ["50% load (in 2 of 3 processes)", "turbo (in 1 of 3 processes)"]
     assert told(windows[:1]) == ["20% load"]
+
+
+def _throttled(times: int) -> dict[str, Any]:
+    return {"quota": {"quota": 0.5, "periods": 100 + 2 * times, "throttled": times, "seconds": 0.1}}
+
+
+def test_a_quota_is_blamed_and_nothing_that_it_explains() -> None:
+    bumpy = np.array([100_000, 900_000] * 500, dtype=np.int64)
+    reply = _reply(_sensors(**_throttled(0)), _later(**_throttled(20)), warmup_reason="budget", warmup_seconds=5.0)
+    (text,) = _texts(reply, bumpy)
+    assert text == (
+        "a CPU quota of 0.5 CPUs stopped the process in 50% of its periods while calls were timed (20 times); raise "
+        "the container's CPU limit, or use fewer threads"
+    )
+
+
+def test_a_quota_that_stopped_nothing_is_not_blamed() -> None:
+    assert _texts(_reply(_sensors(**_throttled(3)), _later(**_throttled(3)))) == []
+
+
+def test_more_threads_than_the_quota_has_cpus_are_told() -> None:
+    machine = {"governor": "performance", "turbo": False, "cpu_quota": 1.5}
+    (doubt,) = machine_doubts(machine, threads=2, cpus=[0, 1])
+    assert doubt.text.startswith("2 threads share a CPU quota of 1.5 CPUs;")

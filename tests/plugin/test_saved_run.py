@@ -125,6 +125,19 @@ def test_other_hardware_is_never_compared(saved: Callable[..., Any], pytester: p
         assert "another, here " in message
 
 
+def test_another_cpu_quota_is_another_machine_for_times_alone(
+    saved: Callable[..., Any], pytester: pytest.Pytester
+) -> None:
+    report = saved()
+    for record in report["evaluations"]:
+        record["provenance"]["hardware"]["machine"]["cpu_quota"] = 0.37
+    Path("saved.json").write_text(json.dumps(report))
+    _, now = _run(pytester, "now.json", "--mlscope-against=saved.json")
+    (message,) = _of(now, "latency")["comparison"]["messages"]
+    assert "it ran on other hardware (CPU quota: 0.37 CPUs, here " in message
+    assert _of(now, "accuracy")["comparison"]["outcome"] == "pass"
+
+
 def test_a_run_without_the_case_is_said_so(saved: Callable[..., Any], pytester: pytest.Pytester) -> None:
     report = saved("-k", "latency")
     assert _not_compared(pytester) == "not compared with saved.json: the saved run has no accuracy of this case"

@@ -19,6 +19,8 @@ CLOCK_CHANGE = 0.03
 CLOCK_STEP = 0.01
 """Part of the median below which the clock's step is no matter."""
 GOVERNOR = "performance"
+QUOTA = "quota"
+_QUOTA_EXPLAINS = ("warm-up", "drift rises", "drift falls", "modes")
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,23 @@ def _load(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Doubt
         share = min(stolen / room, 1.0)
         text = f"the hypervisor gave {share * 100:.0f}% of the CPUs' time to other guests; use a machine of your own"
         yield Doubt("steal", share, text)
+
+
+def _quota(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Doubt]:
+    first, last = before.get("quota"), after.get("quota")
+    if not first or not last:
+        return
+    times = last["throttled"] - first["throttled"]
+    if times > 0:
+        periods = last["periods"] - first["periods"]
+        # Between two reads of a file the kernel may have counted one and not the other.
+        share = min(times / periods, 1.0) if periods > 0 else 1.0
+        yield Doubt(
+            QUOTA,
+            share,
+            f"a CPU quota of {last['quota']:.3g} CPUs stopped the process in {share * 100:.0f}% of its periods while "
+            f"calls were timed ({times} times); raise the container's CPU limit, or use fewer threads",
+        )
 
 
 def _clock(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Doubt]:
@@ -113,16 +132,17 @@ def window_doubts(reply: Mapping[str, Any], samples: NDArray[np.integer[Any]]) -
     :param reply: the host's, as of ``measure``.
     :param samples: ns, shape ``(n,)``, in the order measured.
     """
-    doubts = warm_up_doubts(reply)
-    doubts += counter_doubts(reply["sensors"])
-    doubts += _sample(samples, reply["clock_step"])
+    doubts = [*warm_up_doubts(reply), *counter_doubts(reply["sensors"]), *_sample(samples, reply["clock_step"])]
+    if any(doubt.kind == QUOTA for doubt in doubts):
+        # A process that is stopped now and then shows these as well, and their advice would not help.
+        return [doubt for doubt in doubts if doubt.kind not in _QUOTA_EXPLAINS]
     return doubts
 
 
 def counter_doubts(sensors: Sequence[Mapping[str, Any]]) -> list[Doubt]:
     """:param sensors: the host's, read just before and just after."""
     before, after = sensors
-    return [*_load(before, after), *_clock(before, after)]
+    return [*_quota(before, after), *_load(before, after), *_clock(before, after)]
 
 
 def machine_doubts(machine: Mapping[str, Any], *, threads: object, cpus: Sequence[int] | None) -> list[Doubt]:
@@ -142,6 +162,10 @@ def machine_doubts(machine: Mapping[str, Any], *, threads: object, cpus: Sequenc
     if isinstance(threads, int) and cpus is not None and threads > len(cpus):
         text = f"{threads} threads share {len(cpus)} usable CPUs; ask for fewer, or usable CPUs for more"
         doubts.append(Doubt("threads", threads / len(cpus), text))
+    quota = machine.get("cpu_quota")
+    if isinstance(threads, int) and quota is not None and threads > quota:
+        text = f"{threads} threads share a CPU quota of {quota:.3g} CPUs; ask for fewer, or raise the container's limit"
+        doubts.append(Doubt("quota threads", threads / quota, text))
     return doubts
 
 
