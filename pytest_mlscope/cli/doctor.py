@@ -11,7 +11,7 @@ from pytest_mlscope.cli.folding import first_few, folded, terminal_width
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
 
 if TYPE_CHECKING:
-    from pytest_mlscope.environments.diagnosis import Finding
+    from pytest_mlscope.environments.diagnosis import Diagnosis
 
 _DETAILS = """\
 Each line is ok, a warning, or a problem that stops the product from working; what to do stands behind the arrow.
@@ -23,9 +23,9 @@ def add_to(commands: Commands) -> None:
     add_home(add_command(commands, "doctor", "check this machine", _run, _DETAILS))
 
 
-def _frameworks(home: Path, project: Path) -> Iterator[Finding]:
+def _frameworks(home: Path, project: Path) -> Iterator[Diagnosis]:
     from pytest_mlscope.cli.framework_choice import known_frameworks
-    from pytest_mlscope.environments.diagnosis import Finding
+    from pytest_mlscope.environments.diagnosis import Diagnosis
     from pytest_mlscope.environments.framework_state import framework_state
     from pytest_mlscope.errors import MlscopeError
 
@@ -36,30 +36,30 @@ def _frameworks(home: Path, project: Path) -> Iterator[Finding]:
         try:
             state = framework_state(folder, home)
         except MlscopeError as error:
-            yield Finding("warning", subject, str(error))
+            yield Diagnosis("warning", subject, str(error))
             continue
         usable = usable or state.status != "cannot"
         if state.status == "cannot":
-            yield Finding("warning", subject, state.reason)
+            yield Diagnosis("warning", subject, state.reason)
         elif state.status == "can be made":
-            yield Finding("ok", subject, f"{state.version} can be made".lstrip(), f"mlscope env create {name}")
+            yield Diagnosis("ok", subject, f"{state.version} can be made".lstrip(), f"mlscope env create {name}")
         else:
             where = "the current interpreter" if state.status == "current" else "an environment"
-            yield Finding("ok", subject, f"{state.version} in {where}, Python {state.python}".lstrip())
+            yield Diagnosis("ok", subject, f"{state.version} in {where}, Python {state.python}".lstrip())
     for name, mistake in malformed.items():
-        yield Finding("warning", f"framework {name}", str(mistake))
+        yield Diagnosis("warning", f"framework {name}", str(mistake))
     if not usable:
-        yield Finding("problem", "frameworks", "none can be used, so nothing can be evaluated")
+        yield Diagnosis("problem", "frameworks", "none can be used, so nothing can be evaluated")
 
 
-def _hardware(project: Path) -> Iterator[Finding]:
+def _hardware(project: Path) -> Iterator[Diagnosis]:
     """A line for each target that is here, and one for all that are absent for one reason."""
     from pytest_mlscope.components.hardware import HardwareFile
     from pytest_mlscope.components.hardware_targets import HardwareTargets
     from pytest_mlscope.components.recognition import ProviderPresent
     from pytest_mlscope.components.registry import named_components
     from pytest_mlscope.components.shipped import pytest_mlscope_register_hardware_targets
-    from pytest_mlscope.environments.diagnosis import Finding
+    from pytest_mlscope.environments.diagnosis import Diagnosis
     from pytest_mlscope.errors import HardwareError
     from pytest_mlscope.machine.hardware_presence import why_absent
 
@@ -71,7 +71,7 @@ def _hardware(project: Path) -> Iterator[Finding]:
         try:
             reason = why_absent(targets[name])
         except HardwareError as error:
-            yield Finding("warning", f"hardware {name}", str(error))
+            yield Diagnosis("warning", f"hardware {name}", str(error))
             continue
         if reason is None and isinstance(targets[name].recognise, ProviderPresent):
             asked.append(name)
@@ -79,11 +79,11 @@ def _hardware(project: Path) -> Iterator[Finding]:
             present.append(name)
         else:
             absent.setdefault(reason, []).append(name)
-    yield Finding("ok", "hardware", f"here: {', '.join(present)}")
+    yield Diagnosis("ok", "hardware", f"here: {', '.join(present)}")
     if asked:
-        yield Finding("ok", "hardware", f"only the framework's build can tell: {', '.join(asked)}")
+        yield Diagnosis("ok", "hardware", f"only the framework's build can tell: {', '.join(asked)}")
     for reason, names in absent.items():
-        yield Finding("ok", "hardware", f"not here: {first_few(names)}: {reason}")
+        yield Diagnosis("ok", "hardware", f"not here: {first_few(names)}: {reason}")
 
 
 def _run(options: argparse.Namespace) -> int:

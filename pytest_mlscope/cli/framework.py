@@ -52,13 +52,13 @@ def _folder(text: str) -> FrameworkFolder:
 
 def _check(options: argparse.Namespace) -> int:
     from pytest_mlscope.cli.table import aligned
-    from pytest_mlscope.conformance import Finding, check
+    from pytest_mlscope.conformance import CheckResult, check
     from pytest_mlscope.conformance.suite import CHECKS
 
     folder = _folder(options.framework)
     done = 0
 
-    def report(finding: Finding) -> None:
+    def report(finding: CheckResult) -> None:
         nonlocal done
         done += 1
         if sys.stderr.isatty():

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_mlscope.conformance.finding import Fault, NotApplicable
+from pytest_mlscope.conformance.check_result import Fault, NotApplicable
 from pytest_mlscope.conformance.subject import Subject, Tensors
 from pytest_mlscope.errors import CannotRun, HostCrashed, HostTimeout, PredictorError
 from pytest_mlscope.hosts.process import Header

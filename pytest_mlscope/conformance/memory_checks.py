@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_mlscope.conformance.finding import Fault, NotApplicable
+from pytest_mlscope.conformance.check_result import Fault, NotApplicable
 from pytest_mlscope.conformance.subject import Subject
 
 CYCLES = 12

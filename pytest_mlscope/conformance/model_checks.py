@@ -5,7 +5,7 @@ from __future__ import annotations
 from packaging.version import InvalidVersion, Version
 
 from pytest_mlscope.cases.kinds import is_parity_reference, kinds_of
-from pytest_mlscope.conformance.finding import Fault, NotApplicable
+from pytest_mlscope.conformance.check_result import Fault, NotApplicable
 from pytest_mlscope.conformance.subject import Subject
 from pytest_mlscope.errors import CannotRun
 from pytest_mlscope.expectations.checks import checks

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pytest_mlscope.conformance.finding import Fault, NotApplicable
+from pytest_mlscope.conformance.check_result import Fault, NotApplicable
 from pytest_mlscope.conformance.subject import BATCH_SIZES, Subject, Tensors
 from pytest_mlscope.errors import CannotRun, HostError, MlscopeError
 from pytest_mlscope.measurements.parity.comparison import DEFAULT_TOLERANCE, OutputComparison

@@ -14,7 +14,7 @@ from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.components.plugins import plugin_manager
 from pytest_mlscope.components.registry import build_registry
 from pytest_mlscope.components.self_test import self_test_manifest
-from pytest_mlscope.conformance.finding import Fault
+from pytest_mlscope.conformance.check_result import Fault
 from pytest_mlscope.conformance.subject import Subject
 from pytest_mlscope.environments.creation import create_environment
 from pytest_mlscope.environments.environment import Environment

@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 
 from pytest_mlscope.components.framework import Precision
-from pytest_mlscope.conformance.finding import Fault, NotApplicable
+from pytest_mlscope.conformance.check_result import Fault, NotApplicable
 from pytest_mlscope.conformance.subject import Subject, Tensors
 from pytest_mlscope.errors import CannotRun, MlscopeError, PredictorError
 

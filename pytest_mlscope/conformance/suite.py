@@ -15,7 +15,7 @@ from pytest_mlscope.conformance import (
     preparation,
     request_checks,
 )
-from pytest_mlscope.conformance.finding import Fault, Finding, NotApplicable
+from pytest_mlscope.conformance.check_result import CheckResult, Fault, NotApplicable
 from pytest_mlscope.conformance.subject import Subject, Tensors
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.machine.cache_folder import cache_home
@@ -27,16 +27,16 @@ from pytest_mlscope.settings import Settings
 DEFAULT_TIMEOUT = 120.0
 """Seconds a host may take for one request."""
 
-Report = Callable[[Finding], None]
+Report = Callable[[CheckResult], None]
 
 
-def _finding(name: str, check: Callable[[], str]) -> Finding:
+def _finding(name: str, check: Callable[[], str]) -> CheckResult:
     try:
-        return Finding(name, "pass", check())
+        return CheckResult(name, "pass", check())
     except NotApplicable as reason:
-        return Finding(name, "not applicable", str(reason))
+        return CheckResult(name, "not applicable", str(reason))
     except (Fault, MlscopeError) as fault:
-        return Finding(name, "fault", " ".join(str(fault).split()))
+        return CheckResult(name, "fault", " ".join(str(fault).split()))
 
 
 def check(
@@ -49,7 +49,7 @@ def check(
     timeout: float = DEFAULT_TIMEOUT,
     only: Collection[str] | None = None,
     report: Report | None = None,
-) -> list[Finding]:
+) -> list[CheckResult]:
     """Check a framework folder against everything a predictor promises.
 
     The predictor runs in processes of its own, in the framework's environment; a crash, a hang or a leak there is a
@@ -85,7 +85,7 @@ def check(
 
 def _findings(
     folder: FrameworkFolder, chosen: Sequence[_Check], project: Path, threads: int, settings: Settings
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     evaluator = Evaluator(settings, progress=preparation.show)
     run = _Run(folder, project, threads, settings, evaluator)
     try:
@@ -94,7 +94,7 @@ def _findings(
             yield finding
             if finding.status == "fault" and name in _FIRST:
                 for left, _ in chosen[index + 1 :]:
-                    yield Finding(left, "not checked", f"{name} is at fault")
+                    yield CheckResult(left, "not checked", f"{name} is at fault")
                 return
     finally:
         run.close()

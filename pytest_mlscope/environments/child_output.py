@@ -15,7 +15,7 @@ TAIL_LINES = 20
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ToolRun:
     """How a tool ended."""
 
     returncode: int
@@ -36,7 +36,7 @@ def run_tool(
     variables: Mapping[str, str],
     inherit: Sequence[int] = (),
     line: Callable[[str], None],
-) -> Outcome:
+) -> ToolRun:
     """Run a command to its end, passing on each line it prints to stdout or stderr.
 
     Whatever ends this early, a KeyboardInterrupt too, kills the command and what it started.
@@ -71,4 +71,4 @@ def run_tool(
     except BaseException:
         _kill(process)
         raise
-    return Outcome(returncode, tuple(tail))
+    return ToolRun(returncode, tuple(tail))

@@ -30,7 +30,7 @@ _PLACED = 3
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One thing looked at."""
 
     severity: Severity
@@ -41,7 +41,7 @@ class Finding:
     """What to do; empty where there is nothing to do."""
 
 
-def _interpreters() -> Iterator[Finding]:
+def _interpreters() -> Iterator[Diagnosis]:
     found: dict[str, Path] = {}
     able = False
     for interpreter in interpreters():
@@ -49,15 +49,15 @@ def _interpreters() -> Iterator[Finding]:
         able = able or interpreter.makes_environments
     versions = list(found)
     listed = ", ".join([*(f"{each} ({found[each]})" for each in versions[:_PLACED]), *versions[_PLACED:]])
-    yield Finding("ok", "interpreters", listed)
+    yield Diagnosis("ok", "interpreters", listed)
     uv = find_uv()
     if uv:
-        yield Finding("ok", "installer", f"uv ({' '.join(uv.command)})")
+        yield Diagnosis("ok", "installer", f"uv ({' '.join(uv.command)})")
     elif able:
-        yield Finding("warning", "installer", "venv and pip; uv is ten times faster", "pip install uv")
+        yield Diagnosis("warning", "installer", "venv and pip; uv is ten times faster", "pip install uv")
     else:
         advice = "pip install uv, or install your system's python3-venv"
-        yield Finding("problem", "installer", "neither uv nor a Python with venv: no environment can be made", advice)
+        yield Diagnosis("problem", "installer", "neither uv nor a Python with venv: no environment can be made", advice)
 
 
 def _shown(size: float) -> str:
@@ -74,11 +74,11 @@ def _size(folder: Path) -> int:
     return total
 
 
-def _cache(home: Path) -> Iterator[Finding]:
+def _cache(home: Path) -> Iterator[Diagnosis]:
     try:
         writable_folder(home)
     except MlscopeError as error:
-        yield Finding("problem", "cache", str(error))
+        yield Diagnosis("problem", "cache", str(error))
         return
     free = shutil.disk_usage(home).free
     files = _size(artifacts_folder(home)) + _size(revisions_folder(home))
@@ -86,32 +86,32 @@ def _cache(home: Path) -> Iterator[Finding]:
     text = f"{home}: {sizes}; {_shown(free)} free"
     if free < _LITTLE_BYTES:
         advice = "`mlscope env list` shows what takes room, `mlscope cache clear` frees files"
-        yield Finding("warning", "cache", f"{text}, and an environment may take {_shown(_LITTLE_BYTES)}", advice)
+        yield Diagnosis("warning", "cache", f"{text}, and an environment may take {_shown(_LITTLE_BYTES)}", advice)
     else:
-        yield Finding("ok", "cache", text)
+        yield Diagnosis("ok", "cache", text)
 
 
-def _index() -> Iterator[Finding]:
+def _index() -> Iterator[Diagnosis]:
     place, reason = index_answer()
     if reason is None:
-        yield Finding("ok", "package index", place)
+        yield Diagnosis("ok", "package index", place)
     else:
         advice = "environments that are there still work; look at the network, or at `pip config list`"
-        yield Finding("warning", "package index", f"{place}: {reason}", advice)
+        yield Diagnosis("warning", "package index", f"{place}: {reason}", advice)
 
 
-def _leases() -> Iterator[Finding]:
+def _leases() -> Iterator[Diagnosis]:
     try:
         folder = leases_folder()
         with tempfile.NamedTemporaryFile(dir=folder, prefix="doctor-") as probe, file_lock(Path(probe.name)):
             pass
     except MlscopeError as error:
-        yield Finding("problem", "device leases", str(error))
+        yield Diagnosis("problem", "device leases", str(error))
     except OSError as error:
         text = f"{folder}: files there cannot be locked: {error.strerror}"
-        yield Finding("problem", "device leases", text, "set MLSCOPE_LEASES to a folder on a local disk")
+        yield Diagnosis("problem", "device leases", text, "set MLSCOPE_LEASES to a folder on a local disk")
     else:
-        yield Finding("ok", "device leases", str(folder))
+        yield Diagnosis("ok", "device leases", str(folder))
 
 
 def _smallest_step() -> float:
@@ -125,34 +125,36 @@ def _smallest_step() -> float:
     return min(steps) / 1e9
 
 
-def _measuring() -> Iterator[Finding]:
+def _measuring() -> Iterator[Diagnosis]:
     step = _smallest_step()
     text = f"steps of {step * 1e9:.0f} ns"
     if step > _COARSE_SECONDS:
         advice = "latencies under a millisecond are too coarse here; look for a hypervisor's clock source"
-        yield Finding("warning", "timer", text, advice)
+        yield Diagnosis("warning", "timer", text, advice)
     else:
-        yield Finding("ok", "timer", text)
+        yield Diagnosis("ok", "timer", text)
     facts = machine_facts()
     governor, turbo = facts["governor"], facts["turbo"]
     if governor in (NOT_AVAILABLE, "performance"):
-        yield Finding("ok", "CPU governor", governor)
+        yield Diagnosis("ok", "CPU governor", governor)
     else:
         advice = "latencies vary with the clock; `sudo cpupower frequency-set -g performance` steadies it"
-        yield Finding("warning", "CPU governor", governor, advice)
+        yield Diagnosis("warning", "CPU governor", governor, advice)
     if turbo is True:
-        yield Finding("warning", "CPU turbo", "on", "latencies vary with the temperature; turn it off in the firmware")
+        yield Diagnosis(
+            "warning", "CPU turbo", "on", "latencies vary with the temperature; turn it off in the firmware"
+        )
     else:
-        yield Finding("ok", "CPU turbo", "off" if turbo is False else str(turbo))
+        yield Diagnosis("ok", "CPU turbo", "off" if turbo is False else str(turbo))
 
 
-def diagnose_machine(home: Path) -> Iterator[Finding]:
+def diagnose_machine(home: Path) -> Iterator[Diagnosis]:
     """Look at interpreters, installers, the cache, the package index, leases and the clock, in this order.
 
     :param home: the cache, as of :func:`pytest_mlscope.machine.cache_folder.cache_home`.
     """
     version = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("ok", "this Python", f"{version} ({sys.executable})")
+    yield Diagnosis("ok", "this Python", f"{version} ({sys.executable})")
     yield from _interpreters()
     yield from _cache(home)
     yield from _index()

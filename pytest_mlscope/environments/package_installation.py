@@ -9,7 +9,7 @@ from typing import Literal
 from packaging.utils import canonicalize_name
 
 from pytest_mlscope.components.framework import FrameworkFolder
-from pytest_mlscope.environments.child_output import Outcome, run_tool
+from pytest_mlscope.environments.child_output import ToolRun, run_tool
 from pytest_mlscope.environments.installed_distributions import installed_versions
 from pytest_mlscope.environments.interpreters import Interpreter, find_interpreter, how_to_get
 from pytest_mlscope.environments.lock_file import locked_requirements
@@ -73,7 +73,7 @@ def choose_installers(
     return interpreter, installers
 
 
-def _cause(outcome: Outcome) -> str:
+def _cause(outcome: ToolRun) -> str:
     printed = "\n".join(outcome.tail)
     for signs, cause in _CAUSES.items():
         if any(sign in printed for sign in signs):
@@ -81,7 +81,7 @@ def _cause(outcome: Outcome) -> str:
     return f"exit status {outcome.returncode}"
 
 
-def with_output(message: str, outcome: Outcome) -> str:
+def with_output(message: str, outcome: ToolRun) -> str:
     return "\n".join([message, *(f"    {line}" for line in outcome.tail)])
 
 
@@ -108,9 +108,9 @@ class _Installation:
         if self._installer.meaningful(line):
             self._progress(f"{self._recipe.folder.name}: {line.strip()}")
 
-    def _run(self, command: list[str]) -> Outcome:
+    def _run(self, command: list[str]) -> ToolRun:
         if not command:
-            return Outcome(0, ())
+            return ToolRun(0, ())
         return run_tool(
             command,
             folder=self._environment.path.parent,
@@ -119,7 +119,7 @@ class _Installation:
             line=self._tell,
         )
 
-    def run(self) -> Outcome:
+    def run(self) -> ToolRun:
         """Make the environment and install what the recipe pins; how the last command ended."""
         made = self._run(self._installer.make(self._interpreter, self._environment.path))
         lock = self._recipe.requirements
@@ -129,7 +129,7 @@ class _Installation:
             return self._resolve(lock.resolve())
         return self._run(self._installer.install(self._environment.path, lock.resolve()))
 
-    def _resolve(self, lock: Path) -> Outcome:
+    def _resolve(self, lock: Path) -> ToolRun:
         """Pin another version of the framework, and what is in the lock, each as it is there wherever that fits."""
         path = self._environment.path
         wanted, preferences = path / "requirements.in", path / "preferences.txt"

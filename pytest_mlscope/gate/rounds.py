@@ -140,7 +140,7 @@ def _pair(contest: Contest, loader: ModelLoader, pools: Sequence[HostPool], cpu:
     for side, (case, pool) in enumerate(sides):
         with failures_of(side):
             hosts.append(loader.start_host(case, pool))
-    for come_up in (HostProcess.greet, HostProcess.started):
+    for come_up in (HostProcess.greet, HostProcess.wait_until_started):
         for side, host in enumerate(hosts):
             with failures_of(side):
                 come_up(host)

@@ -235,7 +235,7 @@ class ModelLoader:
         loaded = self._loaded.get(host)
         if loaded is None or loaded[0] != key:
             self._loaded.pop(host, None)
-            host = pool.emptied(host, timeout=max(deadline - time.monotonic(), 0.1))
+            host = pool.recycle(host, timeout=max(deadline - time.monotonic(), 0.1))
             reply = host.load(request, timeout=max(deadline - time.monotonic(), 0.1))
             loaded = self._loaded[host] = (key, reply)
         return ReadyModel(

@@ -56,7 +56,7 @@ class HostPool:
         self._hosts.move_to_end(key)
         return host
 
-    def emptied(self, host: HostProcess, *, timeout: float) -> HostProcess:
+    def recycle(self, host: HostProcess, *, timeout: float) -> HostProcess:
         """This host without a model, or a fresh one in its place when it cannot unload or its memory stays large.
 
         A framework that keeps an earlier model's memory would have it counted as the next model's.
@@ -64,7 +64,7 @@ class HostPool:
         :raises HostError: when a fresh one does not come up.
         """
         try:
-            if host.emptied(timeout=timeout):
+            if host.unload(timeout=timeout):
                 return host
         except MlscopeError:
             pass  # What the old model says on its way out is not the next case's failure.

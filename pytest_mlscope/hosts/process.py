@@ -138,8 +138,8 @@ class HostProcess:
         :param timeout: seconds for the start, imports included.
         :param affinity: CPUs to run on, set before any library starts its pool; ``None`` leaves it where this process
             runs.
-        :param wait: whether to return only when it is up; otherwise :meth:`greet` and :meth:`started` come next, so
-            that several hosts come up at once.
+        :param wait: whether to return only when it is up; otherwise :meth:`greet` and :meth:`wait_until_started` come
+            next, so that several hosts come up at once.
         :raises HostError: when it does not come up.
         """
         self.environment = environment
@@ -206,7 +206,7 @@ class HostProcess:
         self._greeted = self._started = False
         if wait:
             self.greet()
-            self.started()
+            self.wait_until_started()
 
     def greet(self) -> None:
         """Wait for the interpreter and have it begin to import the framework, unless that was done.
@@ -225,7 +225,7 @@ class HostProcess:
             )
         self.submit({"operation": "start", "predictor": str(self.environment.framework.predictor)}, doing=_IMPORTING)
 
-    def started(self) -> None:
+    def wait_until_started(self) -> None:
         """Wait for the framework to be imported, unless it is known to be.
 
         :raises HostError: when it is not.
@@ -284,7 +284,7 @@ class HostProcess:
         self._discard_arenas()
         return self.request(request, timeout=timeout, doing="loading the model")
 
-    def emptied(self, *, timeout: float) -> bool:
+    def unload(self, *, timeout: float) -> bool:
         """Unload; whether memory is near what it was before the first model: at most ``GROWTH_BYTES`` or half more.
 
         True where memory is not known.

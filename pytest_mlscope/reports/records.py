@@ -28,7 +28,7 @@ from pytest_mlscope.measurements.results import (
 from pytest_mlscope.reports.packed import pack, unpack
 from pytest_mlscope.reports.plain import plain, pointer_token
 
-Outcome = Literal["passed", "failed", "skipped", "xfailed", "xpassed", "error"]
+TestOutcome = Literal["passed", "failed", "skipped", "xfailed", "xpassed", "error"]
 
 PREDICTION_ELEMENTS = 2**21
 """Predictions with more elements than this are left out of records, which then say so: at that size they are a
@@ -43,7 +43,7 @@ def to_record(
     nodeid: str,
     kind: str,
     case: Case | None,
-    outcome: Outcome,
+    outcome: TestOutcome,
     reason: str | None,
     checks: Sequence[Check],
     seconds: float,

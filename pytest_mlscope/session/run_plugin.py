@@ -23,7 +23,7 @@ from pytest_mlscope.machine.cache_folder import cache_home
 from pytest_mlscope.measurements.evaluator import Evaluator
 from pytest_mlscope.reports.junit import junit_properties
 from pytest_mlscope.reports.progress import ProgressLines
-from pytest_mlscope.reports.records import Outcome, to_record
+from pytest_mlscope.reports.records import TestOutcome, to_record
 from pytest_mlscope.session.case_evaluation import CaseEvaluation, failure_name, item_case
 from pytest_mlscope.session.controller import RECORD_ATTRIBUTE, WORKER_MISTAKE, Controller
 from pytest_mlscope.session.items.module import SUFFIX, ManifestModule
@@ -104,12 +104,12 @@ def case_evaluation(item: pytest.Item, case: Case) -> CaseEvaluation:
     return evaluation
 
 
-def _outcome(report: pytest.TestReport) -> Outcome:
+def _outcome(report: pytest.TestReport) -> TestOutcome:
     if hasattr(report, "wasxfail"):
         return "xfailed" if report.skipped else "xpassed"
     if report.failed and report.when != "call":
         return "error"
-    return cast(Outcome, report.outcome)
+    return cast(TestOutcome, report.outcome)
 
 
 def _reason(report: pytest.TestReport) -> str | None:

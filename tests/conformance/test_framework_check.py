@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_mlscope.cli.main import main
-from pytest_mlscope.conformance import Finding, check, request_checks
+from pytest_mlscope.conformance import CheckResult, check, request_checks
 from pytest_mlscope.conformance.suite import CHECKS
 from pytest_mlscope.errors import MlscopeError
 from tests.conformance.toy_folder import write_toy
@@ -25,7 +25,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MLSCOPE_HOME", str(tmp_path / "home"))
 
 
-def found(findings: Sequence[Finding], status: str) -> dict[str, str]:
+def found(findings: Sequence[CheckResult], status: str) -> dict[str, str]:
     return {each.name: each.reason for each in findings if each.status == status}
 
 

@@ -255,4 +255,4 @@ def test_a_truncated_net_is_named(caffe2: Hosted, tmp_path: Path) -> None:
 def test_unloading_frees_the_model(caffe2: Hosted) -> None:
     load(caffe2)
     predict(caffe2, np.zeros((20000, 1, 8, 8), np.float32), batch_size=20000)
-    assert caffe2.host.emptied(timeout=TIMEOUT)
+    assert caffe2.host.unload(timeout=TIMEOUT)

@@ -183,4 +183,4 @@ def test_what_only_caffe_finds_ends_the_host_and_is_shown(tmp_path: Path) -> Non
 def test_unloading_frees_the_net(caffe: Hosted) -> None:
     load(caffe)
     predict(caffe, np.zeros((20000, 1, 8, 8), np.float32), batch_size=20000)
-    assert caffe.host.emptied(timeout=TIMEOUT)
+    assert caffe.host.unload(timeout=TIMEOUT)

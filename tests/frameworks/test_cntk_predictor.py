@@ -162,4 +162,4 @@ def test_user_defined_functions_are_refused(cntk: Hosted, tmp_path: Path) -> Non
 def test_unloading_frees_the_model(cntk: Hosted) -> None:
     load(cntk)
     predict(cntk, np.zeros((20000, 1, 8, 8), np.float32), batch_size=20000)
-    assert cntk.host.emptied(timeout=TIMEOUT)
+    assert cntk.host.unload(timeout=TIMEOUT)

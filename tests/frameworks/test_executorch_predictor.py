@@ -165,4 +165,4 @@ def test_unloading_frees_the_model(executorch: Hosted) -> None:
     for _ in range(5):
         load(executorch)
         predict(executorch, np.zeros((512, 1, 8, 8), np.float32), batch_size=512)
-    assert executorch.host.emptied(timeout=TIMEOUT)
+    assert executorch.host.unload(timeout=TIMEOUT)

@@ -213,4 +213,4 @@ def test_a_corrupt_file_is_named(jax: HostedDigits, tmp_path: Path, kept: int) -
 def test_unloading_frees_the_model(jax: HostedDigits) -> None:
     jax.load_digits()
     jax.predict(np.zeros((20000, 1, 8, 8), np.float32), batch_size=20000)
-    assert jax.host.emptied(timeout=TIMEOUT)
+    assert jax.host.unload(timeout=TIMEOUT)

@@ -249,4 +249,4 @@ def test_a_corrupt_onnx_file_is_named(mxnet: Hosted, tmp_path: Path, content: by
 def test_unloading_frees_the_model(mxnet: Hosted) -> None:
     load(mxnet)
     predict(mxnet, np.zeros((20000, 1, 8, 8), np.float32), batch_size=20000)
-    assert mxnet.host.emptied(timeout=TIMEOUT)
+    assert mxnet.host.unload(timeout=TIMEOUT)

@@ -182,4 +182,4 @@ def test_two_threads_are_read_back() -> None:
 def test_unloading_frees_the_model(paddle: Hosted) -> None:
     load(paddle)
     predict(paddle, np.zeros((20000, 1, 8, 8), np.float32), batch_size=20000)
-    assert paddle.host.emptied(timeout=TIMEOUT)
+    assert paddle.host.unload(timeout=TIMEOUT)

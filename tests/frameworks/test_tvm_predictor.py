@@ -152,4 +152,4 @@ def test_a_corrupt_file_is_named(tvm: HostedDigits, tmp_path: Path, kept: int) -
 def test_unloading_frees_the_model(tvm: HostedDigits) -> None:
     tvm.load_digits()
     tvm.predict(np.zeros((2000, 1, 8, 8), np.float32), batch_size=2000)
-    assert tvm.host.emptied(timeout=TIMEOUT)
+    assert tvm.host.unload(timeout=TIMEOUT)

@@ -408,9 +408,9 @@ def test_a_framework_that_keeps_a_models_memory_or_cannot_unload_gets_a_fresh_ho
     try:
         environment = toy(load=leak)
         host = pool.get(environment, threads=1, device="cpu", timeout=60)
-        assert pool.emptied(host, timeout=60) is host
+        assert pool.recycle(host, timeout=60) is host
         host.load(LOAD, timeout=30)
-        fresh = pool.emptied(host, timeout=60)
+        fresh = pool.recycle(host, timeout=60)
         assert fresh is not host
         assert not host.alive
         assert pool.get(environment, threads=1, device="cpu", timeout=60) is fresh
@@ -425,7 +425,7 @@ def test_a_host_that_gives_its_memory_back_is_used_again(toy: MakeEnvironment) -
         environment = toy(load=load)
         host = pool.get(environment, threads=1, device="cpu", timeout=60)
         host.load(LOAD, timeout=30)
-        assert pool.emptied(host, timeout=60) is host
+        assert pool.recycle(host, timeout=60) is host
     finally:
         pool.close()
 

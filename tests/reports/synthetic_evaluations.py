@@ -26,7 +26,7 @@ from pytest_mlscope.measurements.results import (
     Parity,
     Predictions,
 )
-from pytest_mlscope.reports.records import Outcome, to_record
+from pytest_mlscope.reports.records import TestOutcome, to_record
 from pytest_mlscope.statistics.percentiles import supported_percentiles
 
 
@@ -122,7 +122,7 @@ def record(
     evaluated: Case | None = None,
     *,
     kind: str = "latency",
-    outcome: Outcome = "passed",
+    outcome: TestOutcome = "passed",
     reason: str | None = None,
     checks: Sequence[Check] = (),
     version: str | None = "1.31.1",

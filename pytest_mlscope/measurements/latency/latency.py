@@ -124,7 +124,7 @@ def _measure_once(model: ReadyModel, hook: HookRelay, profilers: Sequence[type[P
     return _Measured(latency, window.readings, doubts)
 
 
-def load_model(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> Latency:
+def time_in_scenario(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> Latency:
     """Time a loaded model in its case's scenario; the device must be ours alone.
 
     :param inputs: :func:`rows_in_a_sample` rows. Raises as :func:`measure_latency`.

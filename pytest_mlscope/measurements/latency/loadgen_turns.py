@@ -20,7 +20,7 @@ from pytest_mlscope.host.loadgen import SCENARIOS
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.machine.affinity import least_busy_cpu, needs_one_cpu
 from pytest_mlscope.manifest.schema import Scenario
-from pytest_mlscope.measurements.latency.latency import load_model, rows_in_a_sample
+from pytest_mlscope.measurements.latency.latency import rows_in_a_sample, time_in_scenario
 from pytest_mlscope.measurements.latency.loadgen_agreement import Agreement, Arrivals, Round
 from pytest_mlscope.measurements.latency.server_scenario import serve_arrivals
 from pytest_mlscope.measurements.rows.first_rows import first_rows
@@ -154,11 +154,11 @@ def _round(model: ReadyModel, number: int, output: Path) -> Round:
     batch = {name: array[: case.batch_size] for name, array in inputs.items()}
     # What comes second finds another machine, now and then: it is not always the same side.
     if number % 2 == 0:
-        latency = load_model(model, own)
+        latency = time_in_scenario(model, own)
         tensors, summary = _under_loadgen(model, batch, output, number)
     else:
         tensors, summary = _under_loadgen(model, batch, output, number)
-        latency = load_model(model, own)
+        latency = time_in_scenario(model, own)
     offline = case.scenario == "offline"
     return Round(
         ours=latency.throughput if offline else float(np.median(latency.samples_ns)) / 1e9,

@@ -9,7 +9,7 @@ Status = Literal["pass", "fault", "not applicable", "not checked"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One named check's result."""
 
     name: str
