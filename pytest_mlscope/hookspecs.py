@@ -107,7 +107,7 @@ def pytest_mlscope_measured_window_closes(window: MeasuredWindow) -> None:
 
 
 def pytest_mlscope_evaluation_made(evaluation: Evaluation) -> None:
-    """An item has its results, before they are held against what the manifest expects.
+    """An item has its results, before they are checked against what the manifest expects.
 
     Runs in the pytest process that ran the item. A conftest may implement it.
     """

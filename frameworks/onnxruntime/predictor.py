@@ -47,7 +47,7 @@ def _one_line(error: BaseException) -> str:
 def _choice(options: Any, name: str, choices: Dict[str, Any], default: str) -> str:
     value = options.get(name, default)
     if value not in choices:
-        raise ValueError("option {}: {!r} is none of {}".format(name, value, ", ".join(choices)))
+        raise ValueError("option {}: {!r} is not one of {}".format(name, value, ", ".join(choices)))
     return str(value)
 
 

@@ -92,7 +92,7 @@ class _Model(LoadedModel):
         return layers
 
     def _shapes(self, inputs: Tensors) -> Dict[int, Optional[List[int]]]:
-        """First output's shape by layer id. The order in which a net takes several inputs is not to be had."""
+        """First output's shape by layer id. The order in which a net takes several inputs is not available."""
         if len(inputs) != 1 or not hasattr(self._net, "getLayersShapes"):
             return {}
         (array,) = inputs.values()

@@ -344,7 +344,7 @@ class FrameworkPredictor(Predictor):
             raise Unsupported("TensorRT is given its work by one thread, and {} were asked for".format(request.threads))
         level = request.options.get("builder_optimization_level", 3)
         if isinstance(level, bool) or not isinstance(level, int) or not 0 <= level <= 5:
-            raise ValueError("option builder_optimization_level: {!r} is none of 0 to 5".format(level))
+            raise ValueError("option builder_optimization_level: {!r} is not one of 0 to 5".format(level))
         driver = self._found_driver()  # a Builder or Runtime that can be made is no proof of a device
         file_name = os.path.basename(request.files["model"])
         try:

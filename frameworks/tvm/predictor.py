@@ -168,7 +168,7 @@ class FrameworkPredictor(Predictor):
             raise Unsupported("TVM computes in the types the file states; it has no " + request.precision)
         schedule = request.options.get("schedule", "default")
         if schedule not in _SCHEDULES:
-            raise ValueError("option schedule: {!r} is none of {}".format(schedule, ", ".join(_SCHEDULES)))
+            raise ValueError("option schedule: {!r} is not one of {}".format(schedule, ", ".join(_SCHEDULES)))
         threads = _set_threads(request.threads, schedule)
         file_name = os.path.basename(request.files["model"])
         try:

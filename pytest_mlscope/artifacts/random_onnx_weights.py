@@ -58,7 +58,7 @@ def build(source: Path, destination: Path, *, seed: int) -> None:
 def read_graph(source: Path) -> onnx.ModelProto:
     """Read an ONNX file whole.
 
-    :raises ArtifactError: when it cannot be read or is no ONNX graph.
+    :raises ArtifactError: when it cannot be read or is not an ONNX graph.
     :raises CannotRun: when the onnx package is missing.
     """
     try:

@@ -99,7 +99,7 @@ def bisect(
     :param window_bytes: of one batch's outputs, that are held at once.
     :raises CannotRun: when a framework cannot run here.
     :raises HostError: when one fails on the model as it is.
-    :raises MlscopeError: when a model is no ONNX file, the two have no layer in common, or a framework cannot give
+    :raises MlscopeError: when a model is not an ONNX file, the two have no layer in common, or a framework cannot give
         layers as outputs.
     """
     begins_anew = memory.reset_peak()

@@ -66,7 +66,7 @@ class OnnxGraph:
 
 def read_graph(path: Path) -> OnnxGraph:
     """:raises ArtifactError: when it cannot be read.
-    :raises MlscopeError: when it is no ONNX file.
+    :raises MlscopeError: when it is not an ONNX file.
     """
     with _opened(path) as (data, reader):
         nodes: list[Node] = []
@@ -93,7 +93,7 @@ def read_graph(path: Path) -> OnnxGraph:
                 name = next((text(*part[1:]) for part in _parts(reader, start, end) if part[0] == 1), "")
                 (inputs if number == _GRAPH_INPUT else outputs).append(name)
     if not nodes:
-        raise MlscopeError(f"{path}: is no ONNX file, or one without nodes")
+        raise MlscopeError(f"{path}: is not an ONNX file, or one without nodes")
     # Before IR version 4 every initialiser is listed among the inputs too.
     given = tuple(name for name in inputs if name not in stored)
     return OnnxGraph(tuple(nodes), given, tuple(outputs), tuple(files))
@@ -154,11 +154,11 @@ def _opened(path: Path) -> Iterator[tuple[mmap.mmap, Reader]]:
     try:
         with path.open("rb") as stream:
             if not path.stat().st_size:
-                raise MlscopeError(f"{path}: is no ONNX file: it is empty")
+                raise MlscopeError(f"{path}: is not an ONNX file: it is empty")
             with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 yield data, Reader(data)
     except NotOnnx as error:
-        raise MlscopeError(f"{path}: is no ONNX file: it {error}") from None
+        raise MlscopeError(f"{path}: is not an ONNX file: it {error}") from None
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from None
 

@@ -32,7 +32,7 @@ class Side:
         :param file: the ONNX file in place of the case's own.
         :raises CannotRun: when the framework cannot run here.
         :raises HostError: when it cannot load the model as it is.
-        :raises MlscopeError: when there is no ONNX file.
+        :raises MlscopeError: when there is not an ONNX file.
         """
         self._loader = loader
         self._case = case

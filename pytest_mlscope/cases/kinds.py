@@ -38,13 +38,13 @@ def known_kind(kind: object) -> Kind:
 def kinds_of(manifest: LoadedManifest, *, baseline: bool = False) -> tuple[Kind, ...]:
     """The kinds a manifest asks for or, when it does not say, has what it takes for.
 
-    :param baseline: whether outputs are held against a baseline's too.
+    :param baseline: whether outputs are compared with a baseline's too.
     """
     return kinds_made(manifest.content, baseline=baseline)
 
 
 def is_parity_reference(case: Case) -> bool:
-    """Whether a case is itself what others are held against."""
+    """Whether a case is itself what others are compared with."""
     return (case.framework, case.version, case.hardware, case.precision) == parity_reference(case.manifest.content)
 
 

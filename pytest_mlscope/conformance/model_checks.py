@@ -19,7 +19,7 @@ def _parsed(version: str, whose: str) -> Version:
     try:
         return Version(version)
     except InvalidVersion:
-        raise Fault(f"{whose} is {version!r}, which is no PEP 440 version") from None
+        raise Fault(f"{whose} is {version!r}, which is not a PEP 440 version") from None
 
 
 def version(subject: Subject) -> str:

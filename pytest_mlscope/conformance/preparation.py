@@ -28,7 +28,7 @@ from pytest_mlscope.settings import Settings
 def check_folder(folder: FrameworkFolder) -> str:
     """``framework.yml`` is valid and fits the folder; a predictor and, where it needs one, a lock are beside it."""
     if not folder.path.is_dir():
-        raise Fault(f"{folder.path} is no folder")
+        raise Fault(f"{folder.path} is not a folder")
     try:
         description = folder.description
     except MlscopeError as error:

@@ -21,7 +21,7 @@ from pytest_mlscope.errors import EnvironmentCreationError
 InstallerChoice = Literal["auto", "uv", "pip"]
 Progress = Callable[[str], None]
 
-_NOT_TO_BE_HAD = "a package of the lock is not to be had for this Python"
+_NOT_TO_BE_HAD = "a package of the lock is not available for this Python"
 _CAUSES = {
     ("No space left on device", "Disk quota exceeded"): "the disk is full",
     (
@@ -208,7 +208,7 @@ def install_packages(
             return installer
         cause = _cause(outcome)
         if recipe.constraint and cause == _NOT_TO_BE_HAD:
-            cause = f"no version that satisfies {recipe.constraint} is to be had for this Python"
+            cause = f"no version that satisfies {recipe.constraint} is available for this Python"
         message = f"{recipe.name}: installing with {installer.name} failed: {cause}"
         if cause == _DISK_FULL or installer is installers[-1]:
             break

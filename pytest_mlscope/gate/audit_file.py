@@ -1,4 +1,4 @@
-"""An audit's trials as a JSON file, written while they are made and gone on with later."""
+"""An audit's trials as a JSON file, written while they are made and continued later."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def read_trials(path: Path, audit: Audit, case: Case, *, busy_processes: int) ->
         return
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
-        raise MlscopeError(f"{path}: cannot be gone on with: {reason}") from None
+        raise MlscopeError(f"{path}: cannot be continued: {reason}") from None
     expected = {
         **_same(case, busy_processes),
         **{f"rules.{name}": value for name, value in asdict(audit.rules).items() if name != "floor"},
@@ -92,7 +92,7 @@ def read_trials(path: Path, audit: Audit, case: Case, *, busy_processes: int) ->
     for name, value in expected.items():
         if _at(document, name) != value:
             raise MlscopeError(
-                f"{path}: cannot be gone on with: its trials have {name} {_at(document, name)!r}, these {value!r}; "
+                f"{path}: cannot be continued: its trials have {name} {_at(document, name)!r}, these {value!r}; "
                 "choose another --json, or leave --resume out to replace it"
             )
     try:
@@ -100,4 +100,4 @@ def read_trials(path: Path, audit: Audit, case: Case, *, busy_processes: int) ->
         # An audit that ended has left another one in the cache, and these trials were not judged by that.
         audit.rules = replace(audit.rules, floor=float(document["rules"]["floor"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise MlscopeError(f"{path}: cannot be gone on with: {error}") from None
+        raise MlscopeError(f"{path}: cannot be continued: {error}") from None

@@ -208,7 +208,7 @@ def find_baseline(text: str, *, project: Path, home: Path, load: LoadCases) -> B
         if not manifest.exists():
             raise BaselineError(f"{manifest}: there is no such file")
         if not manifest.is_file():
-            raise BaselineError(f"{manifest}: is no manifest to compare with; {MODEL_PREFIX} takes a *.mlscope.yml")
+            raise BaselineError(f"{manifest}: is not a manifest to compare with; {MODEL_PREFIX} takes a *.mlscope.yml")
         try:
             load(manifest.resolve(), project)
         except MlscopeError as error:

@@ -1,4 +1,4 @@
-"""What became of a case held against its baseline, in words and in builtin types."""
+"""What became of a case compared with its baseline, in words and in builtin types."""
 
 from __future__ import annotations
 

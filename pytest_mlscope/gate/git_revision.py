@@ -71,7 +71,7 @@ def check_out(name: str, *, folder: Path, home: Path) -> Revision:
         shallow = _git(repository, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
         advice = "a shallow clone: fetch the revision, or git fetch --unshallow" if shallow else "`git log` lists them"
         raise BaselineError(
-            f"{name!r} is no revision of the git repository {repository} ({advice}), "
+            f"{name!r} is not a revision of the git repository {repository} ({advice}), "
             "nor a folder, a saved run, framework:NAME==VERSION or model:MANIFEST"
         )
     dirty = bool(_git(repository, "status", "--porcelain", "--untracked-files=no").stdout.strip())

@@ -23,7 +23,7 @@ def holm_levels(p_values: Sequence[float], *, family: int, level: float) -> list
     """
     for p in p_values:
         if math.isnan(p) or not 0 <= p <= 1:
-            raise ValueError(f"{p!r} is no p-value")
+            raise ValueError(f"{p!r} is not a p-value")
     if family < len(p_values):
         raise ValueError(f"a family of {family} holds no {len(p_values)} p-values")
     levels = [0.0] * len(p_values)

@@ -106,19 +106,19 @@ def _read(path: Path) -> list[Any]:
     except FileNotFoundError:
         raise BaselineError(f"{path}: there is no such file") from None
     except UnicodeDecodeError:
-        raise BaselineError(f"{path}: is no report of --mlscope-json (it is not text)") from None
+        raise BaselineError(f"{path}: is not a report of --mlscope-json (it is not text)") from None
     except OSError as error:
         raise BaselineError(f"{path}: cannot be read: {error.strerror or error}") from None
     try:
         report = json.loads(text)
     except json.JSONDecodeError as error:
         if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
-            raise BaselineError(f"{path}: ends in the middle, so it is no whole report of --mlscope-json") from None
-        raise BaselineError(f"{path}: is no report of --mlscope-json (no JSON at line {error.lineno})") from None
+            raise BaselineError(f"{path}: ends in the middle: it is not a whole report of --mlscope-json") from None
+        raise BaselineError(f"{path}: is not a report of --mlscope-json (no JSON at line {error.lineno})") from None
     except RecursionError:
-        raise BaselineError(f"{path}: is no report of --mlscope-json (nested too deeply)") from None
+        raise BaselineError(f"{path}: is not a report of --mlscope-json (nested too deeply)") from None
     if not isinstance(report, dict) or "schema" not in report or not isinstance(report.get("evaluations"), list):
-        raise BaselineError(f"{path}: is no report of --mlscope-json (it lacks schema or evaluations)")
+        raise BaselineError(f"{path}: is not a report of --mlscope-json (it lacks schema or evaluations)")
     if report["schema"] != READ_SCHEMA:
         raise BaselineError(
             f"{path}: is a report of schema {report['schema']!r}, and this version reads {READ_SCHEMA}; save a new one"

@@ -35,7 +35,7 @@ _QUANTISED_PREFIXES = ("QLinear", "QOrdered", "DynamicQuantize")
 
 
 class NotOnnx(ValueError):
-    """The file is no ONNX file, or a malformed one."""
+    """The file is not an ONNX file, or a malformed one."""
 
 
 class OnnxContent(object):
@@ -234,7 +234,7 @@ class _Walk(object):
 def onnx_content(path: str) -> OnnxContent:
     """What precision a file holds.
 
-    :raises NotOnnx: when it is no ONNX file; the message continues the file's name.
+    :raises NotOnnx: when it is not an ONNX file; the message continues the file's name.
     :raises OSError: when it cannot be read.
     """
     with open(path, "rb") as stream:

@@ -205,7 +205,7 @@ class ModelLoader:
     def start_host(self, case: Case, pool: HostPool) -> HostProcess:
         """A host for the case from the pool; one that must be started is not waited for.
 
-        :raises CannotRun: when hardware or framework are not to be had here.
+        :raises CannotRun: when hardware or framework are not available here.
         """
         return self._host(case, pool, wait=False)
 
@@ -213,7 +213,7 @@ class ModelLoader:
         """Load the case's model in a host; one that is loaded there already is used as it is.
 
         :param pool: the hosts to choose from, this loader's warm ones when absent.
-        :raises CannotRun: when hardware, framework or precision are not to be had here.
+        :raises CannotRun: when hardware, framework or precision are not available here.
         :raises ArtifactError: when a file is missing or not what the manifest says.
         :raises HostError: when the framework fails to load it.
         """

@@ -7,9 +7,9 @@ from pytest_mlscope.manifest.schema import KINDS, Kind, Manifest
 
 
 def parity_reference(content: Manifest) -> tuple[str, str | None, str, str] | None:
-    """What others are held against: framework, version, hardware and precision; ``None`` without ``expect.parity``.
+    """What others are compared with: framework, version, hardware and precision; ``None`` without ``expect.parity``.
 
-    Of several versions of the reference framework the first is the reference; the others are held against it too.
+    Of several versions of the reference framework the first is the reference; the others are compared with it too.
     """
     parity = content.expect.parity
     if parity is None:
@@ -21,7 +21,7 @@ def parity_reference(content: Manifest) -> tuple[str, str | None, str, str] | No
 def lacking(content: Manifest, kind: Kind, *, baseline: bool = False) -> str | None:
     """What a manifest lacks for a kind of test, in words; ``None`` when nothing.
 
-    :param baseline: whether outputs are held against a baseline's too, which the parity reference's own can be.
+    :param baseline: whether outputs are compared with a baseline's too, which the parity reference's own can be.
     """
     if kind == "accuracy":
         if content.dataset is None:

@@ -40,7 +40,7 @@ CASE_EVALUATION = pytest.StashKey[CaseEvaluation]()
 
 
 def _affinity(config: pytest.Config) -> Affinity:
-    """:raises pytest.UsageError: for what is no list of CPUs, or CPUs that this machine does not have."""
+    """:raises pytest.UsageError: for what is not a list of CPUs, or CPUs that this machine does not have."""
     text = config.getoption("mlscope_affinity")
     if text is None:
         return None

@@ -342,7 +342,7 @@ def test_layers_that_only_one_file_has_are_counted_and_rows_end_with_the_dataset
         (["--reference", "toy"], "toy is what the case runs on; compare it with another framework, or a file"),
         (["--reference", "openvin"], "no framework named 'openvin'"),
         (["--against-file", "absent.onnx"], "absent.onnx: cannot be read: No such file"),
-        (["--against-file", "small.mlscope.yml"], "small.mlscope.yml: is no ONNX file"),
+        (["--against-file", "small.mlscope.yml"], "small.mlscope.yml: is not an ONNX file"),
         (["--against-file", "other.onnx", "--case", "zoy"], "no case 'zoy'; there: toy"),
     ],
     ids=["nothing", "itself", "framework", "absent", "not ONNX", "case"],

@@ -184,7 +184,7 @@ def test_npy_refuses_objects_damage_and_unknown_digests(tmp_path: Path) -> None:
     for name in ("objects", "text"):
         with pytest.raises(DatasetError, match=f"{name}.npy: cannot be read"):
             Npy(columns={"x": f"{name}.npy"}).open(tmp_path, [])
-    with pytest.raises(ValidationError, match="sha256 names 'y', which is no column"):
+    with pytest.raises(ValidationError, match="sha256 names 'y', which is not a column"):
         Npy(columns={"x": "x.npy"}, sha256={"y": "0" * 64})
 
 
@@ -237,7 +237,7 @@ def test_random_values_follow_the_distribution() -> None:
         ({}, ("int64", (3,)), "input 'x' is int64; use distribution: integers"),
         ({}, ("float32", (3, None)), "has dynamic dimensions; give a sample's sizes under `shapes`"),
         ({"shapes": {"x": [4, 5]}}, ("float32", (3, None)), r"shape \[4, 5\] does not fit input 'x'"),
-        ({"shapes": {"y": [4]}}, ("float32", (4,)), "shapes names 'y', which is no input"),
+        ({"shapes": {"y": [4]}}, ("float32", (4,)), "shapes names 'y', which is not an input"),
         ({"distribution": "integers", "low": 0, "high": 257}, ("uint8", ()), "values from 0 to 256 do not fit"),
         ({"distribution": "integers", "low": -1, "high": 2}, ("uint8", ()), "values from -1 to 1 do not fit"),
         ({"distribution": "integers", "low": 0, "high": 3}, ("bool", ()), "values from 0 to 2 do not fit"),

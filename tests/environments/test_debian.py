@@ -132,7 +132,7 @@ class TestResolution:
         ("name", "told"),
         [
             ("nothing", "no package 'nothing' in this suite"),
-            ("awk", "'awk' is no package; name one that provides it: gawk, mawk"),
+            ("awk", "'awk' is not a package; name one that provides it: gawk, mawk"),
             ("lost", "lost depends on no-such, which this suite does not have; where it is not needed, --exclude it"),
         ],
     )

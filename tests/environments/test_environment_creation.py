@@ -204,7 +204,7 @@ def failure(folder: FrameworkFolder, home: Path, *, installer: InstallerChoice =
 def test_a_package_that_is_not_to_be_had(make_framework: MakeFramework, home: Path) -> None:
     folder = make_framework(lock="numpy==2.0.0\ntoyframework==9.9\n")
     assert failure(folder, home) == (
-        f"toy: installing with {QUICK} failed: a package of the lock is not to be had for this Python"
+        f"toy: installing with {QUICK} failed: a package of the lock is not available for this Python"
     )
 
 
@@ -241,7 +241,7 @@ def test_an_index_that_cannot_be_reached(
         ),
         (
             "ERROR: No matching distribution found for toyframework==9.9",
-            "a package of the lock is not to be had for this Python",
+            "a package of the lock is not available for this Python",
         ),
         (
             "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.",

@@ -233,7 +233,7 @@ def test_names_are_checked_at_load(machine: Machine, changes: dict[str, Any], me
 
 @pytest.mark.parametrize("level", [6, -1, "3", True, 1.5])
 def test_another_optimization_level_is_refused(machine: Machine, level: Any) -> None:
-    with pytest.raises(ValueError, match=r"builder_optimization_level: .* is none of 0 to 5"):
+    with pytest.raises(ValueError, match=r"builder_optimization_level: .* is not one of 0 to 5"):
         machine.load(options={"builder_optimization_level": level})
     assert machine.load(options={"builder_optimization_level": 5}).resolved["builder_optimization_level"] == 5
 

@@ -78,7 +78,7 @@ def test_a_dirty_tree_is_told(repository: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["no-such-branch", "--help", "HEAD~17", "", "main:suite/model.txt"])
 def test_a_name_git_does_not_know_is_one_clear_line(repository: Path, tmp_path: Path, name: str) -> None:
-    with pytest.raises(BaselineError, match="is no revision of the git repository") as error:
+    with pytest.raises(BaselineError, match="is not a revision of the git repository") as error:
         check_out(name, folder=repository, home=tmp_path)
     assert "\n" not in str(error.value)
 

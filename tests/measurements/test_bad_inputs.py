@@ -130,7 +130,7 @@ def test_encoded_samples_ask_for_a_decode_step(manifest: Callable[..., LoadedMan
 @pytest.mark.parametrize(
     ("labels", "names", "message"),
     [
-        (["cat", "dgo"], ["cat", "dog"], "row 1: 'dgo' is none of the 2 class names; did you mean 'dog'"),
+        (["cat", "dgo"], ["cat", "dog"], "row 1: 'dgo' is not one of the 2 class names; did you mean 'dog'"),
         (["cat", "dog"], None, r"holds text \('cat' in row 0\) and no class names are known; list them under"),
         ([b"cat", b"dog"], ["cat"], "labels are numbers of one shape or class names, not bytes"),
         ([np.zeros(2), np.zeros(3)], None, "labels are numbers of one shape or class names, not ndarray"),

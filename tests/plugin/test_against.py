@@ -125,12 +125,12 @@ def test_another_model_is_a_baseline(committed: Suite, pytester: pytest.Pytester
 @pytest.mark.parametrize(
     ("baseline", "line"),
     [
-        ("nonsense", "*--mlscope-against: 'nonsense' is no revision of the git repository *"),
+        ("nonsense", "*--mlscope-against: 'nonsense' is not a revision of the git repository *"),
         ("framework:toy", "*--mlscope-against: 'framework:toy': expected framework:NAME==VERSION*"),
         ("model:none.mlscope.yml", "*--mlscope-against: none.mlscope.yml: there is no such file"),
         (
             "model:frameworks",
-            "*--mlscope-against: frameworks: is no manifest to compare with; model: takes a *.mlscope.yml",
+            "*--mlscope-against: frameworks: is not a manifest to compare with; model: takes a *.mlscope.yml",
         ),
         ("nosuch", "*, nor a folder, a saved run, framework:NAME==VERSION or model:MANIFEST"),
         ("", "*the baseline is empty*"),

@@ -155,12 +155,12 @@ def test_a_run_without_the_case_is_said_so(saved: Callable[..., Any], pytester: 
     [
         (
             '{"schema": 1, "run": null, "evaluations": [',
-            "ends in the middle, so it is no whole report of --mlscope-json",
+            "ends in the middle: it is not a whole report of --mlscope-json",
         ),
-        ('{"schema": 1, "evaluations": ["cut', "ends in the middle, so it is no whole report of --mlscope-json"),
-        ("", "ends in the middle, so it is no whole report of --mlscope-json"),
-        ("not json", "is no report of --mlscope-json (no JSON at line 1)"),
-        ("[1, 2]", "is no report of --mlscope-json (it lacks schema or evaluations)"),
+        ('{"schema": 1, "evaluations": ["cut', "ends in the middle: it is not a whole report of --mlscope-json"),
+        ("", "ends in the middle: it is not a whole report of --mlscope-json"),
+        ("not json", "is not a report of --mlscope-json (no JSON at line 1)"),
+        ("[1, 2]", "is not a report of --mlscope-json (it lacks schema or evaluations)"),
         ('{"schema": 2, "evaluations": []}', "is a report of schema 2, and this version reads 1; save a new one"),
         ('{"schema": 1, "evaluations": [{"case": 1}]}', "evaluation 1 is not as --mlscope-json writes it"),
         (None, "there is no such file"),

@@ -121,7 +121,7 @@ def test_every_reason_for_a_failure_is_told_without_the_name_that_stands_above()
     bound = Check("p50", 0.02, "≤ 10 ms", passed=False, message="p50 is 20 ms (expected ≤ 10 ms)")
     both = {**compared, "checks": [asdict(bound)]}
     assert sections_of([both])["failed"][1:] == ["  p50 is 20 ms (expected ≤ 10 ms)", *lines]
-    # Where the comparison is not why it failed, it is none of the reasons.
+    # Where the comparison is not why it failed, it is not one of the reasons.
     other = _compared("latency", outcome="inconclusive", reason="digits-cnn on onnxruntime: p50 is 20 ms")
     assert sections_of([other])["failed"][1:] == ["  p50 is 20 ms"]
 

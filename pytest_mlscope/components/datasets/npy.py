@@ -75,7 +75,7 @@ class Npy(Dataset):
     def _known(self) -> Npy:
         unknown = sorted(set(self.sha256) - set(self.columns))
         if unknown:
-            raise ValueError(f"sha256 names {unknown[0]!r}, which is no column")
+            raise ValueError(f"sha256 names {unknown[0]!r}, which is not a column")
         return self
 
     def open(self, base: Path, inputs: Sequence[InputDescription]) -> DataSource:

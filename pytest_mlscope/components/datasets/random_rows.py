@@ -112,7 +112,7 @@ class Random(Dataset):
     def open(self, base: Path, inputs: Sequence[InputDescription]) -> DataSource:
         unknown = sorted(set(self.shapes) - {each.name for each in inputs})
         if unknown:
-            raise DatasetError(f"dataset random: shapes names {unknown[0]!r}, which is no input")
+            raise DatasetError(f"dataset random: shapes names {unknown[0]!r}, which is not an input")
         return _RandomSource(self.count, {each.name: self._column(each) for each in inputs})
 
     def _column(self, declared: InputDescription) -> _RandomColumn:

@@ -55,7 +55,7 @@ class Decode(PreprocessingStep):
                     image = pil.ImageOps.exif_transpose(image)
                 image = image.convert("L" if self.mode == "L" else "RGB")
         except pil.Image.UnidentifiedImageError:
-            raise PreprocessingError(f"step 'decode': {len(data)} bytes that are no image pillow knows") from None
+            raise PreprocessingError(f"step 'decode': {len(data)} bytes that pillow cannot read as an image") from None
         except PreprocessingError:
             raise
         except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error and others
@@ -73,6 +73,6 @@ class Decode(PreprocessingStep):
         except cv2.error as error:
             raise PreprocessingError(f"step 'decode': opencv: {' '.join(str(error).split())}") from None
         if pixels is None:
-            raise PreprocessingError(f"step 'decode': {len(data)} bytes that are no image opencv knows")
+            raise PreprocessingError(f"step 'decode': {len(data)} bytes that opencv cannot read as an image")
         decoded: NDArray[np.uint8] = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if self.mode == "RGB" else pixels
         return decoded

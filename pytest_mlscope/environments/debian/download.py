@@ -141,7 +141,7 @@ def download_packages(lock: DebianLock, *, home: Path, progress: Callable[[str],
     They stay in the cache, where a later creation finds them; one that was interrupted goes on where it stopped.
 
     :param home: the cache, as of :func:`pytest_mlscope.machine.cache_folder.cache_home`.
-    :raises EnvironmentCreationError: when one is to be had nowhere, or not the locked one.
+    :raises EnvironmentCreationError: when one is available nowhere, or not the locked one.
     """
     folder = writable_folder(artifacts_folder(home) / "debian", error_type=EnvironmentCreationError)
     told = _Progress(lock, progress)

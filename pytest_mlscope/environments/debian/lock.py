@@ -32,7 +32,7 @@ class DebianPackage:
 
 @dataclass(frozen=True)
 class DebianLock:
-    """Packages and where they are to be had."""
+    """Packages and where they are available."""
 
     archives: tuple[str, ...]
     """Base URLs, in the order in which they are tried."""

@@ -38,7 +38,7 @@ class _Resolution:
         if not providers:
             raise MlscopeError(f"no package {name!r} in this suite")
         if len(providers) > 1:
-            raise MlscopeError(f"{name!r} is no package; name one that provides it: {', '.join(providers)}")
+            raise MlscopeError(f"{name!r} is not a package; name one that provides it: {', '.join(providers)}")
         return providers[0]
 
     def needed(self, alternatives: Sequence[str], by: str) -> str | None:

@@ -54,7 +54,7 @@ class LabelReader:
                 close = closest(name, self._numbers)
                 hint = f"; did you mean {close!r}?" if close else ""
                 raise DatasetError(
-                    f"label column {self._column!r}, row {rows[position]}: {name!r} is none of the "
+                    f"label column {self._column!r}, row {rows[position]}: {name!r} is not one of the "
                     f"{len(self._numbers)} class names{hint}"
                 )
             numbers[position] = number
