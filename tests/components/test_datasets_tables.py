@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,9 @@ def test_csv_columns_are_text_numbers_and_vectors(tmp_path: Path) -> None:
 
 def test_csv_vectors_are_float64_unless_told(tmp_path: Path) -> None:
     _write(tmp_path, _FLOWERS)
-    source = Csv(path="table.csv", columns={"features": ["a", "b"]}).open(tmp_path, [])
-    assert _take(source, [1], "features").tolist() == [[3.0, 4.5]]
-    assert _take(source, [2], "features").dtype == np.float64
+    with closing(Csv(path="table.csv", columns={"features": ["a", "b"]}).open(tmp_path, [])) as source:
+        assert _take(source, [1], "features").tolist() == [[3.0, 4.5]]
+        assert _take(source, [2], "features").dtype == np.float64
 
 
 _CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5)
@@ -67,13 +68,12 @@ def test_csv_gives_back_what_was_written(
     """Quotes, delimiters and line breaks inside fields are where line-counting readers lose their place."""
     with (tmp_path / "table.csv").open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream, delimiter=delimiter).writerows([("a", "b"), *rows])
-    source = Csv(path="table.csv", delimiter=delimiter).open(tmp_path, [])
-    assert len(source) == len(rows)
-    wanted = sorted(data.draw(st.sets(st.integers(0, len(rows) - 1), min_size=1)))
-    assert _take(source, wanted, "b") == [rows[row][1] for row in wanted]
-    source.rewind()
-    assert _take(source, [0], "a") == [rows[0][0]]
-    source.close()
+    with closing(Csv(path="table.csv", delimiter=delimiter).open(tmp_path, [])) as source:
+        assert len(source) == len(rows)
+        wanted = sorted(data.draw(st.sets(st.integers(0, len(rows) - 1), min_size=1)))
+        assert _take(source, wanted, "b") == [rows[row][1] for row in wanted]
+        source.rewind()
+        assert _take(source, [0], "a") == [rows[0][0]]
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_csv_mistakes_name_the_row(tmp_path: Path, text: str, parameters: dict[s
     _write(tmp_path, text)
 
     def read() -> None:
-        source = Csv(path="table.csv", **parameters).open(tmp_path, [])
-        source.take(np.arange(len(source)), source.columns)
+        with closing(Csv(path="table.csv", **parameters).open(tmp_path, [])) as source:
+            source.take(np.arange(len(source)), source.columns)
 
     with pytest.raises(DatasetError, match=message):
         read()

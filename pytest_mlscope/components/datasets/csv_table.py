@@ -67,9 +67,11 @@ class _CsvSource(DataSource):
         self._header = next(self._records, [])
         self._next = 0
         if not self._header:
+            self.close()
             raise DatasetError(f"{self._path}: is empty; the first line names the columns")
         repeated = {name for name in self._header if self._header.count(name) > 1}
         if repeated:
+            self.close()
             raise DatasetError(f"{self._path}: the first line names {min(repeated)!r} twice")
 
     @property
