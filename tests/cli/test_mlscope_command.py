@@ -322,12 +322,12 @@ def test_cache(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_a_reader_that_has_seen_enough() -> None:
     """As in ``mlscope schema | head -1``: no traceback, and no complaint when Python closes stdout."""
     command = [sys.executable, "-c", "from pytest_mlscope.cli.main import main; raise SystemExit(main(['schema']))"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout
-    assert process.stderr
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait(timeout=30) == 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=30) == 0
 
 
 def test_an_interrupt(project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

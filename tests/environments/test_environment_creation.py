@@ -134,6 +134,8 @@ def test_killed_in_the_middle_and_made_again(
     folder = make_framework()
     killed = creating(folder, home, installer=str(slow), fatal="Resolved")
     killed.wait(timeout=60)
+    assert killed.stdout
+    killed.stdout.close()
     assert killed.returncode == -signal.SIGKILL
     assert [environment.marker for environment in list_environments(home)] == [None]
     assert not ended.exists()
