@@ -1,8 +1,10 @@
-"""Names that were probably meant."""
+"""Names that were probably meant, and URLs as they may be shown."""
 
 from __future__ import annotations
 
 import difflib
+import re
+import urllib.parse
 from collections.abc import Iterable
 
 
@@ -24,3 +26,75 @@ def closest(word: object, names: Iterable[object]) -> str | None:
 def did_you_mean(name: str | None) -> str:
     """`` (did you mean 'x'?)`` for the name that was meant, where there is one."""
     return f" (did you mean {name!r}?)" if name is not None else ""
+
+
+_CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+_HOST = re.compile(r"localhost|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+_PORT = re.compile(r"(:\d{1,5})?")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+HIDDEN = "***"
+_SHORTEST_SECRET = 4
+"""Shorter values, such as ``1``, are in any text; to hide them would only spoil it."""
+
+
+def _parts(link: str) -> tuple[str, str, str]:
+    """Scheme with ``://``, user information, and what comes after it, of a URL that may be written wrongly."""
+    scheme, separator, rest = link.partition("://")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    host = _HOST.match(authority)
+    # A password may have an unescaped "/" or "@": unless the text begins with a host, the last "@" ends it.
+    if "@" not in rest or (host and _PORT.fullmatch(authority, host.end())):
+        return scheme + separator, "", rest
+    user, _, after = rest.rpartition("@")
+    return scheme + separator, user, after
+
+
+def without_secrets(url: str) -> str:
+    """A URL as it may be shown: without user information, and without the values of its query and fragment.
+
+    >>> without_secrets("https://me:p@ss/word@example.com/m.onnx?token=abc&version=2")
+    'https://***@example.com/m.onnx?token=***&version=***'
+    """
+    if "://" not in url:
+        return url
+    shown = []
+    for link in _CHAIN.split(url):
+        scheme, user, rest = _parts(link)
+        before, mark, fragment = rest.partition("#")
+        path, question, query = before.partition("?")
+        pairs = [pair.partition("=") for pair in query.split("&")]
+        hidden = "&".join(f"{name}={HIDDEN}" if equals else HIDDEN for name, equals, _ in pairs) if query else ""
+        tail = f"{mark}{HIDDEN}" if fragment else mark
+        shown.append(f"{scheme}{f'{HIDDEN}@' if user else ''}{path}{question}{hidden}{tail}")
+    return "::".join(shown)
+
+
+def _secrets(url: str) -> set[str]:
+    found: set[str] = set()
+    for link in _CHAIN.split(url):
+        _, user, rest = _parts(link)
+        before, _, fragment = rest.partition("#")
+        query = before.partition("?")[2]
+        found |= {user, *re.split(r"[:/@]", user), fragment, *(pair.partition("=")[2] for pair in query.split("&"))}
+    return {
+        form for value in found for form in (value, urllib.parse.unquote(value), urllib.parse.quote(value, safe=""))
+    }
+
+
+def scrubbed(text: str, url: str = "") -> str:
+    """A message of a library without the secrets of the URL it is about, and of any other URL in it.
+
+    >>> scrubbed("cannot open https://x.org/?key=a1b2c3: a1b2c3 is not valid", "https://x.org/?key=a1b2c3")
+    'cannot open https://x.org/?key=***: *** is not valid'
+    """
+    text = text.replace(url, without_secrets(url)) if url else text
+    text = _URL.sub(lambda found: _shown_in_text(found[0]), text)
+    for secret in sorted(_secrets(url), key=len, reverse=True) if "://" in url else ():
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, HIDDEN)
+    return text
+
+
+def _shown_in_text(url: str) -> str:
+    end = len(url.rstrip(".,;:)"))
+    return without_secrets(url[:end]) + url[end:]

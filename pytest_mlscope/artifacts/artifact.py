@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pytest_mlscope.artifacts import package_file
-from pytest_mlscope.artifacts.download import download, without_password
+from pytest_mlscope.artifacts.download import download
 from pytest_mlscope.artifacts.integrity import Artifact, check, file_artifact
-from pytest_mlscope.errors import ArtifactError
+from pytest_mlscope.errors import ArtifactError, MlscopeError
 from pytest_mlscope.files import replacing
 from pytest_mlscope.machine.cache_folder import artifacts_folder, describe_os_error, writable_folder
 from pytest_mlscope.machine.file_lock import file_lock
 from pytest_mlscope.manifest.schema import BuildStep, ModelFile
+from pytest_mlscope.text import without_secrets
 
 Progress = Callable[[str], None]
 
@@ -41,7 +42,7 @@ def materialise(file: ModelFile, *, base: Path, home: Path, progress: Progress) 
     elif file.path.startswith("file://"):
         origin, local = None, _path_of_file_url(file.path)
     else:
-        origin, local = without_password(file.path), _downloaded(file, home, progress)
+        origin, local = without_secrets(file.path), _downloaded(file, home, progress)
     artifact = file_artifact(local, origin=origin)
     check(artifact, sha256=file.sha256, size=file.size, origin=origin)
     return _built(artifact, file.build, home, progress) if file.build else artifact
@@ -122,14 +123,19 @@ def _write_record(path: Path, facts: dict[str, object]) -> None:
 
 
 def _downloaded(file: ModelFile, home: Path, progress: Progress) -> Path:
-    url, shown = file.path, without_password(file.path)
+    url, shown = file.path, without_secrets(file.path)
     # Where the manifest gives no sha256 the URL has to do; what came from it is kept until the cache is cleared.
     key = file.sha256 or f"url-{hashlib.sha256(url.encode()).hexdigest()}"
     name = urllib.parse.unquote(urllib.parse.urlsplit(url).path.rpartition("/")[2])
 
     def make(path: Path) -> None:
         download(url, path, size=file.size, progress=progress)
-        check(file_artifact(path), sha256=file.sha256, size=file.size, origin=shown)
+        try:
+            check(file_artifact(path), sha256=file.sha256, size=file.size, origin=shown)
+        except MlscopeError:
+            # What is wrong is of no use to anyone, and may be large.
+            path.unlink(missing_ok=True)
+            raise
 
     return _cached(_cached_path(home, f"downloads/{key}", name), make, {"url": shown}, progress)
 

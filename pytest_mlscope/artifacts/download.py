@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,15 +11,16 @@ from typing import Any
 
 from pytest_mlscope.errors import ArtifactError, CannotRun, IntegrityError
 from pytest_mlscope.machine.cache_folder import describe_os_error
+from pytest_mlscope.text import scrubbed, without_secrets
 
 _CHUNK = 2**20
 _PROGRESS_EVERY = 3.0
 _CONNECT_TIMEOUT, _SILENCE_TIMEOUT = 30.0, 60.0
-
-
-def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", url)
+CEILING = 2**35
+"""Bytes (32 GiB) after which a download ends whose size the manifest does not state."""
+SLOWEST = 1000.0
+"""Bytes a second. A server that sends fewer, over ``RATE_SECONDS``, would hold a run for days."""
+RATE_SECONDS = 60.0
 
 
 def _options(protocol: str) -> dict[str, Any]:
@@ -57,12 +57,13 @@ def download(url: str, destination: Path, *, size: int | None, progress: Callabl
     :param size: bytes expected; more of them end the download.
     :param progress: called with one line every few seconds.
     :raises CannotRun: when fsspec needs a further package for this kind of URL.
-    :raises ArtifactError: when it cannot be read or written.
+    :raises ArtifactError: when it cannot be read or written, is too large without a ``size``, or comes too
+        slowly.
     :raises IntegrityError: when there is more of it than expected.
     """
     import fsspec  # type: ignore[import-untyped]  # ships no types
 
-    shown = without_password(url)
+    shown = without_secrets(url)
     unfinished = destination.with_name(f"{destination.name}.part")
     protocol = url.partition("://")[0]
     try:
@@ -72,14 +73,14 @@ def download(url: str, destination: Path, *, size: int | None, progress: Callabl
             source = file_system.open(remote, "rb", **({"block_size": 0} if protocol in ("http", "https") else {}))
         except ImportError as error:
             raise CannotRun(
-                f"{shown}: {' '.join(str(error).split())}", command=f"pip install 'fsspec[{protocol}]'"
+                f"{shown}: {scrubbed(' '.join(str(error).split()), url)}", command=f"pip install 'fsspec[{protocol}]'"
             ) from None
         except CannotRun:
             raise
         except Exception as error:  # each of fsspec's file systems raises its own library's exceptions
-            raise ArtifactError(f"{shown}: cannot be downloaded: {_reason(error)}") from None
+            raise ArtifactError(f"{shown}: cannot be downloaded: {scrubbed(_reason(error), url)}") from None
         with source, _opened(unfinished) as target:
-            _copy(source, target, shown, size, progress)
+            _copy(source, target, url, size, progress)
         _store(unfinished, destination)
     finally:
         with suppress(OSError):
@@ -100,27 +101,49 @@ def _store(unfinished: Path, destination: Path) -> None:
         raise ArtifactError(f"{destination}: cannot be written: {describe_os_error(error)}") from None
 
 
-def _copy(source: Any, target: Any, shown: str, size: int | None, progress: Callable[[str], None]) -> None:
+def _check_amount(amount: int, shown: str, size: int | None) -> None:
+    if size is not None and amount > size:
+        raise IntegrityError(
+            f"{shown}: has more than the {size:,} bytes that the manifest says; "
+            "the file was changed or the manifest is out of date"
+        )
+    if size is None and amount > CEILING:
+        raise ArtifactError(
+            f"{shown}: has more than {CEILING:,} bytes, the most that is downloaded without a size; "
+            "state the file's size in the manifest"
+        )
+
+
+def _copy(source: Any, target: Any, url: str, size: int | None, progress: Callable[[str], None]) -> None:
+    shown = without_secrets(url)
     total = size or getattr(source, "size", None)
     of_total = f" of {_shown_size(total)}" if total else ""
     progress(f"downloading {shown}{f' ({_shown_size(total)})' if total else ''}")
+    if isinstance(total, int):
+        _check_amount(total, shown, size)
     received = 0
     last_told = time.monotonic()
+    window_began, window_bytes = last_told, 0
     while True:
         try:
             chunk = source.read(_CHUNK)
         except Exception as error:  # each of fsspec's file systems raises its own library's exceptions
             raise ArtifactError(
-                f"{shown}: the download broke off after {received:,} bytes: {_reason(error)}; try again"
+                f"{shown}: the download broke off after {received:,} bytes: {scrubbed(_reason(error), url)}; try again"
             ) from None
         if not chunk:
             return
         received += len(chunk)
-        if size is not None and received > size:
-            raise IntegrityError(
-                f"{shown}: has more than the {size:,} bytes that the manifest says; "
-                "the file was changed or the manifest is out of date"
-            )
+        _check_amount(received, shown, size)
+        since_began = received - window_bytes
+        if time.monotonic() - window_began >= RATE_SECONDS:
+            if since_began < SLOWEST * RATE_SECONDS:
+                raise ArtifactError(
+                    f"{shown}: the download was ended after {received:,} bytes: {since_began:,} bytes came in "
+                    f"{time.monotonic() - window_began:.0f} s, and "
+                    f"{SLOWEST:,.0f} bytes/s are the least; try again later"
+                )
+            window_began, window_bytes = time.monotonic(), received
         try:
             target.write(chunk)
         except OSError as error:

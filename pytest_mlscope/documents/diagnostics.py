@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pytest_mlscope.documents.source import Path as DocumentPath
 from pytest_mlscope.documents.source import Position
 from pytest_mlscope.errors import MAX_LINE
-from pytest_mlscope.text import closest, did_you_mean
+from pytest_mlscope.text import closest, did_you_mean, without_secrets
 
 MAX_LINES = 100
 """Mistakes shown of one file; more get no suggestion either, for a suggestion takes time."""
@@ -48,7 +48,8 @@ def found(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """Text in quotes, shortened."""
+    """Text in quotes, shortened; a URL without its secrets."""
+    text = without_secrets(text)
     return repr(text if len(text) <= 60 else f"{text[:59]}…")
 
 

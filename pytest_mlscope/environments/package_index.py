@@ -7,8 +7,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from pytest_mlscope.artifacts.download import without_password
 from pytest_mlscope.environments.pip_configuration import is_true, pip_configuration
+from pytest_mlscope.text import scrubbed, without_secrets
 
 _DEFAULT = "https://pypi.org/simple"
 _TIMEOUT_SECONDS = 10.0
@@ -18,9 +18,9 @@ def index_answer() -> tuple[str, str | None]:
     """Where packages come from, as it may be shown, and why it does not answer; ``None`` where it does."""
     pip = pip_configuration()
     if is_true(pip.get("no-index", "")):
-        return f"no index, only {pip.get('find-links') or 'nothing'}", None
+        return f"no index, only {scrubbed(pip.get('find-links', '')) or 'nothing'}", None
     url = pip.get("index-url", _DEFAULT).rstrip("/")
-    shown = without_password(url)
+    shown = without_secrets(url)
     if not url.startswith(("http://", "https://")):
         path = Path(url.removeprefix("file://"))
         return shown, None if path.exists() else "it does not exist"
@@ -33,4 +33,4 @@ def index_answer() -> tuple[str, str | None]:
         return shown, f"the server answered {error.code}"
     except (OSError, ValueError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        return shown, " ".join(str(getattr(reason, "strerror", None) or reason).split())
+        return shown, scrubbed(" ".join(str(getattr(reason, "strerror", None) or reason).split()), url)

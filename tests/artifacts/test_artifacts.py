@@ -12,7 +12,9 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from pytest_mlscope.artifacts.artifact import Artifact, materialise
 from pytest_mlscope.errors import ArtifactError, CannotRun, IntegrityError
 from pytest_mlscope.machine import file_lock
 from pytest_mlscope.manifest.schema import ModelFile
+from pytest_mlscope.text import scrubbed, without_secrets
 
 CONTENT = b"weights" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -334,21 +337,100 @@ class TestHttp:
 
     def test_not_there(self, get: Materialiser, server: Callable[[int, bytes, int], str]) -> None:
         url = server(404, b"", 0)
-        assert get.error(url) == f"{url}: cannot be downloaded: the server answered 404 Not Found"
+        assert get.error(url) == f"{without_secrets(url)}: cannot be downloaded: the server answered 404 Not Found"
 
     def test_refused(self, get: Materialiser, server: Callable[[int, bytes, int], str]) -> None:
         url = server(403, b"", 0)
-        assert get.error(url).startswith(f"{url}: cannot be downloaded: the server answered 403")
+        assert get.error(url).startswith(f"{without_secrets(url)}: cannot be downloaded: the server answered 403")
 
     def test_broken_off(self, get: Materialiser, server: Callable[[int, bytes, int], str]) -> None:
         """A body shorter than announced is no model, even where the manifest gives neither size nor hash."""
         url = server(200, CONTENT, 2 * len(CONTENT))
-        assert get.error(url).startswith(f"{url}: the download broke off after ")
+        assert get.error(url).startswith(f"{without_secrets(url)}: the download broke off after ")
 
     def test_no_server_and_no_password_in_the_message(self, get: Materialiser) -> None:
         message = get.error("http://user:secret@127.0.0.1:9/model.onnx")
-        assert message.startswith("http://user:***@127.0.0.1:9/model.onnx: cannot be downloaded: Cannot connect")
+        assert message.startswith("http://***@127.0.0.1:9/model.onnx: cannot be downloaded: Cannot connect")
         assert "secret" not in message
+
+    def test_a_token_is_in_no_message_and_no_record(
+        self, get: Materialiser, server: Callable[[int, bytes, int], str]
+    ) -> None:
+        url = server(200, CONTENT, len(CONTENT)).partition("?")[0] + "?token=S3CRET&X-Amz-Signature=T0KEN"
+        artifact = get(url, sha256=SHA256)
+        kept = artifact.path.with_name(f"{artifact.path.name}.json").read_text("utf-8")
+        assert "?token=***&X-Amz-Signature=***" in kept
+        told = "".join([kept, *get.progress])
+        assert "S3CRET" not in told
+        assert "T0KEN" not in told
+
+    def test_a_wrong_sha256_leaves_nothing(self, get: Materialiser, server: Callable[[int, bytes, int], str]) -> None:
+        assert "sha256 is" in get.error(server(200, CONTENT, len(CONTENT)), sha256="0" * 64)
+        assert [path.name for path in get.home.rglob("*") if path.is_file()] == [".lock"]
+
+    def test_without_a_size_there_is_a_ceiling(
+        self, get: Materialiser, memory: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(fetch, "CEILING", 1000)
+        assert get.error(memory) == (
+            f"{memory}: has more than 1,000 bytes, the most that is downloaded without a size; "
+            "state the file's size in the manifest"
+        )
+        assert get(memory, size=len(CONTENT)).sha256 == SHA256
+
+    def test_a_trickle_is_ended(self, get: Materialiser, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Trickle(http.server.BaseHTTPRequestHandler):
+            def do_HEAD(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", "1000000")
+                self.end_headers()
+
+            def do_GET(self) -> None:
+                self.do_HEAD()
+                with suppress(OSError):
+                    for _ in range(200):
+                        self.wfile.write(b"a")
+                        self.wfile.flush()
+                        time.sleep(0.05)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        monkeypatch.setattr(fetch, "RATE_SECONDS", 0.5)
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Trickle) as slow:
+            threading.Thread(target=slow.serve_forever, args=[0.01], daemon=True).start()
+            began = time.monotonic()
+            message = get.error(f"http://127.0.0.1:{slow.server_port}/m.onnx")
+            assert time.monotonic() - began < 5
+            slow.shutdown()
+        assert "the download was ended after" in message
+        assert "1,000 bytes/s are the least" in message
+
+
+class TestShownUrls:
+    @pytest.mark.parametrize(
+        ("url", "shown"),
+        [
+            ("https://ghp_abc123@host.org/m", "https://***@host.org/m"),
+            ("https://me:p@ss@host.org/m", "https://***@host.org/m"),
+            ("https://me:p/ss@host.org/m", "https://***@host.org/m"),
+            ("https://me:p?s#s@host.org/m", "https://***@host.org/m"),
+            ("https://host.org/name@1.0/m?a=b@c", "https://host.org/name@1.0/m?a=***"),
+            ("https://host.org:8080/name@1.0/m", "https://host.org:8080/name@1.0/m"),
+            ("https://host.org/m?abc123", "https://host.org/m?***"),
+            ("https://host.org/m#access_token=abc", "https://host.org/m#***"),
+            ("simplecache::https://me:pass@host.org/m?k=v", "simplecache::https://***@host.org/m?k=***"),
+            ("folder/model@2.onnx", "folder/model@2.onnx"),
+        ],
+    )
+    def test_have_no_secrets(self, url: str, shown: str) -> None:
+        assert without_secrets(url) == shown
+
+    def test_messages_of_libraries_neither(self) -> None:
+        text = "no route to https://other.org/x?sig=zzzzz, user me:passw0rd, passw0rd"
+        assert scrubbed(text, "https://me:passw0rd@host.org/m") == (
+            "no route to https://other.org/x?sig=***, user ***, ***"
+        )
 
 
 class TestBuilds:
