@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pytest_mlscope.components.datasets.base import Dataset, DataSource
     from pytest_mlscope.components.framework import FrameworkFolder
     from pytest_mlscope.components.hardware import HardwareTarget
-    from pytest_mlscope.components.metrics.base import Metric, MetricValue, per_sample_metric
+    from pytest_mlscope.components.metrics.base import Metric, MetricState, MetricValue, per_sample_metric
     from pytest_mlscope.components.postprocessing.base import PostprocessingStep
     from pytest_mlscope.components.preprocessing.base import PreprocessingStep
     from pytest_mlscope.components.profilers.base import MeasuredWindow, Profiler, Reading
@@ -29,6 +29,7 @@ _HOMES = {
     "FrameworkFolder": "components.framework",
     "HardwareTarget": "components.hardware",
     "Metric": "components.metrics.base",
+    "MetricState": "components.metrics.base",
     "MetricValue": "components.metrics.base",
     "per_sample_metric": "components.metrics.base",
     "PostprocessingStep": "components.postprocessing.base",
@@ -50,6 +51,7 @@ __all__ = [
     "HardwareTarget",
     "MeasuredWindow",
     "Metric",
+    "MetricState",
     "MetricValue",
     "PostprocessingStep",
     "PreprocessingStep",

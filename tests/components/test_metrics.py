@@ -184,3 +184,31 @@ def test_no_rows_give_no_number(metric: Metric) -> None:
     result = metric.start().result()
     assert np.isnan(result.value)
     assert result.n == 0
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16])
+def test_a_quantised_classifiers_integers_are_scores(dtype: Any) -> None:
+    scores = np.array([[3, 100, 7], [90, 1, 1], [0, 5, 5]], dtype)
+    assert _value(Top1(), scores, [1, 0, 2]).value == pytest.approx(2 / 3)
+    assert _value(TopK(k=2), scores, [1, 0, 2]).value == 1.0
+
+
+def test_integers_that_are_no_ranking_are_refused() -> None:
+    with pytest.raises(PreprocessingError, match="if they are scores, add the step argmax or top_k"):
+        _value(Top1(), np.array([[7, 7, 90]]), [2])
+
+
+@pytest.mark.parametrize("metric", [MeanAbsoluteError(), RootMeanSquaredError()])
+def test_layouts_that_differ_are_not_compared(metric: Metric) -> None:
+    with pytest.raises(DatasetError, match="the output has shape"):
+        _value(metric, np.zeros((2, 3, 4, 4)), np.zeros((2, 4, 4, 3)))
+    assert _value(metric, np.zeros((2, 3, 1)), np.zeros((2, 3))).value == 0.0
+
+
+def test_an_error_says_which_side_holds_nan() -> None:
+    with pytest.raises(PreprocessingError, match="the output holds NaN"):
+        _value(MeanAbsoluteError(), [np.nan, 1.0], [1.0, 1.0])
+    with pytest.raises(DatasetError, match="the labels hold NaN"):
+        _value(MeanAbsoluteError(), [1.0, 1.0], [np.nan, 1.0])
+    with pytest.raises(PreprocessingError, match="real numbers, not complex128"):
+        _value(MeanAbsoluteError(), [1j], [0.0])

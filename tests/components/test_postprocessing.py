@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import special
 
+from pytest_mlscope.components.postprocessing.base import PostprocessingStep
 from pytest_mlscope.components.postprocessing.classes import Argmax, TopK
 from pytest_mlscope.components.postprocessing.scores import Sigmoid, Softmax
 from pytest_mlscope.errors import PreprocessingError
@@ -66,8 +67,17 @@ def test_top_k_is_a_stable_sort_downwards(scores: np.ndarray[Any, Any], data: st
     assert Argmax().apply_batch(scores).tolist() == [row[0] for row in expected]
 
 
-def test_a_score_that_is_no_number_ranks_last() -> None:
-    assert TopK(k=3).apply_batch(np.array([[np.nan, 1.0, 2.0]])).tolist() == [[2, 1, 0]]
+def test_a_score_that_is_no_number_is_no_class() -> None:
+    """As class 0 it would be counted right wherever the label is 0."""
+    scores = np.array([[np.nan, 1.0, 2.0], [0.0, 1.0, np.inf]])
+    assert TopK(k=3).apply_batch(scores).tolist() == [[-1, 2, 1], [2, 1, 0]]
+    assert Argmax().apply_batch(scores).tolist() == [-1, 2]
+
+
+@pytest.mark.parametrize("step", [Argmax(), TopK(k=1)])
+def test_complex_scores_have_no_order(step: PostprocessingStep) -> None:
+    with pytest.raises(PreprocessingError, match="real numbers, not complex64"):
+        step.apply_batch(np.ones((1, 3), np.complex64))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.components.metrics.base import Metric, MetricState, MetricValue
-from pytest_mlscope.errors import DatasetError
+from pytest_mlscope.errors import DatasetError, PreprocessingError
+
+
+def _sizes(values: NDArray[Any]) -> list[int]:
+    return [size for size in values.shape[1:] if size != 1]
 
 
 class _DifferenceState(MetricState):
@@ -26,11 +30,22 @@ class _DifferenceState(MetricState):
     def update(self, outputs: NDArray[Any], labels: NDArray[Any]) -> None:
         if labels.dtype.kind not in "biuf":
             raise DatasetError(f"metric {self._metric!r}: labels must be numbers, not {labels.dtype}")
+        if outputs.dtype.kind not in "biuf":
+            # A conversion to float64 would drop the imaginary part.
+            raise PreprocessingError(f"metric {self._metric!r}: the output must be real numbers, not {outputs.dtype}")
         # (batch,) against (batch, 1) would broadcast to every pair.
-        if outputs.size != labels.size or len(outputs) != len(labels):
+        # NCHW against NHWC has as many elements: only dimensions of 1 may differ.
+        if len(outputs) != len(labels) or _sizes(outputs) != _sizes(labels):
             raise DatasetError(
                 f"metric {self._metric!r}: the output has shape {outputs.shape}, the labels {labels.shape}"
             )
+        for side, values, error in (("output", outputs, PreprocessingError), ("labels", labels, DatasetError)):
+            if values.dtype.kind == "f" and np.isnan(values).any():
+                rows = int(np.isnan(values).reshape(len(values), -1).any(axis=1).sum())
+                held = "holds" if side == "output" else "hold"
+                raise error(
+                    f"metric {self._metric!r}: the {side} {held} NaN ({rows} of {len(values)} rows of one batch)"
+                )
         difference = outputs.astype(np.float64).ravel() - labels.astype(np.float64).ravel()
         self._total += float(difference @ difference) if self._squared else float(np.abs(difference).sum())
         self._elements += difference.size

@@ -15,6 +15,14 @@ from pytest_mlscope.statistics.wilson import wilson_interval
 _FEW_CLASSES = 64
 
 
+def are_scores(outputs: NDArray[Any]) -> bool:
+    """Whether integers ``(batch, …)`` are a quantised model's scores: of 8 or 16 bits, and several a row.
+
+    Class numbers, as ``argmax``, ``top_k`` and models themselves give them, have 32 or 64 bits or are one a row.
+    """
+    return outputs.dtype.itemsize < 4 and outputs.size > len(outputs)
+
+
 class TopKState(MetricState):
     """Counts the rows whose label is among the best ``k`` classes. A score that is not a number is never right."""
 
@@ -26,9 +34,9 @@ class TopKState(MetricState):
 
     def update(self, outputs: NDArray[Any], labels: NDArray[Any]) -> None:
         numbers = self._class_numbers(labels, len(outputs))
-        if outputs.dtype.kind in "iu":
+        if outputs.dtype.kind in "iu" and not are_scores(outputs):
             right = self._ranked(outputs, numbers)
-        elif outputs.dtype.kind == "f":
+        elif outputs.dtype.kind in "iuf":
             right = self._scored(outputs, numbers)
         else:
             raise self._error(f"needs class scores or class numbers, not {outputs.dtype}")
@@ -47,6 +55,16 @@ class TopKState(MetricState):
         ranked = classes.reshape(len(classes), -1)
         if ranked.shape[1] < self._k:
             raise self._error(f"needs {self._k} ranked classes a row, the output has {ranked.shape[1]}")
+        if labels.size and labels.min() < 0:
+            raise DatasetError(f"metric {self._metric!r}: class number {labels.min()} is a label")
+        in_order = np.sort(ranked, axis=1)
+        # Scores that are not a number come as -1, and more than once.
+        twice = (in_order[:, 1:] == in_order[:, :-1]) & (in_order[:, 1:] >= 0)
+        if twice.any() or (ranked < -1).any():
+            raise self._error(
+                f"an output of {ranked.dtype} is read as class numbers, best first, but a row has a number twice or a "
+                "negative one; if they are scores, add the step argmax or top_k"
+            )
         right: NDArray[np.bool_] = (ranked[:, : self._k] == labels[:, np.newaxis]).any(axis=1)
         return right
 
@@ -88,8 +106,9 @@ class TopKState(MetricState):
 class TopK(Metric):
     """Share of rows whose label is among the ``k`` best classes, with the Wilson 95 % interval.
 
-    A floating-point output is taken for class scores, shape ``(batch, classes)``; an integer one for class numbers,
-    best first, shape ``(batch, k or more)``. Rows without a prediction count as wrong.
+    A floating-point output is taken for class scores, shape ``(batch, classes)``, and so are integers of 8 and 16 bits,
+    several a row; other integers for class numbers, best first, shape ``(batch, k or more)``. Rows without a
+    prediction count as wrong.
     """
 
     name: ClassVar[str] = "top_k"

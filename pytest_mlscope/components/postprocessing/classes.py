@@ -13,8 +13,16 @@ from pytest_mlscope.components.postprocessing.scores import check_axis
 from pytest_mlscope.errors import PreprocessingError
 
 
+def _check_numbers(batch: NDArray[Any], step: str) -> None:
+    if batch.dtype.kind not in "biuf":
+        raise PreprocessingError(f"step {step!r}: needs scores that are real numbers, not {batch.dtype}")
+
+
 class Argmax(PostprocessingStep):
-    """The number of the largest element, int64, the dimension removed. Of equal elements the first."""
+    """The number of the largest element, int64, the dimension removed. Of equal elements the first.
+
+    -1, which is no class, where one of the elements is not a number.
+    """
 
     name: ClassVar[str] = "argmax"
 
@@ -23,13 +31,19 @@ class Argmax(PostprocessingStep):
 
     def apply_batch(self, batch: NDArray[Any]) -> NDArray[Any]:
         check_axis(batch, self.axis, self.name)
-        return np.asarray(batch.argmax(axis=self.axis), dtype=np.int64)
+        _check_numbers(batch, self.name)
+        best = np.asarray(batch.argmax(axis=self.axis), dtype=np.int64)
+        if batch.dtype.kind == "f":
+            # argmax stops at NaN: the maximum itself is NaN then.
+            best[np.isnan(batch.max(axis=self.axis))] = -1
+        return best
 
 
 class TopK(PostprocessingStep):
     """The numbers of the ``k`` largest of the classes, best first: ``(batch, classes)`` to int64 ``(batch, k)``.
 
-    Of equal elements the lower number comes first.
+    Of equal elements the lower number comes first. Elements that are not a number come before all others, as -1,
+    which is no class.
     """
 
     name: ClassVar[str] = "top_k"
@@ -43,7 +57,12 @@ class TopK(PostprocessingStep):
         classes = batch.shape[1]
         if self.k > classes:
             raise PreprocessingError(f"step 'top_k': k is {self.k}, but the output has {classes} classes")
+        _check_numbers(batch, self.name)
         if batch.dtype.kind == "f":
+            unknown = np.isnan(batch)
+            if unknown.any():
+                order = np.lexsort((-batch, ~unknown), axis=1)[:, : self.k]
+                return np.where(np.take_along_axis(unknown, order, axis=1), -1, order).astype(np.int64)
             return np.argsort(-batch, axis=1, kind="stable")[:, : self.k].astype(np.int64)
         # Unsigned integers cannot be negated: sort the mirrored row upwards and mirror back.
         upwards = np.argsort(batch[:, ::-1], axis=1, kind="stable")[:, ::-1]

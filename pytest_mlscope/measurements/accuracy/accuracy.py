@@ -12,8 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.cases.case import STATED
+from pytest_mlscope.components.metrics import SHIPPED_METRICS
 from pytest_mlscope.components.metrics.base import MetricState
-from pytest_mlscope.errors import HostError, MlscopeError
+from pytest_mlscope.components.metrics.top_k import are_scores
+from pytest_mlscope.components.postprocessing import SHIPPED_POSTPROCESSING_STEPS
+from pytest_mlscope.components.postprocessing.classes import Argmax
+from pytest_mlscope.errors import HostError, MlscopeError, PreprocessingError
 from pytest_mlscope.hosts.process import DEPTH
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.manifest.loaded import BoundMetric
@@ -28,9 +32,32 @@ _OUTPUT_BYTES = 64 * 2**20
 
 
 def _predicted(outputs: NDArray[Any]) -> NDArray[Any]:
-    if np.issubdtype(outputs.dtype, np.integer):
+    if outputs.dtype.kind in "iu":
+        if are_scores(outputs):
+            best: NDArray[Any] = outputs.reshape(len(outputs), -1).argmax(axis=1)
+            return best
         return outputs if outputs.ndim == 1 else outputs[:, 0]
-    return outputs.argmax(axis=1) if outputs.ndim == 2 and outputs.shape[1] > 1 else outputs
+    if outputs.ndim != 2 or outputs.shape[1] < 2 or outputs.dtype.kind not in "bf":
+        return outputs
+    return Argmax(axis=1).apply_batch(outputs)
+
+
+def _read_only_copy(values: NDArray[Any]) -> NDArray[Any]:
+    copy = np.array(values)
+    copy.flags.writeable = False
+    return copy
+
+
+def _check_classes(output: str, classes: NDArray[Any], count: int) -> None:
+    """:raises PreprocessingError: for class numbers, one a row, that are none of the ``count`` classes."""
+    if classes.dtype.kind not in "iu" or classes.size != len(classes) or not classes.size:
+        return
+    # A row whose scores are not numbers has the class number -1.
+    wrong = classes[(classes < -1) | (classes >= count)]
+    if wrong.size:
+        raise PreprocessingError(
+            f"output {output!r}: class number {wrong.flat[0]} is none of the {count} classes that `labels` names"
+        )
 
 
 def _kept(values: NDArray[Any]) -> NDArray[Any]:
@@ -38,6 +65,10 @@ def _kept(values: NDArray[Any]) -> NDArray[Any]:
     if values.size > len(values) * KEPT_ROW_ELEMENTS:
         return np.empty((len(values), 0), values.dtype)
     return np.array(values)
+
+
+def _not_a_number(values: NDArray[Any]) -> bool:
+    return values.dtype.kind in "fc" and bool(values.size) and bool(np.isnan(values).all())
 
 
 class _Scores:
@@ -49,6 +80,14 @@ class _Scores:
             (bound, bound.metric.start()) for bound in self._manifest.metrics
         ]
         self._outputs = sorted({bound.output for bound in self._manifest.metrics})
+        # Shipped steps and metrics keep no array, so their inputs need no copy.
+        self._copied = {
+            name
+            for name in self._outputs
+            if not all(isinstance(step, SHIPPED_POSTPROCESSING_STEPS) for step in self._manifest.postprocessing[name])
+            or not all(isinstance(each.metric, SHIPPED_METRICS) for each, _ in self._states if each.output == name)
+        }
+        self._only_nan = set(self._outputs)
         self._rows: list[NDArray[np.int64]] = []
         self._labels: list[NDArray[Any]] = []
         self._predicted: list[NDArray[Any]] = []
@@ -72,13 +111,24 @@ class _Scores:
             return
         processed = {}
         for name in self._outputs:
-            array = outputs[name]
+            # An output is a view of an arena that later replies write again; what others may keep is a copy.
+            array = np.array(outputs[name]) if name in self._copied else outputs[name]
+            if name in self._only_nan and not _not_a_number(array):
+                self._only_nan.remove(name)
             for step in self._manifest.postprocessing[name]:
                 array = step.apply_batch(array)
+            if name in self._copied:
+                # Several metrics read one array: none may change it for the next.
+                array = array.view()
+                array.flags.writeable = False
             processed[name] = array
+            names = self._manifest.labels.get(name)
+            if names is not None:
+                _check_classes(name, array, len(names))
+        given = {column: _read_only_copy(values) if self._copied else values for column, values in labels.items()}
         for bound, state in self._states:
             try:
-                state.update(processed[bound.output], labels[bound.label])
+                state.update(processed[bound.output], given[bound.label])
             except (ValueError, TypeError, IndexError) as error:
                 raise MlscopeError(
                     f"{self._manifest.path}: metric {bound.name}: {' '.join(str(error).split())}; output "
@@ -98,6 +148,21 @@ class _Scores:
 
     def finish(self, seconds: float) -> Accuracy:
         errors = sum(len(failure.rows) for failure in self.failures)
+        if errors == self.n:
+            # Before any metric is asked for a value: a mean over no rows would hide that there are none.
+            return Accuracy(
+                metrics={},
+                n=self.n,
+                errors=errors,
+                failures=tuple(self.failures),
+                predictions=self.predictions(),
+                seconds=seconds,
+            )
+        if self._only_nan:
+            raise MlscopeError(
+                f"{self._manifest.path}: output {min(self._only_nan)!r}: every value of every row that the model gave "
+                "is NaN"
+            )
         metrics = {}
         for bound, state in self._states:
             if errors:

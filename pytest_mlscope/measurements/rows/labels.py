@@ -13,12 +13,23 @@ from pytest_mlscope.errors import DatasetError
 from pytest_mlscope.text import closest
 
 
+def _is_numeral(text: str) -> bool:
+    return len(text) < 20 and text.isascii() and text.isdigit() and str(int(text)) == text
+
+
 class LabelReader:
     """Turns a label column into an array: text by class names, numbers as they are."""
 
-    def __init__(self, column: str, class_names: Sequence[str] | None) -> None:
+    def __init__(self, column: str, class_names: Sequence[str] | None, *, stated: bool = True) -> None:
         self._column = column
         self._numbers = None if class_names is None else {name: number for number, name in enumerate(class_names)}
+        # Names 0, 1, 2 … say the same either way.
+        self._numerals = (
+            stated
+            and bool(class_names)
+            and all(_is_numeral(name) for name in class_names or ())
+            and any(name != str(number) for number, name in enumerate(class_names or ()))
+        )
 
     def __call__(self, values: Column, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Labels of the given rows, shape ``(rows, …)``; int64 for class names.
@@ -26,7 +37,7 @@ class LabelReader:
         :raises DatasetError: naming the row, for a name that is no class's and for labels that are no numbers.
         """
         if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
-            return np.array(values)
+            return self._by_numeral(values, rows)
         items = values.tolist() if isinstance(values, np.ndarray) else list(values)
         if any(isinstance(item, str) for item in items):
             return self._by_name(items, rows)
@@ -39,7 +50,13 @@ class LabelReader:
                 f"label column {self._column!r}: labels are numbers of one shape or class names, not "
                 f"{type(items[0]).__name__}"
             )
-        return labels
+        return self._by_numeral(labels, rows)
+
+    def _by_numeral(self, values: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Integers of a source that reads numerals as numbers, where every class is named by a numeral."""
+        if not self._numerals or values.dtype.kind not in "iu" or values.size != len(values):
+            return np.array(values)
+        return self._by_name([str(value) for value in values.reshape(-1).tolist()], rows)
 
     def _by_name(self, names: Sequence[Any], rows: NDArray[np.int64]) -> NDArray[np.int64]:
         if self._numbers is None:

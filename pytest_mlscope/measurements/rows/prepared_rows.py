@@ -80,7 +80,11 @@ class RowPreparer:
             raise
         self._wanted = list(dict.fromkeys(wanted))
         self._label_readers = {
-            column: LabelReader(column, _class_names(manifest, column) or self.source.class_names)
+            column: LabelReader(
+                column,
+                (stated := _class_names(manifest, column)) or self.source.class_names,
+                stated=stated is not None,
+            )
             for column in label_columns
         }
 

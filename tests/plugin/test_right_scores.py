@@ -1,0 +1,101 @@
+"""Numbers that metrics give must be those of the rows they were given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pytest_mlscope.measurements.rows.labels import LabelReader
+from tests.plugin.linear_suite import Suite
+
+Run = Callable[..., pytest.RunResult]
+DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
+REGISTER = """
+import pytest
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_mlscope_register_metrics():
+    return [AreaUnderCurve]
+"""
+
+
+def _documented() -> str:
+    return str(re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)[-1]) + REGISTER
+
+
+def _two_classes(suite: Suite, rows: int = 900) -> None:
+    """Write binary data that the model ranks well, not perfectly."""
+    generator = np.random.default_rng(1)
+    features = generator.standard_normal((rows, 4)).astype(np.float32)
+    scores = features @ np.load(suite.folder / "weights.npy")
+    powers = np.exp(scores)
+    own = powers[:, 1] / powers.sum(axis=1)
+    labels = (own + 0.2 * generator.standard_normal(rows) > 0.4).astype(np.int64)
+    np.savez(suite.folder / "rows.npz", features=features, labels=labels)
+
+
+def test_a_metric_that_keeps_what_it_is_given_gives_the_number_of_all_rows(
+    suite: Suite, run: Run, pytester: pytest.Pytester
+) -> None:
+    _two_classes(suite)
+    pytester.makeconftest(_documented())
+    suite.manifest(metrics="[auc]", expect="{}", matrix="{batch_size: [1, 32]}")
+    manifest = suite.folder / "linear.mlscope.yml"
+    manifest.write_text(manifest.read_text().replace(", postprocess: [{step: softmax, axis: -1}]", ""))
+    scores = np.load(suite.folder / "rows.npz")["features"] @ np.load(suite.folder / "weights.npy")
+    labels = np.load(suite.folder / "rows.npz")["labels"]
+    right = float((scores[labels == 1, 1][:, None] > scores[labels == 0, 1]).mean())
+    run("-k", "accuracy").stdout.fnmatch_lines([f"*{right:.4f}*"] * 2)
+
+
+def test_a_metric_cannot_change_what_the_next_one_reads(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+        from pytest_mlscope import per_sample_metric
+
+        def spoil(outputs, labels):
+            outputs[:] = 0
+            return labels * 0
+
+        @pytest.hookimpl(optionalhook=True)
+        def pytest_mlscope_register_metrics():
+            return [per_sample_metric("spoil", spoil)]
+        """
+    )
+    suite.manifest(metrics="[spoil, top1]", expect="{}")
+    result = run("-k", "accuracy")
+    result.assert_outcomes(failed=1)
+    assert "metric spoil: assignment destination is read-only" in " ".join(result.stdout.str().split())
+
+
+def test_that_no_row_has_a_prediction_is_not_hidden_by_a_metric(
+    suite: Suite, run: Run, pytester: pytest.Pytester
+) -> None:
+    pytester.makeconftest(_documented().replace("def result(self):", "def result(self):\n        1 / len(self.labels)"))
+    suite.framework("broken", predict="raise ValueError('nothing works')")
+    suite.manifest(metrics="[auc]", expect="{}", frameworks=("broken",))
+    result = run("-k", "accuracy")
+    assert "none of the 40 rows has a prediction" in " ".join(result.stdout.str().split())
+
+
+def test_a_model_that_gives_only_nan_fails(suite: Suite, run: Run) -> None:
+    suite.framework("broken", predict="x = x * numpy.nan")
+    suite.manifest(expect="{}", frameworks=("broken",))
+    result = run("-k", "accuracy")
+    result.assert_outcomes(failed=1)
+    assert "every value of every row that the model gave is NaN" in " ".join(result.stdout.str().split())
+
+
+@pytest.mark.parametrize("values", [["180", "2", "180"], np.array([180, 2, 180]), np.array([[180], [2], [180]])])
+def test_stated_names_that_are_numerals_win_in_every_source(values: object) -> None:
+    reader = LabelReader("label", ["2", "180"])
+    assert reader(values, np.arange(3)).tolist() == [1, 0, 1]  # type: ignore[arg-type]
+
+
+def test_class_numbers_stay_what_they_are_beside_names_that_are_words() -> None:
+    assert LabelReader("label", ["cat", "dog"])(np.array([1, 0]), np.arange(2)).tolist() == [1, 0]
