@@ -43,7 +43,7 @@ def named_components(
 
     :param expected: the class or classes; errors name the first.
     :param what: the last part of the hook's name.
-    :raises MlscopeError: when one returned something else than a list of what is expected.
+    :raises MlscopeError: when one returned something else than a list of what is expected, or a class lacks a method.
     """
     # pluggy calls the last-registered plugin first; the nearest conftest must win over what is built in.
     components: dict[str, T] = {}
@@ -62,6 +62,12 @@ def named_components(
             name = getattr(component, "name", None)
             if not isinstance(name, str) or not name:
                 raise MlscopeError(f"pytest_mlscope_register_{what}: {component!r} has no name")
+            missing = sorted(getattr(component, "__abstractmethods__", ()))
+            if missing:
+                kind = component.__name__ if isinstance(component, type) else type(component).__name__
+                raise MlscopeError(
+                    f"pytest_mlscope_register_{what}: {kind} lacks the method {', '.join(missing)}; add it to the class"
+                )
             components.setdefault(name, component)
     return dict(sorted(components.items()))
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from pytest_mlscope.components.datasets.base import Dataset
+from pytest_mlscope.components.metrics.base import Metric
 from pytest_mlscope.components.parameters import Component
 from pytest_mlscope.components.postprocessing.base import PostprocessingStep
 from pytest_mlscope.components.preprocessing.base import PreprocessingStep
@@ -161,6 +162,18 @@ def metric_names(findings: Findings) -> list[str]:
     return [f"{word}_{output}" if words.count(word) > 1 and output else word for word, output in entries]
 
 
+def _state_mistake(metric: Metric) -> str | None:
+    """What is wrong with what ``start`` returns: better said now than after every row was predicted."""
+    try:
+        state = metric.start()
+    except Exception as error:
+        return f"its start fails: {' '.join(str(error).split()) or type(error).__name__}"
+    missing = [name for name in ("update", "count_errors", "result") if not callable(getattr(state, name, None))]
+    if missing:
+        return f"its start returns a {type(state).__name__}, which lacks the method {', '.join(missing)}"
+    return None
+
+
 def make_metrics(findings: Findings) -> tuple[BoundMetric, ...]:
     """The metrics, bound to the outputs they read."""
     content, known = findings.content, findings.registry.metrics
@@ -179,6 +192,8 @@ def make_metrics(findings: Findings) -> tuple[BoundMetric, ...]:
         output = _output_of(findings, path, None if isinstance(entry, str) else entry)
         if findings.one_of(path if isinstance(entry, str) else (*path, "metric"), "metric", word, list(known)):
             metric = _make(findings, path, known[word], parameters, ("metric", "output", "label"))
+            if metric is not None and (mistake := _state_mistake(metric)):
+                findings.at(path, f"metric {quoted(word)}: {mistake}")
             label = labels[index]
             if metric is not None and output is not None and label is not None:
                 bound.append(BoundMetric(names[index], metric, output, label))

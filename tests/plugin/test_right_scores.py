@@ -99,3 +99,41 @@ def test_stated_names_that_are_numerals_win_in_every_source(values: object) -> N
 
 def test_class_numbers_stay_what_they_are_beside_names_that_are_words() -> None:
     assert LabelReader("label", ["cat", "dog"])(np.array([1, 0]), np.arange(2)).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("method", ["update", "count_errors", "result", "start"])
+def test_a_metric_that_lacks_a_method_is_one_line_at_collection(
+    suite: Suite, run: Run, pytester: pytest.Pytester, method: str
+) -> None:
+    pytester.makeconftest(_documented().replace(f"def {method}(", "def other("))
+    suite.manifest(metrics="[auc]", expect="{}")
+    result = run()
+    text = " ".join(result.stdout.str().split() + result.stderr.str().split())
+    assert f"lacks the method {method}" in text or re.search(rf"abstract method '?{method}\b", text)
+    assert "Traceback" not in text
+    assert result.ret != 0
+    assert "passed" not in text
+
+
+def test_a_dataset_that_lacks_a_method_is_one_line_at_collection(
+    suite: Suite, run: Run, pytester: pytest.Pytester
+) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+        from pytest_mlscope import Dataset
+
+        class Mine(Dataset):
+            name = "mine"
+
+        @pytest.hookimpl(optionalhook=True)
+        def pytest_mlscope_register_datasets():
+            return [Mine]
+        """
+    )
+    suite.manifest()
+    result = run()
+    text = " ".join(result.stdout.str().split() + result.stderr.str().split())
+    assert "pytest_mlscope_register_datasets: Mine lacks the method open; add it to the class" in text
+    assert "Traceback" not in text
+    assert result.ret != 0

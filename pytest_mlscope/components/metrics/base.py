@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -25,12 +25,15 @@ class MetricValue:
     interval: tuple[float, float] | None = None
 
 
-class MetricState:
+class MetricState(ABC):
     """What one metric accumulates over one evaluation."""
 
     @abstractmethod
     def update(self, outputs: NDArray[Any], labels: NDArray[Any]) -> None:
-        """Take in one batch: the post-processed output ``(batch, …)`` and the labels ``(batch, …)``."""
+        """Take in one batch: the post-processed output ``(batch, …)`` and the labels ``(batch, …)``.
+
+        A state may keep both arrays. They are read-only for metrics of your own.
+        """
 
     @abstractmethod
     def count_errors(self, rows: int) -> None:
