@@ -30,6 +30,7 @@ FLOOR = frozenset(
         "option_values",
         "quantities",
         "ordinary_files",
+        "output_files",
         "statistics",
         "hookspecs",
         "text",
@@ -52,6 +53,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "settings": frozenset({"errors", "option_values"}),
     "statistics": frozenset({"errors", "host"}),
+    "output_files": frozenset({"errors", "ordinary_files"}),
     "host": frozenset(),
 }
 

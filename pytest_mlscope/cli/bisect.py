@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, shown_size
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.option_values import whole_number
+from pytest_mlscope.output_files import require_replaceable
 from pytest_mlscope.quantities import plural
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ def _bisect(options: argparse.Namespace) -> int:
 
     manifest: Path = options.manifest
     file: Path | None = options.against_file
+    if options.json:
+        require_replaceable(options.json, beginning=r'\s*\{\s*"candidate"\s*:', what="a report of mlscope bisect")
     if options.reference is None and file is None:
         raise MlscopeError("nothing to compare with: give --reference FRAMEWORK, --against-file FILE, or both")
     case = choose_case(expand(load_alone(manifest)), options.case, manifest)

@@ -12,6 +12,7 @@ from pytest_mlscope.cli.case_choice import choose_case
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.option_values import positive_number, whole_number
+from pytest_mlscope.output_files import require_replaceable
 
 if TYPE_CHECKING:
     from pytest_mlscope.cases.case import Case
@@ -127,6 +128,9 @@ def _run(options: argparse.Namespace) -> int:
         for scenario in options.scenario or [None]
     ]
     _require_unused(options.output, cases)
+    require_replaceable(
+        options.output / "agreement.json", beginning=r'\s*\[\s*(\{\s*"scenario"|\])', what="a report of mlscope loadgen"
+    )
 
     def progress(line: str) -> None:
         print(line, file=sys.stderr, flush=True)

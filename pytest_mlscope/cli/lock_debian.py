@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pytest_mlscope.cli.parsers import Commands, add_command
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.output_files import require_replaceable
 
 _DETAILS = """\
 Prints the lock of the packages and all that they depend on: it belongs in frameworks/NAME/debian-ARCH.lock, from
@@ -43,6 +44,9 @@ def _run(options: argparse.Namespace) -> int:
     from pytest_mlscope.environments.debian.lock import format_debian_lock
     from pytest_mlscope.environments.debian.locking import ARCHIVES, make_debian_lock
 
+    if options.output is not None:
+        beginning = r"(#.*\n|\s*\n)*(archive|suite|architecture): "
+        require_replaceable(options.output, beginning=beginning, what="a lock of Debian packages")
     archives = [url.rstrip("/") for url in options.archive]
     lock = make_debian_lock(
         options.suite,

@@ -7,15 +7,18 @@ import errno
 import fcntl
 import itertools
 import json
+import os
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.ordinary_files import why_not_ordinary
 
 
 class Journal:
-    """``PATH.partial``: one record a line, flushed; gone once the report at ``PATH`` is complete.
+    """``PATH.partial``: one record a line, whole lines only; gone once the report at ``PATH`` is complete.
 
     Opening it at the session's start shows early that the report will be writable. The journal of an earlier run that
     was killed is kept as ``PATH.partial.1``, ``.2`` and so on.
@@ -26,17 +29,27 @@ class Journal:
     def __init__(self, path: Path) -> None:
         path = path.resolve()
         self.path = path.with_name(f"{path.name}.partial")
+        self.records = 0
+        """How many records were given to :meth:`append`."""
+        self._unwritten: list[bytes] = []
         self._torn = False
         if path.is_dir():
             raise MlscopeError(f"{path}: is a folder; give the path of a file")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.exists() and (wrong := why_not_ordinary(self.path.stat().st_mode)):
+                raise MlscopeError(f"{self.path}: {wrong.removeprefix('it ')}; remove it, or give another path")
             self._file = self._open()
         except OSError as error:
             raise MlscopeError(f"{path}: cannot be written: {error.strerror or error}") from None
 
-    def _open(self) -> BinaryIO:
-        file = self.path.open("ab")
+    @property
+    def unwritten(self) -> int:
+        """How many records are not on disk."""
+        return len(self._unwritten)
+
+    def _open(self) -> FileIO:
+        file = self.path.open("ab", buffering=0)
         try:
             _lock(file, self.path)
             if file.tell() == 0:
@@ -53,31 +66,47 @@ class Journal:
         return self._open()
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Write one record, packed or expanded.
+        """Write one record, packed or expanded, after those that could not be written before.
 
         :raises MlscopeError: when it cannot be written; the journal stays usable.
         """
-        line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
-        # A line that a full disk cut short must not swallow the next one.
-        line = b"\n" + line if self._torn else line
+        self.records += 1
+        self._unwritten.append(json.dumps(record, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n")
         try:
-            self._file.write(line)
-            self._file.flush()
+            self._write()
         except OSError as error:
-            self._torn = True
             raise MlscopeError(
                 f"{self.path}: cannot be written: {error.strerror or error}; "
                 "results are still in memory and the report is written at the end of the run"
             ) from None
-        self._torn = False
+
+    def _write(self) -> None:
+        while self._unwritten:
+            end = os.fstat(self._file.fileno()).st_size
+            # A line that could neither be finished nor taken back must not swallow the next one.
+            rest = memoryview(b"\n" * self._torn + self._unwritten[0])
+            try:
+                while rest:
+                    rest = rest[self._file.write(rest) :]
+            except OSError:
+                # A full disk takes part of a line. Taking it back needs no space.
+                self._torn = True
+                with contextlib.suppress(OSError):
+                    self._file.truncate(end)
+                    self._torn = False
+                raise
+            self._torn = False
+            del self._unwritten[0]
 
     def close(self, success: bool) -> None:
-        """Close it, and remove it when the report is complete. Further calls do nothing."""
+        """Close it, and remove it when the report is complete or when it holds nothing. Further calls do nothing."""
         if self._file.closed:
             return
-        if success:
+        with contextlib.suppress(OSError):
+            # There may be space again.
+            self._write()
+        if success or not os.fstat(self._file.fileno()).st_size:
             self.path.unlink(missing_ok=True)
-        # What a full disk kept in the buffer was reported by append.
         with contextlib.suppress(OSError):
             self._file.close()
 
@@ -100,7 +129,7 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _lock(file: BinaryIO, path: Path) -> None:
+def _lock(file: FileIO, path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

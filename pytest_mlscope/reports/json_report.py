@@ -12,10 +12,15 @@ from typing import Any
 from pytest_mlscope.assets import shipped_root
 from pytest_mlscope.components.report_writer import ReportWriter
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.output_files import require_replaceable
+from pytest_mlscope.quantities import plural
 from pytest_mlscope.reports.journal import Journal, read_journal
 from pytest_mlscope.reports.records import expand_record
 
 SCHEMA_VERSION = 1
+REPORT_BEGINNING = r'\s*\{\s*"schema"\s*:\s*\d+\s*,\s*"run"\s*:'
+"""What every report of ours begins with, laid out by another program or not."""
+_WHAT = "a JSON report of --mlscope-json"
 
 
 def json_schema() -> dict[str, Any]:
@@ -61,6 +66,7 @@ def recover(journal: Path, path: Path) -> int:
     :returns: the number of evaluations in it.
     :raises MlscopeError: when the journal cannot be read or the report not be written.
     """
+    require_replaceable(path, beginning=REPORT_BEGINNING, what=_WHAT)
     records = read_journal(journal)
     write_json(path, None, records)
     return len(records)
@@ -72,7 +78,8 @@ class JsonReport(ReportWriter):
     name = "json"
 
     def __init__(self, path: Path) -> None:
-        """:raises MlscopeError: when the path is not writable."""
+        """:raises MlscopeError: when the path is not writable, or something else than a report stands there."""
+        require_replaceable(path, beginning=REPORT_BEGINNING, what=_WHAT)
         self.path = path
         self._journal = Journal(path)
 
@@ -81,14 +88,29 @@ class JsonReport(ReportWriter):
         self._journal.append(record)
 
     def write(self, run: Mapping[str, Any], evaluations: Sequence[Mapping[str, Any]]) -> str:
-        """:raises MlscopeError: when the report cannot be written; the message says where the journal lies."""
+        """:raises MlscopeError: when the report cannot be written; the message says what is kept and what is lost."""
         try:
             write_json(self.path, run, evaluations)
         except MlscopeError as error:
             self._journal.close(success=False)
-            raise MlscopeError(f"{error}; what was measured is in {self._journal.path}") from None
+            raise MlscopeError(f"{error}; {self._kept()}") from None
         self._journal.close(success=True)
         return f"JSON report: {self.path}"
+
+    def _kept(self) -> str:
+        lost, all_of_them = self._journal.unwritten, self._journal.records
+        if not lost:
+            return f"what was measured is in {self._journal.path}"
+        if lost == all_of_them:
+            return f"what was measured is lost ({plural(lost, 'evaluation')}); free space and run again"
+        return (
+            f"{lost:,} of {plural(all_of_them, 'evaluation')} are lost; the others are in {self._journal.path}; "
+            "free space and run again"
+        )
+
+    def close(self) -> None:
+        """End a run that writes no report: an earlier report stays, and so do evaluations in the journal."""
+        self._journal.close(success=False)
 
 
 def _dump(value: Any) -> str:

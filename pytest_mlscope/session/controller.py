@@ -23,6 +23,18 @@ WORKER_MISTAKE = "mlscope_usage_error"
 """Key of ``workeroutput`` under which a worker says what is wrong with the command line."""
 
 
+_RUN_NO_TEST = (
+    *("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test"),
+    *("help", "markers", "cacheshow"),
+)
+"""Options of pytest, as ``config`` names them, with which it only shows something."""
+
+
+def runs_no_test(config: pytest.Config) -> bool:
+    """Whether pytest was asked to show something instead of running tests."""
+    return any(config.getoption(name, None) not in (None, False) for name in _RUN_NO_TEST)
+
+
 class Controller:
     """Lives in the process the user started, with or without xdist."""
 
@@ -31,8 +43,8 @@ class Controller:
         path = config.getoption("mlscope_json")
         self._config = config
         self._started = time.time()
-        collects_only = config.getoption("collectonly")
-        self._json = JsonReport(Path(config.invocation_params.dir, path)) if path and not collects_only else None
+        wanted = path and not runs_no_test(config)
+        self._json = JsonReport(Path(config.invocation_params.dir, path)) if wanted else None
         self._records: dict[str, dict[str, Any]] = {}
         self._expected: set[str] = set()
         self._reported: set[str] = set()
@@ -78,7 +90,7 @@ class Controller:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         config = self._config
-        if config.getoption("collectonly"):
+        if runs_no_test(config):
             return
         finished_well = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
         missing = sorted(self._expected - self._reported)
@@ -87,13 +99,22 @@ class Controller:
             self._trouble(f"{len(missing)} of {len(self._expected)} collected items have no result: {shown}")
         if exitstatus == pytest.ExitCode.OK and not self._reported:
             self._trouble("no item was run, though pytest would call this a success")
-        interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
-        run = run_facts(config, self._started, time.time(), int(exitstatus), interrupted)
-        self._write_reports(run, ExpandedRecords(list(self._records.values())))
+        if self._records:
+            interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+            run = run_facts(config, self._started, time.time(), int(exitstatus), interrupted)
+            self._write_reports(run, ExpandedRecords(list(self._records.values())))
+        elif self._json is not None:
+            # An earlier run's report is worth more than one of nothing.
+            self._lines.append(f"JSON report: not written, for no model was evaluated: {self._json.path}")
         if self._mistaken:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif self._troubles and finished_well:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_unconfigure(self) -> None:
+        # Wrong options and the like end a run before any report is written.
+        if self._json is not None:
+            self._json.close()
 
     def _report_writers(self) -> list[ReportWriter]:
         hook_name = "pytest_mlscope_register_report_writers"

@@ -29,6 +29,7 @@ from pytest_mlscope.session.controller import RECORD_ATTRIBUTE, WORKER_MISTAKE, 
 from pytest_mlscope.session.items.module import SUFFIX, ManifestModule
 from pytest_mlscope.session.items.run_state import RUN_STATE, RunState, run_state
 from pytest_mlscope.session.items.uncollected import uncollected_mistake
+from pytest_mlscope.session.termination import TerminationPlugin
 from pytest_mlscope.settings import Settings
 from pytest_mlscope.text import closest, did_you_mean
 
@@ -268,3 +269,4 @@ def enable(config: pytest.Config) -> None:
             config.pluginmanager.register(Controller(config), "mlscope-controller")
         except MlscopeError as error:
             raise pytest.UsageError(f"--mlscope-json: {error}") from None
+        config.pluginmanager.register(TerminationPlugin(), "mlscope-termination")

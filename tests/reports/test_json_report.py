@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -181,14 +182,59 @@ def test_a_report_that_cannot_be_written_says_where_the_journal_is(tmp_path: Pat
     assert len(read_journal(tmp_path / "report.json.partial")) == 1
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device that is always full")
-def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
-    (tmp_path / "report.json.partial").symlink_to("/dev/full")
+@pytest.fixture
+def full_after() -> Iterator[Callable[[int | None], None]]:
+    """Files of this process cannot grow beyond so many bytes: they take a part of a line, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(size: int | None) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before[0] if size is None else size, before[1]))
+
+    yield limit
+    limit(None)
+
+
+def test_a_full_disk_is_one_clear_line_and_leaves_whole_lines(
+    tmp_path: Path, full_after: Callable[[int | None], None]
+) -> None:
     journal = Journal(tmp_path / "report.json")
-    for _ in range(2):
-        with pytest.raises(MlscopeError, match=r"cannot be written: No space left on device; results are still"):
-            journal.append(record())
+    journal.append(record(nodeid="first"))
+    full_after(journal.path.stat().st_size + 100)
+    for name in ("second", "third"):
+        with pytest.raises(MlscopeError, match=r"partial: cannot be written: File too large; results are still"):
+            journal.append(record(nodeid=name))
+    assert journal.unwritten == 2
+    assert journal.path.read_bytes().endswith(b"}\n")
+    full_after(None)
+    journal.append(record(nodeid="fourth"))
     journal.close(success=False)
+    assert [entry["nodeid"] for entry in read_journal(journal.path)] == ["first", "second", "third", "fourth"]
+
+
+@pytest.mark.parametrize(
+    ("whole", "said"),
+    [
+        (1, r"2 of 3 evaluations are lost; the others are in .*report\.json\.partial; free space and run again"),
+        (0, r"what was measured is lost \(3 evaluations\); free space and run again"),
+    ],
+)
+def test_a_disk_that_stays_full_says_what_is_lost(
+    tmp_path: Path, run: dict[str, Any], full_after: Callable[[int | None], None], whole: int, said: str
+) -> None:
+    report = JsonReport(tmp_path / "report.json")
+    records = [record(nodeid=str(number)) for number in range(3)]
+    for number, entry in enumerate(records):
+        if number >= whole:
+            full_after((tmp_path / "report.json.partial").stat().st_size + 10)
+            with pytest.raises(MlscopeError):
+                report.append(entry)
+        else:
+            report.append(entry)
+    with pytest.raises(MlscopeError, match=said):
+        report.write(run, records)
+    full_after(None)
+    kept = [path.name for path in tmp_path.iterdir()]
+    assert kept == (["report.json.partial"] if whole else [])
 
 
 def test_a_line_torn_by_a_full_disk_does_not_swallow_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +253,9 @@ def test_a_line_torn_by_a_full_disk_does_not_swallow_the_next(tmp_path: Path, mo
                 raise OSError(28, "No space left on device")
             return int(self.file.write(line))
 
+        def truncate(self, size: int) -> int:
+            raise OSError(22, "Invalid argument")
+
         def __getattr__(self, name: str) -> Any:
             return getattr(self.file, name)
 
@@ -215,4 +264,4 @@ def test_a_line_torn_by_a_full_disk_does_not_swallow_the_next(tmp_path: Path, mo
         journal.append(record())
     journal.append(record(nodeid="second"))
     journal.close(success=False)
-    assert [entry["nodeid"] for entry in read_journal(journal.path)] == ["second"]
+    assert [entry["nodeid"] for entry in read_journal(journal.path)] == [record()["nodeid"], "second"]
