@@ -83,6 +83,9 @@ class EnvironmentCreationError(MlscopeError):
 class HostError(MlscopeError):
     """The predictor host failed. ``output`` holds the last lines the framework printed."""
 
+    loading = False
+    """Whether it failed before the case's model was loaded: nothing is known of its predictions then."""
+
     def __init__(self, message: str, *, output: str = "") -> None:
         super().__init__(message)
         self.output = shown(output)

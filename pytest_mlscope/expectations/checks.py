@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 from pytest_mlscope import quantities as readable
@@ -142,6 +143,26 @@ def _server(server: ServerRun) -> Iterator[Check]:
     yield Check("latency_bound", server.latency, text, server.latency <= server.latency_bound, message)
 
 
+_MARGIN = 1.2
+"""How much longer than the samples themselves a window should last: calls vary, and some time goes between them."""
+
+
+def _needed_time(latency: Latency, samples: int) -> str:
+    """Which setting gives so many samples, and at which value, as far as this run's pace tells."""
+    server, n = latency.server, len(latency.samples_ns)
+    if server is None:
+        setting, a_sample = "measurement.budget", latency.window_seconds / n if n else None
+    else:
+        setting, a_sample = "scenarios.server.duration", 1 / server.qps if server.qps > 0 else None
+    if a_sample is None:
+        return setting
+    seconds = samples * a_sample * _MARGIN
+    # Two digits, rounded up, as a manifest writes them.
+    digits = 1 - math.floor(math.log10(seconds)) if seconds > 0 else 0
+    rounded = math.ceil(seconds * 10.0**digits) / 10.0**digits
+    return f"{setting} to {readable.seconds(rounded)}"
+
+
 def _latency(latency: Latency, case: Case) -> Iterator[Check]:
     expected = expectation_for(case)
     n = len(latency.samples_ns)
@@ -158,8 +179,10 @@ def _latency(latency: Latency, case: Case) -> Iterator[Check]:
             yield Check(name, None, text, False, f"{name} is not known: {missing} (expected {text})")
         elif value is None:
             needed = minimum_samples(float(name[1:]))
-            longer = "measurement.budget" if latency.server is None else "scenarios.server.duration"
-            message = f"{name} is not known: {n:,} samples, {needed:,} needed (expected {text}); raise {longer}"
+            message = (
+                f"{name} is not known: {n:,} samples, {needed:,} needed (expected {text}); "
+                f"raise {_needed_time(latency, needed)}"
+            )
             yield Check(name, None, text, False, message)
         else:
             message = f"{name} is {readable.seconds(value)} (expected {text}) over {n:,} samples"

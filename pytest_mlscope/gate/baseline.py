@@ -16,7 +16,7 @@ from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.errors import BaselineError, MlscopeError, NoCounterpart
 from pytest_mlscope.gate.git_revision import Revision, check_out
 from pytest_mlscope.gate.saved_run import SavedRun
-from pytest_mlscope.manifest.versions import can_hold_together, is_valid
+from pytest_mlscope.manifest.versions import can_hold_together, is_release, is_valid
 from pytest_mlscope.text import closest, did_you_mean
 
 LoadCases = Callable[[Path, Path], Sequence[Case]]
@@ -168,9 +168,11 @@ class VersionBaseline(Baseline):
 
 def _framework_version(text: str) -> VersionBaseline:
     name, separator, version = text.removeprefix(FRAMEWORK_PREFIX).partition("==")
+    name, version = name.strip(), version.strip().removesuffix(".*")
     if not separator or not name or not is_valid(f"=={version}"):
         raise BaselineError(f"{text!r}: expected framework:NAME==VERSION, such as framework:onnxruntime==1.30.0")
-    return VersionBaseline(name.strip(), f"=={version.strip()}")
+    # A bare release is what a manifest's version is, 1.30 with all its patches, and has the same environment.
+    return VersionBaseline(name, version if is_release(version) else f"=={version}")
 
 
 def _of_revision(revision: Revision, *, project: Path, load: LoadCases) -> FolderBaseline:

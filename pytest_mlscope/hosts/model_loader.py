@@ -20,7 +20,7 @@ from pytest_mlscope.environments.emulator import get_emulator
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.environments.framework_state import framework_state
 from pytest_mlscope.environments.search import find_environment
-from pytest_mlscope.errors import ArtifactError, CannotRun, EnvironmentCreationError, NoEnvironment
+from pytest_mlscope.errors import ArtifactError, CannotRun, EnvironmentCreationError, HostError, NoEnvironment
 from pytest_mlscope.hosts.environment_verification import verify_environment
 from pytest_mlscope.hosts.load_request import load_request
 from pytest_mlscope.hosts.pool import HostPool
@@ -235,8 +235,12 @@ class ModelLoader:
         loaded = self._loaded.get(host)
         if loaded is None or loaded[0] != key:
             self._loaded.pop(host, None)
-            host = pool.recycle(host, timeout=max(deadline - time.monotonic(), 0.1))
-            reply = host.load(request, timeout=max(deadline - time.monotonic(), 0.1))
+            try:
+                host = pool.recycle(host, timeout=max(deadline - time.monotonic(), 0.1))
+                reply = host.load(request, timeout=max(deadline - time.monotonic(), 0.1))
+            except HostError as error:
+                error.loading = True
+                raise
             loaded = self._loaded[host] = (key, reply)
         return ReadyModel(
             case=case,

@@ -84,7 +84,7 @@ _FIELDS: Mapping[str, Mapping[str, Check]] = {
         **_WARM_UP,
         "window_seconds": _number,
         "stop_reason": _text,
-        "relative_error": _number,
+        "relative_error": _or_null(_number),
         "peak_memory": _or_null(_count),
         "rows_per_sample": _count,
         "sensors": _list_of(_mapping),

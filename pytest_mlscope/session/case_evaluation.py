@@ -61,6 +61,8 @@ class CaseEvaluation:
         self._announced = False
         self._cannot_run: CannotRun | None = None
         self._raised: BaseException | None = None
+        self._trouble: MlscopeError | None = None
+        """What ended the latest evaluation that failed."""
         self._unmeasured: Evaluation | None = None
         """Of an item that only compares with the baseline."""
 
@@ -73,7 +75,7 @@ class CaseEvaluation:
         try:
             return evaluate()
         except MlscopeError as error:
-            trouble = error
+            trouble = self._trouble = error
         # Outside the handler: the reader needs the reason once, not as an exception during another.
         if isinstance(trouble, Refused) or (isinstance(trouble, CannotRun) and not self._evaluator.settings.strict):
             raised: BaseException = pytest.skip.Exception(str(trouble))
@@ -128,6 +130,11 @@ class CaseEvaluation:
         return evaluation
 
     def _expect_failure(self, kind: Kind) -> None:
+        """Mark the test as one whose failure is known, if the manifest says so.
+
+        That is a failure of predictions or of what is expected of them. A model that is missing, changed or cannot be
+        loaded is another one, which would go unseen for as long as the mark stands.
+        """
         expected = self.case.manifest.content.frameworks[self.case.framework].xfail
         if expected is None or kind not in expected.kinds:
             return
@@ -185,15 +192,18 @@ class CaseEvaluation:
         better.
         """
         kind = self._guarded(lambda: known_kind(kind))
-        self._expect_failure(kind)
         try:
             evaluation = self._evaluated(kind)
         except (pytest.skip.Exception, pytest.fail.Exception) as error:
             outcome = error
         else:
+            self._expect_failure(kind)
             self._judge(kind, evaluation)
             return
         # Outside the handler, as above.
+        trouble = self._trouble
+        if isinstance(trouble, HostError) and not trouble.loading:
+            self._expect_failure(kind)
         self._compare_without_evaluation(kind)
         raise outcome
 

@@ -219,7 +219,7 @@ def test_only_the_framework_named_is_compared(committed: Suite, pytester: pytest
     [
         ("framework:ty==1.0", "no case has framework 'ty' (did you mean 'toy'?); cases have: toy", ()),
         ("framework:other==1.0", "no case has framework 'other'; cases have: toy", ("-n", "1")),
-        ("framework:toy==2.0", "framework.yml of toy takes '<2', which '==2.0' is not", ()),
+        ("framework:toy==2.0", "framework.yml of toy takes '<2', which '2.0' is not", ()),
     ],
 )
 def test_a_framework_that_no_case_has_ends_the_run(
@@ -239,7 +239,18 @@ def test_a_version_that_is_not_here_is_not_compared(committed: Suite, pytester: 
     result, compared = _run(pytester, "--mlscope-against", "framework:toy==3.0", "-k", "accuracy")
     assert result.ret == 0
     assert compared["accuracy"]["outcome"] == "not compared"
-    assert "toy 1.0, the version here, does not satisfy '==3.0'" in _said(result)
+    assert "toy 1.0, the version here, does not satisfy '==3.0.*'" in _said(result)
+
+
+@pytest.mark.parametrize("version", ["1", "1.0", "1.*", " 1.0 "])
+def test_a_release_is_all_that_begin_so_as_in_a_manifest(
+    committed: Suite, pytester: pytest.Pytester, version: str
+) -> None:
+    framework = committed.folder / "frameworks" / "toy" / "predictor.py"
+    framework.write_text(framework.read_text().replace('return "1.0"', 'return "1.0.3"'))
+    result, compared = _run(pytester, "--mlscope-against", f"framework:toy=={version}", "-k", "accuracy")
+    assert result.ret == 0
+    assert compared["accuracy"]["outcome"] == "pass"
 
 
 def test_outputs_of_the_only_framework_are_held_against_the_baselines(

@@ -80,7 +80,11 @@ def test_a_bound_on_a_percentile_that_is_not_known_fails(suite: Suite, run: Run)
     suite.manifest(expect="{latency: {p99: 10 s}}")
     result = run("-m", "latency")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*p99 is not known: * samples, 662 needed*raise measurement.budget*"])
+    result.stdout.fnmatch_lines(["*p99 is not known: * samples, 662 needed*raise measurement.budget to *"])
+    budget = result.stdout.str().split("raise measurement.budget to ")[1].splitlines()[0]
+    # 662 calls of 10 ms, and what the machine adds to them.
+    assert budget.endswith(" s")
+    assert 7.9 <= float(budget.removesuffix(" s")) < 60
 
 
 @pytest.mark.parametrize(
@@ -231,6 +235,31 @@ def test_a_known_failure_is_expected(suite: Suite, run: Run, xfail: str, expect:
     result.assert_outcomes(**outcome)
     if "xfailed" in outcome:
         result.stdout.fnmatch_lines(["*known*"])
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"load": "raise RuntimeError('no such operator')"}, "loading the model: RuntimeError: no such operator"),
+        ({"load": "ctypes.string_at(0)"}, "killed by SIGSEGV"),
+        ({"sha256": "ab" * 32}, "sha256"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["accuracy", "latency"])
+def test_a_known_failure_does_not_hide_a_model_that_cannot_be_loaded(
+    suite: Suite, run: Run, fault: dict[str, str], said: str, kind: str
+) -> None:
+    suite.framework("toy", load=fault.get("load", "pass"))
+    suite.manifest(entry=", xfail: {reason: known}", sha256=fault.get("sha256"))
+    result = run("-m", kind)
+    result.assert_outcomes(failed=1)
+    assert said in result.stdout.str()
+
+
+def test_a_known_failure_may_be_one_of_predicting(suite: Suite, run: Run) -> None:
+    suite.framework("toy", predict="ctypes.string_at(0)")
+    suite.manifest(entry=", xfail: {reason: known}")
+    run("-m", "accuracy").assert_outcomes(xfailed=1)
 
 
 def test_a_dataset_that_is_not_there_is_one_line(suite: Suite, run: Run) -> None:
