@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -52,6 +53,9 @@ class Gate(ABC):
 
         :raises MlscopeError: when the case itself fails.
         """
+
+    def forget(self, case: Case) -> None:  # noqa: B027  # most keep nothing
+        """Compare the case anew when it is asked for again."""
 
     @abstractmethod
     def cannot_run(self, case: Case, kind: Kind, reason: CannotRun) -> Comparison | None:
@@ -134,6 +138,11 @@ class SideBySideGate(Gate):
         if isinstance(contest, str):
             return not_compared(self.baseline.label, contest)
         return _remarked(latency_comparison(contest, self.baseline.label), case, contest.baseline)
+
+    def forget(self, case: Case) -> None:
+        self._contests.pop(self._key(case), None)
+        with contextlib.suppress(MlscopeError):
+            self._evaluator.forget(self.baseline.counterpart(case))
 
     @staticmethod
     def _key(case: Case) -> tuple[object, ...]:

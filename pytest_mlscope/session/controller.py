@@ -51,6 +51,12 @@ class Controller:
         self._lines: list[str] = []
         self._troubles: list[str] = []
         self._mistaken = False
+        self._each = config.getoption("dist", "no") == "each"
+        """Whether every worker runs every item: as many results, of as many machines or interpreters."""
+
+    def _name(self, nodeid: str, node: Any) -> str:
+        """What an item is called in the reports: with its worker, where each of several has a result for it."""
+        return f"{nodeid}@{node.gateway.id}" if self._each and node is not None else nodeid
 
     def pytest_mlscope_register_report_writers(self) -> list[ReportWriter]:
         return [self._json] if self._json is not None else []
@@ -60,7 +66,7 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: object, ids: Sequence[str]) -> None:
-        self._expected.update(ids)
+        self._expected.update(self._name(nodeid, node) for nodeid in ids)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -70,13 +76,14 @@ class Controller:
             self._trouble(mistake)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._reported.add(report.nodeid)
+        name = self._name(report.nodeid, getattr(report, "node", None))
+        self._reported.add(name)
         record = getattr(report, RECORD_ATTRIBUTE, None)
-        if record is None and _died_with_its_worker(report) and report.nodeid not in self._records:
+        if record is None and _died_with_its_worker(report) and name not in self._records:
             record = _record_of_the_dead(report)
         if record is None:
             return
-        self._records[report.nodeid] = record
+        record = self._records[name] = {**record, "nodeid": name}
         if self._json is not None:
             try:
                 self._json.append(record)

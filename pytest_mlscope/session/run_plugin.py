@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,8 @@ EVALUATOR = pytest.StashKey[Evaluator]()
 BASELINE = pytest.StashKey[Baseline | SavedRun]()
 GATE = pytest.StashKey[Gate]()
 PROGRESS = pytest.StashKey[ProgressLines]()
+EVALUATED = pytest.StashKey[set[tuple[object, ...]]]()
+"""Tests that have evaluated their case."""
 CASE_EVALUATION = pytest.StashKey[CaseEvaluation]()
 
 
@@ -91,16 +94,33 @@ def _gate(item: pytest.Item, evaluator: Evaluator) -> Gate | None:
     return config.stash.get(GATE, None)
 
 
+def _test_of(item: pytest.Item, case: Case) -> tuple[object, ...]:
+    """What an item does with its case. Copies of a test differ in parameters alone that the test does not take."""
+    function = getattr(item, "function", None)
+    parameters = getattr(item, "callspec", None)
+    given: dict[str, object] = {} if parameters is None else parameters.params
+    taken = () if function is None else inspect.signature(function).parameters
+    own = tuple((name, id(given[name])) for name in taken if name in given and name != "mlscope_case")
+    return (item.path, getattr(item, "cls", None), getattr(item, "originalname", item.name), case, case.id, own)
+
+
 def case_evaluation(item: pytest.Item, case: Case) -> CaseEvaluation:
     """The evaluation an item's tests read."""
     try:
         evaluator = _evaluator(item.config)
     except MlscopeError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
-    if CASE_EVALUATION in item.stash:
-        # The item runs again, by a plugin that repeats what failed: so must the evaluation.
+    gate = _gate(item, evaluator)
+    evaluated = item.config.stash.setdefault(EVALUATED, set())
+    test = _test_of(item, case)
+    if test in evaluated:
+        # The test runs again, by a plugin that repeats what failed, or makes copies of every item: so must the
+        # evaluation, or one measurement would stand for several that agree.
         evaluator.forget(case)
-    evaluation = CaseEvaluation(item, case, evaluator, gate=_gate(item, evaluator))
+        if gate is not None:
+            gate.forget(case)
+    evaluated.add(test)
+    evaluation = CaseEvaluation(item, case, evaluator, gate=gate)
     item.stash[CASE_EVALUATION] = evaluation
     return evaluation
 

@@ -219,6 +219,68 @@ def test_a_case_that_several_tests_look_at_is_evaluated_once(suite: Suite, run: 
     assert (pytester.path / "calls").read_text() == "x"
 
 
+REPEATS = """
+import pytest
+
+def pytest_generate_tests(metafunc):
+    metafunc.fixturenames.append("__repeat_step")
+    metafunc.parametrize("__repeat_step", range(3), indirect=True, ids=["1-3", "2-3", "3-3"])
+
+@pytest.fixture
+def __repeat_step(request):
+    return request.param
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--mlscope-against", "model:linear.mlscope.yml")])
+def test_copies_of_an_item_are_measured_one_by_one(
+    suite: Suite, run: Run, pytester: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    """Three equal lines of one measurement would look like one that is perfectly repeatable."""
+    suite.framework("toy", predict="with open('calls', 'a') as f:\n    f.write('x')")
+    suite.manifest(matrix="{batch_size: [40]}")
+    pytester.makeconftest(REPEATS)
+    result = run("-m", "accuracy", "--mlscope-json", "out.json", *options)
+    result.assert_outcomes(passed=3)
+    assert (pytester.path / "calls").read_text() == "xxx"
+    evaluations = read(pytester)["evaluations"]
+    assert isinstance(evaluations, list)
+    assert len({each["nodeid"] for each in evaluations}) == 3
+    assert len({each["accuracy"]["seconds"] for each in evaluations}) == 3
+
+
+def test_a_test_with_parameters_of_its_own_looks_at_one_evaluation(
+    suite: Suite, run: Run, pytester: pytest.Pytester
+) -> None:
+    suite.framework("toy", predict="with open('calls', 'a') as f:\n    f.write('x')")
+    suite.manifest(matrix="{batch_size: [40]}")
+    pytester.makepyfile(
+        test_more="""
+        import pytest
+        from pytest_mlscope import mlscope_cases
+
+        @pytest.mark.parametrize("bound", [0.5, 0.8])
+        @mlscope_cases("linear.mlscope.yml")
+        def test_one(evaluation, bound):
+            assert evaluation.accuracy["top1"] > bound
+        """
+    )
+    run("test_more.py").assert_outcomes(passed=2)
+    assert (pytester.path / "calls").read_text() == "x"
+
+
+def test_every_worker_of_dist_each_has_its_result(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
+    suite.manifest()
+    result = run("--dist", "each", "--tx", "2*popen", "-m", "accuracy", "--mlscope-json", "out.json")
+    result.assert_outcomes(passed=2)
+    evaluations = read(pytester)["evaluations"]
+    assert isinstance(evaluations, list)
+    assert sorted(each["nodeid"] for each in evaluations) == [
+        "linear.mlscope.yml::test_accuracy[toy]@gw0",
+        "linear.mlscope.yml::test_accuracy[toy]@gw1",
+    ]
+
+
 def test_a_selection_of_nothing_is_a_usage_error_with_workers_too(suite: Suite, run: Run) -> None:
     suite.manifest()
     result = run("-n1", "--mlscope-framework", "toi")
