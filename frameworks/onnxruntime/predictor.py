@@ -340,6 +340,14 @@ class FrameworkPredictor(Predictor):
                     raise ValueError(
                         "{}: no {} {!r}; the model has {}".format(file_name, what, name, ", ".join(sorted(present)))
                     )
+        for name in request.outputs:
+            # ONNX Runtime hands out their bits as uint8, which would be read as numbers.
+            if outputs[name].startswith("tensor(float8") or outputs[name].startswith("tensor(float4"):
+                raise Unsupported(
+                    "{}: output {!r} is a {}, for which numpy has no type; add a Cast to float to the model".format(
+                        file_name, name, outputs[name]
+                    )
+                )
         missing = sorted(set(inputs) - {description.name for description in request.inputs})
         if missing:
             raise ValueError("{}: input {} is not given".format(file_name, ", ".join(missing)))

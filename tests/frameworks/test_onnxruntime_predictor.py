@@ -158,6 +158,22 @@ def test_outputs_whose_shape_depends_on_the_data_are_bound(subject: Any, tmp_pat
         np.testing.assert_array_equal(bound.outputs()["y"], expected)
 
 
+def test_the_bits_of_float8_are_not_handed_out_as_integers(subject: Any, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    eight, real = onnx.TensorProto.FLOAT8E4M3FN, onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Cast", ["x"], ["y"], to=eight)],
+        "eight",
+        [onnx.helper.make_tensor_value_info("x", real, ["n", 3])],
+        [onnx.helper.make_tensor_value_info("y", eight, ["n", 3])],
+    )
+    path = tmp_path / "eight.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 19)], ir_version=9), path)
+    inputs = [TensorDescription("x", "float32", [None, 3])]
+    with pytest.raises(Unsupported, match=r"output 'y' is a tensor\(float8e4m3fn\).*add a Cast to float"):
+        subject.load(files={"model": str(path)}, inputs=inputs, outputs=["y"], precision="framework_default")
+
+
 class _Session:
     def plain(self, binding: str, options: object = 0) -> tuple[object, ...]:
         return self, binding, options
