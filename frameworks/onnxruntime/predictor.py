@@ -69,6 +69,13 @@ def _dtype(element_type: str) -> Any:
     return numpy.dtype(getattr(numpy, name, object))
 
 
+def _takes(session: Any, request: LoadRequest) -> List[Any]:
+    """The inputs, and those of the initializers with a default that are given a value."""
+    asked = {description.name for description in request.inputs}
+    overridden = [value for value in session.get_overridable_initializers() if value.name in asked]
+    return list(session.get_inputs()) + overridden
+
+
 def _content(request: LoadRequest) -> Optional[OnnxContent]:
     """What the file holds; ``None`` where only ONNX Runtime can read it, such as its own format, or nothing can."""
     try:
@@ -143,7 +150,7 @@ class _Model(LoadedModel):
         self._session = session
         self._profiled = profiled
         self._file_name = os.path.basename(request.files["model"])
-        self._dtypes = {value.name: _dtype(value.type) for value in session.get_inputs()}
+        self._dtypes = {value.name: _dtype(value.type) for value in _takes(session, request)}
         self._outputs = list(request.outputs)
         self._on_cuda = resolved["provider"] == "CUDAExecutionProvider"
         self.resolved = resolved
@@ -329,7 +336,7 @@ class FrameworkPredictor(Predictor):
 
     def _check(self, session: Any, request: LoadRequest) -> None:
         file_name = os.path.basename(request.files["model"])
-        inputs = {value.name: value.type for value in session.get_inputs()}
+        inputs = {value.name: value.type for value in _takes(session, request)}
         outputs = {value.name: value.type for value in session.get_outputs()}
         for what, asked, present in (
             ("input", [description.name for description in request.inputs], inputs),

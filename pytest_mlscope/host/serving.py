@@ -40,13 +40,12 @@ class BoundSizes(object):
         self.warmup_seconds = 0.0
         self.warmup_reason = "steady"
         self.memory_was_reset = False
-        outputs: Dict[str, List[numpy.ndarray]] = {}
+        each: List[Dict[str, numpy.ndarray]] = []
         for size in sizes:
             queue = BoundQueue(model, {name: array[:size] for name, array in inputs.items()}, size)
             warmed = warm_up(queue.run, warmup_budget=request["warmup_budget"] / len(sizes))
             # At once: the sizes may share buffers.
-            for name, array in queue.outputs().items():
-                outputs.setdefault(name, []).append(numpy.array(array).reshape((-1,) + numpy.shape(array)[1:]))
+            each.append({name: numpy.array(array) for name, array in queue.outputs().items()})
             self.runs[size] = queue.run
             self.call_seconds[size] = warmed.call_ns / 1e9
             self.call_path = queue.call_path
@@ -55,6 +54,13 @@ class BoundSizes(object):
             self.warmup_seconds += warmed.seconds
             if warmed.reason != "steady":
                 self.warmup_reason = warmed.reason
+        outputs: Dict[str, List[numpy.ndarray]] = {}
+        for name in sorted({name for tensors in each for name in tensors}):
+            # A size whose predictions are equal was not predicted again.
+            instead = name.replace("again:", "predicted:", 1) if name.startswith("again:") else name
+            for tensors in each:
+                array = tensors[name if name in tensors else instead]
+                outputs.setdefault(name, []).append(array.reshape((-1,) + array.shape[1:]))
         self.outputs = {name: numpy.concatenate(arrays) for name, arrays in outputs.items()}
 
 

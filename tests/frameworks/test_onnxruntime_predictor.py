@@ -199,3 +199,26 @@ def test_a_timed_method_that_is_no_python_code_is_called_too() -> None:
     called: list[object] = []
     import_predictor("onnxruntime")._with_arguments(called.append, "binding")()
     assert called == ["binding"]
+
+
+@pytest.mark.parametrize(("given", "factor"), [([], 2.0), ([3.0], 3.0)], ids=["left out", "given"])
+def test_an_initializer_with_a_default_may_be_given_or_left_out(
+    tmp_path: Path, given: list[float], factor: float
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from pytest_mlscope.host.predictor import LoadRequest
+
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    x, t = (helper.make_tensor_value_info(name, kind, shape) for name, shape in (("x", ["n", 4]), ("t", [1])))
+    y = helper.make_tensor_value_info("y", kind, ["n", 4])
+    default = onnx.numpy_helper.from_array(np.array([2], np.float32), "t")
+    graph = helper.make_graph([helper.make_node("Mul", ["x", "t"], ["y"])], "g", [x, t], [y], [default])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "optional.onnx"
+    onnx.save(model, str(path))
+    inputs = {"x": np.ones((2, 4), np.float32), **({"t": np.array(given, np.float32)} if given else {})}
+    descriptions = [TensorDescription(name, "float32", [None] * array.ndim) for name, array in inputs.items()]
+    request = LoadRequest({"model": str(path)}, "CPUExecutionProvider", "fp32", 1, 1, descriptions, ["y"], {})
+    loaded = import_predictor("onnxruntime").FrameworkPredictor().load(request)
+    assert loaded.predict(inputs)["y"].tolist() == [[factor] * 4] * 2

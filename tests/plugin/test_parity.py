@@ -159,6 +159,21 @@ def test_a_model_that_differs_from_itself_is_told_so(suite: Suite, run: Run) -> 
     result.stdout.fnmatch_lines(["*; the model differs from itself by up to * when it predicts the same rows twice*"])
 
 
+RANDOM = "x = x + numpy.random.standard_normal(x.shape).astype(x.dtype)"
+
+
+@pytest.mark.parametrize("scenario", ["single_stream", "server", "offline"])
+def test_a_model_that_differs_from_itself_is_timed_with_a_warning(suite: Suite, run: Run, scenario: str) -> None:
+    suite.framework("toy", predict=RANDOM)
+    extra = "scenarios: {server: {target_qps: 20, duration: 500 ms}}\n" if scenario == "server" else ""
+    suite.manifest(matrix=f"{{scenario: [{scenario}]}}", expect="{}", extra=extra)
+    result = run("-m", "latency")
+    result.assert_outcomes(passed=1)
+    text = " ".join(result.stdout.str().split())
+    assert "the model differs from itself by up to " in text
+    assert "when it predicts the same rows twice, so that the timed call path could not be compared" in text
+
+
 def test_a_reference_of_another_precision(suite: Suite, run: Run) -> None:
     for name in ("toy", "other"):
         folder = suite.framework(

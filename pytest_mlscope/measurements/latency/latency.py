@@ -161,7 +161,7 @@ def _closed_loop(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> tuple
         doing="measuring latency",
     )
     tensors = model.host.tensors(reply)
-    check_timed_path(model, tensors)
+    doubts = check_timed_path(model, tensors)
     samples = np.array(tensors["samples_ns"])
     latency = Latency(
         samples_ns=samples,
@@ -179,7 +179,7 @@ def _closed_loop(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> tuple
         peak_memory=reply["peak_memory"],
         rows_per_query=reply["rows_per_sample"],
     )
-    return latency, window_doubts(reply, samples)
+    return latency, doubts + window_doubts(reply, samples)
 
 
 def measure_latency(

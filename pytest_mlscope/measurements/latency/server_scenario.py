@@ -95,7 +95,7 @@ class _Server:
             timeout=model.remaining(),
             doing="warming up",
         )
-        check_timed_path(model, model.host.tensors(self.opened))
+        self.doubts = check_timed_path(model, model.host.tensors(self.opened))
 
     @property
     def capacity(self) -> float:
@@ -188,7 +188,7 @@ def measure_server(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> tup
         )
         run = search.found
     latency = _latency(model, server, run, search)
-    return latency, [*warm_up_doubts(server.opened), *counter_doubts(run.sensors)]
+    return latency, [*server.doubts, *warm_up_doubts(server.opened), *counter_doubts(run.sensors)]
 
 
 def _latency(model: ReadyModel, server: _Server, run: _Attempt, search: RateSearch[_Attempt] | None) -> Latency:
