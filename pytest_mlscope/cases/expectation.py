@@ -7,7 +7,7 @@ from typing import Any
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.manifest.dimensions import NAMES, criteria, selects
 from pytest_mlscope.manifest.overrides import overridden
-from pytest_mlscope.manifest.schema import Expectation
+from pytest_mlscope.manifest.schema import Expectation, ParityExpectation
 
 
 def expectation_for(case: Case) -> Expectation:
@@ -20,3 +20,16 @@ def expectation_for(case: Case) -> Expectation:
             if selects(criteria(override.when), cell):
                 expectation = overridden(expectation, override)
     return expectation
+
+
+QUANTISED_AGREEMENT = {"top1_agreement": 0.99, "cosine": 0.95}
+"""What a case at int8 must agree in where the manifest states neither a tolerance nor an agreement: the elements of
+sound quantised files differ by a third of the largest."""
+
+
+def parity_expected(case: Case) -> ParityExpectation | None:
+    """What parity must hold for one case: as stated, or at int8 the agreement that is the default there."""
+    stated = expectation_for(case).parity
+    if stated is None or case.precision != "int8" or stated.bounds_elements or stated.bounds_agreement:
+        return stated
+    return stated.model_copy(update=QUANTISED_AGREEMENT)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from pytest_mlscope import quantities as readable
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.expectation import expectation_for
+from pytest_mlscope.cases.expectation import expectation_for, parity_expected
 from pytest_mlscope.documents.schema_mistakes import field_names
 from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.expectations.parity_text import difference_text, from_itself, tolerance_text
@@ -53,8 +53,10 @@ def _parity(parity: Parity, case: Case) -> Iterator[Check]:
     if any(output.bounded for output in parity.outputs) or not parity.outputs or parity.violations:
         message = f"outputs differ from {parity.reference} {difference_text(parity)}"
         yield Check("parity", parity.max_abs, tolerance_text(parity), parity.within_tolerance, message)
-    expected = expectation_for(case).parity
-    if expected is not None and expected.top1_agreement is not None:
+    stated, expected = expectation_for(case).parity, parity_expected(case)
+    # The default is for outputs with classes alone.
+    has_classes = parity.top1_agreement is not None or (stated is not None and stated.top1_agreement is not None)
+    if expected is not None and expected.top1_agreement is not None and has_classes:
         yield _agreement("top-1 agreement", parity.top1_agreement, expected.top1_agreement, parity, parity.outputs[:1])
     if expected is not None and expected.cosine is not None:
         # An output that is zero everywhere in both has no angle, and none is needed.

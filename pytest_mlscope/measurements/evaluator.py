@@ -18,6 +18,7 @@ from pytest_mlscope.measurements.accuracy.accuracy import measure_accuracy, with
 from pytest_mlscope.measurements.latency.latency import Readings, measure_latency
 from pytest_mlscope.measurements.layers.layers import profile_layers
 from pytest_mlscope.measurements.parity.parity import ReferenceOutputs, compare_outputs, measure_parity
+from pytest_mlscope.measurements.parity.self_difference import with_self_difference
 from pytest_mlscope.measurements.parity.tolerance import Tolerances
 from pytest_mlscope.measurements.provenance import provenance
 from pytest_mlscope.measurements.results import Accuracy, Latency, LayerProfile, Parity
@@ -95,7 +96,7 @@ class Evaluator:
             self.loader.prepare(case)
             with shared_lease("machine", waiting=self.waiting):
                 ready = self.loader.ready(case)
-                return with_input_shift(measure_accuracy(ready), ready)
+                return with_self_difference(with_input_shift(measure_accuracy(ready), ready), ready)
 
         return self._once("accuracy", case, evaluate)
 

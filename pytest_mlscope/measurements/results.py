@@ -68,6 +68,9 @@ class Accuracy:
     seconds: float
     """Wall time from the first batch sent to the last one scored."""
     input_shift: InputShift | None = None
+    self_difference: float | None = None
+    """Largest difference of two predictions of the same first rows, where it is beyond the precision's tolerance: the
+    metrics are those of one draw. ``None`` where the model gives the same twice."""
 
     def __repr__(self) -> str:
         facts = [f"{name}={_metric_text(metric)}" for name, metric in self.metrics.items()]

@@ -145,6 +145,7 @@ def _accuracy(accuracy: Accuracy, not_finite: dict[str, str], *, timed: bool) ->
         "seconds": accuracy.seconds if timed else None,
         "samples_per_second": accuracy.samples_per_second if timed and accuracy.seconds else None,
         "input_shift": accuracy.input_shift,
+        "self_difference": accuracy.self_difference,
     }
     record: dict[str, Any] = plain(facts, at="/accuracy", not_finite=not_finite)
     predictions: dict[str, Any] = {"omitted": None}

@@ -67,7 +67,20 @@ def _accuracy_table(metrics: Sequence[str], rows: list[Row]) -> Table:
         _numbers(rows, "samples/s", readable.number, "accuracy", "samples_per_second", importance=20),
     )
     columns += verdict_columns(rows)
-    return Table("accuracy", columns, groups(rows), captions(rows))
+    return Table("accuracy", columns, groups(rows), captions(rows), _from_itself(rows))
+
+
+def _from_itself(rows: Sequence[Row]) -> list[Note]:
+    found = [number(row.record, "accuracy", "self_difference") for row in rows]
+    known = [value for value in found if value is not None]
+    if not known:
+        return []
+    return [
+        Note(
+            f"the model differs from itself by up to {max(known):.3g} when it predicts the same rows twice, so that "
+            f"its accuracy is that of one draw ({readable.plural(len(known), 'case')})"
+        )
+    ]
 
 
 def parity_tables(records: Sequence[Record]) -> list[Table]:

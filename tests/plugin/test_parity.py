@@ -174,6 +174,36 @@ def test_a_model_that_differs_from_itself_is_timed_with_a_warning(suite: Suite, 
     assert "when it predicts the same rows twice, so that the timed call path could not be compared" in text
 
 
+def test_the_accuracy_of_a_model_that_differs_from_itself_is_one_draw(suite: Suite, run: Run) -> None:
+    suite.framework("toy", predict=RANDOM)
+    suite.manifest(expect="{}")
+    text = " ".join(run("-m", "accuracy").stdout.str().split())
+    assert "the model differs from itself by up to " in text
+    assert "so that its accuracy is that of one draw (1 case)" in text
+    suite.framework("toy")
+    assert "differs from itself" not in run("-m", "accuracy").stdout.str()
+
+
+@pytest.mark.parametrize(("factor", "outcome"), [("1.3", "passed"), ("-1", "failed")], ids=["sound", "wrong"])
+def test_int8_is_bounded_by_agreement_where_nothing_is_stated(
+    suite: Suite, run: Run, factor: str, outcome: str
+) -> None:
+    for name in ("toy", "other"):
+        folder = suite.framework(name, predict=f"x = x * numpy.float32({factor if name == 'other' else 1})")
+        description = folder / "framework.yml"
+        description.write_text(description.read_text().replace("[fp32]", "[fp32, int8]"))
+    suite.manifest(frameworks=("toy", "other"), expect="{parity: {reference: toy}}", matrix="{precision: [int8]}")
+    result = run("-m", "parity", "-k", "other")
+    result.assert_outcomes(**{outcome: 1})
+    if outcome == "failed":
+        result.stdout.fnmatch_lines(
+            [
+                "*top-1 agreement with toy 1.0 fp32 on cpu is 0.* (expected ≥ 0.99)*",
+                "*cosine with *is -1 (expected ≥ 0.95)*",
+            ]
+        )
+
+
 def test_a_reference_of_another_precision(suite: Suite, run: Run) -> None:
     for name in ("toy", "other"):
         folder = suite.framework(

@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.expectation import expectation_for
+from pytest_mlscope.cases.expectation import expectation_for, parity_expected
 from pytest_mlscope.errors import BaselineError, CannotRun, HostError, MlscopeError, NotSupported
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.manifest.kinds import parity_reference
@@ -110,7 +110,7 @@ def measure_parity(
     :raises CannotRun: when the case's or the reference's framework cannot run here.
     :raises HostError: when either fails.
     """
-    expected = expectation_for(case).parity
+    expected = parity_expected(case)
     if expected is None:
         raise MlscopeError(f"{case.manifest.path}: has no expect.parity, which names the reference framework")
     # The case itself comes first: its own reason not to run is the one to report.

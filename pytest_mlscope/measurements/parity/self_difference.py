@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pytest_mlscope.hosts.ready_model import ReadyModel
-from pytest_mlscope.measurements.parity.comparison import OutputComparison
+from pytest_mlscope.measurements.parity.comparison import OutputComparison, default_tolerance
 from pytest_mlscope.measurements.parity.raw_outputs import RawOutputs, predict_raw
 from pytest_mlscope.measurements.parity.tolerance import NOISE_ROWS, Tolerance
+from pytest_mlscope.measurements.results import Accuracy
+
+FEW_ROWS = 2
+"""Predicted twice beside accuracy: enough for scores, and little beside a dataset."""
+
+
+def with_self_difference(accuracy: Accuracy, ready: ReadyModel) -> Accuracy:
+    """Say of an accuracy whether the model gives the same twice."""
+    if accuracy.errors:
+        return accuracy  # The first rows may be those that fail.
+    tolerance = Tolerance(*default_tolerance(ready.case.precision, ready.resolved.get("precision")), "default")
+    tolerances = {output.name: tolerance for output in ready.case.manifest.content.outputs}
+    return replace(accuracy, self_difference=difference_from_itself(ready, tolerances, rows=FEW_ROWS))
 
 
 def difference_from_itself(ready: ReadyModel, tolerances: Mapping[str, Tolerance], *, rows: int) -> float | None:
