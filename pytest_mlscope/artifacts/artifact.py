@@ -44,6 +44,9 @@ def materialise(file: ModelFile, *, base: Path, home: Path, progress: Progress) 
     else:
         origin, local = without_secrets(file.path), _downloaded(file, home, progress)
     artifact = file_artifact(local, origin=origin)
+    if file.build is None:
+        # A file that is built upon may lack its weights: new ones are made.
+        artifact = artifact.with_external_weights(origin=origin)
     check(artifact, sha256=file.sha256, size=file.size, origin=origin)
     return _built(artifact, file.build, home, progress) if file.build else artifact
 

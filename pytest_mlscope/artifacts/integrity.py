@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from pytest_mlscope.errors import ArtifactError, IntegrityError
+from pytest_mlscope.host.onnx_file import NotOnnx, onnx_content
 
 NO_SUCH_FILE = "no such file; check the manifest's path"
 FETCH_IT = "install git-lfs and run `git lfs pull`"
@@ -27,7 +29,30 @@ class Artifact:
     sha256: str
     """Hexadecimal."""
     size: int
-    """Bytes."""
+    """Bytes, of the file alone."""
+    external: tuple[Path, ...] = ()
+    """Further files that hold weights of its. Then ``sha256`` is that of all their bytes: the file's, and theirs in
+    this order."""
+    own_sha256: str | None = None
+    """Of the file alone, where there are others."""
+
+    def with_external_weights(self, *, origin: str | None = None) -> Artifact:
+        """The artifact with the files that an ONNX file keeps weights in; other files come back as they are.
+
+        :raises ArtifactError: when one of them is missing or cannot be read.
+        """
+        shown = origin or str(self.path)
+        external = tuple(self.path.parent / name for name in _external_weights(self.path, self.sha256))
+        if not external:
+            return self
+        parts = []
+        for path in external:
+            try:
+                parts.append(file_artifact(path))
+            except ArtifactError as error:
+                raise ArtifactError(f"{shown} keeps weights in another file: {error}") from None
+        digest = _together(self.path, external, (self.sha256, *(part.sha256 for part in parts)))
+        return replace(self, sha256=digest, external=external, own_sha256=self.sha256)
 
 
 def file_artifact(path: Path, *, origin: str | None = None) -> Artifact:
@@ -61,6 +86,31 @@ def file_artifact(path: Path, *, origin: str | None = None) -> Artifact:
     return Artifact(path, digest, found.st_size)
 
 
+@lru_cache(maxsize=256)
+def _external_weights(path: Path, sha256: str) -> tuple[str, ...]:
+    """Names of the files that an ONNX file keeps weights in; none for a file that is no ONNX file."""
+    try:
+        with path.open("rb") as stream:
+            # Whatever writes ONNX begins with field 1, the version of the format, whatever the file is called.
+            if stream.read(1) != b"\x08" and path.suffix.lower() != ".onnx":
+                return ()
+        return tuple(onnx_content(str(path)).external)
+    except (NotOnnx, OSError, ValueError):
+        # What is wrong with it, the framework that is to load it says.
+        return ()
+
+
+@lru_cache(maxsize=256)
+def _together(path: Path, external: tuple[Path, ...], digests: tuple[str, ...]) -> str:
+    """sha256 of all their bytes; ``digests``, of each, are what it is remembered by."""
+    digest = hashlib.sha256()
+    for each in (path, *external):
+        with each.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
 def check(artifact: Artifact, *, sha256: str | None, size: int | None, origin: str | None = None) -> None:
     """Hold a file against what the manifest says.
 
@@ -70,5 +120,11 @@ def check(artifact: Artifact, *, sha256: str | None, size: int | None, origin: s
     advice = "the file was changed or the manifest is out of date"
     if size is not None and artifact.size != size:
         raise IntegrityError(f"{shown}: has {artifact.size:,} bytes, the manifest says {size:,}; {advice}")
+    if sha256 is not None and artifact.own_sha256 == sha256:
+        names = ", ".join(path.name for path in artifact.external)
+        raise IntegrityError(
+            f"{shown}: the manifest's sha256 is that of the file alone, and weights are in {names}; write the "
+            f"sha256 of all: {artifact.sha256} (`cat {artifact.path.name} {names.replace(',', '')} | sha256sum`)"
+        )
     if sha256 is not None and artifact.sha256 != sha256:
         raise IntegrityError(f"{shown}: sha256 is {artifact.sha256}, the manifest says {sha256}; {advice}")

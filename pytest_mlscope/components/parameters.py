@@ -16,3 +16,9 @@ class Component(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     name: ClassVar[str]
+
+    def distributions(self) -> tuple[str, ...]:
+        """Installed distributions whose version can change what this gives, such as ``("Pillow",)``: they are part of
+        an evaluation's key. Those that a component's module imports at its top are found without being named.
+        """
+        return ()

@@ -24,6 +24,7 @@ from pytest_mlscope.gate.comparison import (
 from pytest_mlscope.gate.floors import floor_for
 from pytest_mlscope.gate.rounds import Contest, Rules, run_rounds
 from pytest_mlscope.machine.lease import exclusive_lease
+from pytest_mlscope.measurements.data_identity import data_differ, data_identity
 from pytest_mlscope.measurements.evaluator import Evaluator
 from pytest_mlscope.measurements.latency.latency import rows_in_a_sample
 from pytest_mlscope.measurements.parity.parity import reference_case
@@ -97,6 +98,9 @@ class SideBySideGate(Gate):
             baseline = self._evaluator.accuracy(counterpart)
         except MlscopeError as error:
             return not_compared(against, self.baseline.told(error))
+        data = [data_identity(each.manifest) for each in (counterpart, case)]
+        if differ := data_differ(*(None if each is None else each.sha256 for each in data)):
+            return not_compared(against, differ)
         compared = compare_accuracy(
             baseline, self._evaluator.accuracy(case), significance=SIGNIFICANCE / max(family, 1)
         )

@@ -35,6 +35,8 @@ class SavedEvaluation:
     """Rate at which queries came, of the server scenario."""
     accuracy: Accuracy | None
     predictions_omitted: str | None
+    dataset: str | None = None
+    """Its sha256; ``None`` where the run does not say."""
 
 
 class SavedRun:
@@ -144,6 +146,7 @@ def _evaluation(record: Mapping[str, Any]) -> SavedEvaluation | None:
         server_qps=None if not latency or not latency["server"] else float(latency["server"]["qps"]),
         accuracy=scored,
         predictions_omitted=omitted,
+        dataset=(provenance.get("dataset") or {}).get("sha256"),
     )
 
 

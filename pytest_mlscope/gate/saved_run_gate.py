@@ -27,6 +27,7 @@ from pytest_mlscope.gate.comparison import Comparison, SeparateRuns, accuracy_co
 from pytest_mlscope.gate.gate import Gate
 from pytest_mlscope.gate.saved_run import SavedRun
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR, Outcome
+from pytest_mlscope.measurements.data_identity import data_differ
 from pytest_mlscope.measurements.results import Evaluation, Latency
 from pytest_mlscope.statistics.rank_sum import rank_sum_p_value
 
@@ -159,6 +160,9 @@ class SavedRunGate(Gate):
         ours = evaluation.accuracy
         if ours is None:
             return not_compared(against, "there is no accuracy to compare")
+        here = evaluation.provenance.get("dataset") or {}
+        if differ := data_differ(saved.dataset, here.get("sha256")):
+            return not_compared(against, differ)
         compared = compare_accuracy(baseline, ours, significance=SIGNIFICANCE / max(family, 1))
         return accuracy_comparison(compared, against)
 

@@ -11,6 +11,8 @@ from typing import Any, Dict, Iterator, List, Set, Tuple
 MAX_FIELDS = 20000000
 MAX_GRAPHS = 100000
 MAX_WEIGHTS = 1000000
+MAX_EXTERNAL = 10000
+MAX_LOCATION = 4096
 """What has more fields outside its weights, sub-graphs in a node, or weights, is refused; real files have far fewer."""
 
 _TYPES = {1: "fp32", 10: "fp16", 11: "fp64", 16: "bf16"}
@@ -41,7 +43,9 @@ class NotOnnx(ValueError):
 class OnnxContent(object):
     """What a file computes with: the narrowest that its weights, inputs, outputs and operators have."""
 
-    def __init__(self, precision: str, evidence: List[str]) -> None:
+    def __init__(self, precision: str, evidence: List[str], external: List[str]) -> None:
+        self.external = external
+        """Files that hold weights of its, as it names them, relative to its folder; sorted."""
         self.precision = precision
         """``fp32``, ``fp16``, ``bf16``, ``int8``, or what manifests have no word for: ``int4``, ``fp8``, ``fp64``."""
         self.evidence = evidence
@@ -58,9 +62,9 @@ class Reader(object):
         self._data = data
         self._fields = 0
 
-    def text(self, start: int, end: int) -> str:
+    def text(self, start: int, end: int, limit: int = 64) -> str:
         """A name; one longer than any that matters is cut."""
-        return bytes(self._data[start : min(end, start + 64)]).decode("utf-8", "replace")
+        return bytes(self._data[start : min(end, start + limit)]).decode("utf-8", "replace")
 
     def name(self, start: int, end: int) -> int:
         """What stands for a tensor's name; never 0."""
@@ -110,6 +114,7 @@ class _Walk(object):
         self._reader = reader
         self._seen: Dict[str, Set[str]] = {}
         self._graphs: List[Tuple[int, int]] = []
+        self._external: Set[str] = set()
         self._weights: Dict[int, str] = {}
         """Hash of the name of a weight that is not fp32 to its precision."""
 
@@ -130,8 +135,8 @@ class _Walk(object):
             raise NotOnnx("has no graph")
         for precision in _NARROWEST_FIRST:
             if precision in self._seen:
-                return OnnxContent(precision, sorted(self._seen[precision]))
-        return OnnxContent("fp32", [])
+                return OnnxContent(precision, sorted(self._seen[precision]), sorted(self._external))
+        return OnnxContent("fp32", [], sorted(self._external))
 
     def _note(self, precision: str, where: str) -> None:
         self._seen.setdefault(precision, set()).add(where)
@@ -148,6 +153,8 @@ class _Walk(object):
                     for inner, kind, begin, stop in fields(first, last):
                         if inner == 1 and kind == 2:
                             self._weight(begin, stop)
+                        elif inner == 2 and kind == 2:  # its indices, whose type says nothing
+                            self._locate(begin, stop)
                 elif number in (11, 12) and wire == 2:
                     self._value(first, last, "inputs" if number == 11 else "outputs")
             for number, wire, first, last in fields(start, end):
@@ -204,6 +211,8 @@ class _Walk(object):
                 kind = first
             elif number == 8 and wire == 2:
                 name = name or self._reader.name(first, last)
+            elif number == 13 and wire == 2:
+                self._entry(first, last)
             elif number in _VALUES and kind and name:
                 break  # The values, of which there may be many fields.
         precision = _TYPES.get(kind)
@@ -215,6 +224,24 @@ class _Walk(object):
             raise NotOnnx("has more than {} weights that are not fp32".format(MAX_WEIGHTS))
         else:
             self._weights[name] = precision
+
+    def _locate(self, start: int, end: int) -> None:
+        for number, wire, first, last in self._reader.fields(start, end):
+            if number == 13 and wire == 2:
+                self._entry(first, last)
+
+    def _entry(self, start: int, end: int) -> None:
+        """TensorProto.external_data: a key (1) and its value (2); the key ``location`` names the file."""
+        key, value = "", (0, 0)
+        for number, wire, first, last in self._reader.fields(start, end):
+            if number == 1 and wire == 2:
+                key = self._reader.text(first, last)
+            elif number == 2 and wire == 2:
+                value = (first, last)
+        if key == "location" and value[1] > value[0]:
+            if len(self._external) == MAX_EXTERNAL:
+                raise NotOnnx("names more than {} files of weights".format(MAX_EXTERNAL))
+            self._external.add(self._reader.text(value[0], value[1], MAX_LOCATION))
 
     def _value(self, start: int, end: int, where: str) -> None:
         """ValueInfoProto.type (2) . tensor_type (1) . elem_type (1)."""

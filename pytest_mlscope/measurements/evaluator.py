@@ -77,7 +77,11 @@ class Evaluator:
         """Key and facts of the case as loaded now. Raises as :meth:`ModelLoader.ready`."""
 
         def gather() -> tuple[str, Mapping[str, Any]]:
-            return provenance(self.loader.ready(case), command_line=self.settings.command_line)
+            return provenance(
+                self.loader.ready(case),
+                command_line=self.settings.command_line,
+                restarts=self.settings.restarts or case.manifest.content.measurement.restarts,
+            )
 
         return self._once("provenance", case, gather)
 

@@ -5,16 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from pytest_mlscope import __version__
+from pytest_mlscope.components.parameters import Component
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.machine.facts import NOT_AVAILABLE, machine_facts
 from pytest_mlscope.machine.git import run_git
 from pytest_mlscope.machine.hardware_identity import hardware_identity
+from pytest_mlscope.manifest.loaded import LoadedManifest
+from pytest_mlscope.measurements.code_identity import code_identity
+from pytest_mlscope.measurements.data_identity import data_identity
 
 
 @cache
@@ -32,8 +38,32 @@ def evaluation_key(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def provenance(ready: ReadyModel, *, command_line: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
-    """The key and the facts of one evaluation, builtin types only; see ``docs/json-report.md``."""
+def _libraries(components: Iterable[Component]) -> dict[str, str]:
+    """Versions of what reads and prepares rows in this process."""
+    names = {"numpy", *(name for component in components for name in component.distributions())}
+    found = {}
+    for name in sorted(names):
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _components(manifest: LoadedManifest, preprocessing: str) -> list[Component]:
+    """Those that an evaluation uses."""
+    steps = manifest.preprocessing.get(preprocessing, {}).values()
+    return [
+        *([manifest.dataset] if manifest.dataset else []),
+        *(step for each in steps for step in each),
+        *(step for each in manifest.postprocessing.values() for step in each),
+        *(bound.metric for bound in manifest.metrics),
+    ]
+
+
+def provenance(ready: ReadyModel, *, command_line: tuple[str, ...], restarts: int = 1) -> tuple[str, dict[str, Any]]:
+    """The key and the facts of one evaluation, builtin types only; see ``docs/json-report.md``.
+
+    :param restarts: processes that a latency is measured in.
+    """
     case = ready.case
     manifest = case.manifest
     content = manifest.content
@@ -42,12 +72,26 @@ def provenance(ready: ReadyModel, *, command_line: tuple[str, ...]) -> tuple[str
     target = targets[case.hardware]
     hardware = hardware_identity(target, targets)
     sample = content.dataset.sample if content.dataset else None
+    components = _components(manifest, case.preprocessing)
+    data = data_identity(manifest)
+    code = code_identity(dict.fromkeys(type(component) for component in components))
+    libraries = {**code.libraries, **_libraries(components)}
     facts: dict[str, Any] = {
         "manifest": {"path": str(manifest.path), "sha256": manifest.sha256},
         "files": {
-            role: {"path": str(artifact.path), "sha256": artifact.sha256, "size": artifact.size}
+            role: {
+                "path": str(artifact.path),
+                "sha256": artifact.sha256,
+                "size": artifact.size,
+                "external": [str(path) for path in artifact.external],
+            }
             for role, artifact in ready.artifacts.items()
         },
+        "dataset": None if data is None else {"sha256": data.sha256, "files": data.files, "covers": data.covers},
+        "code": dict(code.files),
+        "libraries": libraries,
+        "restarts": restarts,
+        "not_hashed": [*code.not_hashed, *([data.why_not] if data is not None and data.why_not else [])],
         "framework": {
             "name": case.framework,
             "version": ready.host.version,
@@ -69,17 +113,23 @@ def provenance(ready: ReadyModel, *, command_line: tuple[str, ...]) -> tuple[str
         "git_commit": git_commit(manifest.folder.resolve()),
         "command_line": list(command_line),
     }
-    identity = {
+    parts: dict[str, Any] = {
         "manifest": manifest.sha256,
         "files": {role: artifact.sha256 for role, artifact in ready.artifacts.items()},
+        "dataset": None if data is None else (data.sha256 or f"not hashed: {data.why_not}"),
+        "labels": {output: list(names) for output, names in manifest.labels.items()},
+        # Where a file lies changes nothing; a component without a file is known by its name.
+        "code": [sorted(code.files.values()), sorted(code.not_hashed)],
+        "libraries": libraries,
         "framework": facts["framework"],
-        "device": ready.device,
-        "architecture": hardware["architecture"],
+        "device": [ready.device, hardware["architecture"]],
         "machine": {name: machine.get(name) for name in ("architecture", "cpu_model", "cpu_flags")},
+        "cpu_quota": machine["cpu_quota"],
         # A GPU that the case does not use changes nothing.
         "gpus": None if target.is_a("cpu") else hardware["gpus"],
         "resolved": facts["resolved"],
         "affinity": ready.host.affinity,
+        "restarts": restarts,
         "case": [
             case.framework,
             case.hardware,
@@ -91,4 +141,5 @@ def provenance(ready: ReadyModel, *, command_line: tuple[str, ...]) -> tuple[str
         ],
         "plugin": __version__,
     }
-    return evaluation_key(identity), facts
+    facts["key_parts"] = {name: evaluation_key({name: value}) for name, value in parts.items()}
+    return evaluation_key(facts["key_parts"]), facts

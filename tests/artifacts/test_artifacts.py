@@ -485,3 +485,50 @@ class TestBuilds:
         message = get.error("model.onnx", build={"builder": "random_onnx_weights"})
         assert "cannot be written: No space left on device: free some space" in message
         assert not [path for path in get.home.rglob("*") if path.is_file() and path.name != ".lock"]
+
+
+def _field(number: int, content: bytes | int) -> bytes:
+    """One of protobuf's; short ones only."""
+    if isinstance(content, int):
+        return bytes([number << 3, content])
+    assert len(content) < 128
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def _onnx_with_weights_in(*names: str) -> bytes:
+    """An ONNX file: ir_version, and a graph of weights in other files."""
+    weights = b""
+    for name in names:
+        location = _field(13, _field(1, b"location") + _field(2, name.encode()))
+        weights += _field(5, _field(1, 4) + _field(2, 1) + _field(8, b"w") + location + _field(14, 1))
+    return _field(1, 8) + _field(7, weights)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.bin"])
+def test_external_weights_are_part_of_a_files_sha256(get: Materialiser, name: str) -> None:
+    model = _onnx_with_weights_in("b.data", "a.data", "a.data")
+    (get.base / name).write_bytes(model)
+    (get.base / "a.data").write_bytes(b"a" * 16)
+    (get.base / "b.data").write_bytes(b"b" * 16)
+    both = hashlib.sha256(model + b"a" * 16 + b"b" * 16).hexdigest()
+    alone = hashlib.sha256(model).hexdigest()
+    found = get(name, sha256=both, size=len(model))
+    assert (found.sha256, [path.name for path in found.external]) == (both, ["a.data", "b.data"])
+    message = get.error(name, sha256=alone)
+    assert "the manifest's sha256 is that of the file alone, and weights are in a.data, b.data; write" in message
+    assert f"sha256 of all: {both} (`cat {name} a.data b.data | sha256sum`)" in message
+    (get.base / "b.data").write_bytes(b"c" * 17)
+    assert f"the manifest says {both}" in get.error(name, sha256=both)
+
+
+def test_missing_external_weights_are_told_before_a_framework_looks(get: Materialiser) -> None:
+    (get.base / "model.onnx").write_bytes(_onnx_with_weights_in("gone.data"))
+    message = get.error("model.onnx")
+    assert message.startswith(
+        f"{get.base}/model.onnx keeps weights in another file: {get.base}/gone.data: no such file"
+    )
+
+
+def test_a_file_that_is_no_onnx_file_has_no_external_weights(get: Materialiser) -> None:
+    (get.base / "model.onnx").write_bytes(b"\x08\x07rubbish")
+    assert get("model.onnx").external == ()

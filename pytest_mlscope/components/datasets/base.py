@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.components.parameters import Component
+
+_LONGEST_PATH = 4096
 
 Column = NDArray[Any] | Sequence[Any]
 """Values of some rows: an array with a leading row dimension, or one object (bytes, str, array) per row."""
@@ -64,6 +66,40 @@ class Dataset(Component):
         :raises DatasetError: when a file is missing or malformed.
         :raises CannotRun: when an optional library is missing.
         """
+
+    def files(self, base: Path) -> Sequence[Path]:
+        """The files whose bytes decide what the rows are: an evaluation's key and the gate go by them.
+
+        Without an override, the files that parameters name, and those in the folders that they name. A dataset without
+        files is known by its parameters and its code.
+
+        :param base: as of :meth:`open`.
+        """
+        found: list[Path] = []
+        for text in _texts(self.model_dump()):
+            path = base / text
+            try:
+                if path.is_file():
+                    found.append(path)
+                # "." or "..", a separator say, is no folder of data.
+                elif path.is_dir() and not base.resolve().is_relative_to(path.resolve()):
+                    found += sorted(below for below in path.rglob("*") if below.is_file())
+            except (OSError, ValueError):
+                continue
+        return found
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts in parameters that may be paths."""
+    if isinstance(value, str | Path):
+        if 0 < len(str(value)) <= _LONGEST_PATH:
+            yield str(value)
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
 
 
 class InputDescription:

@@ -162,5 +162,8 @@ class Csv(Dataset):
     sha256: Sha256 | None = None
     """The file's sha256, verified before use."""
 
+    def files(self, base: Path) -> Sequence[Path]:
+        return [base / self.path]
+
     def open(self, base: Path, inputs: Sequence[InputDescription]) -> DataSource:
         return _CsvSource(dataset_file(self.path, base, sha256=self.sha256), self)

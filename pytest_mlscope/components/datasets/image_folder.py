@@ -96,6 +96,14 @@ class ImageFolder(Dataset):
                 raise ValueError(f"{extension!r} must be in lower case, without the dot, such as 'jpg'")
         return value
 
+    def files(self, base: Path) -> Sequence[Path]:
+        source = self.open(base, ())
+        listing = [] if self.labels_csv is None else [base / self.labels_csv]
+        return [
+            *listing,
+            *(base / self.path / str(name) for name in source.take(np.arange(len(source)), ["path"])["path"]),
+        ]
+
     def open(self, base: Path, inputs: Sequence[InputDescription]) -> DataSource:
         folder = base / self.path
         if not folder.is_dir():

@@ -78,6 +78,9 @@ class Npy(Dataset):
             raise ValueError(f"sha256 names {unknown[0]!r}, which is not a column")
         return self
 
+    def files(self, base: Path) -> Sequence[Path]:
+        return [base / path for path in self.columns.values()]
+
     def open(self, base: Path, inputs: Sequence[InputDescription]) -> DataSource:
         return _NpySource(
             {column: dataset_file(path, base, sha256=self.sha256.get(column)) for column, path in self.columns.items()}

@@ -86,5 +86,8 @@ class Npz(Dataset):
     sha256: Sha256 | None = None
     """The archive's sha256, verified before use."""
 
+    def files(self, base: Path) -> Sequence[Path]:
+        return [base / self.path]
+
     def open(self, base: Path, inputs: Sequence[InputDescription]) -> DataSource:
         return _NpzSource(dataset_file(self.path, base, sha256=self.sha256), self.columns)

@@ -198,5 +198,11 @@ class Parquet(Dataset):
     sha256: Sha256 | None = None
     """The file's sha256, verified before use."""
 
+    def files(self, base: Path) -> Sequence[Path]:
+        return [base / self.path]
+
+    def distributions(self) -> tuple[str, ...]:
+        return ("pyarrow",)
+
     def open(self, base: Path, inputs: Sequence[InputDescription]) -> DataSource:
         return _ParquetSource(dataset_file(self.path, base, sha256=self.sha256), self.columns)

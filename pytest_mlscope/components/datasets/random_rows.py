@@ -109,6 +109,9 @@ class Random(Dataset):
                 raise ValueError("low and high must lie within ±2**53 for distribution integers")
         return self
 
+    def files(self, base: Path) -> Sequence[Path]:
+        return ()
+
     def open(self, base: Path, inputs: Sequence[InputDescription]) -> DataSource:
         unknown = sorted(set(self.shapes) - {each.name for each in inputs})
         if unknown:

@@ -66,5 +66,11 @@ class Sklearn(Dataset):
     bundled: BundledName = Field(alias="name")
     """Which one."""
 
+    def distributions(self) -> tuple[str, ...]:
+        return ("scikit-learn",)
+
+    def files(self, base: Path) -> Sequence[Path]:
+        return ()
+
     def open(self, base: Path, inputs: Sequence[InputDescription]) -> DataSource:
         return _SklearnSource(self.bundled)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pytest_mlscope.components.preprocessing.base import PreprocessingStep, Sample
 from pytest_mlscope.components.preprocessing.color import ColorMode
-from pytest_mlscope.components.preprocessing.libraries import opencv, pillow
+from pytest_mlscope.components.preprocessing.libraries import OPENCV, PILLOW, opencv, pillow
 from pytest_mlscope.errors import PreprocessingError
 
 # Pillow would also try formats that start other programs, such as EPS.
@@ -33,6 +33,9 @@ class Decode(PreprocessingStep):
     """The colour mode wanted."""
     exif_orientation: bool
     """Whether to turn the image as its EXIF data say."""
+
+    def distributions(self) -> tuple[str, ...]:
+        return PILLOW if self.library == "pillow" else OPENCV
 
     def apply(self, sample: Sample) -> Sample:
         if not isinstance(sample, (bytes, bytearray, memoryview)):

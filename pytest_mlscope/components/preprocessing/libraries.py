@@ -7,6 +7,9 @@ from types import ModuleType
 
 from pytest_mlscope.errors import CannotRun
 
+PILLOW = ("Pillow",)
+OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+"""Distributions that bring the library; of OpenCV there is one of several."""
 _INSTALL = "pip install 'pytest-mlscope[images]'"
 
 

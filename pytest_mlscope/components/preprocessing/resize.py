@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from pytest_mlscope.components.preprocessing.array_step import as_array, shape_text
 from pytest_mlscope.components.preprocessing.base import PreprocessingStep, Sample
-from pytest_mlscope.components.preprocessing.libraries import opencv, pillow
+from pytest_mlscope.components.preprocessing.libraries import OPENCV, PILLOW, opencv, pillow
 from pytest_mlscope.errors import PreprocessingError
 
 _PILLOW_KERNELS = {
@@ -74,6 +74,9 @@ class Resize(PreprocessingStep):
                 "bicubic, or library: opencv"
             )
         return self
+
+    def distributions(self) -> tuple[str, ...]:
+        return PILLOW if self.library == "pillow" else OPENCV
 
     def apply(self, sample: Sample) -> Sample:
         image = as_array(sample, self.name)
