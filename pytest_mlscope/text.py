@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 import urllib.parse
 from collections.abc import Iterable
+
+_MOST_COMPARED = 5_000
 
 
 def closest(word: object, names: Iterable[object]) -> str | None:
@@ -14,7 +17,8 @@ def closest(word: object, names: Iterable[object]) -> str | None:
     >>> closest("onnxruntme", ["onnxruntime", "pytorch"])
     'onnxruntime'
     """
-    texts = [str(name) for name in names]
+    # Each comparison takes up to a tenth of a millisecond, and a table may have any number of columns.
+    texts = [str(name) for name in itertools.islice(names, _MOST_COMPARED)]
     close = difflib.get_close_matches(str(word)[:100], texts, n=1, cutoff=0.6)
     if not close and any(text != text.casefold() for text in (str(word)[:100], *texts)):
         folded = {text.casefold(): text for text in texts}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_mlscope.cli.case_choice import choose_case
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
-from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.errors import MlscopeError, shown
 from pytest_mlscope.option_values import percentage, positive_number, whole_number
 from pytest_mlscope.output_files import require_replaceable
 from pytest_mlscope.quantities import plural
@@ -143,7 +143,7 @@ def _audit(options: argparse.Namespace) -> int:
     case = choose_case(expand(load_alone(options.manifest)), options.case, options.manifest)
     loader = ModelLoader(
         Settings(home=home, provision=options.provision, command_line=tuple(sys.argv)),
-        progress=lambda line: print(line, file=sys.stderr, flush=True),
+        progress=lambda line: print(shown(line), file=sys.stderr, flush=True),
     )
     audit = Audit(
         Rules(minimum_effect=options.minimum_effect, seconds=options.seconds, floor=floor_for(case, home=home))

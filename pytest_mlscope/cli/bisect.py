@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, shown_size
-from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.errors import MlscopeError, shown
 from pytest_mlscope.option_values import whole_number
 from pytest_mlscope.output_files import require_replaceable
 from pytest_mlscope.quantities import plural
@@ -109,7 +109,7 @@ def _bisect(options: argparse.Namespace) -> int:
         raise MlscopeError(f"{case.framework} is what the case runs on; compare it with another framework, or a file")
     loader = ModelLoader(
         Settings(home=home_of(options), provision=options.provision, command_line=tuple(sys.argv)),
-        progress=lambda line: print(line, file=sys.stderr, flush=True),
+        progress=lambda line: print(shown(line), file=sys.stderr, flush=True),
     )
     try:
         found = bisect(
@@ -120,12 +120,12 @@ def _bisect(options: argparse.Namespace) -> int:
             rows=options.rows,
             tolerance=options.tolerance,
             window_bytes=options.window or WINDOW_BYTES,
-            progress=lambda line: print(line, file=sys.stderr, flush=True),
+            progress=lambda line: print(shown(line), file=sys.stderr, flush=True),
         )
     finally:
         loader.close()
     print(f"{case.manifest.content.name} [{case.id}]")
-    print(_report(found))
+    print(shown(_report(found)))
     if options.json:
         try:
             not_finite: dict[str, str] = {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_mlscope.cli import lock_debian
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, shown_size
-from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.errors import MlscopeError, shown
 
 if TYPE_CHECKING:
     from pytest_mlscope.environments.provisioned import ProvisionedEnvironment
@@ -64,7 +64,7 @@ def _create(options: argparse.Namespace) -> int:
     from pytest_mlscope.environments.creation import create_environment
 
     def progress(line: str) -> None:
-        print(line, flush=True)
+        print(shown(line), flush=True)
 
     failed = False
     home = home_of(options)

@@ -8,6 +8,8 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
+from pytest_mlscope.errors import shown
+
 NARROWEST = 24
 """Columns; text is not folded into fewer."""
 _NAMED = 4
@@ -20,6 +22,7 @@ def terminal_width() -> int | None:
 
 def folded(text: str, *, width: int | None, indent: int) -> str:
     """The text in lines of at most ``width``, all but the first indented; words stay whole."""
+    text = shown(text)
     if width is None or width - indent < NARROWEST:
         return text
     return textwrap.fill(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_mlscope.cli.case_choice import choose_case
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
-from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.errors import MlscopeError, shown
 from pytest_mlscope.option_values import positive_number, whole_number
 from pytest_mlscope.output_files import require_replaceable
 
@@ -133,7 +133,7 @@ def _run(options: argparse.Namespace) -> int:
     )
 
     def progress(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        print(shown(line), file=sys.stderr, flush=True)
 
     settings = Settings(home=home_of(options), provision=options.provision, command_line=tuple(sys.argv))
     loader = ModelLoader(settings, progress=progress)

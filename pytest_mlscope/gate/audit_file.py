@@ -82,7 +82,7 @@ def read_trials(path: Path, audit: Audit, case: Case, *, busy_processes: int) ->
             document = json.load(stream)
     except FileNotFoundError:
         return
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
         raise MlscopeError(f"{path}: cannot be continued: {reason}") from None
     expected = {

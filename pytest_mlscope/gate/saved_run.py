@@ -117,6 +117,8 @@ def _read(path: Path) -> list[Any]:
         if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
             raise BaselineError(f"{path}: ends in the middle: it is not a whole report of --mlscope-json") from None
         raise BaselineError(f"{path}: is not a report of --mlscope-json (no JSON at line {error.lineno})") from None
+    except ValueError:
+        raise BaselineError(f"{path}: is not a report of --mlscope-json (a number has thousands of digits)") from None
     except RecursionError:
         raise BaselineError(f"{path}: is not a report of --mlscope-json (nested too deeply)") from None
     if not isinstance(report, dict) or "schema" not in report or not isinstance(report.get("evaluations"), list):

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from pytest_mlscope.errors import shown
+
 
 class ProgressLines:
     """A plugin of every process that runs items; called with one line at a time."""
@@ -16,6 +18,8 @@ class ProgressLines:
         self._broke_in = False
 
     def __call__(self, line: str) -> None:
+        # A server's or a framework's words may stand in it.
+        line = shown(line)
         reporter = self._reporter()
         if reporter is None:
             # A worker has no terminal; what it writes to its own stderr reaches the user's.

@@ -69,3 +69,8 @@ def test_doctor(
     long = [line for line in printed.splitlines() if len(line) > 80 and len(line.split()) > 1]
     assert bool(long) is not terminal
     assert ("\n         " in printed) is terminal
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    assert folded("layer \x1b[2J here", width=80, indent=2) == "layer \\x1b[2J here"
+    assert aligned(["layer"], [["a\x07b"]]).split("\n")[1] == "a\\x07b"

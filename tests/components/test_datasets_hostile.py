@@ -135,3 +135,21 @@ def test_arrays_know_their_rows_shape_before_one_is_read(tmp_path: Path) -> None
     np.savez_compressed(tmp_path / "x.npz", x=np.zeros((2, 3, 4)))
     opened: Any = [Npy(columns={"x": "x.npy"}).open(tmp_path, []), Npz(path="x.npz").open(tmp_path, [])]
     assert [source.row_shape("x") for source in opened] == [(3, 4), (3, 4)]
+
+
+def test_a_csv_of_a_hundred_thousand_columns_is_quick(tmp_path: Path) -> None:
+    """Columns are looked up, not searched for: a search for each would be ten thousand million comparisons."""
+    names = [f"column_{number}" for number in range(100_000)]
+    (tmp_path / "rows.csv").write_text(",".join(names) + "\n" + ",".join(["1"] * len(names)) + "\n")
+    source = Csv(path="rows.csv", columns={"x": names}).open(tmp_path, [])
+    taken = source.take(np.array([0]), ["x"])["x"]
+    assert isinstance(taken, np.ndarray)
+    assert taken.shape == (1, 100_000)
+    with pytest.raises(DatasetError, match="no column 'colum_7'"):
+        Csv(path="rows.csv", columns={"x": ["colum_7"]}).open(tmp_path, [])
+
+
+def test_folders_without_an_end_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "cat" / "/".join(["a"] * 300)).mkdir(parents=True)
+    with pytest.raises(DatasetError, match="has folders more than 64 levels deep"):
+        ImageFolder(path=".").open(tmp_path, [])

@@ -15,8 +15,9 @@ from pytest_mlscope.text import closest
 def require_columns(source: str, wanted: Iterable[str], available: Iterable[str]) -> None:
     """:raises DatasetError: for the first wanted column that ``source`` has not, with what it has."""
     known = list(available)
+    present = set(known)
     for column in wanted:
-        if column not in known:
+        if column not in present:
             close = closest(column, known)
             hint = f"did you mean {close!r}? " if close else ""
             shown = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")

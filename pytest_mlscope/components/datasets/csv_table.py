@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -69,7 +70,7 @@ class _CsvSource(DataSource):
         if not self._header:
             self.close()
             raise DatasetError(f"{self._path}: is empty; the first line names the columns")
-        repeated = {name for name in self._header if self._header.count(name) > 1}
+        repeated = {name for name, times in Counter(self._header).items() if times > 1}
         if repeated:
             self.close()
             raise DatasetError(f"{self._path}: the first line names {min(repeated)!r} twice")
@@ -82,7 +83,8 @@ class _CsvSource(DataSource):
         return self._rows
 
     def take(self, rows: NDArray[np.int64], columns: Sequence[str]) -> Mapping[str, Column]:
-        positions = {column: [self._header.index(part) for part in self._grouping.parts(column)] for column in columns}
+        place = {name: position for position, name in enumerate(self._header)}
+        positions = {column: [place[part] for part in self._grouping.parts(column)] for column in columns}
         records = list(self._read(rows))
         return {column: self._column(column, positions[column], records, rows) for column in columns}
 

@@ -36,5 +36,6 @@ class Grouping:
 
     def parts(self, column: str) -> list[str]:
         """The table's columns behind one of the dataset's. :raises DatasetError: when there is no such column."""
-        require_columns(self._title, [column], self._parts)
+        if column not in self._parts:
+            require_columns(self._title, [column], self._parts)
         return self._parts[column]

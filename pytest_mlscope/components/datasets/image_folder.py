@@ -19,6 +19,7 @@ from pytest_mlscope.errors import DatasetError
 from pytest_mlscope.ordinary_files import read_ordinary
 
 _MOST_BYTES = 2**30
+_MOST_LEVELS = 64
 _EXTENSIONS = ["jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm"]
 
 
@@ -125,6 +126,8 @@ class ImageFolder(Dataset):
         return _ImageFolderSource(folder, [file for file, _ in pairs], [label for _, label in pairs])
 
     def _images(self, folder: Path, below: str, root: Path) -> Iterator[str]:
+        if below.count("/") >= _MOST_LEVELS:
+            raise DatasetError(f"{folder}: has folders more than {_MOST_LEVELS} levels deep")
         for entry in sorted(_entries(folder / below, root), key=lambda each: each.name):
             inside = f"{below}/{entry.name}"
             if entry.is_dir():
