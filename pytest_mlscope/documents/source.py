@@ -164,13 +164,13 @@ def _begun(error: yaml.MarkedYAMLError) -> str:
 _BRACKETS = re.compile(r"""  "(?:\\.|[^"\\])*" | '[^']*' | \#[^\n]* | [\[\]{}]  """, re.VERBOSE | re.DOTALL)
 
 
-def _too_deep(text: str, start: int, depth: int) -> int | None:
-    """Where brackets after ``start``, which ``depth`` levels hold, nest deeper than ``MAX_DEPTH``.
+def _too_deep(text: str, start: int, end: int, depth: int) -> int | None:
+    """Where brackets between ``start`` and ``end``, which ``depth`` levels hold, nest deeper than ``MAX_DEPTH``.
 
     libyaml reads up to 1024 characters ahead. Since 0.2.6 it gives up on 1000 brackets there, before any of them
     is an event. Which bracket is the first too many, only the text tells then.
     """
-    for match in _BRACKETS.finditer(text, start):
+    for match in _BRACKETS.finditer(text, start, end):
         if match.group() in "[{":
             depth += 1
             if depth > MAX_DEPTH:
@@ -188,8 +188,9 @@ def _events(text: str, builder: _Builder) -> Iterator[Any]:
             read_to = event.end_mark.index if event.end_mark else read_to
     except yaml.MarkedYAMLError as error:
         if "nesting depth" in (error.problem or ""):
-            place = _too_deep(text, read_to, builder.depth)
-            where = _mark(error.problem_mark or error.context_mark) if place is None else _place(text, place)
+            mark = error.problem_mark or error.context_mark
+            place = _too_deep(text, read_to, mark.index + 1, builder.depth) if mark is not None else None
+            where = _mark(mark) if place is None else _place(text, place)
             raise _UnreadableError(where, _NESTED.format(MAX_DEPTH)) from None
         parts = [_one_line(part) for part in (error.context, error.problem) if part]
         hint = next((hint for problem, hint in _HINTS.items() if problem in parts[-1]), "")
@@ -290,6 +291,8 @@ class _Builder:
         self._stack: list[_Frame] = []
         self._anchors: dict[str, _Node] = {}
         self._documents = 0
+        self._plain = False
+        """Whether the last scalar had no quotes."""
 
     @property
     def depth(self) -> int:
@@ -309,6 +312,7 @@ class _Builder:
             except ValueError as error:
                 self._mistake(position, str(error))
             self._anchor(event, node)
+            self._plain = not event.style
             self._add(node, position)
         elif isinstance(event, yaml.AliasEvent):
             self._alias(str(event.anchor), position)
@@ -388,7 +392,7 @@ class _Builder:
         if not isinstance(key, str):
             self._key_mistake(position, f"the key is {_kind(key)}; allowed: text, in quotes where it looks otherwise")
             return _BAD_KEY
-        if key == "<<":
+        if key == "<<" and self._plain:  # in quotes it is text, as in JSON
             self._key_mistake(position, "merge keys '<<' are not part of YAML 1.2; allowed: keys written out")
             return _BAD_KEY
         if key in frame.node.keys:

@@ -321,9 +321,7 @@ class HostProcess:
         try:
             places = self._outgoing[arena].write(tensors) if tensors else []
         except OSError as error:
-            raise HostError(
-                f"{self.name}: no room to pass the inputs to the predictor host: {error.strerror}"
-            ) from None
+            raise HostError(f"{self.name}: no room to pass the inputs to the predictor host: {_why(error)}") from None
         except ProtocolError as error:
             raise HostError(f"{self.name}: {error}") from None
         try:
@@ -355,8 +353,10 @@ class HostProcess:
         """
         try:
             return self._incoming[reply["arena"]].read(reply.get("tensors", []))
-        except (ProtocolError, OSError, ValueError) as error:
-            raise self._unreadable("its reply's tensors", str(error)) from None
+        except OSError as error:
+            raise HostError(f"{self.name}: the predictor host's outputs cannot be read: {_why(error)}") from None
+        except (ProtocolError, ValueError) as error:
+            raise self._unreadable("reading its outputs", str(error)) from None
 
     def _unreadable(self, doing: str, wrong: str) -> UnreadableReply:
         # Whatever it sends next may be as wrong, or an answer to something else.

@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.kinds import is_parity_reference, known_kind
 from pytest_mlscope.components.profilers.base import Reading
-from pytest_mlscope.errors import CannotRun, HostError, MlscopeError, Refused
+from pytest_mlscope.errors import CannotRun, HostError, MlscopeError, Refused, shown
 from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.expectations.checks import checks
 from pytest_mlscope.gate.comparison import Comparison
@@ -185,7 +185,7 @@ class CaseEvaluation:
 
     def _fail(self, messages: Sequence[str]) -> None:
         name = failure_name(self.case)
-        pytest.fail("\n".join(f"{name}: {message}" for message in messages), pytrace=False)
+        pytest.fail(shown("\n".join(f"{name}: {message}" for message in messages)), pytrace=False)
 
     def check(self, kind: Kind) -> None:
         """Evaluate one kind and fail the test when the manifest's expectations do not hold, or when the baseline was
@@ -218,4 +218,4 @@ class CaseEvaluation:
             self._fail(failed)
         if self._unmeasured is not None and self.comparison is not None and self.comparison.outcome == "not compared":
             # Nothing was checked, which is no pass.
-            pytest.skip("\n".join(self.comparison.messages))
+            pytest.skip(shown("\n".join(self.comparison.messages)))

@@ -164,3 +164,11 @@ def test_json_is_read_as_json_reads_it(value: Any) -> None:
     source = read_source(json.dumps(value, ensure_ascii=False, indent=1).encode())
     assert source.mistakes == ()
     assert source.data == value
+
+
+def test_a_quoted_merge_key_is_text() -> None:
+    """JSON has no merge keys, and a column may be called so."""
+    source = read_source(b'{"<<": 1}')
+    assert source.mistakes == ()
+    assert source.data == {"<<": 1}
+    assert "merge keys" in read_source(b"a: &x {b: 1}\nc:\n  <<: *x\n").mistakes[0].message

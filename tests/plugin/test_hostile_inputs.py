@@ -122,6 +122,47 @@ def test_too_many_rows_are_refused(suite: Suite, run: Run) -> None:
     result.stdout.fnmatch_lines(["*1,099,511,627,776 rows are selected; allowed: at most 268,435,456*"])
 
 
+def test_rows_of_more_than_there_is_memory_for_are_refused(suite: Suite, run: Run) -> None:
+    path = suite.manifest(metrics="[]", expect="{}")
+    _replace(path, "shape: [batch, 4]", "shape: [batch, width]")
+    _replace(
+        path, DATASET, "dataset: {source: random, count: 4, shapes: {features: [1099511627776]}}\nkinds: [latency]"
+    )
+    result = run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*:9:*a row of column 'features' has 1,099,511,627,776 elements; allowed: at most *"])
+
+
+def test_too_little_memory_for_rows_is_one_line(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        from pytest_mlscope.components.datasets.base import Dataset, DataSource
+
+        class Source(DataSource):
+            columns = ("features", "labels")
+
+            def __len__(self):
+                return 100
+
+            def take(self, rows, columns):
+                raise MemoryError
+
+        class Large(Dataset):
+            name = "large"
+
+            def open(self, base, inputs):
+                return Source()
+
+        def pytest_mlscope_register_datasets():
+            return [Large]
+        """
+    )
+    _replace(suite.manifest(extra="kinds: [accuracy]\n"), DATASET, "dataset: {source: large, label: labels}")
+    result = run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*dataset large: there is not enough memory to prepare rows 0 to 15*"])
+
+
 @pytest.mark.parametrize(
     ("path", "said"),
     [

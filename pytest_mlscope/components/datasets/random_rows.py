@@ -27,12 +27,12 @@ class _RandomColumn:
         self._parameters = parameters
         self._stream = zlib.crc32(name.encode())
         self._dtype = dtype
-        self._shape = shape
+        self.shape = shape
         self._block_rows = max(1, _BLOCK_ELEMENTS // max(1, prod(shape)))
         self._cached: tuple[int, NDArray[Any]] = (-1, np.empty(0))
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        taken = np.empty((len(rows), *self._shape), self._dtype)
+        taken = np.empty((len(rows), *self.shape), self._dtype)
         numbers = rows // self._block_rows
         for number in np.unique(numbers):
             inside = numbers == number
@@ -42,7 +42,7 @@ class _RandomColumn:
     def _block(self, number: int) -> NDArray[Any]:
         if self._cached[0] != number:
             generator = np.random.Generator(np.random.PCG64([self._parameters.seed, self._stream, number]))
-            self._cached = number, self._draw(generator, (self._block_rows, *self._shape))
+            self._cached = number, self._draw(generator, (self._block_rows, *self.shape))
         return self._cached[1]
 
     def _draw(self, generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -68,6 +68,9 @@ class _RandomSource(DataSource):
 
     def __len__(self) -> int:
         return self._count
+
+    def row_shape(self, column: str) -> tuple[int, ...] | None:
+        return self._columns[column].shape
 
     def take(self, rows: NDArray[np.int64], columns: Sequence[str]) -> Mapping[str, Column]:
         require_columns("random", columns, self._columns)

@@ -114,7 +114,12 @@ class RowPreparer:
         :raises PreprocessingError: when the steps do not give what the manifest says the model takes.
         """
         with naming(self._manifest):
-            return self._prepare(rows)
+            try:
+                return self._prepare(rows)
+            except MemoryError:
+                raise DatasetError(
+                    f"{self._title}: there is not enough memory to prepare rows {rows[0]} to {rows[-1]}"
+                ) from None
 
     def _prepare(self, rows: NDArray[np.int64]) -> PreparedRows:
         columns = self._take(rows)
