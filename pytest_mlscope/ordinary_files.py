@@ -11,6 +11,10 @@ import stat
 from io import BufferedReader
 from pathlib import Path
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""How a pointer to a file in Git LFS begins. Source: github.com/git-lfs/git-lfs, docs/spec.md."""
+LFS_ADVICE = "is a Git LFS pointer in the file's place; install git-lfs and run `git lfs pull`"
+
 _KINDS = {
     stat.S_IFIFO: "it is a FIFO, not an ordinary file",
     stat.S_IFCHR: "it is a device, not an ordinary file",

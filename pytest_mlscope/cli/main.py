@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from pytest_mlscope import __version__
-from pytest_mlscope.cli import audit, bisect, cache, doctor, env, framework, loadgen, schema, suite
+from pytest_mlscope.cli import audit, bisect, cache, doctor, env, framework, loadgen, schema, suite, validate
 from pytest_mlscope.errors import MlscopeError
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pytest-mlscope {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (doctor, env, framework, suite, schema, cache, audit, bisect, loadgen):
+    for module in (doctor, env, framework, suite, validate, schema, cache, audit, bisect, loadgen):
         module.add_to(commands)
     return parser
 

@@ -42,10 +42,10 @@ def add_home(parser: argparse.ArgumentParser) -> None:
 
 def home_of(options: argparse.Namespace) -> Path:
     """The cache folder that the options, or else the machine, mean."""
-    from pytest_mlscope.machine.cache_folder import cache_home
+    from pytest_mlscope.machine.cache_folder import cache_home, expanded
 
     chosen: Path | None = options.home
-    return chosen.expanduser().absolute() if chosen else cache_home()
+    return expanded(chosen) if chosen else cache_home()
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

@@ -90,8 +90,10 @@ def _candidates() -> Iterator[Path]:
     for name in [*names, "python3", "python"]:
         for folder in on_path:
             yield folder / name
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    data = Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share"))
+    # "~" stays as it is for a user without a home folder, and there is nothing of that name.
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - never raises
+    pyenv = Path(os.environ.get("PYENV_ROOT", home / ".pyenv")) / "versions"
+    data = Path(os.environ.get("XDG_DATA_HOME", home / ".local" / "share"))
     uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR", data / "uv" / "python"))
     # One of them may have made the running interpreter, under another user's home: its neighbours are there too.
     own = Path(sys.base_prefix).resolve().parent

@@ -43,9 +43,18 @@ def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def repository_of(folder: Path) -> Path | None:
-    """Root of the working tree a folder is in; ``None`` outside one."""
+    """Root of the working tree a folder is in; ``None`` outside one, and where git refuses it."""
     done = _git(folder, "rev-parse", "--show-toplevel")
     return Path(done.stdout.strip()) if done.returncode == 0 else None
+
+
+def _why_refused(folder: Path) -> str | None:
+    """Git's own reason where there is a repository that it does not read, such as one of another owner."""
+    root = next((each for each in (folder, *folder.parents) if (each / ".git").exists()), None)
+    if root is None:
+        return None
+    done = _git(folder, "rev-parse", "--show-toplevel")
+    return " ".join(done.stderr.split()) or f"git ended with exit code {done.returncode}"
 
 
 def check_out(name: str, *, folder: Path, home: Path) -> Revision:
@@ -58,6 +67,8 @@ def check_out(name: str, *, folder: Path, home: Path) -> Revision:
     """
     repository = repository_of(folder)
     if repository is None:
+        if reason := _why_refused(folder.absolute()):
+            raise BaselineError(f"{name!r}: git refuses the repository that {folder} is in: {reason}")
         raise BaselineError(
             f"{name!r}: {folder} is in no git repository, so there is no such revision of it; where pytest's rootdir "
             "is not the project, --rootdir names it"

@@ -6,7 +6,7 @@ names of types and operators that matter here, so that a hostile file costs time
 """
 
 import mmap
-from typing import Any, Dict, Iterator, List, Set, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 MAX_FIELDS = 20000000
 MAX_GRAPHS = 100000
@@ -270,3 +270,104 @@ def onnx_content(path: str) -> OnnxContent:
             raise NotOnnx("is empty")
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _Walk(Reader(data)).content(len(data))
+
+
+ELEMENT_TYPES = dict(
+    enumerate(
+        (
+            "float32",
+            "uint8",
+            "int8",
+            "uint16",
+            "int16",
+            "int32",
+            "int64",
+            "string",
+            "bool",
+            "float16",
+            "float64",
+            "uint32",
+            "uint64",
+            "complex64",
+            "complex128",
+            "bfloat16",
+        ),
+        1,
+    )
+)
+"""TensorProto.DataType to its name as manifests write it."""
+_OTHER_VALUES = {4: "sequence", 5: "map", 8: "sparse tensor", 9: "optional"}
+MOST_VALUES = 10000
+
+
+class TensorSignature(object):
+    """What a file says of an input or output."""
+
+    def __init__(self, name: str, dtype: str, shape: Optional[List[Any]]) -> None:
+        self.name = name
+        self.dtype = dtype
+        """As in ``ELEMENT_TYPES``; or ``sequence``, ``map`` or another kind of value; or empty where it is not said."""
+        self.shape = shape
+        """A size, or ``None`` for one that is not fixed, a dimension; ``None`` where the file does not say."""
+
+
+def _signature(reader: Reader, start: int, end: int) -> TensorSignature:
+    name, dtype = "", ""
+    shape: Optional[List[Any]] = None
+    for number, wire, first, last in reader.fields(start, end):
+        if number == 1 and wire == 2:
+            name = reader.text(first, last, 1024)
+        elif number == 2 and wire == 2:  # TypeProto
+            for kind, inner_wire, begin, stop in reader.fields(first, last):
+                if kind == 1 and inner_wire == 2:
+                    dtype, shape = _tensor_type(reader, begin, stop)
+                elif kind in _OTHER_VALUES:
+                    dtype = _OTHER_VALUES[kind]
+    return TensorSignature(name, dtype, shape)
+
+
+def _tensor_type(reader: Reader, start: int, end: int) -> Tuple[str, Optional[List[Any]]]:
+    dtype = ""
+    shape: Optional[List[Any]] = None
+    for number, wire, first, last in reader.fields(start, end):
+        if number == 1 and wire == 0:
+            dtype = ELEMENT_TYPES.get(first, "type {}".format(first))
+        elif number == 2 and wire == 2:
+            shape = []
+            for dim, dim_wire, begin, stop in reader.fields(first, last):
+                if dim == 1 and dim_wire == 2:
+                    sizes = [value for key, kind, value, _ in reader.fields(begin, stop) if key == 1 and kind == 0]
+                    # What is not above zero, some exporters write for a size that is not fixed.
+                    shape.append(sizes[0] if sizes and 0 < sizes[0] < 2**63 else None)
+    return dtype, shape
+
+
+def onnx_signature(path: str) -> Tuple[List[TensorSignature], List[TensorSignature], Set[str]]:
+    """A model's inputs, its outputs, and the names of inputs that have a value in the file and may be left out.
+
+    :raises NotOnnx: when it is no ONNX file; the message continues the file's name.
+    :raises OSError: when it cannot be read.
+    """
+    with open(path, "rb") as stream:
+        stream.seek(0, 2)
+        if not stream.tell():
+            raise NotOnnx("is empty")
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            reader = Reader(data)
+            inputs: List[TensorSignature] = []
+            outputs: List[TensorSignature] = []
+            initialisers: Set[str] = set()
+            graphs = [(first, last) for n, wire, first, last in reader.fields(0, len(data)) if (n, wire) == (7, 2)]
+            if not graphs:
+                raise NotOnnx("has no graph")
+            for number, wire, first, last in reader.fields(*graphs[0]):
+                if wire != 2:
+                    continue
+                if number in (11, 12) and len(inputs) + len(outputs) < MOST_VALUES:
+                    (inputs if number == 11 else outputs).append(_signature(reader, first, last))
+                elif number == 5:
+                    for key, kind, begin, stop in reader.fields(first, last):
+                        if (key, kind) == (8, 2):
+                            initialisers.add(reader.text(begin, stop, 1024))
+            optional = {each.name for each in inputs} & initialisers
+            return [each for each in inputs if each.name not in optional], outputs, optional

@@ -13,13 +13,34 @@ HOME_VARIABLE = "MLSCOPE_HOME"
 
 
 def cache_home() -> Path:
-    """``$MLSCOPE_HOME``, else the user's cache folder for ``mlscope``; absolute, not necessarily there yet."""
+    """``$MLSCOPE_HOME``, else the user's cache folder for ``mlscope``; absolute, not necessarily there yet.
+
+    :raises MlscopeError: when the user has no home folder and the variable is not set.
+    """
     chosen = os.environ.get(HOME_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return expanded(chosen)
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("mlscope"))
+    try:
+        folder = Path(platformdirs.user_cache_dir("mlscope"))
+    except (RuntimeError, KeyError):
+        folder = Path("~")
+    if not folder.is_absolute():
+        # A container may run under a number that no user has: then only $HOME could say where to write.
+        raise MlscopeError(f"this user has no home folder; set {HOME_VARIABLE} to a folder for the cache")
+    return folder
+
+
+def expanded(path: str | Path) -> Path:
+    """An absolute path, ``~`` replaced by the user's home folder.
+
+    :raises MlscopeError: when that user has none.
+    """
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:
+        raise MlscopeError(f"{path}: the user has no home folder; write an absolute path without '~'") from None
 
 
 def environments_folder(home: Path) -> Path:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.machine.cache_folder import expanded
 from pytest_mlscope.machine.file_lock import file_lock
 
 LEASES_VARIABLE = "MLSCOPE_LEASES"
@@ -34,7 +35,7 @@ def leases_folder() -> Path:
     """
     chosen = os.environ.get(LEASES_VARIABLE)
     if chosen:
-        folder = Path(chosen).expanduser().absolute()
+        folder = expanded(chosen)
     else:
         root = MACHINE_WIDE if os.access(MACHINE_WIDE, os.W_OK) else Path(tempfile.gettempdir())
         folder = root / f"mlscope-leases-{os.getuid()}"

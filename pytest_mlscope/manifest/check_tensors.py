@@ -12,7 +12,7 @@ from pytest_mlscope.manifest.check_frameworks import local_path_mistake
 from pytest_mlscope.manifest.dimensions import dimensions_of
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.schema import Input, Output
-from pytest_mlscope.ordinary_files import read_ordinary
+from pytest_mlscope.ordinary_files import LFS_ADVICE, LFS_POINTER, read_ordinary
 
 MAX_DIMENSION = 2**31
 MAX_TENSOR_BYTES = 2**34
@@ -120,6 +120,9 @@ def _read_labels(findings: Findings, path: Path, name: str, folder: FilePath) ->
         return None
     except UnicodeDecodeError as error:
         findings.about(path, f"names the file {quoted(name)}, which is not UTF-8 at byte {error.start}")
+        return None
+    if raw.startswith(LFS_POINTER):
+        findings.about(path, f"names the file {quoted(name)}, which {LFS_ADVICE}")
         return None
     if len(raw) > MAX_LABELS_BYTES:
         findings.about(path, f"names the file {quoted(name)}, which is too large; allowed: {MAX_LABELS_BYTES} bytes")

@@ -99,3 +99,12 @@ def test_a_machine_without_git_says_so(repository: Path, tmp_path: Path, monkeyp
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BaselineError, match="git cannot be started"):
         check_out("main", folder=repository, home=tmp_path)
+
+
+def test_the_reason_why_git_refuses_a_repository_is_shown(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    with pytest.raises(BaselineError, match=r"git refuses the repository .* dubious ownership .*safe\.directory"):
+        check_out("HEAD", folder=repository / "suite", home=tmp_path / "cache")

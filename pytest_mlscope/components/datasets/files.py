@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pytest_mlscope.errors import DatasetError, IntegrityError
-from pytest_mlscope.ordinary_files import open_ordinary, why_not_ordinary
+from pytest_mlscope.ordinary_files import LFS_ADVICE, LFS_POINTER, open_ordinary, read_ordinary, why_not_ordinary
 
 FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
 """A path, relative to the manifest's folder unless absolute."""
@@ -29,6 +29,8 @@ def dataset_file(path: str, base: Path, *, sha256: str | None) -> Path:
         state = found.stat()
         if wrong := why_not_ordinary(state.st_mode):
             raise DatasetError(f"{found}: {wrong}; a dataset is read from ordinary files")
+        if read_ordinary(found, most=len(LFS_POINTER)) == LFS_POINTER:
+            raise DatasetError(f"{found}: {LFS_ADVICE}")
         if sha256 is not None:
             actual = _sha256(found, state.st_ino, state.st_size, state.st_mtime_ns)
             if actual != sha256:

@@ -25,6 +25,11 @@ def _check_header(path: Path) -> None:
             stream.seek(0)
             shape, _, dtype = read_header(stream)
             check_shape(shape, dtype.itemsize)
+            if dtype.hasobject:
+                raise ValueError("it holds Python objects, which are not loaded; save numbers or text instead")
+        else:
+            # NumPy takes it for a pickle, and advises to load it as one, which could run any code.
+            raise ValueError("it is not an .npy file")
 
 
 class _NpySource(DataSource):

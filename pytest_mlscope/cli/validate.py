@@ -1,0 +1,36 @@
+"""``mlscope validate``: what is wrong with manifests and what they name."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pytest_mlscope.cli.parsers import Commands, add_command
+
+_DETAILS = """\
+Checks everything that needs no framework: the schema, whether files are there, their sha256 and size, the dataset's
+columns and first rows, labels, and the names, types and shapes of inputs and outputs in ONNX files. Nothing is
+downloaded. Each mistake is one line, file:line:column; the exit status is 1 when there is any."""
+
+
+def add_to(commands: Commands) -> None:
+    """Add ``validate``."""
+    parser = add_command(commands, "validate", "check manifests and the files they name", _validate, _DETAILS)
+    parser.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="a *.mlscope.yml, or a folder of them")
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from pytest_mlscope.api.validation import manifests_in, validate_manifest
+
+    wrong = 0
+    for path in manifests_in(options.paths):
+        validation = validate_manifest(path)
+        for line in validation.unchecked:
+            print(f"not checked: {line}", file=sys.stderr)
+        for line in validation.mistakes:
+            print(line)
+        wrong += bool(validation.mistakes)
+        if not validation.mistakes:
+            print(f"{path}: no mistakes")
+    return 1 if wrong else 0
