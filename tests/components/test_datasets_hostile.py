@@ -143,6 +143,7 @@ def test_a_csv_of_a_hundred_thousand_columns_is_quick(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(",".join(names) + "\n" + ",".join(["1"] * len(names)) + "\n")
     source = Csv(path="rows.csv", columns={"x": names}).open(tmp_path, [])
     taken = source.take(np.array([0]), ["x"])["x"]
+    source.close()
     assert isinstance(taken, np.ndarray)
     assert taken.shape == (1, 100_000)
     with pytest.raises(DatasetError, match="no column 'colum_7'"):
