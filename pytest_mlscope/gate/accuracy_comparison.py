@@ -14,6 +14,11 @@ from pytest_mlscope.statistics.paired_proportions import PairedProportions
 SIGNIFICANCE = 0.005
 """P-value, one-sided, at which a loss or a gain counts as no chance: together at most 1 % of unchanged models."""
 
+NO_CLASSES = "predictions are no classes, so there is nothing to count row by row"
+"""The one reason that leaves the metrics themselves to compare."""
+DOUBT = 0.05
+"""P-value, one-sided, up to which a loss that is not significant is inconclusive."""
+
 
 @dataclass(frozen=True)
 class AccuracyComparison:
@@ -27,6 +32,16 @@ class AccuracyComparison:
     """Rows whose prediction changed, right or wrong."""
     left_out: int
     """Rows that only one of the two was asked for."""
+
+
+def metric_outcome(worse: float, better: float, significance: float) -> Outcome:
+    """What one-sided p-values of "not worse" and "not better" come to."""
+    if worse <= significance:
+        return "regression"
+    if better <= significance:
+        return "improved"
+    # Too few rows to call it a loss, and too many to call it chance.
+    return "inconclusive" if worse <= DOUBT else "pass"
 
 
 class _Row(NamedTuple):
@@ -68,7 +83,7 @@ def compare_accuracy(
     """
     ours, theirs = _by_row(candidate), _by_row(baseline)
     if ours is None or theirs is None:
-        return "predictions are no classes, so there is nothing to count row by row"
+        return NO_CLASSES
     common = sorted(ours.keys() & theirs.keys())
     if not common:
         return "the two were evaluated on different rows"
@@ -77,6 +92,6 @@ def compare_accuracy(
     right = np.array([(theirs[row].right, ours[row].right) for row in common])
     counts = PairedProportions.count(right[:, 0], right[:, 1])
     worse, better = counts.p_worse, counts.p_better
-    outcome: Outcome = "regression" if worse <= significance else "improved" if better <= significance else "pass"
+    outcome = metric_outcome(worse, better, significance)
     changed = sum(ours[row].predicted != theirs[row].predicted for row in common)
     return AccuracyComparison(outcome, counts, min(worse, better), changed, len(ours.keys() ^ theirs.keys()))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pytest_mlscope import quantities as readable
 from pytest_mlscope.expectations.parity_text import difference_text
 from pytest_mlscope.gate.accuracy_comparison import AccuracyComparison
+from pytest_mlscope.gate.metric_comparison import MetricComparison
 from pytest_mlscope.gate.pairs import CANDIDATE, Pair
 from pytest_mlscope.gate.rounds import LOAD_TIME_EFFECT, MEMORY_EFFECT, Contest
 from pytest_mlscope.gate.sequential import Outcome, Verdict
@@ -33,6 +34,8 @@ class Comparison:
     """Quantity to what was measured and decided, for the JSON report."""
     remark: str | None = None
     """In what the two sides were asked for different things, in words."""
+    left_open: tuple[str, ...] = ()
+    """One line for each quantity that was not compared, beside others that were; also among the messages."""
 
 
 def not_compared(against: str, reason: str) -> Comparison:
@@ -178,6 +181,41 @@ def separate_runs(verdict: SeparateRuns, against: str, *, minimum_effect: float,
         },
     }
     return Comparison(against, verdict.outcome, (message,), {"latency": facts})
+
+
+def _metric_line(name: str, compared: MetricComparison, against: str) -> str:
+    said = (
+        f"{name} is {compared.candidate:.6g}, {compared.baseline:.6g} in {against} ({compared.test} over "
+        f"{readable.plural(compared.rows, 'row')}, one-sided p = {compared.p_value:.2g}): {compared.outcome}"
+    )
+    left_out = readable.plural(compared.left_out, "row")
+    return f"{said}; {left_out} of only one side left out" if compared.left_out else said
+
+
+def with_metrics(predictions: Comparison, metrics: Mapping[str, MetricComparison | str], against: str) -> Comparison:
+    """Predictions' comparison and the manifest's own metrics': the worst of them is the outcome."""
+    said: list[tuple[ComparedOutcome, str]] = [(predictions.outcome, message) for message in predictions.messages]
+    left_open = tuple(
+        f"{name} is not compared with {against}: {why}" for name, why in metrics.items() if isinstance(why, str)
+    )
+    compared = {name: each for name, each in metrics.items() if not isinstance(each, str)}
+    if compared and predictions.outcome == "not compared":
+        # Of quantities that are no classes there are no predictions to count, and nothing is lost.
+        said = []
+    said += [(each.outcome, _metric_line(name, each, against)) for name, each in compared.items()]
+    said += [("not compared", message) for message in left_open]
+    said.sort(key=lambda each: _WORST_FIRST.index(each[0]))
+    outcome = said[0][0]
+    facts = dict(predictions.facts)
+    if "accuracy" in facts:
+        facts["accuracy"] = {**facts["accuracy"], "outcome": outcome}
+    return replace(
+        predictions,
+        outcome=outcome,
+        messages=tuple(message for _, message in said),
+        facts=facts,
+        left_open=left_open,
+    )
 
 
 def accuracy_comparison(compared: AccuracyComparison | str, against: str) -> Comparison:

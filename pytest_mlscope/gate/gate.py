@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.kinds import is_parity_reference
 from pytest_mlscope.errors import BaselineError, CannotRun, MlscopeError, NoCounterpart, NotSupported
-from pytest_mlscope.gate.accuracy_comparison import SIGNIFICANCE, compare_accuracy
+from pytest_mlscope.gate.accuracy_verdict import accuracy_verdict
 from pytest_mlscope.gate.baseline import REPLACED, Baseline
 from pytest_mlscope.gate.comparison import (
     Comparison,
-    accuracy_comparison,
     cannot_run_any_more,
     latency_comparison,
     not_compared,
@@ -101,10 +100,8 @@ class SideBySideGate(Gate):
         data = [data_identity(each.manifest) for each in (counterpart, case)]
         if differ := data_differ(*(None if each is None else each.sha256 for each in data)):
             return not_compared(against, differ)
-        compared = compare_accuracy(
-            baseline, self._evaluator.accuracy(case), significance=SIGNIFICANCE / max(family, 1)
-        )
-        return _remarked(accuracy_comparison(compared, against), case, counterpart)
+        compared = accuracy_verdict(baseline, self._evaluator.accuracy(case), case, against, family=family)
+        return _remarked(compared, case, counterpart)
 
     def parity(self, evaluation: Evaluation) -> Comparison:
         case = evaluation.case

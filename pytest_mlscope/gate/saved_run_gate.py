@@ -22,8 +22,8 @@ import numpy as np
 
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import CannotRun, MlscopeError, NoCounterpart
-from pytest_mlscope.gate.accuracy_comparison import SIGNIFICANCE, compare_accuracy
-from pytest_mlscope.gate.comparison import Comparison, SeparateRuns, accuracy_comparison, not_compared, separate_runs
+from pytest_mlscope.gate.accuracy_verdict import accuracy_verdict
+from pytest_mlscope.gate.comparison import Comparison, SeparateRuns, not_compared, separate_runs
 from pytest_mlscope.gate.gate import Gate
 from pytest_mlscope.gate.saved_run import SavedRun
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR, Outcome
@@ -163,8 +163,7 @@ class SavedRunGate(Gate):
         here = evaluation.provenance.get("dataset") or {}
         if differ := data_differ(saved.dataset, here.get("sha256")):
             return not_compared(against, differ)
-        compared = compare_accuracy(baseline, ours, significance=SIGNIFICANCE / max(family, 1))
-        return accuracy_comparison(compared, against)
+        return accuracy_verdict(baseline, ours, evaluation.case, against, family=family)
 
     def cannot_run(self, case: Case, kind: Kind, reason: CannotRun) -> Comparison | None:
         try:

@@ -71,6 +71,8 @@ class Accuracy:
     self_difference: float | None = None
     """Largest difference of two predictions of the same first rows, where it is beyond the precision's tolerance: the
     metrics are those of one draw. ``None`` where the model gives the same twice."""
+    row_values: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """Metric to one float64 for each of :attr:`predictions`' rows; metrics without such values are absent."""
 
     def __repr__(self) -> str:
         facts = [f"{name}={_metric_text(metric)}" for name, metric in self.metrics.items()]

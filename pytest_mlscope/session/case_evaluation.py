@@ -160,7 +160,11 @@ class CaseEvaluation:
     def _compared_badly(self, comparison: Comparison | None) -> list[str]:
         strict = self._evaluator.settings.strict
         bad = ("regression", "inconclusive", "not compared") if strict else ("regression",)
-        return list(comparison.messages) if comparison is not None and comparison.outcome in bad else []
+        if comparison is None:
+            return []
+        if comparison.outcome in bad:
+            return list(comparison.messages)
+        return list(comparison.left_open) if strict else []
 
     def _evaluated(self, kind: Kind) -> Evaluation | None:
         """What a kind's test is about."""

@@ -416,3 +416,40 @@ def test_a_failures_line_in_the_short_summary_begins_with_the_reason(suite: Suit
     result.stdout.fnmatch_lines(
         ["linear on toy: top1 is *", "FAILED linear.mlscope.yml::test_accuracy* - Failed: top1 is *"]
     )
+
+
+CLOSENESS = """\
+import numpy as np
+import pytest
+from pytest_mlscope import per_sample_metric
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_mlscope_register_metrics():
+    return [per_sample_metric("small", lambda outputs, labels: (np.abs(outputs).max(axis=1) < 50).astype(float))]
+"""
+
+
+def test_a_metric_of_ones_own_that_collapses_is_a_regression(suite: Suite, pytester: pytest.Pytester) -> None:
+    (suite.folder / "conftest.py").write_text(CLOSENESS)
+    suite.manifest(metrics="[top1, small]", expect="{accuracy: {top1: {min: 0.1}}}")
+    _git(suite.folder, "init", "--quiet", "--initial-branch=main")
+    _git(suite.folder, "add", ".")
+    _git(suite.folder, "commit", "--quiet", "-m", "first")
+    # The largest score stays the largest, so that top-1 sees nothing.
+    np.save(suite.folder / "weights.npy", np.load(suite.folder / "weights.npy") * 1000)
+    suite.manifest(metrics="[top1, small]", expect="{accuracy: {top1: {min: 0.1}}}")
+    result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "accuracy")
+    assert result.ret == 1
+    assert compared["accuracy"]["outcome"] == "regression"
+    assert re.match(
+        r"small is 0\S*, 1 in HEAD \(McNemar's exact test over 40 rows", compared["accuracy"]["messages"][0]
+    )
+
+
+def test_outputs_of_other_rows_are_not_compared(committed: Suite, pytester: pytest.Pytester) -> None:
+    rows = dict(np.load(committed.folder / "rows.npz"))
+    np.savez(committed.folder / "rows.npz", **{name: array[:30] for name, array in rows.items()})
+    _, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "parity")
+    assert compared["parity"]["outcome"] == "not compared"
+    (message,) = compared["parity"]["messages"]
+    assert "it has other rows: outputs of 40 rows there, of 30 here" in message

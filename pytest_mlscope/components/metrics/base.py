@@ -43,6 +43,13 @@ class MetricState(ABC):
     def result(self) -> MetricValue:
         """The value over everything taken in."""
 
+    def row_values(self) -> NDArray[Any] | None:
+        """One number for each row taken in, shape ``(n,)``, in their order: the gate compares two models by them, row
+        by row. ``None``, the default, where the metric is no mean of its rows' values: the gate then says that it did
+        not compare it.
+        """
+        return None
+
 
 class Metric(Component):
     """A kind of metric: ``metrics: [NAME, {metric: NAME, output: OUTPUT, …fields}]`` in a manifest."""
@@ -59,12 +66,15 @@ class _MeanState(MetricState):
         self._score = score
         self._total = 0.0
         self._n = 0
+        self._rows: list[NDArray[Any]] = []
 
     def update(self, outputs: NDArray[Any], labels: NDArray[Any]) -> None:
         scores = np.asarray(self._score(outputs, labels), dtype=np.float64)
         if scores.shape != (len(labels),):
             raise ValueError(f"a per-sample metric must return shape ({len(labels)},), not {scores.shape}")
         self._total += float(scores.sum())
+        # A copy: the score may be a view of what is written again.
+        self._rows.append(np.array(scores))
         self._n += len(labels)
 
     def count_errors(self, rows: int) -> None:
@@ -72,6 +82,9 @@ class _MeanState(MetricState):
 
     def result(self) -> MetricValue:
         return MetricValue(self._total / self._n if self._n else float("nan"), self._n)
+
+    def row_values(self) -> NDArray[Any]:
+        return np.concatenate([np.empty(0), *self._rows])
 
 
 def per_sample_metric(

@@ -26,6 +26,7 @@ class _DifferenceState(MetricState):
         self._total = 0.0
         self._elements = 0
         self._n = 0
+        self._rows: list[NDArray[Any]] = []
 
     def update(self, outputs: NDArray[Any], labels: NDArray[Any]) -> None:
         if labels.dtype.kind not in "biuf":
@@ -49,6 +50,9 @@ class _DifferenceState(MetricState):
         difference = outputs.astype(np.float64).ravel() - labels.astype(np.float64).ravel()
         self._total += float(difference @ difference) if self._squared else float(np.abs(difference).sum())
         self._elements += difference.size
+        if difference.size:
+            by_row = difference.reshape(len(labels), -1)
+            self._rows.append((by_row**2 if self._squared else np.abs(by_row)).mean(axis=1))
         self._n += len(labels)
 
     def count_errors(self, rows: int) -> None:
@@ -59,6 +63,10 @@ class _DifferenceState(MetricState):
             return MetricValue(float("nan"), 0)
         mean = self._total / self._elements
         return MetricValue(sqrt(mean) if self._squared else mean, self._n)
+
+    def row_values(self) -> NDArray[Any]:
+        """The mean absolute, or mean squared, difference of each row."""
+        return np.concatenate([np.empty(0), *self._rows])
 
 
 class MeanAbsoluteError(Metric):

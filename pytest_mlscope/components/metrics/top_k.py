@@ -31,6 +31,7 @@ class TopKState(MetricState):
         self._metric = metric
         self._right = 0
         self._n = 0
+        self._rows: list[NDArray[np.bool_]] = []
 
     def update(self, outputs: NDArray[Any], labels: NDArray[Any]) -> None:
         numbers = self._class_numbers(labels, len(outputs))
@@ -42,6 +43,7 @@ class TopKState(MetricState):
             raise self._error(f"needs class scores or class numbers, not {outputs.dtype}")
         self._right += int(np.count_nonzero(right))
         self._n += len(numbers)
+        self._rows.append(right)
 
     def count_errors(self, rows: int) -> None:
         self._n += rows
@@ -50,6 +52,10 @@ class TopKState(MetricState):
         if not self._n:
             return MetricValue(float("nan"), 0)
         return MetricValue(self._right / self._n, self._n, wilson_interval(self._right, self._n))
+
+    def row_values(self) -> NDArray[Any]:
+        """1.0 for a row that is right, 0.0 for another."""
+        return np.concatenate([np.empty(0), *self._rows])
 
     def _ranked(self, classes: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.bool_]:
         ranked = classes.reshape(len(classes), -1)

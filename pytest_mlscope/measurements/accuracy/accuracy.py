@@ -175,7 +175,18 @@ class _Scores:
             failures=tuple(self.failures),
             predictions=self.predictions(),
             seconds=seconds,
+            row_values=self._row_values(),
         )
+
+    def _row_values(self) -> dict[str, NDArray[Any]]:
+        """Of metrics that have one for each row; a conftest's may have none, or as many as it likes."""
+        taken = sum(map(len, self._rows))
+        found = {}
+        for bound, state in self._states:
+            values = state.row_values() if isinstance(state, MetricState) else None
+            if values is not None and np.shape(values) == (taken,):
+                found[bound.name] = np.asarray(values, dtype=np.float64)
+        return found
 
 
 def _rows_within(limit: int, outputs: dict[str, NDArray[Any]], batch_size: int) -> int:

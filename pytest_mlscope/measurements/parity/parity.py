@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 from numpy.typing import NDArray
@@ -178,13 +179,22 @@ def _compared(
     }
     covered: set[str] = set()
     first_output = case.manifest.content.outputs[0].name
-    n = 0
-    for chunk, reference_chunk in zip(predict_raw(ready(case), rows=rows), reference, strict=True):
-        n += len(chunk[first_output])
+    n = reference_n = 0
+    alike = True
+    # Read to the end, also after a difference: the host has been sent further batches already.
+    for chunk, reference_chunk in zip_longest(predict_raw(ready(case), rows=rows), reference):
+        n += 0 if chunk is None else len(chunk[first_output])
+        reference_n += 0 if reference_chunk is None else len(reference_chunk[first_output])
+        if chunk is None or reference_chunk is None or all(len(chunk[k]) != len(reference_chunk[k]) for k in chunk):
+            alike = False
+        if not alike:
+            continue
         for name, output in chunk.items():
             comparisons[name].update(name, output, reference_chunk[name], ranked=name == first_output)
             if _covered(name, output, case, expected):
                 covered.add(name)
+    if not alike:
+        raise BaselineError(f"it has other rows: outputs of {reference_n:,} rows there, of {n:,} here")
     each = [_output(name, comparisons[name], tolerances[name], covered=name in covered) for name in comparisons]
     return _whole(each, comparisons, n=n, reference=reference.described, first_output=first_output)
 

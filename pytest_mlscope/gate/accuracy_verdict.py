@@ -1,0 +1,55 @@
+"""Two accuracies of one case: predictions row by row, and every metric of the manifest."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.components.metrics.top_k import Top1, TopK
+from pytest_mlscope.gate.accuracy_comparison import NO_CLASSES, SIGNIFICANCE, compare_accuracy
+from pytest_mlscope.gate.comparison import Comparison, accuracy_comparison, not_compared, with_metrics
+from pytest_mlscope.gate.metric_comparison import compare_metrics
+from pytest_mlscope.manifest.loaded import BoundMetric
+from pytest_mlscope.measurements.results import Accuracy
+
+
+def accuracy_verdict(baseline: Accuracy, candidate: Accuracy, case: Case, against: str, *, family: int) -> Comparison:
+    """The worst of all verdicts, with a line for each metric that was not compared.
+
+    :param case: the candidate's.
+    :param family: how many accuracies the run compares; its share of the level is divided among further metrics.
+    """
+    significance = SIGNIFICANCE / max(family, 1)
+    counted = compare_accuracy(baseline, candidate, significance=significance)
+    predictions = accuracy_comparison(counted, against)
+    if isinstance(counted, str) and counted is not NO_CLASSES:
+        return predictions
+    if _other_labels(baseline, candidate):
+        return not_compared(against, "rows have other labels there, so the datasets are not the same")
+    metrics = compare_metrics(
+        baseline,
+        candidate,
+        higher_is_better={bound.name: bound.metric.higher_is_better for bound in case.manifest.metrics},
+        significance=significance / max(len(case.manifest.metrics), 1),
+    )
+    first = case.manifest.metrics[0]
+    if not isinstance(counted, str) and _is_top1(first):
+        # Predictions are of the first metric's output, so their counts are its comparison.
+        del metrics[first.name]
+    return with_metrics(predictions, metrics, against)
+
+
+def _is_top1(bound: BoundMetric) -> bool:
+    return isinstance(bound.metric, Top1) or (isinstance(bound.metric, TopK) and bound.metric.k == 1)
+
+
+def _other_labels(baseline: Accuracy, candidate: Accuracy) -> bool:
+    """Whether a row that both have has another label there; labels too large to keep are not known."""
+    theirs, ours = baseline.predictions, candidate.predictions
+    if theirs.labels.shape[1:] != ours.labels.shape[1:]:
+        return bool(theirs.labels.size and ours.labels.size)
+    if theirs.labels.dtype.kind == "O" or ours.labels.dtype.kind == "O":
+        return False
+    _, there, here = np.intersect1d(theirs.rows, ours.rows, return_indices=True)
+    before, now = theirs.labels[there], ours.labels[here]
+    return not np.array_equal(before, now, equal_nan=before.dtype.kind == "f" and now.dtype.kind == "f")

@@ -1,0 +1,109 @@
+"""The manifest's own metrics of two models, each by its values of the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_mlscope.gate.accuracy_comparison import SIGNIFICANCE, metric_outcome
+from pytest_mlscope.gate.sequential import Outcome
+from pytest_mlscope.measurements.results import Accuracy
+from pytest_mlscope.statistics.paired_proportions import PairedProportions
+from pytest_mlscope.statistics.sign_flips import sign_flip_p_value
+
+
+@dataclass(frozen=True)
+class MetricComparison:
+    """One metric of both sides over the rows that both have a value of."""
+
+    outcome: Outcome
+    baseline: float
+    """The metric over all of that side's rows."""
+    candidate: float
+    test: str
+    """What the p-value is of."""
+    p_value: float
+    """One-sided, in the direction of the difference seen."""
+    rows: int
+    """Rows compared."""
+    left_out: int
+    """Rows of which only one side has a value."""
+
+
+def compare_metrics(
+    baseline: Accuracy,
+    candidate: Accuracy,
+    *,
+    higher_is_better: Mapping[str, bool],
+    significance: float = SIGNIFICANCE,
+) -> dict[str, MetricComparison | str]:
+    """Each of the candidate's metrics; a text says why one was not compared.
+
+    :param higher_is_better: of each of the candidate's metrics.
+    """
+    return {
+        name: _compare(baseline, candidate, name, higher=higher_is_better[name], significance=significance)
+        for name in candidate.metrics
+    }
+
+
+def _compare(
+    baseline: Accuracy, candidate: Accuracy, name: str, *, higher: bool, significance: float
+) -> MetricComparison | str:
+    now = candidate.metrics[name].value
+    ours, theirs = candidate.row_values.get(name), baseline.row_values.get(name)
+    if ours is None:
+        return f"it has no values of rows; it is {now:.6g} here{_there(baseline, name)}"
+    if theirs is None:
+        return f"the baseline kept no values of rows; it is {now:.6g} here{_there(baseline, name)}"
+    binary = _is_binary(ours) and _is_binary(theirs)
+    here, there = _by_row(candidate, ours, binary=binary), _by_row(baseline, theirs, binary=binary)
+    common = sorted(here.keys() & there.keys())
+    if not common:
+        return "the two were evaluated on different rows"
+    pairs = np.array([(there[row], here[row]) for row in common], dtype=np.float64)
+    worse, better, test = _p_values(pairs[:, 0], pairs[:, 1], higher=higher, binary=binary)
+    return MetricComparison(
+        metric_outcome(worse, better, significance),
+        baseline.metrics[name].value,
+        now,
+        test,
+        min(worse, better),
+        len(common),
+        len(here.keys() ^ there.keys()),
+    )
+
+
+def _there(baseline: Accuracy, name: str) -> str:
+    return f" and {baseline.metrics[name].value:.6g} there" if name in baseline.metrics else ""
+
+
+def _is_binary(values: NDArray[Any]) -> bool:
+    return bool(np.isin(values, (0.0, 1.0)).all())
+
+
+def _by_row(accuracy: Accuracy, values: NDArray[Any], *, binary: bool) -> dict[int, float]:
+    by_row = dict(zip(accuracy.predictions.rows.tolist(), values.tolist(), strict=True))
+    if binary:
+        # A row without a prediction is a row that is not right.
+        for failure in accuracy.failures:
+            by_row.update(dict.fromkeys(failure.rows, 0.0))
+    return by_row
+
+
+def _p_values(before: NDArray[Any], now: NDArray[Any], *, higher: bool, binary: bool) -> tuple[float, float, str]:
+    """Of "not worse" and of "not better", and the test's name."""
+    finite = np.isfinite(before), np.isfinite(now)
+    if not (finite[0].all() and finite[1].all()):
+        counts = PairedProportions.count(*finite)
+        return counts.p_worse, counts.p_better, "McNemar's exact test of which rows have a finite value"
+    if binary:
+        sides = (before, now) if higher else (1 - before, 1 - now)
+        counts = PairedProportions.count(*sides)
+        return counts.p_worse, counts.p_better, "McNemar's exact test"
+    gain = now - before if higher else before - now
+    return sign_flip_p_value(-gain), sign_flip_p_value(gain), "paired permutation test"
