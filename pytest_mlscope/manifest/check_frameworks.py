@@ -20,6 +20,8 @@ from pytest_mlscope.manifest.versions import can_hold_together, is_valid, specif
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*(?:::[A-Za-z][A-Za-z0-9+.-]*)*)://")
 _PACKAGE = re.compile(r"package://[A-Za-z0-9][A-Za-z0-9._-]*/[^/].*")
 
+_MOST_MALFORMED = 5
+
 
 def describe(findings: Findings, framework: str) -> FrameworkDescription | None:
     """What ``framework.yml`` says; ``None`` for frameworks that are unknown or malformed."""
@@ -187,8 +189,10 @@ def _unknown_framework(findings: Findings, name: str) -> str:
     malformed = [other for other in folders if describe(findings, other) is None]
     message = unknown("framework", name, [other for other in folders if other not in malformed])
     message += "; looked in frameworks/ of the rootdir (--rootdir sets it), of installed packages and of pytest-mlscope"
-    files = listed(folders[other].source for other in malformed)
-    return f"{message}; malformed: {files}" if malformed else message
+    # Whole paths, which listed() would cut: they are to be opened.
+    files = ", ".join(str(folders[other].source) for other in malformed[:_MOST_MALFORMED])
+    more = f", … {len(malformed) - _MOST_MALFORMED} more" if len(malformed) > _MOST_MALFORMED else ""
+    return f"{message}; malformed: {files}{more}" if malformed else message
 
 
 def check_frameworks(findings: Findings) -> None:

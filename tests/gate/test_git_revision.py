@@ -91,7 +91,7 @@ def test_outside_a_repository_there_are_no_revisions(tmp_path: Path) -> None:
 def test_a_shallow_clone_is_told(repository: Path, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     _git(tmp_path, "clone", "--quiet", "--depth=1", repository.as_uri(), str(clone))
-    with pytest.raises(BaselineError, match=r"'HEAD~1' is no revision .*a shallow clone: fetch the revision"):
+    with pytest.raises(BaselineError, match=r"'HEAD~1' is not a revision .*a shallow clone: fetch the revision"):
         check_out("HEAD~1", folder=clone, home=tmp_path / "cache")
 
 

@@ -55,7 +55,7 @@ def test_any_false_alarm_is_as_rare_as_stated() -> None:
 
 @pytest.mark.parametrize("p", [1.5, -0.1, math.nan])
 def test_other_numbers_are_refused(p: float) -> None:
-    with pytest.raises(ValueError, match="no p-value"):
+    with pytest.raises(ValueError, match="not a p-value"):
         holm_levels([p], family=1, level=0.05)
 
 

@@ -214,7 +214,7 @@ def test_an_audit_is_gone_on_with(suite: Suite, tmp_path: Path, capsys: pytest.C
     assert "its trials have plugin '0.0.9'" in capsys.readouterr().err
     kept.write_text("[]")
     assert main(["audit", str(manifest), *common]) == 1
-    assert "cannot be continued" in capsys.readouterr().err
+    assert "is not an audit's trials, so it is not replaced" in capsys.readouterr().err
 
 
 def test_busy_processes_end_with_the_block() -> None:

@@ -243,7 +243,8 @@ def test_copies_of_an_item_are_measured_one_by_one(
     pytester.makeconftest(REPEATS)
     result = run("-m", "accuracy", "--mlscope-json", "out.json", *options)
     result.assert_outcomes(passed=3)
-    assert (pytester.path / "calls").read_text() == "xxx"
+    # Each time one prediction of all rows, and two of the first ones.
+    assert (pytester.path / "calls").read_text() == "xxx" * 3
     evaluations = read(pytester)["evaluations"]
     assert isinstance(evaluations, list)
     assert len({each["nodeid"] for each in evaluations}) == 3
@@ -267,7 +268,7 @@ def test_a_test_with_parameters_of_its_own_looks_at_one_evaluation(
         """
     )
     run("test_more.py").assert_outcomes(passed=2)
-    assert (pytester.path / "calls").read_text() == "x"
+    assert (pytester.path / "calls").read_text() == "xxx"
 
 
 def test_every_worker_of_dist_each_has_its_result(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
@@ -307,4 +308,4 @@ def test_an_item_that_runs_again_is_evaluated_again(suite: Suite, run: Run, pyte
         """
     )
     run("-m", "accuracy").assert_outcomes(passed=1)
-    assert (pytester.path / "calls").read_text() == "xx"
+    assert (pytester.path / "calls").read_text() == "xxx" * 2
