@@ -6,8 +6,14 @@ import os
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["pytester"]
+
+# On a shared machine any example may take longer than Hypothesis' 200 ms, the one that imports scipy above all; nothing
+# here is about time.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
