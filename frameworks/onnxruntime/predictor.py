@@ -69,6 +69,14 @@ def _dtype(element_type: str) -> Any:
     return numpy.dtype(getattr(numpy, name, object))
 
 
+def _agrees(stated: Any, shape: Tuple[int, ...]) -> bool:
+    """Whether a shape is one of those that the file states; names and ``None`` stand for any size."""
+    return stated is None or (
+        len(stated) == len(shape)
+        and all(not isinstance(size, int) or size == given for size, given in zip(stated, shape))
+    )
+
+
 def _takes(session: Any, request: LoadRequest) -> List[Any]:
     """The inputs, and those of the initializers with a default that are given a value."""
     asked = {description.name for description in request.inputs}
@@ -152,6 +160,7 @@ class _Model(LoadedModel):
         self._file_name = os.path.basename(request.files["model"])
         self._dtypes = {value.name: _dtype(value.type) for value in _takes(session, request)}
         self._outputs = list(request.outputs)
+        self._stated = {value.name: value.shape for value in session.get_outputs()}
         self._on_cuda = resolved["provider"] == "CUDAExecutionProvider"
         self.resolved = resolved
 
@@ -175,7 +184,8 @@ class _Model(LoadedModel):
             values.append(value)
         for name in self._outputs:
             example = shown[name]
-            if isinstance(example, numpy.ndarray) and not example.dtype.hasobject and example.size:
+            # Memory of another shape than the file states is refused, though a prediction may give that shape.
+            if isinstance(example, numpy.ndarray) and example.size and _agrees(self._stated[name], example.shape):
                 value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(list(example.shape), example.dtype, device, 0)
                 binding.bind_ortvalue_output(name, value)
                 values.append(value)
@@ -348,6 +358,17 @@ class FrameworkPredictor(Predictor):
                         "{}: no {} {!r}; the model has {}".format(file_name, what, name, ", ".join(sorted(present)))
                     )
         for name in request.outputs:
+            if not outputs[name].startswith("tensor("):
+                raise Unsupported(
+                    "{}: output {!r} is {}, not a tensor; export the model with tensors only (skl2onnx: "
+                    "zipmap=False), or leave this output out of the manifest".format(file_name, name, outputs[name])
+                )
+            if outputs[name] == "tensor(string)":
+                # No metric reads text, and reading a bound text output ends the process.
+                raise Unsupported(
+                    "{}: output {!r} is text, which cannot be scored or timed; leave it out of the manifest and use an "
+                    "output of numbers".format(file_name, name)
+                )
             # ONNX Runtime hands out their bits as uint8, which would be read as numbers.
             if outputs[name].startswith("tensor(float8") or outputs[name].startswith("tensor(float4"):
                 raise Unsupported(

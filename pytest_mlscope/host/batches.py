@@ -45,10 +45,12 @@ class _Outputs(object):
         self.places = self._arena.allocate(
             {name: (array.dtype, (self._rows,) + array.shape[1:]) for name, array in outputs.items()}
         )
-        whole = self._rows // self._batch_size * self._batch_size
+        batches = self._rows // self._batch_size
         for place in self.places:
             row_shape = tuple(place["shape"][1:])
-            slots = self._arena.view(place)[:whole].reshape((-1, self._batch_size) + row_shape)
+            # With -1 for their number, rows without an element could not be told apart.
+            kept = self._arena.view(place)[: batches * self._batch_size]
+            slots = kept.reshape((batches, self._batch_size) + row_shape)
             dtype = outputs[place["name"]].dtype
             self.slots.append((place["name"], (self._batch_size,) + row_shape, dtype, slots))
         if self.slots:
@@ -108,7 +110,7 @@ class _Outputs(object):
             for (_, expected, _, slots), arrays in zip(self.slots, columns):
                 if set(map(type, arrays)) != {numpy.ndarray} or set(map(len, arrays)) != {self._batch_size}:
                     return False
-                rows = slots[first : first + len(arrays)].reshape((-1,) + expected[1:])
+                rows = slots[first : first + len(arrays)].reshape((len(arrays) * self._batch_size,) + expected[1:])
                 numpy.concatenate(arrays, out=rows, casting="no")
         except Exception:
             # Batch by batch, each error finds its place.
@@ -180,7 +182,7 @@ def predict_batches(
     outputs = _Outputs(arena, rows, batch_size)
     errors: List[Dict[str, Any]] = []
     whole = rows // batch_size * batch_size
-    shaped = [array[:whole].reshape((-1, batch_size) + array.shape[1:]) for array in inputs.values()]
+    shaped = [array[:whole].reshape((whole // batch_size, batch_size) + array.shape[1:]) for array in inputs.values()]
 
     def failed(number: int, error: Exception) -> None:
         start = number * batch_size

@@ -158,6 +158,65 @@ def test_outputs_whose_shape_depends_on_the_data_are_bound(subject: Any, tmp_pat
         np.testing.assert_array_equal(bound.outputs()["y"], expected)
 
 
+def _saved(path: Path, nodes: list[Any], inputs: list[Any], outputs: list[Any], initializers: Any = ()) -> str:
+    import onnx
+
+    graph = onnx.helper.make_graph(nodes, "small", inputs, outputs, list(initializers))
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), path)
+    return str(path)
+
+
+def test_a_text_output_is_refused(subject: Any, tmp_path: Path) -> None:
+    """Reading a bound text output ends the process."""
+    onnx = pytest.importorskip("onnx")
+    kinds, value = onnx.TensorProto, onnx.helper.make_tensor_value_info
+    path = _saved(
+        tmp_path / "text.onnx",
+        [onnx.helper.make_node("Cast", ["x"], ["y"], to=kinds.STRING)],
+        [value("x", kinds.INT64, ["n"])],
+        [value("y", kinds.STRING, ["n"])],
+    )
+    inputs = [TensorDescription("x", "int64", [None])]
+    with pytest.raises(Unsupported, match=r"output 'y' is text, which cannot be scored or timed; leave it out"):
+        subject.load(files={"model": path}, inputs=inputs, outputs=["y"], precision="framework_default")
+
+
+def test_an_output_of_another_shape_than_stated_is_bound(subject: Any, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    real, value = onnx.TensorProto.FLOAT, onnx.helper.make_tensor_value_info
+    path = _saved(
+        tmp_path / "one.onnx",
+        [
+            onnx.helper.make_node("Shape", ["x"], ["size"]),
+            onnx.helper.make_node("Reshape", ["x", "size"], ["same"]),
+            onnx.helper.make_node("Relu", ["same"], ["y"]),
+        ],
+        [value("x", real, ["n"])],
+        [value("y", real, [1])],
+    )
+    model = subject.load(files={"model": path}, inputs=[TensorDescription("x", "float32", [None])], outputs=["y"])
+    given = np.arange(8, dtype=np.float32)
+    bound = model.bind({"x": given})
+    bound.run()
+    np.testing.assert_array_equal(bound.outputs()["y"], given)
+
+
+def test_an_output_that_is_no_tensor_is_refused_with_what_to_do(subject: Any, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    real, helper = onnx.TensorProto.FLOAT, onnx.helper
+    path = _saved(
+        tmp_path / "sequence.onnx",
+        [helper.make_node("SequenceConstruct", ["x", "x"], ["y"])],
+        [helper.make_tensor_value_info("x", real, ["n"])],
+        [helper.make_tensor_sequence_value_info("y", real, ["n"])],
+    )
+    inputs = [TensorDescription("x", "float32", [None])]
+    with pytest.raises(
+        Unsupported, match=r"output 'y' is seq\(tensor\(float\)\), not a tensor; .*leave this output out"
+    ):
+        subject.load(files={"model": path}, inputs=inputs, outputs=["y"])
+
+
 def test_the_bits_of_float8_are_not_handed_out_as_integers(subject: Any, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     eight, real = onnx.TensorProto.FLOAT8E4M3FN, onnx.TensorProto.FLOAT

@@ -70,6 +70,24 @@ def test_copying_all_outputs_at_once_keeps_what_copying_each_does(faults: dict[i
         assert sorted({error["start"] // BATCH_SIZE for error in errors}) == sorted(faults)
 
 
+@pytest.mark.parametrize("returns_new_arrays", [True, False])
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_rows_without_an_element_are_predicted(returns_new_arrays: bool, batch_size: int) -> None:
+    arena = Arena(os.memfd_create("outputs"))
+    rows = {"x": np.zeros((3, 0), np.float32)}
+    reply = predict_batches(
+        lambda inputs: {"same": inputs["x"], "sum": inputs["x"].sum(axis=1)},
+        rows,
+        batch_size,
+        False,
+        arena,
+        str,
+        returns_new_arrays=returns_new_arrays,
+    )
+    assert reply["errors"] == []
+    assert {name: array.shape for name, array in arena.read(reply["tensors"]).items()} == {"same": (3, 0), "sum": (3,)}
+
+
 def test_a_predictor_that_hands_out_one_buffer_is_copied_in_time() -> None:
     buffer = np.zeros((BATCH_SIZE, 2), np.float32)
 

@@ -14,7 +14,7 @@ from pytest_mlscope.components.datasets.base import Column
 from pytest_mlscope.components.preprocessing.cast import Cast
 from pytest_mlscope.components.preprocessing.layout import Layout
 from pytest_mlscope.components.preprocessing.scale import Scale
-from pytest_mlscope.errors import DatasetError
+from pytest_mlscope.errors import DatasetError, PreprocessingError
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.schema import RowSample
 from pytest_mlscope.measurements.rows.inputs import BatchReader, input_shift, select_rows
@@ -71,6 +71,26 @@ def test_batches_hold_every_row_once_whatever_their_size(
         np.concatenate([np.asarray(batch.labels["label"]) for batch in batches]), np.arange(100) % 10
     )
     assert all(batch.inputs["image"].flags.c_contiguous for batch in batches)
+
+
+@pytest.mark.parametrize(("whole_chunks", "batch_rows"), [(True, 1), (False, 4)])
+def test_rows_of_different_shapes_come_apart_where_each_is_predicted_alone(
+    manifest: Callable[..., LoadedManifest], whole_chunks: bool, batch_rows: int
+) -> None:
+    sizes = (3, 5, 5, 9, 2, 2)
+    data: dict[str, Column] = {
+        "image": [np.full(size, row, np.float32) for row, size in enumerate(sizes)],
+        "label": np.arange(len(sizes)),
+    }
+    loaded = manifest(data, steps=(), inputs=({"name": "image", "shape": ["batch", "seq"]},))
+    batches = read_batches(loaded, batch_rows=batch_rows, whole_chunks=whole_chunks, one_by_one=True)
+    found = [(int(row), *images.shape) for b in batches for row, images in zip(b.rows, b.inputs["image"], strict=True)]
+    assert found == list(enumerate(sizes))
+    for batch in batches:
+        np.testing.assert_array_equal(batch.inputs["image"][:, 0], batch.rows)
+        np.testing.assert_array_equal(batch.labels["label"], batch.rows)
+    with pytest.raises(PreprocessingError, match=r"cannot be one batch; use batch_size 1"):
+        read_batches(loaded, batch_rows=4)
 
 
 def test_rows_are_prepared_elsewhere_and_the_dataset_is_closed(manifest: Callable[..., LoadedManifest]) -> None:

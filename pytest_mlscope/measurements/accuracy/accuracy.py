@@ -234,6 +234,7 @@ def measure_accuracy(ready: ReadyModel) -> Accuracy:
         preprocessing=case.preprocessing,
         batch_rows=case.batch_size,
         whole_chunks=True,
+        one_by_one=case.batch_size == 1,
         deadline=ready.deadline,
     ) as reader:
         for prepared in reader:

@@ -77,6 +77,7 @@ def predict_raw(ready: ReadyModel, *, rows: int, batch_rows: int | None = None) 
         batch_rows=batch_rows,
         limit=rows,
         with_labels=False,
+        one_by_one=ready.case.batch_size == 1,
         deadline=ready.deadline,
     ) as reader:
         under_way = 0

@@ -58,6 +58,8 @@ class BatchReader:
     :param limit: read this many of the selected rows at most.
     :param whole_chunks: yield all rows that were prepared together as one, which holds any number of batches: the
         first ones few, then as many as take some milliseconds to prepare.
+    :param one_by_one: whether the model predicts each row alone, so that rows need no common shape: a batch ends where
+        the shape changes.
     :param prefetch: how many prepared chunks of rows may wait.
     :param deadline: of ``time.monotonic()``, by which the rows must be read; ``None`` for none.
     :raises DatasetError: when the dataset cannot be opened, lacks a column or selects no rows; while iterating, when a
@@ -76,6 +78,7 @@ class BatchReader:
         limit: int | None = None,
         with_labels: bool = True,
         whole_chunks: bool = False,
+        one_by_one: bool = False,
         prefetch: int = 3,
         deadline: float | None = None,
     ) -> None:
@@ -83,6 +86,7 @@ class BatchReader:
             raise ValueError("batch_rows and prefetch are at least 1")
         self._batch_rows = batch_rows
         self._whole_chunks = whole_chunks
+        self._one_by_one = one_by_one
         self._prefetch = prefetch
         self._manifest = manifest
         self._deadline = deadline
@@ -139,14 +143,27 @@ class BatchReader:
 
     def _split(self, prepared: PreparedRows, failed: list[FailedRows]) -> list[PreparedBatch]:
         batches = []
-        step = len(prepared.rows) if self._whole_chunks else self._batch_rows
-        for start in range(0, len(prepared.rows), step):
-            part = slice(start, start + step)
+        for part in self._parts(prepared):
             inputs = {name: as_batch(name, samples[part]) for name, samples in prepared.inputs.items()}
             labels = {column: values[part] for column, values in prepared.labels.items()}
             batches.append(PreparedBatch(prepared.rows[part], inputs, labels, failed))
             failed = []
         return batches
+
+    def _parts(self, prepared: PreparedRows) -> Iterator[slice]:
+        rows = len(prepared.rows)
+        step = rows if self._whole_chunks else self._batch_rows
+        ragged = [samples for samples in prepared.inputs.values() if not isinstance(samples, np.ndarray)]
+        for start in range(0, rows, step):
+            stop = min(start + step, rows)
+            if self._one_by_one and ragged:
+                # Neighbours of one shape still travel together.
+                shapes = [tuple(np.shape(samples[row]) for samples in ragged) for row in range(start, stop)]
+                for place in range(1, len(shapes)):
+                    if shapes[place] != shapes[place - 1]:
+                        yield slice(start, stop - len(shapes) + place)
+                        start = stop - len(shapes) + place
+            yield slice(start, stop)
 
     def close(self) -> None:
         """Release the dataset's files."""
