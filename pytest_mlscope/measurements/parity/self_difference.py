@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -37,4 +38,5 @@ def difference_from_itself(ready: ReadyModel, tolerances: Mapping[str, Tolerance
             for name, output in chunk.items():
                 comparisons[name].update(name, output, first[name], ranked=False)
     differing = [compared for compared in comparisons.values() if compared.violations or compared.mismatch]
-    return max((compared.max_abs or 0.0 for compared in differing), default=None)
+    # Outputs that cannot be compared, such as of two shapes, differ by more than any number, not by 0.
+    return max((math.inf if compared.max_abs is None else compared.max_abs for compared in differing), default=None)
