@@ -165,5 +165,7 @@ def test_a_disk_that_takes_no_more(archive: ToyArchive, make_framework: MakeFram
     (line,) = errors.splitlines()
     assert line.endswith(".part: cannot be written: File too large")
     assert [environment.marker for environment in list_environments(home)] == []
-    assert creating(folder, home).wait(timeout=120) == 0
+    process = creating(folder, home)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
     assert json.loads((list_environments(home)[0].path / "mlscope-environment.json").read_text())

@@ -363,7 +363,7 @@ class TestVersions:
                 make_framework(), constraint="1.3", home=home, progress=lambda _: None, installer=installer
             )
         assert str(caught.value).splitlines()[0] == (
-            f"toy==1.3.*: installing with {installer} failed: no version that satisfies ==1.3.* is to be had for this "
+            f"toy==1.3.*: installing with {installer} failed: no version that satisfies ==1.3.* is available for this "
             "Python"
         )
         assert list_environments(home) == []

@@ -65,7 +65,7 @@ def test_two_threads_take_the_parallel_schedule(tvm_on_two_threads: HostedDigits
 
 
 def test_an_unknown_schedule_is_named(tvm: HostedDigits) -> None:
-    with pytest.raises(PredictorError, match="option schedule: 'tuned' is none of default, parallel"):
+    with pytest.raises(PredictorError, match="option schedule: 'tuned' is not one of default, parallel"):
         tvm.load_digits(options={"schedule": "tuned"})
 
 
