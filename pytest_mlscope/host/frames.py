@@ -16,6 +16,9 @@ import numpy
 
 PROTOCOL_VERSION = 1
 MAXIMUM_HEADER = 64 * 1024 * 1024
+MAXIMUM_DEPTH = 100
+"""Levels of lists and objects in a header. How deep ``json`` itself goes differs from Python to Python."""
+_TOO_DEEP = "a header whose JSON is nested too deep"
 _LENGTH = struct.Struct(">I")
 _ALIGNMENT = 64
 
@@ -27,10 +30,13 @@ class ProtocolError(Exception):
 def write_frame(descriptor: int, header: Mapping[str, Any]) -> None:
     """Write one message.
 
-    :raises ProtocolError: for a header above ``MAXIMUM_HEADER`` bytes.
+    :raises ProtocolError: for a header above ``MAXIMUM_HEADER`` bytes, or nested deeper than Python can follow.
     :raises OSError: when the other end is gone.
     """
-    body = json.dumps(header, separators=(",", ":")).encode("utf-8")
+    try:
+        body = json.dumps(header, separators=(",", ":")).encode("utf-8")
+    except RecursionError:
+        raise ProtocolError(_TOO_DEEP) from None
     if len(body) > MAXIMUM_HEADER:
         raise ProtocolError("a header of {} bytes is over the limit of {}".format(len(body), MAXIMUM_HEADER))
     view = memoryview(_LENGTH.pack(len(body)) + body)
@@ -58,16 +64,28 @@ def header_length(prefix: bytes) -> int:
     return length
 
 
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAXIMUM_DEPTH + 1):
+        level = [value for value in level if isinstance(value, (dict, list))]
+        if not level:
+            return False
+        level = [item for value in level for item in (value.values() if isinstance(value, dict) else value)]
+    return True
+
+
 def parse_header(body: bytes) -> Dict[str, Any]:
-    """The header of a frame. :raises ProtocolError: when it is not a JSON object."""
+    """The header of a frame. :raises ProtocolError: when it is not a JSON object, or nested above ``MAXIMUM_DEPTH``."""
     try:
         header = json.loads(body.decode("utf-8"))
     except ValueError as error:
         raise ProtocolError("a header that is not JSON: {}".format(error)) from None
     except RecursionError:
-        raise ProtocolError("a header whose JSON is nested too deep") from None
+        raise ProtocolError(_TOO_DEEP) from None
     if not isinstance(header, dict):
         raise ProtocolError("a header that is not a JSON object")
+    if _is_deep(header):
+        raise ProtocolError(_TOO_DEEP)
     return header
 
 

@@ -326,6 +326,8 @@ class HostProcess:
             raise HostError(f"{self.name}: {error}") from None
         try:
             write_frame(self._requests, {**header, "arena": arena, "tensors": places})
+        except ProtocolError as error:
+            raise HostError(f"{self.name}: {doing}: {error}") from None
         except OSError:
             raise self._crashed(doing) from None
         self._arena = (arena + 1) % DEPTH
@@ -383,8 +385,6 @@ class HostProcess:
             ) from None
         except ProtocolError as error:
             raise self._unreadable(doing, str(error)) from None
-        except RecursionError:
-            raise self._unreadable(doing, "a header whose JSON is nested too deep") from None
         except BaseException:
             # An interrupt between two halves of a frame leaves the pipe useless.
             self.kill()

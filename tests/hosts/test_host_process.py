@@ -491,6 +491,8 @@ PLACE = '"name": "y", "dtype": "<f4", "shape": [4], "offset": 0'
     [
         ("b'{\"a\": ' + b'[' * 100000 + b']' * 100000 + b'}'", "a header whose JSON is nested too deep"),
         ("b'{\"a\": ' + b'[' * 900 + b']' * 900 + b'}'", "a header whose JSON is nested too deep"),
+        ("b'{\"a\": ' + b'[' * 100 + b']' * 100 + b'}'", "a header whose JSON is nested too deep"),
+        ("b'{\"a\": ' + b'[' * 99 + b']' * 99 + b'}'", "it has no 'tensors'"),
         ("b'[1]'", "a header that is not a JSON object"),
         ("b'{\"a\": ' + b'9' * 5000 + b'}'", "a header that is not JSON"),
         ('b\'{"error": "boo"}\'', "its 'error' is not a JSON object with a kind and a message"),
