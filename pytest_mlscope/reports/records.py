@@ -106,6 +106,12 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
     }
 
 
+def was_compared(record: Mapping[str, Any]) -> bool:
+    """Whether anything of the test was compared with a baseline."""
+    comparison = record["comparison"]
+    return comparison is not None and comparison["outcome"] != "not compared"
+
+
 def _without_outcome(reason: str) -> str:
     return reason.removeprefix("Skipped: ").removeprefix("Failed: ")
 

@@ -12,8 +12,9 @@ import pytest
 from pytest_mlscope.components.mistakes import raised
 from pytest_mlscope.components.report_writer import ReportWriter
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.quantities import plural
 from pytest_mlscope.reports.json_report import JsonReport
-from pytest_mlscope.reports.records import ExpandedRecords, to_record
+from pytest_mlscope.reports.records import ExpandedRecords, to_record, was_compared
 from pytest_mlscope.reports.run_facts import run_facts
 from pytest_mlscope.reports.terminal import write_summary
 from pytest_mlscope.session.items.module import SUFFIX
@@ -106,6 +107,10 @@ class Controller:
             self._trouble(f"{len(missing)} of {len(self._expected)} collected items have no result: {shown}")
         if exitstatus == pytest.ExitCode.OK and not self._reported:
             self._trouble("no item was run, though pytest would call this a success")
+        elif exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            self._see_that_something_was_compared()
+        if self._troubles and finished_well:
+            exitstatus = pytest.ExitCode.TESTS_FAILED
         if self._records:
             interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
             run = run_facts(config, self._started, time.time(), int(exitstatus), interrupted)
@@ -117,6 +122,14 @@ class Controller:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif self._troubles and finished_well:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _see_that_something_was_compared(self) -> None:
+        """A gate that compared nothing has let everything through."""
+        against = self._config.getoption("mlscope_against")
+        if against is None or any(was_compared(record) for record in self._records.values()):
+            return
+        tests = plural(len(self._reported), "test")
+        self._trouble(f"--mlscope-against {against}: nothing was compared in {tests}, so the run fails")
 
     def pytest_unconfigure(self) -> None:
         # Wrong options and the like end a run before any report is written.

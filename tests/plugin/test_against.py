@@ -152,13 +152,37 @@ def test_outside_a_repository_a_revision_is_nothing(suite: Suite, pytester: pyte
 
 def test_a_new_model_is_reported_and_fails_only_strictly(committed: Suite, pytester: pytest.Pytester) -> None:
     committed.manifest(name="newcomer", expect=PARITY)
-    options = ("--mlscope-against", "HEAD", "-k", "accuracy", "newcomer.mlscope.yml")
+    options = ("--mlscope-against", "HEAD", "-k", "accuracy", "linear.mlscope.yml", "newcomer.mlscope.yml")
     result, compared = _run(pytester, *options)
     assert result.ret == 0
     assert compared["accuracy"]["outcome"] == "not compared"
     assert "there is no newcomer.mlscope.yml; is the model new?" in _said(result)
     strict, _ = _run(pytester, *options, "--mlscope-strict")
     assert strict.ret == 1
+    strict.assert_outcomes(passed=1, failed=1)
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "workers"])
+def test_a_run_that_compares_nothing_never_succeeds(
+    committed: Suite, pytester: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    if workers:
+        pytest.importorskip("xdist")
+    committed.manifest(name="newcomer", expect=PARITY)
+    chosen = ("--mlscope-against", "HEAD", "-k", "accuracy", "newcomer.mlscope.yml")
+    result, compared = _run(pytester, *chosen, *workers)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(passed=1, deselected=0 if workers else 2)
+    assert compared["accuracy"]["outcome"] == "not compared"
+    assert "ERROR: --mlscope-against HEAD: nothing was compared in 1 test, so the run fails" in _said(result)
+    assert json.loads((pytester.path / "report.json").read_text())["run"]["exit_status"] == result.ret
+
+
+def test_a_run_without_a_test_of_ours_compares_nothing_either(committed: Suite, pytester: pytest.Pytester) -> None:
+    (committed.folder / "test_own.py").write_text("def test_own(): pass\n")
+    result = pytester.runpytest_subprocess("--mlscope", "--mlscope-against", "HEAD", "test_own.py")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "nothing was compared in 1 test, so the run fails" in _said(result)
 
 
 def test_a_file_that_was_not_committed_is_said_so(suite: Suite, pytester: pytest.Pytester) -> None:
@@ -168,10 +192,10 @@ def test_a_file_that_was_not_committed_is_said_so(suite: Suite, pytester: pytest
     _git(suite.folder, "add", ".")
     _git(suite.folder, "commit", "--quiet", "-m", "first")
     result, _ = _run(pytester, "--mlscope-against", "HEAD")
-    assert result.ret == 0
+    assert result.ret == 1
     said = _said(result)
     assert "HEAD:weights.npy: no such file in that revision; is it ignored, or not committed yet?" in said
-    assert "NOTHING was compared; with --mlscope-strict, that fails" in said
+    assert "NOTHING was compared, which fails the run" in said
 
 
 def test_a_pointer_in_the_files_place_is_said_so(committed: Suite, pytester: pytest.Pytester) -> None:
@@ -182,7 +206,8 @@ def test_a_pointer_in_the_files_place_is_said_so(committed: Suite, pytester: pyt
     _git(committed.folder, "commit", "--quiet", "-am", "pointer")
     (committed.folder / "weights.npy").write_bytes(weights)
     result, _ = _run(pytester, "--mlscope-against", "HEAD", "-k", "accuracy")
-    assert result.ret == 0
+    result.assert_outcomes(passed=1, deselected=2)
+    assert result.ret == 1
     assert "HEAD:weights.npy: is a Git LFS pointer in the file's place; install git-lfs, run `mlscope" in _said(result)
     (committed.folder / "weights.npy").write_text(pointer)
     result, _ = _run(pytester)
@@ -199,7 +224,7 @@ def test_rows_that_were_taken_away_are_other_data(committed: Suite, pytester: py
 
 
 def test_a_case_that_is_new_is_reported(committed: Suite, pytester: pytest.Pytester) -> None:
-    committed.manifest(expect=PARITY, matrix="{batch_size: [4]}")
+    committed.manifest(expect=PARITY, matrix="{batch_size: [1, 4]}")
     result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "accuracy")
     assert result.ret == 0
     assert compared["accuracy"]["outcome"] == "not compared"
@@ -208,8 +233,8 @@ def test_a_case_that_is_new_is_reported(committed: Suite, pytester: pytest.Pytes
 
 def test_only_the_framework_named_is_compared(committed: Suite, pytester: pytest.Pytester) -> None:
     committed.framework("other")
-    committed.manifest(expect=PARITY, frameworks=("toy", "other"))
-    options = ("--mlscope-framework=toy", "--mlscope-framework=other", "-k", "accuracy and toy")
+    committed.manifest(expect=PARITY, frameworks=("other", "toy"))
+    options = ("--mlscope-framework=toy", "--mlscope-framework=other", "-k", "accuracy")
     result, compared = _run(pytester, "--mlscope-against", "framework:other==1.0", *options)
     assert result.ret == 0
     assert compared["accuracy"]["messages"] == ["not compared with other 1.0: only other is compared"]
@@ -238,7 +263,8 @@ def test_a_framework_that_no_case_has_ends_the_run(
 
 def test_a_version_that_is_not_here_is_not_compared(committed: Suite, pytester: pytest.Pytester) -> None:
     result, compared = _run(pytester, "--mlscope-against", "framework:toy==3.0", "-k", "accuracy")
-    assert result.ret == 0
+    result.assert_outcomes(passed=1, deselected=2)
+    assert result.ret == 1
     assert compared["accuracy"]["outcome"] == "not compared"
     assert "toy 1.0, the version here, does not satisfy '==3.0.*'" in _said(result)
 
@@ -335,18 +361,20 @@ def test_what_this_machine_lacks_is_named_as_not_compared(committed: Suite, pyte
     description.write_text(description.read_text() + 'version: ">=2"\n')
     options = ("--mlscope-against", "HEAD", "-k", "accuracy")
     result, compared = _run(pytester, *options)
-    assert result.ret == 0
+    result.assert_outcomes(skipped=1, deselected=2)
+    assert result.ret == 1
     assert compared["accuracy"]["outcome"] == "not compared"
     assert "cannot run here any more: toy 1.0, the version here, does not satisfy '>=2'" in _said(result)
     strict, _ = _run(pytester, *options, "--mlscope-strict")
-    assert strict.ret == 1
+    strict.assert_outcomes(failed=1, deselected=2)
 
 
 def test_what_neither_side_can_run_is_no_comparison(committed: Suite, pytester: pytest.Pytester) -> None:
     committed.framework("toy", load="raise Unsupported('not on a Sunday')")
     _git(committed.folder, "commit", "--quiet", "-am", "refuses")
     result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "accuracy")
-    assert result.ret == 0
+    result.assert_outcomes(skipped=1, deselected=2)
+    assert result.ret == 1
     assert compared["accuracy"] is None
 
 
@@ -372,7 +400,7 @@ def test_a_precision_that_took_anothers_place_is_compared_with_it(
 
 def test_a_precision_beside_another_is_new(two_precisions: Suite, pytester: pytest.Pytester) -> None:
     two_precisions.manifest(expect=PARITY, matrix="{precision: [fp32, int8]}")
-    result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "accuracy and int8")
+    result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "accuracy")
     assert result.ret == 0
     assert compared["accuracy"]["outcome"] == "not compared"
     assert "linear.mlscope.yml there has toy with precision fp32, not int8" in _said(result)
@@ -383,7 +411,8 @@ def test_a_baseline_whose_predictor_fails_is_said_so(committed: Suite, pytester:
     _git(committed.folder, "commit", "--quiet", "-am", "broken")
     committed.framework("toy")
     result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "latency")
-    assert result.ret == 0
+    result.assert_outcomes(passed=1, deselected=2)
+    assert result.ret == 1
     assert compared["latency"]["outcome"] == "not compared"
     assert "broken here" in _said(result)
 

@@ -107,7 +107,8 @@ def test_accuracy_is_compared_row_by_row(saved: Callable[..., Any], suite: Suite
 
 def _not_compared(pytester: pytest.Pytester, kind: str = "accuracy") -> str:
     result, report = _run(pytester, "now.json", "--mlscope-against=saved.json", "-k", kind)
-    assert result.ret == 0
+    assert result.ret == 1, "nothing was compared"
+    assert result.parseoutcomes()["passed"] == 1
     comparison = _of(report, kind)["comparison"]
     assert comparison["outcome"] == "not compared"
     (message,) = comparison["messages"]

@@ -142,7 +142,7 @@ def test_each_mistake_in_a_baselines_manifest_has_its_line() -> None:
     sections = sections_of([compared], width=100)
     first, second = message.splitlines()
     assert sections["against HEAD"] == [
-        "  NOTHING was compared; with --mlscope-strict, that fails",
+        "  NOTHING was compared, which fails the run",
         f"  {first} (1 test)",
         f"  {second}",
     ]
