@@ -8,17 +8,24 @@ import re
 import urllib.parse
 from collections.abc import Iterable
 
+from pytest_mlscope.synonyms import synonym
+
 _MOST_COMPARED = 5_000
 
 
 def closest(word: object, names: Iterable[object]) -> str | None:
-    """The name that was meant, where one is close; capitals do not count.
+    """The name that was meant, where one is close or is what the word is called here; capitals do not count.
 
     >>> closest("onnxruntme", ["onnxruntime", "pytorch"])
     'onnxruntime'
+    >>> closest("torch", ["onnxruntime", "pytorch"])
+    'pytorch'
     """
     # Each comparison takes up to a tenth of a millisecond, and a table may have any number of columns.
     texts = [str(name) for name in itertools.islice(names, _MOST_COMPARED)]
+    known = synonym(str(word)[:100], texts)
+    if known is not None:
+        return known
     close = difflib.get_close_matches(str(word)[:100], texts, n=1, cutoff=0.6)
     if not close and any(text != text.casefold() for text in (str(word)[:100], *texts)):
         folded = {text.casefold(): text for text in texts}

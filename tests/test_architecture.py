@@ -34,6 +34,7 @@ FLOOR = frozenset(
         "statistics",
         "hookspecs",
         "text",
+        "synonyms",
         "files",
     }
 )
@@ -54,6 +55,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "settings": frozenset({"errors", "option_values"}),
     "statistics": frozenset({"errors", "host"}),
     "output_files": frozenset({"errors", "ordinary_files"}),
+    "text": frozenset({"errors", "synonyms"}),
     "host": frozenset(),
 }
 
