@@ -1,4 +1,4 @@
-"""What people call frameworks, devices, metrics and types elsewhere: such a word is like none of ours by its letters."""
+"""What people call frameworks, devices, metrics and types elsewhere: by letters alone they are far from ours."""
 
 from __future__ import annotations
 

@@ -80,10 +80,10 @@ def test_csv_gives_back_what_was_written(
     ("text", "parameters", "message"),
     [
         ("a,b\n1,2\n3\n", {}, "row 1 has 1 fields, the first line 2"),
-        ("a,b\n1,2\n3,x\n", {"dtypes": {"b": "float32"}}, "row 1, column 'b': 'x' is not a float32 number"),
+        ("a,b\n1,2\n3,x\n", {"dtypes": {"b": "float32"}}, "row 1, column 'b': 'x' is not a finite float32 number$"),
         ("a,b\n1,2\n3,300\n", {"dtypes": {"b": "uint8"}}, "row 1, column 'b': '300' is not a uint8 number"),
         ("a,b\n1,2\n3,1.5\n", {"dtypes": {"b": "int64"}}, "row 1, column 'b': '1.5' is not a int64 number"),
-        ("a,b\n1,2\n3,\n", {"columns": {"f": ["a", "b"]}}, "row 1, column 'b': '' is not a float64 number"),
+        ("a,b\n1,2\n3,\n", {"columns": {"f": ["a", "b"]}}, "row 1, column 'b': '' is not a finite float64 number"),
         ("a,b\n1,2\n", {"columns": {"f": ["a", "bb"]}}, "no column 'bb'; did you mean 'b'"),
         ("a,b\n1,2\n", {"dtypes": {"c": "int8"}}, "no column 'c'; columns: a, b"),
         ("a,a\n1,2\n", {}, "names 'a' twice"),
@@ -99,6 +99,37 @@ def test_csv_mistakes_name_the_row(tmp_path: Path, text: str, parameters: dict[s
 
     with pytest.raises(DatasetError, match=message):
         read()
+
+
+@pytest.mark.parametrize("text", ["nan", "NaN", "inf", "-Infinity", "", "NA", "1e999", "1_000", "1,5"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_csv_takes_finite_numbers_alone(tmp_path: Path, text: str, dtype: str) -> None:
+    """Such a row would be predicted, and its prediction counted, as if nothing were wrong."""
+    _write(tmp_path, f'a,b\n1,2\n3,"{text}"\n')
+    dataset = Csv(path="table.csv", columns={"f": ["a", "b"]}, dtypes={"f": dtype})  # type: ignore[dict-item]
+    with closing(dataset.open(tmp_path, [])) as source, pytest.raises(DatasetError) as caught:
+        source.take(np.arange(2), ["f"])
+    assert f"row 1, column 'b': {text!r} is not a finite {dtype} number" in str(caught.value)
+    assert ("`missing: [" in str(caught.value)) == (text in ("nan", "NaN", "", "NA"))
+
+
+def test_csv_half_precision_does_not_overflow(tmp_path: Path) -> None:
+    _write(tmp_path, "a\n70000\n")
+    message = "row 0, column 'a': '70000' is not a finite float16 number"
+    with (
+        closing(Csv(path="table.csv", dtypes={"a": "float16"}).open(tmp_path, [])) as source,
+        pytest.raises(DatasetError, match=message),
+    ):
+        source.take(np.arange(1), ["a"])
+
+
+def test_csv_missing_values_are_declared(tmp_path: Path) -> None:
+    _write(tmp_path, "a,b,c\n1,NA,x\n,4,NA\n")
+    dataset = Csv(path="table.csv", columns={"f": ["a", "b"]}, missing=["", "NA"])
+    with closing(dataset.open(tmp_path, [])) as source:
+        taken = source.take(np.arange(2), ["f", "c"])
+    np.testing.assert_array_equal(taken["f"], [[1, np.nan], [np.nan, 4]])
+    assert list(taken["c"]) == ["x", "NA"]
 
 
 def test_csv_that_is_no_text_is_refused(tmp_path: Path) -> None:

@@ -85,10 +85,13 @@ def test_samples_of_different_shapes_need_batches_of_one(manifest: Callable[...,
     [
         (
             (),
-            r"input 'image': the steps give uint8 \(2, 2\) a sample; the manifest says float32 \(batch, 1, 2, 2\) a "
-            "batch; add a cast step and add steps that change the shape",
+            r"input 'image': the dataset gives uint8 \(2, 2\) a sample; the manifest says float32 \(batch, 1, 2, 2\) a "
+            r"batch; add a cast step \(`{step: cast, dtype: float32}`\) and add steps that change the shape",
         ),
-        ((Layout(source="HW", target="CHW"),), r"the steps give uint8 \(1, 2, 2\).*; add a cast step$"),
+        (
+            (Layout(source="HW", target="CHW"),),
+            r"the steps give uint8 \(1, 2, 2\).*; add a cast step \(`{step: cast, dtype: float32}`\)$",
+        ),
         ((Cast(dtype="float32"),), r"the steps give float32 \(2, 2\).*; add steps that change the shape"),
         ((Cast(dtype="float64"), *STEPS[2:]), r"the steps give float64 \(1, 2, 2\).*says float32.*; add a cast step"),
     ],
@@ -107,7 +110,7 @@ def test_inputs_the_model_does_not_take_are_refused(
         ({"dataset": {"rows": "200:"}}, r"rows 200: select nothing"),
         ({"dataset": {"sample": {"size": 101}}}, r"a sample of 101 rows cannot be drawn from 100 rows"),
         ({"dataset": {"inputs": {"image": "picture"}}}, r"dataset given: no column 'picture'"),
-        ({"steps": ()}, r"input 'image': the steps give"),
+        ({"steps": ()}, r"input 'image': the dataset gives"),
         ({"steps": (RefuseOdd(), *STEPS), "dataset": {"rows": "1:2"}}, r"none of the first 1 rows"),
         ({"data": {"image": [b""], "label": ["cat"]}}, r"label column 'label' holds text"),
     ],
@@ -123,13 +126,34 @@ def test_errors_name_the_manifest_once(
 
 def test_encoded_samples_ask_for_a_decode_step(manifest: Callable[..., LoadedManifest]) -> None:
     data: dict[str, Column] = {"image": [b"\xff", b"\xd8"], "label": np.zeros(2, dtype=np.int64)}
-    with pytest.raises(PreprocessingError, match="the steps give bytes, not an array; add a decode step"):
+    with pytest.raises(PreprocessingError, match="the dataset gives bytes, not an array; add a decode step"):
         read_batches(manifest(data, steps=()), batch_rows=2)
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (
+            ["good film", "bad film"],
+            r"column 'image' holds text \('good film'\), not numbers; inputs of models are numbers",
+        ),
+        (["1.5", "2"], r"column 'image' holds text \('1.5'\), not numbers; store the column 'image' as float32"),
+    ],
+)
+def test_text_is_no_image(manifest: Callable[..., LoadedManifest], cells: list[str], message: str) -> None:
+    data: dict[str, Column] = {"image": cells, "label": np.zeros(2, dtype=np.int64)}
+    with pytest.raises(PreprocessingError, match=message):
+        read_batches(manifest(data, steps=()), batch_rows=2)
+    with pytest.raises(PreprocessingError, match="step 'cast': needs numbers, not the text '"):
+        read_batches(manifest(data, steps=(Cast(dtype="float32"),)), batch_rows=2)
 
 
 @pytest.mark.parametrize(
     ("labels", "names", "message"),
     [
+        (["0", "1"], None, r"holds numbers as text \('0' in row 0\); store the column 'label' as int64"),
+        (["0.5", "1"], None, r"holds numbers as text \('0.5' in row 0\); store the column 'label' as float64"),
+        (["0", "1"], ["cat", "dog"], "'0' is not one of the 2 class names; if it is a class number, store the column"),
         (["cat", "dgo"], ["cat", "dog"], "row 1: 'dgo' is not one of the 2 class names; did you mean 'dog'"),
         (["cat", "dog"], None, r"holds text \('cat' in row 0\) and no class names are known; list them under"),
         ([b"cat", b"dog"], ["cat"], "labels are numbers of one shape or class names, not bytes"),

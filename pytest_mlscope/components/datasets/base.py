@@ -39,6 +39,10 @@ class DataSource(ABC):
         """Sizes of a row of a column, where they are known before one is read; rows that cannot fit are never read."""
         return None
 
+    def as_numbers(self, column: str, dtype: str) -> str:
+        """What to do where a column holds numbers as text: the end of an error message."""
+        return f"store the column {column!r} as {dtype}"
+
     @abstractmethod
     def take(self, rows: NDArray[np.int64], columns: Sequence[str]) -> Mapping[str, Column]:
         """Read the given rows of the given columns.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,6 +23,18 @@ def require_columns(source: str, wanted: Iterable[str], available: Iterable[str]
             hint = f"did you mean {close!r}? " if close else ""
             shown = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
             raise DatasetError(f"{source}: no column {column!r}; {hint}columns: {shown}")
+
+
+def is_number(text: str) -> bool:
+    """Whether text is a finite number, written as in a table.
+
+    >>> is_number("1e-3"), is_number("nan"), is_number("1_000")
+    (True, False, False)
+    """
+    try:
+        return "_" not in text and math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def take_rows(array: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:

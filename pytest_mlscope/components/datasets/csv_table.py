@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
@@ -20,6 +21,8 @@ from pytest_mlscope.components.datasets.grouping import ColumnGroups, Grouping
 from pytest_mlscope.errors import DatasetError
 
 _MOST_CHARACTERS = 2**26
+# How tables write that there is no value.
+_MISSING = frozenset({"", "-", "?", ".", "na", "n/a", "nan", "none", "null", "nil", "#n/a"})
 NumberType = Literal[
     "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"
 ]
@@ -82,6 +85,9 @@ class _CsvSource(DataSource):
     def __len__(self) -> int:
         return self._rows
 
+    def as_numbers(self, column: str, dtype: str) -> str:
+        return f"add `dtypes: {{{column}: {dtype}}}` to the dataset"
+
     def take(self, rows: NDArray[np.int64], columns: Sequence[str]) -> Mapping[str, Column]:
         place = {name: position for position, name in enumerate(self._header)}
         positions = {column: [place[part] for part in self._grouping.parts(column)] for column in columns}
@@ -111,9 +117,29 @@ class _CsvSource(DataSource):
             [record[position] for position in positions] if is_vector else record[positions[0]] for record in records
         ]
         try:
-            return _numbers(values, np.dtype(dtype))
+            return self._numbers(values, np.dtype(dtype))
         except (ValueError, OverflowError):
             raise self._not_a_number(dtype, positions, records, rows) from None
+
+    def _numbers(self, text: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """:raises ValueError: for what is not a finite number and is not stated as missing."""
+        fields = np.asarray(text)
+        if dtype.kind == "f":
+            missing = np.isin(fields, self._parameters.missing)
+            numbers: NDArray[Any] = np.where(missing, "0", fields).astype(np.float64)
+            with np.errstate(over="ignore"):
+                narrow = numbers.astype(dtype)
+            # A damaged value must not pass for one: NaN would make a wrong prediction, or none, without a word.
+            if not np.isfinite(narrow).all() or _has_underscore(fields):
+                raise ValueError
+            narrow[missing] = np.nan
+            return narrow
+        wide: NDArray[Any] = fields.astype(np.uint64 if dtype == np.uint64 else np.int64)
+        limits = np.iinfo(dtype)
+        fits = not wide.size or (limits.min <= wide.min() and wide.max() <= limits.max)
+        if not fits or _has_underscore(fields):
+            raise OverflowError
+        return wide.astype(dtype)
 
     def _not_a_number(
         self, dtype: str, positions: list[int], records: list[list[str]], rows: NDArray[np.int64]
@@ -121,12 +147,15 @@ class _CsvSource(DataSource):
         for row, record in zip(rows, records):
             for position in positions:
                 try:
-                    _numbers(record[position], np.dtype(dtype))
+                    self._numbers(record[position], np.dtype(dtype))
                 except (ValueError, OverflowError):
-                    return DatasetError(
-                        f"{self._path}: row {row}, column {self._header[position]!r}: {record[position]!r} is not a "
-                        f"{dtype} number"
-                    )
+                    text = record[position]
+                    place = f"{self._path}: row {row}, column {self._header[position]!r}"
+                    if np.dtype(dtype).kind != "f":
+                        return DatasetError(f"{place}: {text!r:.80} is not a {dtype} number")
+                    hint = f"; for a missing value, add `missing: [{json.dumps(text)}]` to the dataset"
+                    blank = text.strip().casefold() in _MISSING
+                    return DatasetError(f"{place}: {text!r:.80} is not a finite {dtype} number{hint if blank else ''}")
         return DatasetError(f"{self._path}: rows {rows[0]} to {rows[-1]} cannot be read as {dtype}")
 
     def close(self) -> None:
@@ -135,14 +164,9 @@ class _CsvSource(DataSource):
         self._stream = None
 
 
-def _numbers(text: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
-    if dtype.kind == "f":
-        return np.asarray(text).astype(dtype)
-    wide: NDArray[Any] = np.asarray(text).astype(np.uint64 if dtype == np.uint64 else np.int64)
-    limits = np.iinfo(dtype)
-    if wide.size and not (limits.min <= wide.min() and wide.max() <= limits.max):
-        raise OverflowError
-    return wide.astype(dtype)
+def _has_underscore(fields: NDArray[Any]) -> bool:
+    # Python reads 1_000 as a number; no other reader of CSV does.
+    return bool((np.char.find(fields, "_") >= 0).any())
 
 
 class Csv(Dataset):
@@ -161,6 +185,8 @@ class Csv(Dataset):
     """Column name to dtype, for columns of numbers; ``float64`` for those under ``columns``."""
     columns: ColumnGroups = Field(default_factory=dict)
     """Vector columns: name to the file's columns it is made of, in order."""
+    missing: list[str] = Field(default_factory=list, max_length=64)
+    """Fields that stand for a missing value: NaN in a floating-point column. Without them, only finite numbers are."""
     sha256: Sha256 | None = None
     """The file's sha256, verified before use."""
 

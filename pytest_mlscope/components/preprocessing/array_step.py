@@ -8,13 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_mlscope.components.datasets.columns import is_number
 from pytest_mlscope.components.preprocessing.base import PreprocessingStep, Sample
 from pytest_mlscope.errors import PreprocessingError
 
+NO_TEXT = "inputs of models are numbers: store the text as token numbers, and name a model that takes those"
+
 
 def as_array(sample: Sample, step: str) -> NDArray[Any]:
-    """:raises PreprocessingError: when the sample is still encoded bytes or text."""
-    if isinstance(sample, (bytes, bytearray, memoryview, str)):
+    """:raises PreprocessingError: when the sample is still encoded bytes, or text."""
+    if isinstance(sample, str):
+        advice = "say under the dataset's `dtypes` that the column holds numbers" if is_number(sample) else NO_TEXT
+        raise PreprocessingError(f"step {step!r}: needs numbers, not the text {sample!r:.60}; {advice}")
+    if isinstance(sample, (bytes, bytearray, memoryview)):
         raise PreprocessingError(f"step {step!r}: needs an array, not {type(sample).__name__}; put a decode step first")
     array = np.asarray(sample)
     if array.dtype.kind not in "biuf":

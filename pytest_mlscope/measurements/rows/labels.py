@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.components.datasets.base import Column
+from pytest_mlscope.components.datasets.columns import is_number
 from pytest_mlscope.errors import DatasetError
 from pytest_mlscope.text import closest
 
@@ -20,8 +21,17 @@ def _is_numeral(text: str) -> bool:
 class LabelReader:
     """Turns a label column into an array: text by class names, numbers as they are."""
 
-    def __init__(self, column: str, class_names: Sequence[str] | None, *, stated: bool = True) -> None:
+    def __init__(
+        self,
+        column: str,
+        class_names: Sequence[str] | None,
+        *,
+        stated: bool = True,
+        as_numbers: Callable[[str], str] = "store the labels as {}".format,
+    ) -> None:
+        """:param as_numbers: from a dtype to what makes the column numbers of it, where it holds text."""
         self._column = column
+        self._as_numbers = as_numbers
         self._numbers = None if class_names is None else {name: number for number, name in enumerate(class_names)}
         # Names 0, 1, 2 … say the same either way.
         self._numerals = (
@@ -59,6 +69,12 @@ class LabelReader:
         return self._by_name([str(value) for value in values.reshape(-1).tolist()], rows)
 
     def _by_name(self, names: Sequence[Any], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        if self._numbers is None and all(isinstance(name, str) and is_number(name) for name in names):
+            dtype = "int64" if all(_is_numeral(name) for name in names) else "float64"
+            raise DatasetError(
+                f"label column {self._column!r} holds numbers as text ({names[0]!r} in row {rows[0]}); "
+                f"{self._as_numbers(dtype)}"
+            )
         if self._numbers is None:
             raise DatasetError(
                 f"label column {self._column!r} holds text ({names[0]!r} in row {rows[0]}) and no class names are "
@@ -70,6 +86,8 @@ class LabelReader:
             if number is None:
                 close = closest(name, self._numbers)
                 hint = f"; did you mean {close!r}?" if close else ""
+                if not self._numerals and isinstance(name, str) and _is_numeral(name):
+                    hint = f"; if it is a class number, {self._as_numbers('int64')}"
                 raise DatasetError(
                     f"label column {self._column!r}, row {rows[position]}: {name!r} is not one of the "
                     f"{len(self._numbers)} class names{hint}"

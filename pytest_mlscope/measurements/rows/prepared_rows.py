@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.components.datasets.base import Column, DataSource, InputDescription
-from pytest_mlscope.components.datasets.columns import require_columns
+from pytest_mlscope.components.datasets.columns import is_number, require_columns
 from pytest_mlscope.components.datasets.damage import reading
 from pytest_mlscope.components.datasets.random_rows import Random
+from pytest_mlscope.components.preprocessing.array_step import NO_TEXT
 from pytest_mlscope.errors import DatasetError, PreprocessingError
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.schema import DatasetEntry, Input
@@ -84,6 +86,7 @@ class RowPreparer:
                 column,
                 (stated := _class_names(manifest, column)) or self.source.class_names,
                 stated=stated is not None,
+                as_numbers=partial(self.source.as_numbers, column),
             )
             for column in label_columns
         }
@@ -99,7 +102,7 @@ class RowPreparer:
             if self._pipelines[each.name].changes_nothing and not _fits(shape, each):
                 raise PreprocessingError(
                     f"input {each.name!r}: a row of column {column!r} has the shape {_shape(shape)}; the manifest says "
-                    f"{_shape(each.shape)} a batch; {_RESHAPE}"
+                    f"{_shape(each.shape)} a batch; {_shape_advice(shape, each)}"
                 )
             if size > MOST_ROW_ELEMENTS:
                 raise DatasetError(
@@ -142,7 +145,7 @@ class RowPreparer:
             failed = []
         if len(rows):
             for each in self._inputs:
-                _check(each, inputs[each.name])
+                self._check(each, inputs[each.name])
         return PreparedRows(rows, inputs, labels, failed)
 
     def _take(self, rows: NDArray[np.int64]) -> Mapping[str, Column]:
@@ -155,6 +158,32 @@ class RowPreparer:
             if length != len(rows):
                 raise DatasetError(f"{which}: column {column!r} came with {length} values for {len(rows)} rows")
         return columns
+
+    def _check(self, declared: Input, samples: Samples) -> None:
+        for sample in [samples[0]] if isinstance(samples, np.ndarray) else samples:
+            if not isinstance(sample, (np.ndarray, np.generic)) or sample.dtype.kind in "SU":
+                raise PreprocessingError(self._not_an_array(declared, sample))
+            cast = f"add a cast step (`{{step: cast, dtype: {declared.dtype}}}`)"
+            wrong = [
+                *([] if sample.dtype == declared.dtype else [cast]),
+                *([] if _fits(sample.shape, declared) else [_shape_advice(sample.shape, declared)]),
+            ]
+            if wrong:
+                raise PreprocessingError(
+                    f"input {declared.name!r}: {self._giver(declared)} {sample.dtype} {_shape(sample.shape)} a sample; "
+                    f"the manifest says {declared.dtype} {_shape(declared.shape)} a batch; {' and '.join(wrong)}"
+                )
+
+    def _giver(self, declared: Input) -> str:
+        return "the dataset gives" if self._pipelines[declared.name].changes_nothing else "the steps give"
+
+    def _not_an_array(self, declared: Input, sample: object) -> str:
+        column = self._columns[declared.name]
+        if not isinstance(sample, str):
+            advice = "add a decode step" if isinstance(sample, bytes) else "return an array from the last step"
+            return f"input {declared.name!r}: {self._giver(declared)} {type(sample).__name__}, not an array; {advice}"
+        advice = self.source.as_numbers(column, declared.dtype) if is_number(sample) else NO_TEXT
+        return f"input {declared.name!r}: column {column!r} holds text ({str(sample)!r:.60}), not numbers; {advice}"
 
     def __enter__(self) -> Self:
         return self
@@ -207,22 +236,12 @@ def _fits(shape: tuple[int, ...], declared: Input) -> bool:
     )
 
 
-def _check(declared: Input, samples: Samples) -> None:
-    for sample in [samples[0]] if isinstance(samples, np.ndarray) else samples:
-        if not isinstance(sample, (np.ndarray, np.generic)):
-            raise PreprocessingError(
-                f"input {declared.name!r}: the steps give {type(sample).__name__}, not an array; add a decode step"
-            )
-        fits = _fits(sample.shape, declared)
-        wrong = [
-            *([] if sample.dtype == declared.dtype else ["add a cast step"]),
-            *([] if fits else [_RESHAPE]),
-        ]
-        if wrong:
-            raise PreprocessingError(
-                f"input {declared.name!r}: the steps give {sample.dtype} {_shape(sample.shape)} a sample; the manifest "
-                f"says {declared.dtype} {_shape(declared.shape)} a batch; {' and '.join(wrong)}"
-            )
+def _shape_advice(shape: tuple[int, ...], declared: Input) -> str:
+    """A shape that is a row's own lacks the batch: no step can help."""
+    as_batch = declared.model_copy(update={"shape": ["batch", *declared.shape]})
+    if _fits(shape, as_batch):
+        return f"the batch dimension is missing: write `shape: [{', '.join(map(str, as_batch.shape))}]`"
+    return _RESHAPE
 
 
 def _shape(sizes: tuple[int, ...] | list[int | str]) -> str:
