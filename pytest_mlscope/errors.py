@@ -72,6 +72,10 @@ class NoCounterpart(BaselineError):  # noqa: N818  # says what was found, as the
     """The baseline has nothing to compare a case with."""
 
 
+class NotInBaseline(NoCounterpart):
+    """The case, or its model, is new: the baseline does not have it."""
+
+
 class HardwareError(MlscopeError):
     """A hardware target's file is malformed."""
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import Literal, get_args
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "framework_default")
 """In the order of tables."""
 DEFAULT_TIMEOUT = 600.0
 """Seconds a case may take in its predictor host."""
 MOST_RESTARTS = 1000
+
+StrictPart = Literal["cannot-run", "new", "inconclusive", "not-compared"]
+"""What ``--mlscope-strict`` turns into failures: cases that cannot run here, cases that the baseline lacks, comparisons
+without a verdict, and comparisons that could not be made."""
+STRICT_PARTS: tuple[StrictPart, ...] = get_args(StrictPart)
+ALL_PARTS = "all"
 
 
 def _number(text: str) -> float:

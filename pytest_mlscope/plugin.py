@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_mlscope import hookspecs
-from pytest_mlscope.session.options import MARKERS, add_options, refuse_without_mlscope
+from pytest_mlscope.session.options import MARKERS, add_options, keep_strict_from_paths, refuse_without_mlscope
 
 if TYPE_CHECKING:
     from pytest_mlscope.session.case_evaluation import CaseEvaluation
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None]:
+    keep_strict_from_paths(early_config, parser, args)
+    return (yield)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.option_values import DEFAULT_TIMEOUT, MOST_RESTARTS
+from pytest_mlscope.option_values import DEFAULT_TIMEOUT, MOST_RESTARTS, StrictPart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +19,8 @@ class Settings:
     """Seconds a case may take in its predictor host before the host is killed."""
     provision: bool = False
     """Make missing framework environments."""
-    strict: bool = False
-    """Turn cases that cannot run here into failures."""
+    strict: frozenset[StrictPart] = frozenset()
+    """What else is a failure."""
     layers: bool = False
     """Profile the model of every latency case layer by layer."""
     restarts: int | None = None

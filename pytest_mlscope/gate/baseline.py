@@ -13,7 +13,7 @@ from typing import Any
 from pytest_mlscope.artifacts.integrity import FETCH_IT, NO_SUCH_FILE
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import expand
-from pytest_mlscope.errors import BaselineError, MlscopeError, NoCounterpart
+from pytest_mlscope.errors import BaselineError, MlscopeError, NoCounterpart, NotInBaseline
 from pytest_mlscope.gate.git_revision import Revision, check_out
 from pytest_mlscope.gate.saved_run import SavedRun
 from pytest_mlscope.manifest.versions import can_hold_together, is_release, is_valid
@@ -69,8 +69,8 @@ def _same_cell(cases: Sequence[Case], case: Case, where: str) -> Case:
         if others := _but_for(dimension, cases, case):
             name = others[0].id if len(others) == 1 else case.framework
             values = " or ".join(str(getattr(other, dimension)) for other in others)
-            raise NoCounterpart(f"{where} has {name} with {dimension} {values}, not {getattr(case, dimension)}")
-    raise NoCounterpart(f"{where} has no case {case.id or case.framework}")
+            raise NotInBaseline(f"{where} has {name} with {dimension} {values}, not {getattr(case, dimension)}")
+    raise NotInBaseline(f"{where} has no case {case.id or case.framework}")
 
 
 class FolderBaseline(Baseline):
@@ -103,7 +103,7 @@ class FolderBaseline(Baseline):
                 return candidate, cases
         if self._folder.joinpath(*parts) == path:
             raise NoCounterpart("it is the folder that is evaluated; name another checkout")
-        raise NoCounterpart(f"there is no {'/'.join(parts)}; is the model new?")
+        raise NotInBaseline(f"there is no {'/'.join(parts)}; is the model new?")
 
     def counterpart(self, case: Case) -> Case:
         path, cases = self._cases(case)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from pytest_mlscope.gate.pairs import CANDIDATE, Pair
 from pytest_mlscope.gate.rounds import LOAD_TIME_EFFECT, MEMORY_EFFECT, Contest
 from pytest_mlscope.gate.sequential import Outcome, Verdict
 from pytest_mlscope.measurements.results import Parity
+from pytest_mlscope.option_values import StrictPart
 
 ComparedOutcome = Literal["pass", "regression", "improved", "inconclusive", "not compared"]
 
@@ -36,11 +37,27 @@ class Comparison:
     """In what the two sides were asked for different things, in words."""
     left_open: tuple[str, ...] = ()
     """One line for each quantity that was not compared, beside others that were; also among the messages."""
+    is_new: bool = False
+    """Whether nothing was compared because the baseline has no such case."""
+
+    def failures(self, strict: Collection[StrictPart]) -> tuple[str, ...]:
+        """The lines with which it fails a test; none where it does not.
+
+        :param strict: what fails beside a regression.
+        """
+        part: StrictPart = "not-compared"
+        if self.outcome == "inconclusive":
+            part = "inconclusive"
+        elif self.is_new:
+            part = "new"
+        if self.outcome == "regression" or (part in strict and self.outcome in ("inconclusive", "not compared")):
+            return self.messages
+        return self.left_open if "not-compared" in strict else ()
 
 
-def not_compared(against: str, reason: str) -> Comparison:
+def not_compared(against: str, reason: str, *, is_new: bool = False) -> Comparison:
     """For a case without a counterpart, or one whose counterpart fails."""
-    return Comparison(against, "not compared", (f"not compared with {against}: {reason}",))
+    return Comparison(against, "not compared", (f"not compared with {against}: {reason}",), is_new=is_new)
 
 
 def cannot_run_any_more(against: str, reason: str, *, regression: bool) -> Comparison:

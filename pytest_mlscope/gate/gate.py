@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.kinds import is_parity_reference
-from pytest_mlscope.errors import BaselineError, CannotRun, MlscopeError, NoCounterpart, NotSupported
+from pytest_mlscope.errors import BaselineError, CannotRun, MlscopeError, NoCounterpart, NotInBaseline, NotSupported
 from pytest_mlscope.gate.accuracy_verdict import accuracy_verdict
 from pytest_mlscope.gate.baseline import REPLACED, Baseline
 from pytest_mlscope.gate.comparison import (
@@ -87,7 +87,11 @@ class SideBySideGate(Gate):
         self._minimum_effect = minimum_effect
         self._seconds = seconds
         self._progress = progress
-        self._contests: dict[tuple[object, ...], Contest | str] = {}
+        self._contests: dict[tuple[object, ...], Contest | Comparison] = {}
+
+    def _no_counterpart(self, error: MlscopeError) -> Comparison:
+        is_new = isinstance(error, NotInBaseline)
+        return not_compared(self.baseline.label, self.baseline.told(error), is_new=is_new)
 
     def accuracy(self, evaluation: Evaluation, *, family: int) -> Comparison:
         case = evaluation.case
@@ -96,7 +100,7 @@ class SideBySideGate(Gate):
             counterpart = self.baseline.counterpart(case)
             baseline = self._evaluator.accuracy(counterpart)
         except MlscopeError as error:
-            return not_compared(against, self.baseline.told(error))
+            return self._no_counterpart(error)
         data = [data_identity(each.manifest) for each in (counterpart, case)]
         if differ := data_differ(*(None if each is None else each.sha256 for each in data)):
             return not_compared(against, differ)
@@ -109,11 +113,11 @@ class SideBySideGate(Gate):
         try:
             counterpart = self.baseline.counterpart(case)
         except MlscopeError as error:
-            return not_compared(against, self.baseline.told(error))
+            return self._no_counterpart(error)
         try:
             compared = parity_comparison(self._evaluator.parity_with(case, counterpart), against)
         except BaselineError as error:
-            return not_compared(against, self.baseline.told(error))
+            return self._no_counterpart(error)
         return _remarked(compared, case, counterpart)
 
     def cannot_run(self, case: Case, kind: Kind, reason: CannotRun) -> Comparison | None:
@@ -136,8 +140,8 @@ class SideBySideGate(Gate):
         if self._key(case) not in self._contests:
             self._measure([case, *(other for other in companions if self._key(other) not in self._contests)], family)
         contest = self._contests[self._key(case)]
-        if isinstance(contest, str):
-            return not_compared(self.baseline.label, contest)
+        if isinstance(contest, Comparison):
+            return contest
         return _remarked(latency_comparison(contest, self.baseline.label), case, contest.baseline)
 
     def forget(self, case: Case) -> None:
@@ -165,7 +169,7 @@ class SideBySideGate(Gate):
                 loader.prepare(counterpart)
                 loader.prepare(case)
             except MlscopeError as error:
-                self._contests[key] = self.baseline.told(error)
+                self._contests[key] = self._no_counterpart(error)
                 continue
             rules = Rules(minimum_effect=self._minimum_effect, seconds=self._seconds, floor=floor_for(case, home=home))
             contest = self._contests[key] = Contest(counterpart, case, rules)

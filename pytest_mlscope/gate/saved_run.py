@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.errors import BaselineError, NoCounterpart
+from pytest_mlscope.errors import BaselineError, NoCounterpart, NotInBaseline
 from pytest_mlscope.manifest.dimensions import NAMES
 from pytest_mlscope.measurements.results import Accuracy, FailedRows, Predictions
 from pytest_mlscope.ordinary_files import open_ordinary
@@ -62,7 +62,7 @@ class SavedRun:
         found = [each for each in self._evaluations if each.model == model and each.dimensions == dimensions]
         same_file = [each for each in found if each.manifest == case.manifest.path.name]
         if not (same_file or found):
-            raise NoCounterpart(self._lacking(case, dimensions))
+            raise NotInBaseline(self._lacking(case, dimensions))
         return same_file or found
 
     def _lacking(self, case: Case, dimensions: tuple[object, ...]) -> str:
@@ -85,7 +85,7 @@ class SavedRun:
         """:raises NoCounterpart: when the run has none for the case."""
         timed = [each for each in self._of(case) if each.has_latency]
         if not timed:
-            raise NoCounterpart("the saved run has no latency of this case")
+            raise NotInBaseline("the saved run has no latency of this case")
         if not timed[-1].medians:
             raise NoCounterpart("the saved run has too few calls for a p50 of this case")
         return timed[-1]
@@ -94,7 +94,7 @@ class SavedRun:
         """With the predictions of each row. :raises NoCounterpart: when the run has none for the case."""
         scored = [each for each in self._of(case) if each.accuracy or each.predictions_omitted]
         if not scored:
-            raise NoCounterpart("the saved run has no accuracy of this case")
+            raise NotInBaseline("the saved run has no accuracy of this case")
         latest = scored[-1]
         if latest.accuracy is None:
             raise NoCounterpart(f"the saved run kept no predictions ({latest.predictions_omitted})")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.errors import CannotRun, MlscopeError, NoCounterpart
+from pytest_mlscope.errors import CannotRun, MlscopeError, NoCounterpart, NotInBaseline
 from pytest_mlscope.gate.accuracy_verdict import accuracy_verdict
 from pytest_mlscope.gate.comparison import Comparison, SeparateRuns, not_compared, separate_runs
 from pytest_mlscope.gate.gate import Gate
@@ -133,7 +133,7 @@ class SavedRunGate(Gate):
             saved = self._saved.latency(evaluation.case)
             self._check_hardware(evaluation, saved.hardware, timed=True)
         except MlscopeError as error:
-            return not_compared(against, str(error))
+            return not_compared(against, str(error), is_new=isinstance(error, NotInBaseline))
         if latency is None:
             return not_compared(against, "there is no latency to compare")
         qps = latency.server.qps if latency.server else None
@@ -156,7 +156,7 @@ class SavedRunGate(Gate):
             saved, baseline = self._saved.accuracy(evaluation.case)
             self._check_hardware(evaluation, saved.hardware, timed=False)
         except MlscopeError as error:
-            return not_compared(against, str(error))
+            return not_compared(against, str(error), is_new=isinstance(error, NotInBaseline))
         ours = evaluation.accuracy
         if ours is None:
             return not_compared(against, "there is no accuracy to compare")

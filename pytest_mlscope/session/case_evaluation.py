@@ -77,7 +77,8 @@ class CaseEvaluation:
         except MlscopeError as error:
             trouble = self._trouble = error
         # Outside the handler: the reader needs the reason once, not as an exception during another.
-        if isinstance(trouble, Refused) or (isinstance(trouble, CannotRun) and not self._evaluator.settings.strict):
+        tolerated = isinstance(trouble, CannotRun) and "cannot-run" not in self._evaluator.settings.strict
+        if isinstance(trouble, Refused) or tolerated:
             raised: BaseException = pytest.skip.Exception(str(trouble))
         else:
             raised = self._failure(trouble)
@@ -158,13 +159,7 @@ class CaseEvaluation:
         return self._guarded(lambda: gate.parity(evaluation))
 
     def _compared_badly(self, comparison: Comparison | None) -> list[str]:
-        strict = self._evaluator.settings.strict
-        bad = ("regression", "inconclusive", "not compared") if strict else ("regression",)
-        if comparison is None:
-            return []
-        if comparison.outcome in bad:
-            return list(comparison.messages)
-        return list(comparison.left_open) if strict else []
+        return [] if comparison is None else list(comparison.failures(self._evaluator.settings.strict))
 
     def _evaluated(self, kind: Kind) -> Evaluation | None:
         """What a kind's test is about."""
@@ -184,8 +179,12 @@ class CaseEvaluation:
         if gate is None or reason is None or isinstance(reason, Refused):
             return
         self.comparison = self._guarded(lambda: gate.cannot_run(self.case, kind, reason))
-        if self.comparison is not None and self.comparison.outcome == "regression":
-            self._fail(self.comparison.messages)
+        # Where the test fails already, because its case cannot run, that line says the same.
+        is_said = self.comparison is not None and self.comparison.outcome != "regression"
+        if is_said and isinstance(self._raised, pytest.fail.Exception):
+            return
+        if failures := self._compared_badly(self.comparison):
+            self._fail(failures)
 
     def _fail(self, messages: Sequence[str]) -> None:
         name = failure_name(self.case)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 
 import pytest
 
 from pytest_mlscope.option_values import (
+    ALL_PARTS,
     DEFAULT_TIMEOUT,
     MOST_RESTARTS,
     PRECISIONS,
+    STRICT_PARTS,
+    StrictPart,
     percentage,
     positive_number,
     whole_number,
@@ -63,6 +67,50 @@ def _path(text: str) -> str:
     return text
 
 
+def strict_parts(words: Iterable[str]) -> frozenset[StrictPart]:
+    """The parts that words name, each one or several with commas between.
+
+    >>> sorted(strict_parts(["new, inconclusive"]))
+    ['inconclusive', 'new']
+
+    :raises ValueError: one line, for a word that is none of them.
+    """
+    names = [name.strip() for word in words for name in word.split(",")]
+    for name in names:
+        if name not in (*STRICT_PARTS, ALL_PARTS, ""):
+            # Here, since difflib is too much for every start of pytest.
+            from pytest_mlscope.text import closest, did_you_mean
+
+            hint = did_you_mean(closest(name, STRICT_PARTS))
+            raise ValueError(f"{name!r} is not a part{hint}; allowed: {', '.join((*STRICT_PARTS, ALL_PARTS))}")
+    return frozenset(part for part in STRICT_PARTS if part in names or ALL_PARTS in names)
+
+
+STRICT, STRICT_INI = "--mlscope-strict", "mlscope_strict"
+
+
+def keep_strict_from_paths(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
+    """Let ``--mlscope-strict`` take what stands after "=" alone: the next word is a path as for any flag.
+
+    argparse would take it, and has no option whose value may be left out and must be given so.
+    """
+    if STRICT in args:
+        args[:] = [f"{STRICT}={ALL_PARTS}" if word == STRICT else word for word in args]
+        early_config.known_args_namespace.file_or_dir = parser.parse_known_args(args).file_or_dir
+
+
+def strictness(config: pytest.Config) -> frozenset[StrictPart]:
+    """What is a failure beside what always is.
+
+    :raises pytest.UsageError: for a part that does not exist.
+    """
+    given = config.getoption("mlscope_strict")
+    try:
+        return strict_parts(config.getini(STRICT_INI) if given is None else [given])
+    except ValueError as error:
+        raise pytest.UsageError(f"{STRICT_INI if given is None else STRICT}: {error}") from None
+
+
 def add_options(parser: pytest.Parser) -> None:
     """Add the ``mlscope`` option group."""
     group = parser.getgroup("mlscope", "evaluation of machine-learning models (pytest-mlscope)")
@@ -101,10 +149,14 @@ def add_options(parser: pytest.Parser) -> None:
         help="Make the framework environments that cases need and that are missing.",
     )
     group.addoption(
-        "--mlscope-strict",
-        action="store_true",
-        help="Fail cases that cannot run here instead of skipping them, and comparisons without a verdict.",
+        STRICT,
+        nargs="?",
+        const=ALL_PARTS,
+        metavar="PART[,PART]",
+        help="Fail what is tolerated otherwise; all of it, or with = only some of cannot-run (cases that cannot run "
+        "here), new (cases that the baseline lacks), inconclusive and not-compared (other comparisons).",
     )
+    parser.addini(STRICT_INI, "What --mlscope-strict is when it is not given: its parts, or all.", "args", [])
     group.addoption(
         "--mlscope-timeout",
         type=positive_number("seconds"),

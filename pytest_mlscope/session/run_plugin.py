@@ -30,6 +30,7 @@ from pytest_mlscope.session.controller import RECORD_ATTRIBUTE, WORKER_MISTAKE, 
 from pytest_mlscope.session.items.module import SUFFIX, ManifestModule
 from pytest_mlscope.session.items.run_state import RUN_STATE, RunState, run_state
 from pytest_mlscope.session.items.uncollected import uncollected_mistake
+from pytest_mlscope.session.options import strictness
 from pytest_mlscope.session.termination import TerminationPlugin
 from pytest_mlscope.settings import Settings
 from pytest_mlscope.text import closest, did_you_mean
@@ -64,7 +65,7 @@ def _evaluator(config: pytest.Config) -> Evaluator:
             home=cache_home(),
             timeout=config.getoption("mlscope_timeout"),
             provision=config.getoption("mlscope_provision"),
-            strict=config.getoption("mlscope_strict"),
+            strict=strictness(config),
             layers=config.getoption("mlscope_layers"),
             restarts=config.getoption("mlscope_restarts"),
             affinity=_affinity(config),
@@ -278,6 +279,7 @@ class RegistryWatch:
 def enable(config: pytest.Config) -> None:
     """Register everything that ``--mlscope`` turns on. :raises pytest.UsageError: when an option cannot be obeyed."""
     _affinity(config)
+    strictness(config)
     state = config.stash[RUN_STATE] = RunState(config)
     config.pluginmanager.register(shipped, "mlscope-shipped")
     config.pluginmanager.register(RegistryWatch(state), "mlscope-registry-watch")

@@ -6,12 +6,14 @@ import re
 from typing import Any, cast
 
 import numpy as np
+import pytest
 
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.gate.comparison import latency_comparison
+from pytest_mlscope.gate.comparison import Comparison, latency_comparison
 from pytest_mlscope.gate.pairs import BASELINE, Pair, SideError
 from pytest_mlscope.gate.rounds import Contest, Rules
 from pytest_mlscope.gate.sequential import Verdict
+from pytest_mlscope.option_values import STRICT_PARTS, StrictPart
 from pytest_mlscope.reports.findings import failures
 
 
@@ -126,3 +128,28 @@ def test_a_failure_tells_every_quantity_that_got_worse() -> None:
     }
     (failure,) = failures([record])
     assert failure.lines == ("p50 is 2 s", "latency is 2 times", "load time is 3 times")
+
+
+LINE, OPEN = "the line", "ap is not compared"
+
+
+@pytest.mark.parametrize(
+    ("comparison", "parts"),
+    [
+        (Comparison("main", "inconclusive", (LINE,)), {"inconclusive"}),
+        (Comparison("main", "not compared", (LINE,)), {"not-compared"}),
+        (Comparison("main", "not compared", (LINE,), is_new=True), {"new"}),
+        (Comparison("main", "regression", (LINE,)), {"new", "inconclusive", "not-compared", "cannot-run"}),
+        (Comparison("main", "pass", (LINE,)), set()),
+    ],
+)
+def test_each_part_of_strictness_fails_what_it_names(comparison: Comparison, parts: set[StrictPart]) -> None:
+    assert {part for part in STRICT_PARTS if comparison.failures({part})} == parts
+    assert bool(comparison.failures(())) == (comparison.outcome == "regression")
+
+
+def test_a_metric_left_open_fails_as_what_is_not_compared() -> None:
+    comparison = Comparison("main", "inconclusive", (LINE, OPEN), left_open=(OPEN,))
+    assert comparison.failures({"not-compared"}) == (OPEN,)
+    assert comparison.failures({"inconclusive"}) == (LINE, OPEN)
+    assert comparison.failures({"new"}) == ()

@@ -28,6 +28,9 @@ class OptionRecorder:
     def getgroup(self, *_: str) -> OptionRecorder:
         return self
 
+    def addini(self, *_: object) -> None:
+        pass
+
     def addoption(self, name: str, **settings: Any) -> None:
         self.options[name] = settings
 
