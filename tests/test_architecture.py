@@ -36,12 +36,13 @@ FLOOR = frozenset(
         "text",
         "synonyms",
         "files",
+        "record_fields",
     }
 )
 LINE = (
     *("documents", "components", "manifest", "cases"),
     *("machine", "artifacts", "environments", "hosts"),
-    *("measurements", "expectations", "conformance", "bisection", "gate", "reports", "api"),
+    *("measurements", "expectations", "records", "conformance", "bisection", "gate", "reports", "api"),
 )
 MAY_IMPORT: dict[str, frozenset[str]] = {
     **dict.fromkeys(FLOOR, frozenset({"errors"})),

@@ -22,7 +22,6 @@ ALLOWED = {
     "gate/baseline.py": "a revision's files are named as git names them; until errors carry paths",
     "measurements/rows/manifest_errors.py": "the manifest is not named twice; until errors carry paths",
     "reports/findings.py": "which comparison failed a test; until a record says so",
-    "reports/records.py": "pytest puts the outcome before a reason",
     "reports/tables.py": "a profiler's note; until a reading says that it is not available",
     "session/run_plugin.py": "our name goes from pytest's short summary",
 }

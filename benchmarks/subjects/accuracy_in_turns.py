@@ -56,6 +56,7 @@ def main(manifest: str, path: str, batch_size: int, turns: int) -> None:
     def ours() -> float:
         accuracy = measure_accuracy(loader.ready(case))
         assert accuracy.errors == 0
+        assert accuracy.samples_per_second is not None
         return accuracy.samples_per_second
 
     sides = [("ours", ours), ("bare", bare)]

@@ -94,7 +94,7 @@ def _bisect(options: argparse.Namespace) -> int:
     from pytest_mlscope.cases.matrix import expand
     from pytest_mlscope.cli.case_choice import choose_case
     from pytest_mlscope.hosts.model_loader import ModelLoader
-    from pytest_mlscope.reports.plain import plain
+    from pytest_mlscope.records.plain import plain
     from pytest_mlscope.settings import Settings
 
     manifest: Path = options.manifest

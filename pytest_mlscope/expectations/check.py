@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """A comparison and its verdict."""
+    """One comparison with what the manifest expects."""
 
     name: str
     """What was compared, such as ``top1``, ``p50`` or ``parity``."""
     measured: float | None
-    """In the unit in which evaluations keep it; ``None`` where there is no number to compare."""
+    """The measured value, in the unit in which evaluations keep it; ``None`` where there is no number to compare."""
     bound: str
     """What was expected, readable, such as ``≥ 0.97``."""
     passed: bool
+    """Whether it held."""
     message: str
     """One line that says what was measured, what was expected and over how many samples."""

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pytest_mlscope.gate.sequential import Outcome
 from pytest_mlscope.measurements.results import Accuracy
+from pytest_mlscope.records.comparison import Outcome
 from pytest_mlscope.statistics.paired_proportions import PairedProportions
 
 SIGNIFICANCE = 0.005

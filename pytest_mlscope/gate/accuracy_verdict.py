@@ -7,10 +7,11 @@ import numpy as np
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components.metrics.top_k import Top1, TopK
 from pytest_mlscope.gate.accuracy_comparison import NO_CLASSES, SIGNIFICANCE, compare_accuracy
-from pytest_mlscope.gate.comparison import Comparison, accuracy_comparison, not_compared, with_metrics
+from pytest_mlscope.gate.comparison import accuracy_comparison, not_compared, with_metrics
 from pytest_mlscope.gate.metric_comparison import compare_metrics
 from pytest_mlscope.manifest.loaded import BoundMetric
 from pytest_mlscope.measurements.results import Accuracy
+from pytest_mlscope.records.comparison import Comparison
 
 
 def accuracy_verdict(baseline: Accuracy, candidate: Accuracy, case: Case, against: str, *, family: int) -> Comparison:

@@ -19,7 +19,12 @@ from pytest_mlscope.ordinary_files import open_ordinary
 def _same(case: Case, busy_processes: int) -> dict[str, Any]:
     """What trials must have in common to be counted together; the rules are looked at apart."""
     facts = machine_facts()
-    machine = {name: facts[name] for name in ("hostname", "cpu_identity", "usable_cores", "kernel")}
+    machine: dict[str, object] = {
+        "hostname": facts["hostname"],
+        "cpu_identity": facts["cpu_identity"],
+        "usable_cores": facts["usable_cores"],
+        "kernel": facts["kernel"],
+    }
     if facts["cpu_quota"] is not None:
         machine["cpu_quota"] = facts["cpu_quota"]
     return {

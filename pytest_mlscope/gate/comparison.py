@@ -3,56 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TypedDict
 
 from pytest_mlscope import quantities as readable
 from pytest_mlscope.expectations.parity_text import difference_text
 from pytest_mlscope.gate.accuracy_comparison import AccuracyComparison
-from pytest_mlscope.gate.metric_comparison import MetricComparison
 from pytest_mlscope.gate.pairs import CANDIDATE, Pair
 from pytest_mlscope.gate.rounds import LOAD_TIME_EFFECT, MEMORY_EFFECT, Contest
-from pytest_mlscope.gate.sequential import Outcome, Verdict
+from pytest_mlscope.gate.sequential import Verdict
 from pytest_mlscope.measurements.results import Parity
-from pytest_mlscope.option_values import StrictPart
-
-ComparedOutcome = Literal["pass", "regression", "improved", "inconclusive", "not compared"]
+from pytest_mlscope.records.comparison import (
+    ComparedOutcome,
+    Comparison,
+    LatencyComparison,
+    MeasuredPair,
+    MetricComparison,
+    Outcome,
+    ParityComparison,
+    PredictionsComparison,
+    RatioComparison,
+    SavedMedians,
+)
 
 _WORST_FIRST: tuple[ComparedOutcome, ...] = ("regression", "inconclusive", "improved", "pass", "not compared")
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One kind of one case against its baseline."""
-
-    against: str
-    """What the baseline is called."""
-    outcome: ComparedOutcome
-    messages: tuple[str, ...]
-    """One line for each quantity; why there is no comparison where there is none."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """Quantity to what was measured and decided, for the JSON report."""
-    remark: str | None = None
-    """In what the two sides were asked for different things, in words."""
-    left_open: tuple[str, ...] = ()
-    """One line for each quantity that was not compared, beside others that were; also among the messages."""
-    is_new: bool = False
-    """Whether nothing was compared because the baseline has no such case."""
-
-    def failures(self, strict: Collection[StrictPart]) -> tuple[str, ...]:
-        """The lines with which it fails a test; none where it does not.
-
-        :param strict: what fails beside a regression.
-        """
-        part: StrictPart = "not-compared"
-        if self.outcome == "inconclusive":
-            part = "inconclusive"
-        elif self.is_new:
-            part = "new"
-        if self.outcome == "regression" or (part in strict and self.outcome in ("inconclusive", "not compared")):
-            return self.messages
-        return self.left_open if "not-compared" in strict else ()
 
 
 def not_compared(against: str, reason: str, *, is_new: bool = False) -> Comparison:
@@ -80,19 +55,22 @@ def _ratio_line(quantity: str, verdict: Verdict, against: str, values: str) -> s
     return said if verdict.outcome == "regression" else f"{said}: {verdict.outcome}"
 
 
-def is_told(facts: Mapping[str, Any]) -> bool:
-    """Whether peak memory or load time is worth a line: few pairs may decide latency and leave these open."""
-    outcome = facts["outcome"]
-    looks_worse: bool = facts["ratio"] > 1 + facts["minimum_effect"]
-    return outcome in ("regression", "improved") or (outcome == "inconclusive" and looks_worse)
+class _Ratio(TypedDict):
+    outcome: Outcome
+    ratio: float
+    interval: tuple[float, float] | None
+    pairs: int
+    p_value: float
+    early: bool
+    minimum_effect: float
 
 
-def _verdict_facts(verdict: Verdict, minimum_effect: float) -> dict[str, Any]:
+def _of_verdict(verdict: Verdict, minimum_effect: float) -> _Ratio:
     low, high = verdict.interval
     return {
         "outcome": verdict.outcome,
         "ratio": verdict.ratio,
-        "interval": None if low == 0 or math.isinf(high) else [low, high],
+        "interval": None if low == 0 or math.isinf(high) else (low, high),
         "pairs": verdict.pairs,
         "p_value": verdict.p_value,
         "early": verdict.early,
@@ -123,34 +101,32 @@ def latency_comparison(contest: Contest, against: str) -> Comparison:
     ours, theirs = _such_as(pairs, latency.ratio)
     values = f"; such as {readable.seconds(ours)} against {readable.seconds(theirs)}"
     said: list[tuple[ComparedOutcome, str]] = [(latency.outcome, _ratio_line("latency", latency, against, values))]
-    facts: dict[str, Any] = {
-        "latency": {
-            **_verdict_facts(latency, contest.rules.minimum_effect),
-            "floor": contest.rules.floor,
-            "seconds": contest.seconds,
-            "measured": [
-                {
-                    "baseline_seconds": pair.baseline_seconds,
-                    "candidate_seconds": pair.candidate_seconds,
-                    "log_ratio": pair.log_ratio,
-                }
-                for pair in pairs
-            ],
-            "separate_runs": None,
-        }
-    }
+    compared = LatencyComparison(
+        **_of_verdict(latency, contest.rules.minimum_effect),
+        floor=contest.rules.floor,
+        seconds=contest.seconds,
+        measured=tuple(MeasuredPair(pair.baseline_seconds, pair.candidate_seconds, pair.log_ratio) for pair in pairs),
+    )
+    resources: dict[str, RatioComparison | None] = {"peak memory": None, "load time": None}
     for quantity, verdict, effect in (
         ("peak memory", contest.memory, MEMORY_EFFECT),
         ("load time", contest.load_time, LOAD_TIME_EFFECT),
     ):
         if verdict is None:
             continue
-        resource = facts[quantity.replace(" ", "_")] = _verdict_facts(verdict, effect)
-        if is_told(resource):
+        resource = resources[quantity] = RatioComparison(**_of_verdict(verdict, effect))
+        if resource.is_told:
             said.append((verdict.outcome, _ratio_line(quantity, verdict, against, "")))
     # Where a test fails, its short summary has the first line alone.
     said.sort(key=lambda each: _WORST_FIRST.index(each[0]))
-    return Comparison(against, said[0][0], tuple(message for _, message in said), facts)
+    return Comparison(
+        against,
+        said[0][0],
+        tuple(message for _, message in said),
+        latency=compared,
+        peak_memory=resources["peak memory"],
+        load_time=resources["load time"],
+    )
 
 
 @dataclass(frozen=True)
@@ -180,24 +156,17 @@ def separate_runs(verdict: SeparateRuns, against: str, *, minimum_effect: float,
     )
     if verdict.outcome in ("inconclusive", "improved"):
         message = f"{message}: {verdict.outcome}"
-    facts = {
-        "outcome": verdict.outcome,
-        "ratio": verdict.ratio,
-        "interval": None,
-        "pairs": None,
-        "p_value": verdict.p_value,
-        "early": False,
-        "minimum_effect": minimum_effect,
-        "floor": None,
-        "seconds": None,
-        "measured": None,
-        "separate_runs": {
-            "bound": verdict.bound,
-            "baseline_medians": verdict.baseline,
-            "candidate_medians": verdict.candidate,
-        },
-    }
-    return Comparison(against, verdict.outcome, (message,), {"latency": facts})
+    compared = LatencyComparison(
+        outcome=verdict.outcome,
+        ratio=verdict.ratio,
+        interval=None,
+        pairs=None,
+        p_value=verdict.p_value,
+        early=False,
+        minimum_effect=minimum_effect,
+        separate_runs=SavedMedians(verdict.bound, verdict.baseline, verdict.candidate),
+    )
+    return Comparison(against, verdict.outcome, (message,), latency=compared)
 
 
 def _metric_line(name: str, compared: MetricComparison, against: str) -> str:
@@ -222,15 +191,11 @@ def with_metrics(predictions: Comparison, metrics: Mapping[str, MetricComparison
     said += [(each.outcome, _metric_line(name, each, against)) for name, each in compared.items()]
     said += [("not compared", message) for message in left_open]
     said.sort(key=lambda each: _WORST_FIRST.index(each[0]))
-    outcome = said[0][0]
-    facts = dict(predictions.facts)
-    if "accuracy" in facts:
-        facts["accuracy"] = {**facts["accuracy"], "outcome": outcome}
     return replace(
         predictions,
-        outcome=outcome,
+        outcome=said[0][0],
         messages=tuple(message for _, message in said),
-        facts=facts,
+        metrics=compared,
         left_open=left_open,
     )
 
@@ -247,20 +212,18 @@ def accuracy_comparison(compared: AccuracyComparison | str, against: str) -> Com
     )
     if compared.left_out:
         message += f"; {readable.plural(compared.left_out, 'row')} of only one side left out"
-    facts = {
-        "accuracy": {
-            "outcome": compared.outcome,
-            "both_right": counts.both_right,
-            "only_baseline_right": counts.only_baseline_right,
-            "only_candidate_right": counts.only_candidate_right,
-            "both_wrong": counts.both_wrong,
-            "difference": counts.difference,
-            "p_value": compared.p_value,
-            "changed": compared.changed,
-            "left_out": compared.left_out,
-        }
-    }
-    return Comparison(against, compared.outcome, (message,), facts)
+    predictions = PredictionsComparison(
+        outcome=compared.outcome,
+        both_right=counts.both_right,
+        only_baseline_right=counts.only_baseline_right,
+        only_candidate_right=counts.only_candidate_right,
+        both_wrong=counts.both_wrong,
+        difference=counts.difference,
+        p_value=compared.p_value,
+        changed=compared.changed,
+        left_out=compared.left_out,
+    )
+    return Comparison(against, compared.outcome, (message,), accuracy=predictions)
 
 
 def parity_comparison(parity: Parity, against: str) -> Comparison:
@@ -269,21 +232,5 @@ def parity_comparison(parity: Parity, against: str) -> Comparison:
         message = f"outputs cannot be compared with those of {against}: {parity.mismatch}"
     else:
         message = f"outputs differ from those of {against} {difference_text(parity)}"
-    facts = {
-        "parity": {
-            "outcome": "pass" if parity.within_tolerance else "regression",
-            "max_abs": parity.max_abs,
-            "max_rel": parity.max_rel,
-            "cosine": parity.cosine,
-            "psnr": parity.psnr,
-            "top1_agreement": parity.top1_agreement,
-            "top5_agreement": parity.top5_agreement,
-            "violations": parity.violations,
-            "elements": parity.elements,
-            "n": parity.n,
-            "abs_tolerance": parity.abs_tolerance,
-            "rel_tolerance": parity.rel_tolerance,
-            "mismatch": parity.mismatch,
-        }
-    }
-    return Comparison(against, "pass" if parity.within_tolerance else "regression", (message,), facts)
+    compared = ParityComparison(**{each.name: getattr(parity, each.name) for each in fields(parity)})
+    return Comparison(against, compared.outcome, (message,), parity=compared)

@@ -36,7 +36,7 @@ def floor_of(log_ratios: Sequence[float]) -> float | None:
 def _key(case: Case) -> str:
     """Machine and case. Another version of the framework or model is the same kind of program here."""
     facts = machine_facts()
-    machine = [facts[name] for name in ("hostname", "cpu_identity", "usable_cores", "kernel")]
+    machine: list[object] = [facts["hostname"], facts["cpu_identity"], facts["usable_cores"], facts["kernel"]]
     if facts["cpu_quota"] is not None:
         machine.append(facts["cpu_quota"])
     cell = [case.manifest.content.name, case.framework, case.hardware, case.precision, case.threads, case.batch_size]

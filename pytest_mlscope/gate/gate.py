@@ -14,7 +14,6 @@ from pytest_mlscope.errors import BaselineError, CannotRun, MlscopeError, NoCoun
 from pytest_mlscope.gate.accuracy_verdict import accuracy_verdict
 from pytest_mlscope.gate.baseline import REPLACED, Baseline
 from pytest_mlscope.gate.comparison import (
-    Comparison,
     cannot_run_any_more,
     latency_comparison,
     not_compared,
@@ -29,6 +28,7 @@ from pytest_mlscope.measurements.latency.latency import rows_in_a_sample
 from pytest_mlscope.measurements.parity.parity import reference_case
 from pytest_mlscope.measurements.results import Evaluation
 from pytest_mlscope.quantities import plural
+from pytest_mlscope.records.comparison import Comparison
 
 if TYPE_CHECKING:
     from pytest_mlscope.manifest.schema import Kind

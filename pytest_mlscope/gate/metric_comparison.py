@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.gate.accuracy_comparison import SIGNIFICANCE, metric_outcome
-from pytest_mlscope.gate.sequential import Outcome
 from pytest_mlscope.measurements.results import Accuracy
+from pytest_mlscope.records.comparison import MetricComparison
 from pytest_mlscope.statistics.paired_proportions import PairedProportions
 from pytest_mlscope.statistics.sign_flips import sign_flip_p_value
-
-
-@dataclass(frozen=True)
-class MetricComparison:
-    """One metric of both sides over the rows that both have a value of."""
-
-    outcome: Outcome
-    baseline: float
-    """The metric over all of that side's rows."""
-    candidate: float
-    test: str
-    """What the p-value is of."""
-    p_value: float
-    """One-sided, in the direction of the difference seen."""
-    rows: int
-    """Rows compared."""
-    left_out: int
-    """Rows of which only one side has a value."""
 
 
 def compare_metrics(

@@ -166,8 +166,8 @@ def _accuracy(accuracy: Mapping[str, Any]) -> tuple[Accuracy | None, str | None]
     kept = accuracy["predictions"]
     if kept["omitted"] is not None or any(kept[name] is None for name in ("rows", "labels", "predicted")):
         return None, str(kept["omitted"] or "no reason given")
-    arrays = [np.array(kept[name]) for name in ("rows", "labels", "predicted")]
-    predictions = Predictions(np.array(kept["rows"], dtype=np.int64), *arrays[1:])
+    rows = np.array(kept["rows"], dtype=np.int64)
+    predictions = Predictions(rows, np.array(kept["labels"]), np.array(kept["predicted"]))
     failures = [FailedRows(tuple(each["rows"]), str(each["message"])) for each in accuracy["failures"]]
     n, errors = int(accuracy["n"]), int(accuracy["errors"])
     return Accuracy({}, n, errors, failures, predictions, seconds=0.0), None

@@ -23,12 +23,13 @@ import numpy as np
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import CannotRun, MlscopeError, NoCounterpart, NotInBaseline
 from pytest_mlscope.gate.accuracy_verdict import accuracy_verdict
-from pytest_mlscope.gate.comparison import Comparison, SeparateRuns, not_compared, separate_runs
+from pytest_mlscope.gate.comparison import SeparateRuns, not_compared, separate_runs
 from pytest_mlscope.gate.gate import Gate
 from pytest_mlscope.gate.saved_run import SavedRun
-from pytest_mlscope.gate.sequential import DEFAULT_FLOOR, Outcome
+from pytest_mlscope.gate.sequential import DEFAULT_FLOOR
 from pytest_mlscope.measurements.data_identity import data_differ
 from pytest_mlscope.measurements.results import Evaluation, Latency
+from pytest_mlscope.records.comparison import Comparison, Outcome
 from pytest_mlscope.statistics.rank_sum import rank_sum_p_value
 
 if TYPE_CHECKING:
@@ -160,8 +161,8 @@ class SavedRunGate(Gate):
         ours = evaluation.accuracy
         if ours is None:
             return not_compared(against, "there is no accuracy to compare")
-        here = evaluation.provenance.get("dataset") or {}
-        if differ := data_differ(saved.dataset, here.get("sha256")):
+        here = evaluation.provenance.get("dataset")
+        if differ := data_differ(saved.dataset, here["sha256"] if here else None):
             return not_compared(against, differ)
         return accuracy_verdict(baseline, ours, evaluation.case, against, family=family)
 

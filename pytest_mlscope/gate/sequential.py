@@ -26,13 +26,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from pytest_mlscope.records.comparison import Outcome
 from pytest_mlscope.statistics.signed_rank import interval, probability_above
-
-Outcome = Literal["pass", "regression", "improved", "inconclusive"]
 
 LEVEL = 0.008
 """P-value, two-sided, at which, in one look, a ratio counts as not 1; eight pairs that all agree reach it."""

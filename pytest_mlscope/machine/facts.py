@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import platform
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict
 
 from pytest_mlscope.host.sensors import cpu_quota
 from pytest_mlscope.machine.nvidia_gpus import nvidia_gpus
+from pytest_mlscope.record_fields import Bytes, Finite
 
-NOT_AVAILABLE = "not available"
+NotAvailable = Literal["not available"]
+NOT_AVAILABLE: NotAvailable = "not available"
 
 _CPUINFO = Path("/proc/cpuinfo")
 _CPU = Path("/sys/devices/system/cpu")
@@ -26,20 +29,51 @@ def machine_architecture() -> str:
     return _ARCHITECTURES.get(name, name) or NOT_AVAILABLE
 
 
-def machine_facts() -> dict[str, Any]:
-    """Facts of this machine, builtin types only; read once a process, in a few milliseconds.
+class MachineFacts(TypedDict):
+    """Facts of a machine; what the system does not tell is "not available"."""
 
-    Keys: ``hostname``, ``system``, ``kernel``, ``architecture``, ``cpu_model``, ``cpu_identity`` (vendor, family,
-    model, stepping and microcode on x86; implementer and part on Arm), ``cpu_flags`` (sorted), ``logical_cores``,
-    ``physical_cores``, ``usable_cores`` (those this process may run on), ``cpu_quota`` (CPUs' worth of time that its
-    control groups let it have, ``None`` without a limit), ``memory_bytes``, ``governor``, ``turbo``,
-    ``virtual_machine`` and ``gpus`` (names of NVIDIA's, as the driver lists them).
-    """
-    return {key: list(value) if isinstance(value, list) else value for key, value in _facts().items()}
+    hostname: str
+    """Name of the machine."""
+    system: str
+    """Operating system."""
+    kernel: str
+    """Release of the operating system's kernel."""
+    architecture: str
+    """Instruction set, such as x86_64."""
+    cpu_model: str
+    """The processor as it names itself."""
+    cpu_identity: str
+    """Vendor, family, model, stepping and microcode, or Arm's implementer and part."""
+    cpu_flags: list[str] | NotAvailable
+    """Instruction set extensions, sorted."""
+    logical_cores: int | NotAvailable
+    """Hardware threads."""
+    physical_cores: int | NotAvailable
+    """Cores."""
+    usable_cores: int | NotAvailable
+    """Hardware threads that the pytest process was allowed to run on."""
+    cpu_quota: Finite | None
+    """CPUs' worth of time that control groups (a container's CPU limit) let the pytest process have; ``None`` without a
+    limit."""
+    memory_bytes: Bytes | NotAvailable
+    """Installed memory in bytes."""
+    governor: str
+    """Frequency governor of the first core."""
+    turbo: bool | NotAvailable
+    """Whether the processor may exceed its base frequency."""
+    virtual_machine: bool | NotAvailable
+    """Whether the processor tells that it is a guest's."""
+    gpus: list[str] | NotAvailable
+    """Names of the NVIDIA GPUs that programs may use."""
+
+
+def machine_facts() -> MachineFacts:
+    """Facts of this machine; read once a process, in a few milliseconds."""
+    return copy.deepcopy(_facts())
 
 
 @cache
-def _facts() -> dict[str, Any]:
+def _facts() -> MachineFacts:
     import psutil
 
     cpuinfo = _first_processor(_CPUINFO)
@@ -85,7 +119,7 @@ def _identity(cpuinfo: dict[str, str]) -> str:
     return ", ".join(f"{key} {cpuinfo[key]}" for key in keys if cpuinfo.get(key)) or NOT_AVAILABLE
 
 
-def _turbo() -> bool | str:
+def _turbo() -> bool | NotAvailable:
     no_turbo = _line(_CPU / "intel_pstate/no_turbo")
     if no_turbo in ("0", "1"):
         return no_turbo == "0"

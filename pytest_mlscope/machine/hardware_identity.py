@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TypedDict, cast
 from weakref import WeakKeyDictionary
 
 from pytest_mlscope.components.hardware import HardwareTarget
 from pytest_mlscope.components.hardware_targets import HardwareTargets
 from pytest_mlscope.components.recognition import ProviderPresent
-from pytest_mlscope.machine.facts import machine_facts
+from pytest_mlscope.machine.facts import NotAvailable, machine_facts
 from pytest_mlscope.machine.hardware_presence import why_absent
+from pytest_mlscope.record_fields import Finite
 
 _RECOGNISED: WeakKeyDictionary[HardwareTargets, list[HardwareTarget]] = WeakKeyDictionary()
+
+
+class PeakFacts(TypedDict):
+    """A peak, by what is counted, such as fp32 or memory_bandwidth."""
+
+    value: Finite
+    """The most the vendor says it can do."""
+    unit: str
+    """FLOP/s, OP/s or B/s."""
+    source: Mapping[str, str]
+    """title and url of the vendor's document."""
+    note: str | None
+    """How it follows from the source; ``None`` where the source states it so."""
+
+
+class HardwareIdentity(TypedDict, total=False):
+    """What a target is on this machine."""
+
+    architecture: str
+    """Instruction set that the predictor ran as."""
+    emulated: bool
+    """Whether QEMU ran it, on a processor of another architecture."""
+    cpu_model: str
+    """The machine's processor as it names itself."""
+    gpus: Sequence[str] | NotAvailable
+    """Names of the machine's NVIDIA GPUs."""
+    targets: Sequence[str]
+    """Hardware targets that the machine is recognised as."""
+    peaks: Mapping[str, Mapping[str, PeakFacts]]
+    """Hardware target to its peaks, of those recognised that state any."""
 
 
 def _recognised(targets: HardwareTargets) -> list[HardwareTarget]:
@@ -25,9 +57,8 @@ def _recognised(targets: HardwareTargets) -> list[HardwareTarget]:
     return _RECOGNISED[targets]
 
 
-def hardware_identity(target: HardwareTarget, targets: HardwareTargets) -> dict[str, Any]:
-    """Builtin types only: ``architecture`` and whether it is ``emulated``, ``cpu_model``, ``gpus``, ``targets`` that
-    this machine is recognised as, and the ``peaks`` of each that states any.
+def hardware_identity(target: HardwareTarget, targets: HardwareTargets) -> HardwareIdentity:
+    """Builtin types only.
 
     :param target: what the evaluation ran on.
     :param targets: all there are.
@@ -35,12 +66,14 @@ def hardware_identity(target: HardwareTarget, targets: HardwareTargets) -> dict[
     facts = machine_facts()
     recognised = _recognised(targets)
     return {
-        "architecture": target.architecture if target.emulated else facts["architecture"],
+        "architecture": (target.emulated and target.architecture) or facts["architecture"],
         "emulated": target.emulated,
         "cpu_model": facts["cpu_model"],
         "gpus": facts["gpus"],
         "targets": [each.name for each in recognised],
         "peaks": {
-            each.name: {name: peak.facts() for name, peak in each.peaks.items()} for each in recognised if each.peaks
+            each.name: {name: cast(PeakFacts, peak.facts()) for name, peak in each.peaks.items()}
+            for each in recognised
+            if each.peaks
         },
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_mlscope.cases.case import Case
@@ -21,6 +21,7 @@ from pytest_mlscope.measurements.parity.parity import ReferenceOutputs, compare_
 from pytest_mlscope.measurements.parity.self_difference import with_self_difference
 from pytest_mlscope.measurements.parity.tolerance import Tolerances
 from pytest_mlscope.measurements.provenance import provenance
+from pytest_mlscope.measurements.provenance_facts import Provenance
 from pytest_mlscope.measurements.results import Accuracy, Latency, LayerProfile, Parity
 from pytest_mlscope.settings import Settings
 
@@ -73,10 +74,10 @@ class Evaluator:
         for key in [key for key in self._results if key[-1] == case]:
             del self._results[key]
 
-    def provenance(self, case: Case) -> tuple[str, Mapping[str, Any]]:
+    def provenance(self, case: Case) -> tuple[str, Provenance]:
         """Key and facts of the case as loaded now. Raises as :meth:`ModelLoader.ready`."""
 
-        def gather() -> tuple[str, Mapping[str, Any]]:
+        def gather() -> tuple[str, Provenance]:
             return provenance(
                 self.loader.ready(case),
                 command_line=self.settings.command_line,

@@ -21,6 +21,7 @@ from pytest_mlscope.machine.hardware_identity import hardware_identity
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.measurements.code_identity import code_identity
 from pytest_mlscope.measurements.data_identity import data_identity
+from pytest_mlscope.measurements.provenance_facts import Provenance
 
 
 @cache
@@ -59,7 +60,7 @@ def _components(manifest: LoadedManifest, preprocessing: str) -> list[Component]
     ]
 
 
-def provenance(ready: ReadyModel, *, command_line: tuple[str, ...], restarts: int = 1) -> tuple[str, dict[str, Any]]:
+def provenance(ready: ReadyModel, *, command_line: tuple[str, ...], restarts: int = 1) -> tuple[str, Provenance]:
     """The key and the facts of one evaluation, builtin types only; see ``docs/json-report.md``.
 
     :param restarts: processes that a latency is measured in.
@@ -76,7 +77,7 @@ def provenance(ready: ReadyModel, *, command_line: tuple[str, ...], restarts: in
     data = data_identity(manifest)
     code = code_identity(dict.fromkeys(type(component) for component in components))
     libraries = {**code.libraries, **_libraries(components)}
-    facts: dict[str, Any] = {
+    facts: Provenance = {
         "manifest": {"path": str(manifest.path), "sha256": manifest.sha256},
         "files": {
             role: {

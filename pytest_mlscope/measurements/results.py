@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,21 @@ from numpy.typing import NDArray
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
+from pytest_mlscope.measurements.provenance_facts import Provenance
+from pytest_mlscope.record_fields import (
+    Bytes,
+    Count,
+    Finite,
+    FiniteRate,
+    FiniteSeconds,
+    Least,
+    Mark,
+    Positive,
+    Rate,
+    Seconds,
+    Unit,
+    derived,
+)
 
 KEPT_ROW_ELEMENTS = 4096
 """A row's prediction or label with more elements, such as a mask, is not kept: a dataset of them fills the memory."""
@@ -19,15 +34,17 @@ KEPT_ROW_ELEMENTS = 4096
 
 @dataclass(frozen=True)
 class Predictions:
-    """Per-sample results in row order, for samples that have one; arrays ``(n, 0)`` stand for rows too large."""
+    """Results in row order, of rows that have one; arrays ``(n, 0)`` stand for rows too large."""
 
-    rows: NDArray[np.int64]
+    rows: Annotated[NDArray[np.int64], Mark.OMISSIBLE]
     """Row numbers in the dataset, shape ``(n,)``."""
-    labels: NDArray[Any]
-    """Expected results, shape ``(n, …)``."""
-    predicted: NDArray[Any]
-    """The predicted class, shape ``(n,)``, where the first metric's output is classes or class scores; else the
-    output itself, shape ``(n, …)``."""
+    labels: Annotated[NDArray[Any], Mark.OMISSIBLE]
+    """Expected result of each row, shape ``(n, …)``."""
+    predicted: Annotated[NDArray[Any], Mark.OMISSIBLE]
+    """The predicted class of each row, shape ``(n,)``, where the first metric's output is classes or class scores; else
+    the output itself, shape ``(n, …)``."""
+    omitted: str | None = None
+    """What was left out because of its size, and the limit; ``None`` where everything is kept."""
 
     def __repr__(self) -> str:
         return f"Predictions(n={len(self.rows)})"
@@ -35,10 +52,12 @@ class Predictions:
 
 @dataclass(frozen=True)
 class FailedRows:
-    """Rows that could not be read, pre-processed or predicted, and why."""
+    """Rows with the same error."""
 
     rows: tuple[int, ...]
+    """Row numbers."""
     message: str
+    """What went wrong."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +65,11 @@ class InputShift:
     """How far a pre-processing variant moves the input tensors from the stated recipe's, over all rows."""
 
     mean_abs: float
+    """Mean absolute difference."""
     max_abs: float
+    """Largest absolute difference."""
     shape_differs: bool = False
+    """Whether the tensors' shapes differ, so that no difference exists."""
 
 
 def _metric_text(metric: MetricValue) -> str:
@@ -60,19 +82,25 @@ class Accuracy:
     """Metrics over a dataset. ``accuracy["top1"]`` is that metric's value."""
 
     metrics: Mapping[str, MetricValue]
-    n: int
+    """Metric name to its value."""
+    n: Count
     """Rows asked for, errors included: the denominator."""
-    errors: int
+    errors: Count
+    """Rows that could not be read, pre-processed or predicted."""
     failures: Sequence[FailedRows]
+    """Why rows are errors."""
     predictions: Predictions
-    seconds: float
-    """Wall time from the first batch sent to the last one scored."""
+    """Results in row order."""
+    seconds: Seconds | None
+    """Wall time from the first batch sent to the last one scored; ``None`` under emulation."""
     input_shift: InputShift | None = None
+    """How far a pre-processing variant moves the input tensors from the stated one's; ``None`` for the stated one."""
     self_difference: float | None = None
     """Largest difference of two predictions of the same first rows, where it is beyond the precision's tolerance: the
     metrics are those of one draw. ``None`` where the model gives the same twice."""
-    row_values: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    """Metric to one float64 for each of :attr:`predictions`' rows; metrics without such values are absent."""
+    row_values: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Metric name to its value of each row of ``predictions.rows``: two runs are compared by them. Metrics that are no
+    mean of such values, and those of very many rows, are absent."""
 
     def __repr__(self) -> str:
         facts = [f"{name}={_metric_text(metric)}" for name, metric in self.metrics.items()]
@@ -82,8 +110,10 @@ class Accuracy:
         return self.metrics[metric].value
 
     @property
-    def samples_per_second(self) -> float:
-        return self.n / self.seconds
+    @derived
+    def samples_per_second(self) -> Rate | None:
+        """``n`` over ``seconds``."""
+        return self.n / self.seconds if self.seconds else None
 
 
 @dataclass(frozen=True)
@@ -91,21 +121,24 @@ class OutputParity:
     """One output against the reference's."""
 
     name: str
-    """As the manifest names it."""
+    """The output's name in the manifest."""
     max_abs: float | None
-    """As :attr:`Parity.max_abs`."""
+    """Largest absolute difference; ``None`` where it cannot be compared, or holds no numbers."""
     max_rel: float | None
-    """As :attr:`Parity.max_rel`."""
+    """Largest relative difference, as of all outputs."""
     cosine: float | None
-    psnr: float | None
+    """Cosine similarity, over the elements that are finite in both; ``None`` where either is all zero."""
+    psnr: Annotated[float, Unit("dB")] | None
+    """Peak signal-to-noise ratio, the peak being the range of the reference."""
     abs_tolerance: float | None
-    """``None`` where an agreement stands in its place."""
+    """Absolute tolerance; ``None`` where an agreement stands in its place."""
     rel_tolerance: float | None
+    """Relative tolerance."""
     tolerance_source: str
-    """As :attr:`Parity.tolerance_source`."""
-    violations: int
+    """Where the tolerance comes from, as of all outputs."""
+    violations: Count
     """Elements outside the tolerance."""
-    elements: int
+    elements: Count
     """Elements compared."""
 
     @property
@@ -120,44 +153,47 @@ class Parity:
 
     reference: str
     """Framework, version and precision of the reference, readable."""
-    n: int
+    n: Count
+    """Rows compared."""
     max_abs: float | None
-    """Largest absolute difference over all outputs; ``inf`` where one is not finite and the other is. ``None`` where
+    """Largest absolute difference over all outputs, infinite where one is not finite and the other is; ``None`` where
     not all outputs could be compared, or none holds numbers."""
     max_rel: float | None
-    """Largest absolute difference relative to the reference's magnitude, or to the absolute tolerance where that is
-    larger; ``None`` as :attr:`max_abs`."""
+    """Largest difference relative to the reference's magnitude, or to the absolute tolerance where that is larger;
+    ``None`` where none is known."""
     top1_agreement: float | None
     """Share of rows with the same largest element in the first output; ``None`` for outputs without classes."""
     abs_tolerance: float | None
-    """Of the output that is farthest from its reference; see :attr:`outputs`. ``None`` where an agreement stands in its
+    """Absolute tolerance of the output that is farthest from its reference; ``None`` where an agreement stands in its
     place."""
     rel_tolerance: float | None
-    violations: int
+    """Relative tolerance of the same output."""
+    violations: Count
     """Elements with ``|a-b| > abs + rel*|b|``; of integers, booleans and text, elements that are not equal."""
-    elements: int
+    elements: Count
     """Elements compared."""
     mismatch: str | None = None
     """What differs when outputs cannot be compared at all, such as their shapes."""
     cosine: float | None = None
     """Lowest cosine similarity of an output, over its elements that are finite in both; ``None`` where either is all
     zero."""
-    psnr: float | None = None
-    """Lowest peak signal-to-noise ratio of an output in dB, the peak being the range of the reference; ``inf`` where
-    nothing differs, ``None`` where the reference is constant."""
+    psnr: Annotated[float, Unit("dB")] | None = None
+    """Lowest peak signal-to-noise ratio of an output, the peak being the range of the reference; infinite where nothing
+    differs, ``None`` where the reference is constant."""
     top5_agreement: float | None = None
     """Mean share of a row's five largest elements that are among the reference's five, in the first output; ``None``
     where it has not more than five classes."""
     tolerance_source: str = "default"
-    """``manifest``, ``measured``, ``default``, or of both parts: ``manifest and measured``; ``exact`` of integers,
-    booleans and text; ``agreement`` where the manifest states one in place of a tolerance."""
+    """Where the tolerance comes from: ``manifest``, ``measured`` (this model's own noise on this machine), ``default``
+    (that of the precision), or of its two parts, such as ``manifest and measured``; ``exact`` of integers, booleans and
+    text; ``agreement`` where the manifest states one in place of a tolerance."""
     outputs: Sequence[OutputParity] = ()
     """Each output by itself."""
-    nan: int = 0
+    nan: Count = 0
     """Elements that are NaN in the case's outputs alone."""
-    reference_nan: int = 0
+    reference_nan: Count = 0
     """Elements that are NaN in the reference's outputs alone."""
-    both_nan: int = 0
+    both_nan: Count = 0
     """Elements that are NaN in both: violations unless the manifest states ``equal_nan``."""
     self_difference: float | None = None
     """How far the model was from itself when it predicted some rows twice; ``None`` where that is within the tolerance,
@@ -169,7 +205,9 @@ class Parity:
         return f"Parity(reference={self.reference!r}, max_abs={largest}, {beyond}, n={self.n})"
 
     @property
+    @derived
     def within_tolerance(self) -> bool:
+        """Whether the outputs could be compared and no element violates the tolerance."""
         return self.mismatch is None and self.violations == 0
 
 
@@ -177,14 +215,16 @@ class Parity:
 class RateTrial:
     """One rate that the search for the highest one tried."""
 
-    qps: float
+    qps: FiniteRate
     """Queries a second asked for."""
     confirming: bool
     """Whether it was a whole run, to confirm the rate, and not a short trial."""
-    queries: int
-    latency: float | None
-    """Seconds at the bound's percentile; ``None`` where it is that of a query without an answer."""
-    unanswered: int
+    queries: Positive
+    """Queries that arrived."""
+    latency: Seconds | None
+    """At the bound's percentile; ``None`` where it is that of a query without an answer."""
+    unanswered: Count
+    """Queries without an answer."""
     met: bool
     """Whether the rate was kept and the bound met."""
 
@@ -193,38 +233,42 @@ class RateTrial:
 class ServerRun:
     """What became of queries that arrived by themselves. Times in seconds."""
 
-    qps: float
+    qps: Annotated[FiniteRate, Least(0, above=True)]
     """Rate of the Poisson process; the one found, where it was searched."""
-    scheduled_qps: float
+    scheduled_qps: FiniteRate
     """What the arrivals drawn came to."""
-    achieved_qps: float
+    achieved_qps: Annotated[FiniteRate, Least(0)]
     """Answers a second until the last one."""
-    queries: int
-    unanswered: int
+    queries: Positive
+    """Queries that arrived."""
+    unanswered: Count
     """Queries that still waited at the time limit."""
     kept: bool
     """Whether every query was answered and the queue did not grow."""
-    percentile: float
-    latency_bound: float | None
+    percentile: Finite
+    """Percentile that the latency bound holds for."""
+    latency_bound: Seconds | None
     """What the latency at ``percentile`` was not to exceed; ``None`` without a bound."""
-    latency: float | None
+    latency: Seconds | None
     """At ``percentile``; ``None`` where too few queries were answered to tell."""
-    queued: Mapping[str, float | None]
+    queued: Mapping[str, Seconds | None]
     """Percentiles, as of the latency, of the time from a query's arrival until its prediction began."""
-    arrival_error: float | None
+    arrival_error: Seconds | None
     """99th percentile of how late an arrival was noticed with nothing under way: the error of the load itself; ``None``
     where too few were."""
-    batch_sizes: tuple[int, ...]
-    """Sizes that were bound."""
-    mean_batch: float
+    batch_sizes: tuple[Positive, ...]
+    """Batch sizes that were bound."""
+    mean_batch: Annotated[Finite, Least(0)]
     """Queries answered by a prediction."""
     seed: int
+    """Seed of the arrivals."""
     trials: tuple[RateTrial, ...] = field(default=(), repr=False)
     """Of the search, in order, this run the last; empty where the rate was given."""
-    budget_ended: float | None = None
-    """The search's budget in seconds, where it ended before a rate was confirmed."""
+    budget_ended: FiniteSeconds | None = None
+    """The search's budget, where it ended before a rate was confirmed; ``None`` where it did not."""
 
     @property
+    @derived
     def met(self) -> bool:
         """Whether the rate was kept and the bound, where there is one, met."""
         within = self.latency_bound is None or (self.latency is not None and self.latency <= self.latency_bound)
@@ -235,14 +279,18 @@ class ServerRun:
 class ProcessLatency:
     """What one of several processes measured. Times in seconds."""
 
-    median: float
+    median: Seconds
+    """Median latency; infinite where it is that of a query without an answer."""
     relative_error: float | None
-    """Of the median, within this process."""
-    n: int
+    """Half-width of that median's 95 % confidence interval, within this process, relative to it."""
+    n: Count
     """Timed calls."""
     stop_reason: str
-    load_seconds: float
-    peak_memory: int | None
+    """Why its window ended: ``steady`` or ``budget``."""
+    load_seconds: Seconds
+    """Time to load the model."""
+    peak_memory: Bytes | None
+    """Peak resident memory; ``None`` where not available."""
 
 
 @dataclass(frozen=True)
@@ -250,8 +298,9 @@ class Restarts:
     """A latency measured in several fresh processes, in the order measured."""
 
     processes: Sequence[ProcessLatency] = field(repr=False)
-    shown: int
-    """Index of the process whose window the latency is: the one with the middle median, the faster of two."""
+    """Each of them."""
+    shown: Count
+    """Index of the process with the middle median, the faster of two: all else of the latency is its window."""
 
     @property
     def medians(self) -> NDArray[np.float64]:
@@ -259,18 +308,24 @@ class Restarts:
         return np.array([process.median for process in self.processes])
 
     @property
-    def fastest(self) -> float:
+    @derived
+    def fastest(self) -> Seconds:
+        """The smallest median."""
         return float(self.medians.min())
 
     @property
-    def slowest(self) -> float:
+    @derived
+    def slowest(self) -> Seconds:
+        """The largest median."""
         return float(self.medians.max())
 
     @property
+    @derived
     def spread(self) -> float | None:
-        """Standard deviation between processes, relative to their median, by 1.4826 times the median absolute
-        deviation: one process that is slow for its whole life does not move it. ``None`` for fewer than three.
+        """1.4826 times the median absolute deviation of the medians, relative to their median; ``None`` for fewer than
+        three processes.
         """
+        # One process that is slow for its whole life does not move it, as it would a standard deviation.
         medians = self.medians
         middle = float(np.median(medians))
         if len(medians) < 3 or not 0 < middle < np.inf:
@@ -284,34 +339,45 @@ class Latency:
     samples in nanoseconds.
     """
 
-    samples_ns: NDArray[np.int64]
+    samples_ns: Annotated[NDArray[np.int64], Unit("ns")]
     """One entry a timed call (``single_stream``), query (``multi_stream``, ``server``) or queue (``offline``), in the
     order measured; a ``server`` query's counts from its scheduled arrival."""
-    batch_size: int
-    percentiles: Mapping[str, float | None]
-    """``p50`` … ``p99.9`` in seconds; ``None`` where the sample is too small to support one."""
+    batch_size: Positive
+    """Samples in a call."""
+    percentiles: Mapping[str, Seconds | None]
+    """``p50``, ``p90``, ``p95``, ``p99`` and ``p99.9``; ``None`` where the sample is too small to support one, or it is
+    that of a query without an answer."""
     relative_error: float | None
     """Half-width of the median's 95 % confidence interval relative to the median."""
-    throughput: float
-    """Samples (not batches) a second over the measured window."""
+    throughput: Rate
+    """Samples, not batches, a second over the timed calls; of ``server``, over the window."""
     stop_reason: str
-    """``steady`` or ``budget``; ``duration`` or ``time_limit`` for ``server``."""
-    warmup_calls: int
-    warmup_seconds: float
+    """Why measuring ended: ``steady`` or ``budget``; ``duration`` or ``time_limit`` for ``server``."""
+    warmup_calls: Count
+    """Calls before the window."""
+    warmup_seconds: Seconds
+    """Time they took."""
     warmup_reason: str
-    window_seconds: float
+    """Why the warm-up ended."""
+    window_seconds: Seconds
+    """Length of the measured window."""
     call_path: str
-    load_seconds: float
-    peak_memory: int | None
-    """Bytes, the host's peak resident memory from the start of the warm-up to the end of the window."""
+    """The framework's function that was timed."""
+    load_seconds: Seconds
+    """Time to load the model."""
+    peak_memory: Bytes | None
+    """Peak resident memory of the predictor host, from just before inputs are bound, or from the host's start where the
+    peak cannot be reset, to the end of the window; ``None`` where not available."""
     warnings: tuple[str, ...] = ()
     """What casts doubt on the numbers, a line each."""
     restarts: Restarts | None = None
-    """The processes it was measured in, where it was more than one."""
-    rows_per_query: int = 1
+    """The fresh processes it was measured in; ``None`` where it was one."""
+    rows_per_query: Positive = 1
     """Rows whose prediction is one entry of ``samples_ns``."""
     server: ServerRun | None = None
-    """Only in the ``server`` scenario."""
+    """What became of queries that arrived by themselves; ``None`` in other scenarios."""
+    wanted_relative_error: Annotated[Finite, Least(0, above=True)] | None = None
+    """The manifest's ``measurement.relative_error``, at which measuring ends; ``None`` where it ends otherwise."""
 
     def __repr__(self) -> str:
         p50 = self.p50
@@ -319,6 +385,12 @@ class Latency:
         error = "" if self.relative_error is None else f" ± {self.relative_error:.2%}"
         rate = "" if self.server is None else f", qps={self.server.qps:.4g}"
         return f"Latency(p50={shown}{error}, n={len(self.samples_ns)}{rate})"
+
+    @property
+    @derived
+    def n(self) -> Count:
+        """Timed calls, or answered queries: the number of samples."""
+        return len(self.samples_ns)
 
     def percentile(self, percent: float) -> float | None:
         """Seconds; ``None`` where the sample is too small to support it.
@@ -362,14 +434,15 @@ class ProfiledLayer:
     """One layer as the framework executed it, which after fusion may stand for several of the model file."""
 
     name: str
+    """Its name, as the framework executed it."""
     kind: str
     """The framework's own word for its type, such as ``Conv``."""
-    seconds: float | None
+    seconds: Seconds | None
     """Median over the profiled runs, or their mean where the profiler keeps no more; ``None`` where it does not say."""
-    shape: tuple[int, ...] | None
-    """Shape of the first output; ``None`` where unknown."""
-    memory: int | None
-    """Bytes, as the framework counts them; ``None`` where unknown."""
+    shape: tuple[Count, ...] | None
+    """Shape of its first output; ``None`` where unknown."""
+    memory: Bytes | None
+    """Memory of its outputs or workspace, as the framework counts it; ``None`` where unknown."""
 
 
 @dataclass(frozen=True)
@@ -377,20 +450,23 @@ class LayerProfile:
     """A model's layers in order of execution, by the framework's own profiler."""
 
     layers: Sequence[ProfiledLayer] = field(repr=False)
-    runs: int
+    """In order of execution."""
+    runs: Count
     """Predictions that were profiled."""
-    unprofiled_median: float | None
-    """Seconds of one prediction on the timed call path, without the profiler, measured just before."""
+    unprofiled_median: Seconds | None
+    """Median of a prediction on the timed call path, without the profiler, measured just before."""
     not_available: str | None = None
     """Why there are no layers; ``None`` where there are."""
 
     @property
-    def seconds(self) -> float | None:
+    @derived
+    def seconds(self) -> Seconds | None:
         """Sum over the layers that have a time; ``None`` where none has."""
         known = [layer.seconds for layer in self.layers if layer.seconds is not None]
         return sum(known) if known else None
 
     @property
+    @derived
     def explained(self) -> float | None:
         """``seconds`` relative to the unprofiled median: what the profile explains. A profiler slows down, and layers
         may run side by side, so it may be above 1.
@@ -400,13 +476,35 @@ class LayerProfile:
 
 
 @dataclass(frozen=True)
+class MeasuredColumn:
+    """A column of the table in which a kind of measurement is shown."""
+
+    field: str
+    """The field of ``values`` that stands in it."""
+    title: str
+    """Its heading."""
+    unit: str = ""
+    """Unit of its numbers: ``s`` and ``B`` are scaled to be readable; empty for counts, shares and text."""
+
+
+@dataclass(frozen=True)
+class OtherMeasurement:
+    """What a kind of measurement gave that a plugin or a conftest added."""
+
+    values: Mapping[str, Any]
+    """Field to its value: numbers, text, lists and objects."""
+    columns: Sequence[MeasuredColumn] = ()
+    """How tables show it."""
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What one case gave. Parts that were not evaluated are ``None``."""
 
     case: Case
     key: str
     """Hash of everything that can change the result."""
-    provenance: Mapping[str, Any]
+    provenance: Provenance
     """What is needed to repeat it; see the JSON report's documentation."""
     accuracy: Accuracy | None = None
     parity: Parity | None = None
@@ -415,6 +513,8 @@ class Evaluation:
     """Only where it was asked for: ``--mlscope-layers``, ``evaluate(layers=True)``."""
     readings: Mapping[str, Sequence[Reading]] = field(default_factory=dict)
     """Profiler name to what it saw in the measured window."""
+    measurements: Mapping[str, OtherMeasurement] = field(default_factory=dict)
+    """What further kinds of measurement gave, by their names."""
 
     def __repr__(self) -> str:
         parts = (self.accuracy, self.parity, self.latency, self.layers)

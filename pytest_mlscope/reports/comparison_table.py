@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_mlscope import quantities as readable
-from pytest_mlscope.gate.comparison import is_told
 from pytest_mlscope.reports.layout import Column, Note, Table
 from pytest_mlscope.reports.records import split_command, was_compared
 from pytest_mlscope.reports.rows import case_label, is_of_manifest, model_key, models_of
@@ -76,6 +75,13 @@ def _rows(comparison: Mapping[str, Any]) -> Iterator[_Row]:
         known = math.inf if largest is None and facts["violations"] else largest
         change = "mismatch" if facts["mismatch"] else ABSENT if known is None else readable.difference(known)
         yield _Row("outputs", change, facts["outcome"])
+
+
+def is_told(facts: Mapping[str, Any]) -> bool:
+    """Whether peak memory or load time is worth a line."""
+    outcome = facts["outcome"]
+    looks_worse: bool = facts["ratio"] > 1 + facts["minimum_effect"]
+    return outcome in ("regression", "improved") or (outcome == "inconclusive" and looks_worse)
 
 
 def _change(ratio: float) -> str:

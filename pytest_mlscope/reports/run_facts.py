@@ -14,7 +14,7 @@ import pytest
 from pytest_mlscope import __version__
 from pytest_mlscope.machine.facts import NOT_AVAILABLE, machine_facts
 from pytest_mlscope.machine.git import run_git
-from pytest_mlscope.reports.plain import plain
+from pytest_mlscope.records.plain import plain
 
 
 def run_facts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_mlscope.reports.plain import pointer_token
+from pytest_mlscope.records.plain import pointer_token
 
 
 def number(record: Mapping[str, Any], *keys: str | int) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from packaging.specifiers import SpecifierSet
@@ -15,12 +15,12 @@ from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.errors import CannotRun, HostError, MlscopeError, Refused, shown
 from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.expectations.checks import checks
-from pytest_mlscope.gate.comparison import Comparison
 from pytest_mlscope.gate.gate import Gate
 from pytest_mlscope.manifest.load import SUFFIX
 from pytest_mlscope.manifest.versions import specifiers
 from pytest_mlscope.measurements.evaluator import Evaluator
 from pytest_mlscope.measurements.results import Accuracy, Evaluation, Latency, LayerProfile, Parity
+from pytest_mlscope.records.comparison import Comparison
 
 if TYPE_CHECKING:
     from pytest_mlscope.manifest.schema import Kind
@@ -116,7 +116,7 @@ class CaseEvaluation:
 
     def result(self) -> Evaluation | None:
         """Everything evaluated so far; ``None`` when nothing was."""
-        parts = {kind: vars(self).get(kind) for kind in ("accuracy", "parity", "latency", "layers")}
+        parts: dict[str, Any] = {kind: vars(self).get(kind) for kind in ("accuracy", "parity", "latency", "layers")}
         if not any(part is not None for part in parts.values()):
             return self._unmeasured
         key, facts = self._evaluator.provenance(self.case)

@@ -134,15 +134,17 @@ def _outcome(report: pytest.TestReport) -> TestOutcome:
     return cast(TestOutcome, report.outcome)
 
 
-def _reason(report: pytest.TestReport) -> str | None:
+def _reason(report: pytest.TestReport, raised: BaseException | None) -> str | None:
     if report.passed:
         return None
     wasxfail = getattr(report, "wasxfail", None)
     if wasxfail:
         return str(wasxfail).removeprefix("reason: ")
+    if isinstance(raised, pytest.fail.Exception | pytest.skip.Exception) and raised.msg is not None:
+        return raised.msg
     longrepr = report.longrepr
     if isinstance(longrepr, tuple):
-        return str(longrepr[2]).removeprefix("Skipped: ")
+        return str(longrepr[2])
     crash = getattr(longrepr, "reprcrash", None)
     return str(crash.message) if crash is not None else report.longreprtext
 
@@ -232,7 +234,7 @@ class MlscopePlugin:
             kind=kinds[0] if kinds else "test",
             case=case,
             outcome=_outcome(report),
-            reason=_reason(report),
+            reason=_reason(report, call.excinfo.value if call.excinfo is not None else None),
             checks=made.checks if made is not None else (),
             comparison=made.comparison if made is not None else None,
             seconds=report.duration,

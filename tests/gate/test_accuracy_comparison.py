@@ -13,7 +13,7 @@ from pytest_mlscope.measurements.results import Accuracy, FailedRows, Prediction
 
 
 def _accuracy(rows: list[int], labels: list[int], predicted: list[int], failed: tuple[int, ...] = ()) -> Accuracy:
-    predictions = Predictions(*(np.array(each, dtype=np.int64) for each in (rows, labels, predicted)))
+    predictions = Predictions(np.array(rows, dtype=np.int64), np.array(labels), np.array(predicted))
     failures = [FailedRows(failed, "broken")] if failed else []
     return Accuracy({}, len(rows) + len(failed), len(failed), failures, predictions, seconds=1.0)
 

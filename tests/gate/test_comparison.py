@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.gate.comparison import Comparison, latency_comparison
+from pytest_mlscope.gate.comparison import latency_comparison
 from pytest_mlscope.gate.pairs import BASELINE, Pair, SideError
 from pytest_mlscope.gate.rounds import Contest, Rules
 from pytest_mlscope.gate.sequential import Verdict
 from pytest_mlscope.option_values import STRICT_PARTS, StrictPart
+from pytest_mlscope.records.comparison import Comparison
 from pytest_mlscope.reports.findings import failures
 
 

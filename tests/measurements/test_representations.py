@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pytest_mlscope.measurements.provenance_facts import Provenance
 from pytest_mlscope.measurements.results import Evaluation
 from tests.reports import synthetic_evaluations as synthetic
 
 
 def test_an_evaluation_prints_as_a_few_lines() -> None:
-    provenance = {"machine": {"kernel": "x" * 5000}}
+    provenance: Provenance = {"git_commit": "x" * 5000}
     evaluation = Evaluation(
         synthetic.case(batch_size=32),
         "key",

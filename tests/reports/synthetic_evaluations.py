@@ -14,9 +14,9 @@ from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.components.registry import Registry
 from pytest_mlscope.errors import CannotRun
 from pytest_mlscope.expectations.check import Check
-from pytest_mlscope.gate.comparison import Comparison
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.schema import Manifest
+from pytest_mlscope.measurements.provenance_facts import Provenance
 from pytest_mlscope.measurements.results import (
     Accuracy,
     Evaluation,
@@ -26,6 +26,7 @@ from pytest_mlscope.measurements.results import (
     Parity,
     Predictions,
 )
+from pytest_mlscope.records.comparison import Comparison
 from pytest_mlscope.reports.records import TestOutcome, to_record
 from pytest_mlscope.statistics.percentiles import supported_percentiles
 
@@ -114,6 +115,7 @@ def latency(samples: int = 800, *, median_ns: int = 12_200, **changes: Any) -> L
         "call_path": "run_with_iobinding",
         "load_seconds": 0.0121,
         "peak_memory": 212_000_000,
+        "wanted_relative_error": 0.01,
     }
     return Latency(**{**facts, **changes})
 
@@ -137,7 +139,7 @@ def record(
     evaluated = evaluated or case()
     evaluation = None
     if parts or readings:
-        provenance: dict[str, Any] = {"framework": {"version": version}, "seed": 0} if version else {}
+        provenance: Provenance = {"framework": {"version": version}, "seed": 0} if version else {}
         if resolved is not None:
             provenance["resolved"] = {"precision": resolved}
         evaluation = Evaluation(evaluated, f"key-{evaluated}", provenance, readings=readings or {}, **parts)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -22,11 +22,12 @@ from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.components.registry import Registry
 from pytest_mlscope.errors import CannotRun, MlscopeError
 from pytest_mlscope.expectations.check import Check
+from pytest_mlscope.measurements.provenance_facts import Provenance
 from pytest_mlscope.measurements.results import Evaluation
-from pytest_mlscope.reports import records as records_module
+from pytest_mlscope.records import making
+from pytest_mlscope.records.packed import is_packed, listed, pack, unpack
+from pytest_mlscope.records.plain import plain
 from pytest_mlscope.reports.json_report import json_schema
-from pytest_mlscope.reports.packed import pack, unpack
-from pytest_mlscope.reports.plain import plain
 from pytest_mlscope.reports.records import ExpandedRecords, expand_record, to_record
 from pytest_mlscope.reports.values import number
 from tests.reports.synthetic_evaluations import accuracy, case, full_run, latency, parity, record
@@ -80,7 +81,7 @@ def test_any_record_is_strict_json(
         Evaluation(
             case(),
             "key",
-            provenance,
+            cast(Provenance, provenance),
             accuracy=accuracy({"top1": MetricValue(measured, 3, (measured, 1.0))}, predicted=predicted),
             parity=parity(max_abs=measured),
             latency=latency(relative_error=measured),
@@ -109,7 +110,7 @@ def test_an_array_survives_packing(array: Any) -> None:
     """Packing picks the smallest type by itself, so that any value could be the one that does not fit."""
     not_finite: dict[str, str] = {}
     packed = json.loads(json.dumps(pack(array, at="/a", not_finite=not_finite), allow_nan=False))
-    unpacked = unpack(packed, at="/a", not_finite=not_finite)
+    unpacked = listed(unpack(packed) if is_packed(packed) else packed, at="/a", not_finite=not_finite)
     if array.dtype.kind == "f":
         odd = int((~np.isfinite(array)).sum())
         assert not_finite.get("/a", "0").split()[0] == str(odd)
@@ -140,14 +141,14 @@ def test_what_was_never_measured_is_not_among_the_not_finite() -> None:
 
 def test_the_command_of_a_case_that_cannot_run_is_apart_from_the_reason() -> None:
     error = CannotRun("pytorch is not installed here", command="mlscope env create pytorch")
-    made = record(outcome="skipped", reason=f"Skipped: {error}", cannot_run=error)
+    made = record(outcome="skipped", cannot_run=error)
     assert made["reason"] == "pytorch is not installed here"
     assert made["command"] == "mlscope env create pytorch"
 
 
 def test_under_strict_the_command_is_apart_as_well() -> None:
     error = CannotRun("pytorch is not installed here", command="mlscope env create pytorch")
-    made = record(outcome="failed", reason=f"Failed: {error}", cannot_run=error)
+    made = record(outcome="failed", cannot_run=error)
     assert (made["reason"], made["command"]) == ("pytorch is not installed here", "mlscope env create pytorch")
 
 
@@ -174,7 +175,7 @@ def test_types_that_execnet_refuses_become_builtin() -> None:
 def test_what_has_no_json_form_is_named_with_its_place() -> None:
     with pytest.raises(MlscopeError, match=r"/provenance/a~1b/1: a bytes cannot be reported"):
         to_record(
-            Evaluation(case(), "key", {"a/b": [1, b"x"]}),
+            Evaluation(case(), "key", cast(Provenance, {"a/b": [1, b"x"]})),
             nodeid="n",
             kind="test",
             case=None,
@@ -186,7 +187,7 @@ def test_what_has_no_json_form_is_named_with_its_place() -> None:
 
 
 def test_predictions_beyond_the_limit_are_left_out_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records_module, "PREDICTION_ELEMENTS", 4)
+    monkeypatch.setattr(making, "KEPT_ELEMENTS", 4)
     made = record(accuracy=accuracy(predicted=np.zeros((3, 2))))
     predictions = expand_record(made)["accuracy"]["predictions"]
     assert predictions["predicted"] is None

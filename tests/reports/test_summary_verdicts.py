@@ -9,7 +9,7 @@ import pytest
 
 from pytest_mlscope.errors import CannotRun
 from pytest_mlscope.expectations.check import Check
-from pytest_mlscope.gate.comparison import Comparison
+from pytest_mlscope.records.comparison import Comparison
 from tests.reports.summary_lines import sections_of
 from tests.reports.synthetic_evaluations import accuracy, case, latency, record
 
@@ -111,7 +111,7 @@ def test_failures_for_one_reason_are_told_once() -> None:
 def _compared(*quantities: str, outcome: Any = "regression", reason: str | None = None) -> dict[str, Any]:
     messages = tuple(f"{quantity} is 2.000 times that of HEAD" for quantity in quantities)
     reason = reason or "\n".join(f"digits-cnn on onnxruntime: {message}" for message in messages)
-    return record(outcome="failed", reason=f"Failed: {reason}", comparison=Comparison("HEAD", outcome, messages))
+    return record(outcome="failed", reason=reason, comparison=Comparison("HEAD", outcome, messages))
 
 
 def test_every_reason_for_a_failure_is_told_without_the_name_that_stands_above() -> None:
@@ -138,7 +138,7 @@ def test_a_command_that_makes_a_baseline_comparable_can_be_copied() -> None:
 def test_each_mistake_in_a_baselines_manifest_has_its_line() -> None:
     message = "not compared with HEAD: HEAD:a.mlscope.yml:1:9: schema is wrong\nHEAD:a.mlscope.yml:4:1: unknown key"
     facts = Comparison("HEAD", "not compared", (message,))
-    compared = record(outcome="failed", reason=f"Failed: digits-cnn on onnxruntime: {message}", comparison=facts)
+    compared = record(outcome="failed", reason=f"digits-cnn on onnxruntime: {message}", comparison=facts)
     sections = sections_of([compared], width=100)
     first, second = message.splitlines()
     assert sections["against HEAD"] == [

@@ -11,18 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.components.parameters import Component
+from pytest_mlscope.record_fields import Count
 
 
 @dataclass(frozen=True)
 class MetricValue:
-    """A metric's value over ``n`` samples.
-
-    ``interval`` is the 95 % confidence interval where the metric has one, ``None`` elsewhere.
-    """
+    """A metric's value."""
 
     value: float
-    n: int
+    """The value."""
+    n: Count
+    """Samples it is over."""
     interval: tuple[float, float] | None = None
+    """Lower and upper end of its 95 % confidence interval; ``None`` for metrics without one."""
+    higher_is_better: bool | None = None
+    """Which way is better; ``None`` before an evaluation, and in reports that do not say."""
 
 
 class MetricState(ABC):

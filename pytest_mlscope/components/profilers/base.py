@@ -5,6 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from pytest_mlscope.record_fields import Mark
 
 
 @dataclass(frozen=True)
@@ -24,14 +27,18 @@ class MeasuredWindow:
 
 @dataclass(frozen=True)
 class Reading:
-    """One quantity over a window. ``value`` is ``None`` when the sensor is not available; ``note`` says why."""
+    """One quantity over a window."""
 
     name: str
+    """What was read."""
     unit: str
+    """Its unit; empty for counts."""
     value: float | None
+    """The reading; ``None`` where the sensor is not available, and ``note`` says why."""
     note: str = ""
-    samples: Sequence[tuple[float, float]] = field(default=())
-    """(seconds since the window opened, value) pairs, where kept."""
+    """Why it is not available, or how it was read."""
+    samples: Annotated[Sequence[tuple[float, float]], Mark.PACKED] = field(default=())
+    """[seconds since the window opened, value] pairs, where kept."""
 
 
 class Profiler(ABC):

@@ -178,6 +178,7 @@ def _closed_loop(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> tuple
         load_seconds=model.load_seconds,
         peak_memory=reply["peak_memory"],
         rows_per_query=reply["rows_per_sample"],
+        wanted_relative_error=measurement.relative_error,
     )
     return latency, doubts + window_doubts(reply, samples)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.reports.plain import plain
+from pytest_mlscope.records.plain import plain
 
 ENCODING = "zlib+base64"
 
@@ -45,22 +47,36 @@ def _smallest(lowest: int, highest: int) -> np.dtype[Any]:
     raise ValueError(f"no integer type holds both {lowest} and {highest}")
 
 
-def unpack(packed: Any, *, at: str, not_finite: dict[str, str]) -> Any:
-    """Undo :func:`pack` into lists. What is not packed is returned as it is.
+def is_packed(value: object) -> bool:
+    """Whether :func:`pack` made it."""
+    return isinstance(value, Mapping) and value.get("packed") == ENCODING
 
-    Elements that are not finite become ``None``; ``not_finite`` then says how many under the array's place.
+
+def unpack(packed: Mapping[str, Any]) -> NDArray[Any]:
+    """Undo :func:`pack`. The array is read-only.
+
+    :raises ValueError: when it is damaged.
     """
-    if not isinstance(packed, dict) or packed.get("packed") != ENCODING:
-        return packed
-    raw = zlib.decompress(base64.b64decode(packed["data"]))
-    array: NDArray[Any] = np.frombuffer(raw, dtype=packed["dtype"]).reshape(packed["shape"])
+    try:
+        raw = zlib.decompress(base64.b64decode(packed["data"]))
+        array: NDArray[Any] = np.frombuffer(raw, dtype=packed["dtype"]).reshape(packed["shape"])
+    except (binascii.Error, zlib.error, KeyError, TypeError) as error:
+        raise ValueError(f"a damaged array ({error})") from None
+    return array
+
+
+def listed(values: Any, *, at: str, not_finite: dict[str, str]) -> Any:
+    """An array as lists. Elements that are not finite become ``None``; ``not_finite`` says how many."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iufb":
+        return plain(array, at=at, not_finite=not_finite)
     if array.dtype.kind != "f":
         return array.tolist()
     odd = ~np.isfinite(array)
     if not odd.any():
-        return array.tolist()
+        return array.astype(np.float64).tolist()
     count = int(odd.sum())
     not_finite[at] = f"{count} element{'s' if count != 1 else ''}"
-    elements = array.astype(object)
+    elements = array.astype(np.float64).astype(object)
     elements[odd] = None
     return elements.tolist()

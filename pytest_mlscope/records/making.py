@@ -1,0 +1,96 @@
+"""From an evaluation to its record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.errors import CannotRun
+from pytest_mlscope.expectations.check import Check
+from pytest_mlscope.measurements.results import KEPT_ROW_ELEMENTS, Accuracy, Evaluation, Predictions
+from pytest_mlscope.records.comparison import Comparison
+from pytest_mlscope.records.record import CaseRecord, EvaluationRecord, TestOutcome
+
+KEPT_ELEMENTS = 2**21
+"""Predictions and values of rows with more elements than this are left out of records, which then say so: at that size
+they are a dataset of their own (a segmentation mask per row), not a line of a report."""
+
+
+def make_record(
+    evaluation: Evaluation | None,
+    *,
+    nodeid: str,
+    kind: str,
+    case: Case | None,
+    outcome: TestOutcome,
+    reason: str | None,
+    checks: Sequence[Check],
+    seconds: float,
+    comparison: Comparison | None = None,
+    cannot_run: CannotRun | None = None,
+) -> EvaluationRecord:
+    """The record of one test item.
+
+    :param evaluation: ``None`` where nothing was measured.
+    :param kind: ``accuracy``, ``parity``, ``latency``, or ``test`` for a hand-written one.
+    :param case: taken from the evaluation when ``None``.
+    :param reason: why it was skipped, failed or was expected to fail, in words.
+    :param cannot_run: why it was skipped or failed, where that was this error: it knows more than the words.
+    :param seconds: wall time of the item.
+    :param comparison: with the baseline, where the run has one.
+    """
+    case = case or (evaluation.case if evaluation else None)
+    record = EvaluationRecord(
+        nodeid=nodeid,
+        kind=kind,
+        outcome=outcome,
+        reason=cannot_run.reason if cannot_run else reason,
+        subject=cannot_run.subject if cannot_run else None,
+        command=cannot_run.command if cannot_run else None,
+        seconds=seconds,
+        case=CaseRecord.of(case) if case else None,
+        checks=tuple(checks),
+        comparison=comparison,
+    )
+    if evaluation is None:
+        return record
+    return replace(
+        record,
+        key=evaluation.key,
+        provenance=evaluation.provenance,
+        accuracy=_kept(evaluation.accuracy, evaluation.case) if evaluation.accuracy else None,
+        parity=evaluation.parity,
+        latency=evaluation.latency,
+        layers=evaluation.layers,
+        readings=evaluation.readings,
+        measurements=evaluation.measurements,
+    )
+
+
+def _kept(accuracy: Accuracy, case: Case) -> Accuracy:
+    target = case.manifest.registry.hardware_targets.get(case.hardware)
+    emulated = target is not None and target.emulated
+    values = {name: each for name, each in accuracy.row_values.items() if each.size <= KEPT_ELEMENTS}
+    return replace(
+        accuracy,
+        # How long an emulator took says nothing of the processor that it plays.
+        seconds=None if emulated else accuracy.seconds,
+        predictions=_kept_predictions(accuracy.predictions),
+        row_values=values,
+    )
+
+
+def _kept_predictions(predictions: Predictions) -> Predictions:
+    arrays = {"rows": predictions.rows, "labels": predictions.labels, "predicted": predictions.predicted}
+    omitted = predictions.omitted
+    for name, values in arrays.items():
+        size = int(np.size(values))
+        if values.shape[1:] == (0,):
+            omitted = f"{name} has over {KEPT_ROW_ELEMENTS:,} elements a row"
+        elif size > KEPT_ELEMENTS:
+            omitted = f"{name} has {size:,} elements; up to {KEPT_ELEMENTS:,} are kept"
+            arrays[name] = values[:0].reshape(0, 0)
+    return Predictions(arrays["rows"], arrays["labels"], arrays["predicted"], omitted)
