@@ -87,12 +87,10 @@ class Side:
         ready = self._ready
         if ready is None:
             raise RuntimeError("outputs before open")
-        reply = ready.host.request(
-            {"operation": "outputs"}, batch, timeout=ready.remaining(), doing="predicting the layers"
-        )
-        if reply["peak_memory"] is not None:
-            self.peak_memory = max(self.peak_memory or 0, int(reply["peak_memory"]))
-        return ready.host.tensors(reply)
+        layers = ready.host.outputs(batch, timeout=ready.remaining())
+        if layers.peak_memory is not None:
+            self.peak_memory = max(self.peak_memory or 0, layers.peak_memory)
+        return layers.tensors
 
     def _with_outputs(self, path: Path, window: Window) -> Case:
         case = self._case

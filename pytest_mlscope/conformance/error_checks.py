@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +13,26 @@ import numpy as np
 from pytest_mlscope.conformance.check_result import Fault, NotApplicable
 from pytest_mlscope.conformance.subject import Subject, Tensors
 from pytest_mlscope.errors import CannotRun, HostCrashed, HostTimeout, PredictorError
-from pytest_mlscope.hosts.process import Header
+from pytest_mlscope.hosts.load_request import LoadRequest
 
 LONGEST_MESSAGE = 1000
 UNKNOWN = "mlscope_unknown"
 """A name that no model has."""
 
 
-def _attempt(subject: Subject, header: Header, inputs: Tensors, *, size: int) -> str | None:
+def _attempt(subject: Subject, request: LoadRequest, inputs: Tensors, *, size: int) -> str | None:
     """The message of what loading or predicting raised; ``None`` when both went well.
 
     :raises Fault: when the host crashed or hung.
     """
     try:
-        subject.load_as(header)
+        subject.load_as(request)
         outputs = subject.predict(inputs, batch_size=size)
     except (HostCrashed, HostTimeout) as error:
         raise Fault(f"no exception: {error}") from None
     except (CannotRun, PredictorError) as error:
         return str(error)
-    lacking = [name for name in header["outputs"] if name not in outputs]
+    lacking = [name for name in request.outputs if name not in outputs]
     # The plugin itself refuses what lacks an output.
     return f"output {lacking[0]!r} is not among what the predictor returned" if lacking else None
 
@@ -58,10 +59,10 @@ def _damaged(content: Callable[[bytes], bytes | None]) -> Callable[[Subject], st
                 made = content(artifact.path.read_bytes())
                 if made is not None:
                     damaged.write_bytes(made)
-                header = subject.load_header()
-                header["files"] = {**header["files"], role: str(damaged)}
+                request = subject.load_request()
+                request = replace(request, files={**request.files, role: str(damaged)})
                 try:
-                    message = _attempt(subject, header, subject.rows(size), size=size)
+                    message = _attempt(subject, request, subject.rows(size), size=size)
                     said = said or _judge(message, damaged.stem)
                 except Fault as fault:
                     raise Fault(f"file {role!r}: {fault}") from None
@@ -77,34 +78,33 @@ truncated_file = _damaged(lambda content: content[: len(content) * 2 // 3])
 
 def unknown_input(subject: Subject) -> str:
     """A further input that the model does not have."""
-    header = subject.load_header()
-    description = dict(header["inputs"][0], name=UNKNOWN)
-    header["inputs"] = [*header["inputs"], description]
+    request = subject.load_request()
+    request = replace(request, inputs=(*request.inputs, replace(request.inputs[0], name=UNKNOWN)))
     size = subject.fixed_batch or 1
     rows = subject.rows(size)
     rows[UNKNOWN] = next(iter(rows.values())).copy()
-    return _judge(_attempt(subject, header, rows, size=size), UNKNOWN)
+    return _judge(_attempt(subject, request, rows, size=size), UNKNOWN)
 
 
 def unknown_output(subject: Subject) -> str:
     """A further output that the model does not have."""
-    header = subject.load_header()
-    header["outputs"] = [*header["outputs"], UNKNOWN]
+    request = subject.load_request()
+    request = replace(request, outputs=(*request.outputs, UNKNOWN))
     size = subject.fixed_batch or 1
-    return _judge(_attempt(subject, header, subject.rows(size), size=size), UNKNOWN)
+    return _judge(_attempt(subject, request, subject.rows(size), size=size), UNKNOWN)
 
 
 def _changed_inputs(subject: Subject, change: Callable[[Any], Any]) -> str:
     size = subject.fixed_batch or 2
     # Made first: what makes the rows needs a host, too.
     inputs = {name: change(array) for name, array in subject.rows(size).items()}
-    message = _attempt(subject, subject.load_header(batch_size=size), inputs, size=size)
+    message = _attempt(subject, subject.load_request(batch_size=size), inputs, size=size)
     return _judge(message, *inputs, *(path.stem for path in subject.model_files))
 
 
 def wrong_shape(subject: Subject) -> str:
     """Rows whose last dimension is twice as long as the manifest says."""
-    shapes = [each["shape"] for each in subject.load_header()["inputs"]]
+    shapes = [each.shape for each in subject.load_request().inputs]
     if any(len(shape) == 1 or shape[-1] is None for shape in shapes):
         raise NotApplicable("the last dimension of an input is dynamic, or the batch itself")
     return _changed_inputs(subject, lambda array: np.concatenate([array, array], axis=-1))

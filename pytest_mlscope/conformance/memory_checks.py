@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_mlscope.conformance.check_result import Fault, NotApplicable
 from pytest_mlscope.conformance.subject import Subject
+from pytest_mlscope.hosts.replies import ExaminedBound, ExaminedInputs, ExaminedOutputs
 
 CYCLES = 12
 """Times the model is loaded, predicts and is unloaded."""
@@ -16,23 +17,23 @@ SLACK_BYTES = 1_000_000
 def inputs_untouched(subject: Subject) -> str:
     """A prediction leaves its inputs alone, and takes arrays that cannot be written to."""
     subject.ensure_loaded(batch_size=subject.batch_size)
-    seen = subject.examine("inputs", subject.rows(subject.batch_size))
-    if seen["written"]:
-        raise Fault(f"a prediction writes to its input {seen['written'][0]!r}; inputs are the caller's")
-    if seen["read_only"]:
-        raise Fault(f"read-only inputs are not taken: {seen['read_only']}")
+    seen = subject.examine(ExaminedInputs, subject.rows(subject.batch_size))
+    if seen.written:
+        raise Fault(f"a prediction writes to its input {seen.written[0]!r}; inputs are the caller's")
+    if seen.read_only:
+        raise Fault(f"read-only inputs are not taken: {seen.read_only}")
     return "inputs are as before, and read-only ones are taken"
 
 
 def outputs_kept(subject: Subject) -> str:
     """With ``returns_new_arrays`` no later prediction, nor the inputs' next use, changes an earlier output."""
     subject.ensure_loaded(batch_size=subject.batch_size)
-    seen = subject.examine("outputs", subject.rows(subject.batch_size))
-    if not seen["claimed"]:
+    seen = subject.examine(ExaminedOutputs, subject.rows(subject.batch_size))
+    if not seen.claimed:
         raise NotApplicable("returns_new_arrays is not claimed")
-    if seen["overwritten"]:
+    if seen.overwritten:
         raise Fault(
-            f"output {seen['overwritten'][0]!r} of an earlier prediction changed later, though returns_new_arrays is "
+            f"output {seen.overwritten[0]!r} of an earlier prediction changed later, though returns_new_arrays is "
             "claimed; return a copy, or do not claim it"
         )
     return "earlier outputs stay as they were"
@@ -41,12 +42,12 @@ def outputs_kept(subject: Subject) -> str:
 def bound_batch(subject: Subject) -> str:
     """What is bound for timing predicts, as prediction does, and names the framework's function."""
     subject.ensure_loaded(batch_size=subject.batch_size)
-    seen = subject.examine("bound", subject.rows(subject.batch_size))
-    if seen["lacking"]:
-        raise Fault(f"the bound batch does not give output {seen['lacking'][0]!r}, which predict gives")
-    if seen["differing"]:
-        raise Fault(f"output {seen['differing'][0]!r} of the bound batch differs from what predict gives")
-    path = seen["call_path"]
+    seen = subject.examine(ExaminedBound, subject.rows(subject.batch_size))
+    if seen.lacking:
+        raise Fault(f"the bound batch does not give output {seen.lacking[0]!r}, which predict gives")
+    if seen.differing:
+        raise Fault(f"output {seen.differing[0]!r} of the bound batch differs from what predict gives")
+    path = seen.call_path
     if not isinstance(path, str) or not path.strip():
         raise Fault(f"call_path is {path!r}; it names the framework's function that is timed")
     return f"{path} gives what predict gives"
@@ -57,7 +58,7 @@ def unloading(subject: Subject) -> str:
     resident: list[int] = []
     rows = subject.rows(subject.batch_size)
     for _ in range(CYCLES):
-        subject.load_as(subject.load_header(batch_size=subject.batch_size))
+        subject.load_as(subject.load_request(batch_size=subject.batch_size))
         subject.predict(rows, batch_size=subject.batch_size)
         after = subject.unload()
         if after is None:

@@ -48,7 +48,7 @@ def layers(subject: Subject) -> str:
     """Where ``framework.yml`` claims them, the self-test model has a well-formed profile with times."""
     if not subject.description.layers:
         raise NotApplicable("framework.yml does not claim layers")
-    subject.load_as(subject.load_header(batch_size=subject.case.batch_size))
+    subject.load_as(subject.load_request(batch_size=subject.case.batch_size))
     profile = profile_layers(subject.ready())
     # Profiled, it must be loaded anew.
     subject.unload()

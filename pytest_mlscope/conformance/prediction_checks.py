@@ -122,7 +122,7 @@ def survives(subject: Subject, before: Tensors) -> str:
     if subject.deaths:
         raise Fault(subject.deaths[0])
     try:
-        subject.load_as(subject.load_header(batch_size=subject.batch_size))
+        subject.load_as(subject.load_request(batch_size=subject.batch_size))
         after = subject.predict(subject.rows(subject.batch_size), batch_size=subject.batch_size)
     except MlscopeError as error:
         raise Fault(f"after the other checks the model cannot be used any more: {error}") from None

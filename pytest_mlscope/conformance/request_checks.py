@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -11,6 +12,7 @@ from pytest_mlscope.components.framework import Precision
 from pytest_mlscope.conformance.check_result import Fault, NotApplicable
 from pytest_mlscope.conformance.subject import Subject, Tensors
 from pytest_mlscope.errors import CannotRun, MlscopeError, PredictorError
+from pytest_mlscope.hosts.replies import ExaminedWork
 
 WORK_SECONDS = 1.0
 """How long prediction is watched."""
@@ -30,9 +32,9 @@ def threads(subject: Subject) -> str:
     rows, size = _worthwhile(subject)
     asked = subject.threads
     for attempt in range(ATTEMPTS):
-        seen = subject.examine("work", rows, seconds=WORK_SECONDS)
-        busy = seen["cpu_seconds"] / seen["wall_seconds"]
-        wanted = busy + (seen["waiting_seconds"] or 0.0) / seen["wall_seconds"]
+        seen = subject.examine(ExaminedWork, rows, seconds=WORK_SECONDS)
+        busy = seen.cpu_seconds / seen.wall_seconds
+        wanted = busy + (seen.waiting_seconds or 0.0) / seen.wall_seconds
         if busy <= asked + SPARE_CORES and wanted <= asked + SPARE_DEMAND:
             break
         if attempt == ATTEMPTS - 1:
@@ -40,7 +42,7 @@ def threads(subject: Subject) -> str:
                 f"{asked} asked for, and while batches of {size} are predicted {busy:.2f} cores are busy (allowed "
                 f"{asked + SPARE_CORES:g}) and {wanted:.2f} wanted (allowed {asked + SPARE_DEMAND:g})"
             )
-    others = "unknown" if seen["os_threads"] is None else str(seen["os_threads"])
+    others = "unknown" if seen.os_threads is None else str(seen.os_threads)
     return (
         f"{busy:.2f} cores busy and {wanted:.2f} wanted at {asked} asked, batches of {size}; {others} OS threads"
         f"{_two(subject)}"
@@ -48,7 +50,7 @@ def threads(subject: Subject) -> str:
 
 
 def _resolved_threads(subject: Subject, asked: int) -> None:
-    told = subject.load_as({**subject.load_header(batch_size=subject.batch_size), "threads": asked})["resolved"]
+    told = subject.load_as(replace(subject.load_request(batch_size=subject.batch_size), threads=asked)).resolved
     if told.get("threads") != asked:
         raise Fault(f"{asked} threads were asked for and resolved['threads'] is {told.get('threads')!r}")
 
@@ -70,8 +72,7 @@ def _worthwhile(subject: Subject) -> tuple[Tensors, int]:
     size = subject.batch_size
     rows = subject.rows(size)
     while subject.fixed_batch is None and size < _MOST_ROWS:
-        header = {"operation": "predict", "batch_size": size, "pad": False}
-        if subject.request(header, rows, doing="predicting")["seconds"] >= _WORTHWHILE_SECONDS:
+        if subject.try_predicting(rows, batch_size=size).seconds >= _WORTHWHILE_SECONDS:
             break
         larger = {name: np.resize(array, (2 * size, *array.shape[1:])) for name, array in rows.items()}
         try:
@@ -91,7 +92,7 @@ def precision(subject: Subject) -> str:
     said = []
     for name in offered:
         try:
-            told = subject.load_as({**subject.load_header(), "precision": name})["resolved"].get("precision")
+            told = subject.load_as(replace(subject.load_request(), precision=name)).resolved.get("precision")
         except CannotRun as error:
             if name == "fp32":
                 raise Fault(f"fp32 is offered and refused: {error.reason}") from None
@@ -113,7 +114,7 @@ def precision_not_offered(subject: Subject) -> str:
         raise NotApplicable("every precision is offered")
     for name in lacking:
         try:
-            told = subject.load_as({**subject.load_header(), "precision": name})["resolved"]
+            told = subject.load_as(replace(subject.load_request(), precision=name)).resolved
         except CannotRun:
             continue
         except MlscopeError as error:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +17,17 @@ from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components.framework import FrameworkDescription, FrameworkFolder
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.errors import HostError, PredictorError
-from pytest_mlscope.hosts.load_request import load_request
-from pytest_mlscope.hosts.process import Header, HostProcess
+from pytest_mlscope.hosts.client import HostClient
+from pytest_mlscope.hosts.load_request import LoadRequest, load_request
 from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.hosts.replies import Examined, Loaded, Predicted
 from pytest_mlscope.measurements.rows.first_rows import first_rows
 
 BATCH_SIZES = (1, 2, 3, 7, 32)
 """Batch sizes that one model must take."""
 
 Tensors = dict[str, NDArray[Any]]
+E = TypeVar("E", bound=Examined)
 
 
 class Subject:
@@ -51,8 +54,8 @@ class Subject:
         """What ended a host, one line each."""
         self.load_seconds = 0.0
         self.resolved: Mapping[str, Any] = {}
-        self._host: HostProcess | None = None
-        self._loaded: Header | None = None
+        self._host: HostClient | None = None
+        self._loaded: LoadRequest | None = None
         self._rows: Tensors | None = None
 
     @property
@@ -69,14 +72,14 @@ class Subject:
         return self.case.threads
 
     @property
-    def host(self) -> HostProcess:
+    def host(self) -> HostClient:
         """A live host. :raises HostError: when none comes up."""
         if self._host is None or not self._host.alive:
             self._loaded = None
             if self._host is not None:
                 self._host.kill()
             scoped = self.threads if self.description.thread_scope == "process" else None
-            self._host = HostProcess(self.environment, threads=scoped, timeout=self.timeout)
+            self._host = HostClient(self.environment, threads=scoped, timeout=self.timeout)
         return self._host
 
     @property
@@ -90,52 +93,46 @@ class Subject:
         """The largest of those to check."""
         return self.fixed_batch or max(BATCH_SIZES)
 
-    def request(self, header: Header, tensors: Tensors | None = None, *, doing: str) -> Header:
-        """Ask the host. Raises as :meth:`HostProcess.request`, and remembers what killed it."""
+    @contextmanager
+    def _asked(self) -> Iterator[HostClient]:
+        """The host, to be asked. Raises as :class:`HostClient`, and remembers what killed it."""
         host = self.host
         try:
-            return host.request(header, tensors, timeout=self.timeout, doing=doing)
+            yield host
         except HostError as error:
-            self._remember(host, error)
+            if not host.alive:
+                self.deaths.append(str(error))
             raise
 
-    def _remember(self, host: HostProcess, error: HostError) -> None:
-        if not host.alive:
-            self.deaths.append(str(error))
-
-    def load_header(self, *, batch_size: int = 1) -> Header:
-        """The ``load`` request for the self-test model, to be changed at will."""
+    def load_request(self, *, batch_size: int = 1) -> LoadRequest:
+        """How to load the self-test model, to be changed at will."""
         case = replace(self.case, batch_size=self.fixed_batch or batch_size)
         files = {role: artifact.path for role, artifact in self.artifacts.items()}
         return load_request(case, files, device=self.device, dynamic_batch=self.description.dynamic_batch)
 
-    def load_as(self, header: Header) -> Header:
-        """Load what the request says. Raises as :meth:`HostProcess.load`."""
-        host = self.host
-        self._loaded = None
-        try:
-            reply = host.load(header, timeout=self.timeout)
-        except HostError as error:
-            self._remember(host, error)
-            raise
-        self._loaded = header
-        self.resolved = reply["resolved"]
-        self.load_seconds = reply["seconds"]
-        return reply
+    def load_as(self, request: LoadRequest) -> Loaded:
+        """Load what the request says. Raises as :class:`HostClient`."""
+        with self._asked() as host:
+            self._loaded = None
+            loaded = host.load(request, timeout=self.timeout)
+        self._loaded = request
+        self.resolved = loaded.resolved
+        self.load_seconds = loaded.seconds
+        return loaded
 
     def ensure_loaded(self, *, batch_size: int = 1) -> None:
         """Load the self-test model as it should be, unless it is loaded so already."""
-        header = self.load_header(batch_size=batch_size)
+        request = self.load_request(batch_size=batch_size)
         # Asking for the host first: with a dead one, its model is gone.
         _ = self.host
-        if self._loaded != header:
-            self.load_as(header)
+        if self._loaded != request:
+            self.load_as(request)
 
     def unload(self) -> int | None:
         """Unload; the host's resident memory in bytes, ``None`` where it is not known."""
         self._loaded = None
-        resident: int | None = self.request({"operation": "unload"}, doing="unloading the model").get("resident")
-        return resident
+        with self._asked() as host:
+            return host.unload(timeout=self.timeout).resident
 
     def ready(self) -> ReadyModel:
         """The model as evaluation sees it."""
@@ -165,15 +162,20 @@ class Subject:
 
         :raises PredictorError: when a batch fails.
         """
-        header = {"operation": "predict", "batch_size": batch_size, "pad": pad}
-        reply = self.request(header, inputs, doing="predicting")
-        if reply["errors"]:
-            raise PredictorError(f"{self.folder.name}: predicting: {reply['errors'][0]['message']}")
-        return {name: np.array(array) for name, array in self.host.tensors(reply).items()}
+        predicted = self.try_predicting(inputs, batch_size=batch_size, pad=pad)
+        if predicted.errors:
+            raise PredictorError(f"{self.folder.name}: predicting: {predicted.errors[0].message}")
+        return {name: np.array(array) for name, array in predicted.tensors.items()}
 
-    def examine(self, aspect: str, inputs: Tensors, **further: Any) -> Header:
-        """Facts that only the host sees; see ``examine`` in ``docs/host-protocol.md``."""
-        return self.request({"operation": "examine", "aspect": aspect, **further}, inputs, doing=f"examining {aspect}")
+    def try_predicting(self, inputs: Tensors, *, batch_size: int, pad: bool = False) -> Predicted:
+        """Outputs of all rows, in place, whichever batches failed."""
+        with self._asked() as host:
+            return host.predict(inputs, batch_size=batch_size, pad=pad, timeout=self.timeout)
+
+    def examine(self, kind: type[E], inputs: Tensors, *, seconds: float | None = None) -> E:
+        """Facts that only the host sees; see :meth:`HostClient.examine`."""
+        with self._asked() as host:
+            return host.examine(kind, inputs, seconds=seconds, timeout=self.timeout)
 
     @property
     def model_files(self) -> Sequence[Path]:

@@ -71,25 +71,23 @@ class OpenBlocks:
     def __init__(self, ready: ReadyModel, inputs: Mapping[str, NDArray[Any]], *, slowdown: float | None = None) -> None:
         self._ready = ready
         measurement = ready.case.manifest.content.measurement
-        header = {
-            "operation": "open_blocks",
-            "batch_size": ready.case.batch_size,
-            "pad": ready.pads,
-            "warmup_budget": measurement.warmup_budget,
-            "slowdown": slowdown,
-        }
-        reply = ready.host.request(header, inputs, timeout=ready.remaining(), doing="warming up")
-        self.tensors = {name: np.array(array) for name, array in ready.host.tensors(reply).items()}
-        self.call_seconds: float = reply["call_seconds"]
+        opened = ready.host.open_blocks(
+            inputs,
+            batch_size=ready.case.batch_size,
+            pad=ready.pads,
+            warmup_budget=measurement.warmup_budget,
+            slowdown=slowdown,
+            timeout=ready.remaining(),
+        )
+        self.timed_path = opened.timed_path
+        self.call_seconds = opened.call_seconds
         self.peak_memory: int | None = None
 
     def median_call(self, calls: int) -> float:
         """Time so many calls; seconds of the median one."""
-        ready = self._ready
-        header = {"operation": "block", "calls": calls}
-        reply = ready.host.request(header, {}, timeout=ready.remaining(), doing="measuring latency")
-        self.peak_memory = reply["peak_memory"]
-        return float(np.median(ready.host.tensors(reply)["samples_ns"])) / 1e9
+        block = self._ready.host.block(calls=calls, timeout=self._ready.remaining())
+        self.peak_memory = block.peak_memory
+        return float(np.median(block.samples_ns)) / 1e9
 
 
 def _calls_and_blocks(call_seconds: float) -> tuple[int, int]:

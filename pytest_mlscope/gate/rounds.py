@@ -15,9 +15,9 @@ from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.gate.multiplicity import holm_levels
 from pytest_mlscope.gate.pairs import BASELINE, CANDIDATE, OpenBlocks, Pair, SideError, failures_of, measure_pair
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR, EARLY_PAIRS, LEVEL, Verdict, decide, p_value
+from pytest_mlscope.hosts.client import HostClient
 from pytest_mlscope.hosts.model_loader import ModelLoader
 from pytest_mlscope.hosts.pool import HostPool
-from pytest_mlscope.hosts.process import HostProcess
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.machine.affinity import Affinity, least_busy_cpu, needs_one_cpu
 from pytest_mlscope.measurements.latency.latency import rows_in_a_sample
@@ -128,7 +128,7 @@ class Contest:
 def _opened(ready: ReadyModel, *, slowdown: float | None, check: bool) -> OpenBlocks:
     blocks = OpenBlocks(ready, first_rows(ready, rows_in_a_sample(ready.case)), slowdown=slowdown)
     if check:
-        check_timed_path(ready, blocks.tensors)
+        check_timed_path(ready, blocks.timed_path)
     return blocks
 
 
@@ -140,7 +140,7 @@ def _pair(contest: Contest, loader: ModelLoader, pools: Sequence[HostPool], cpu:
     for side, (case, pool) in enumerate(sides):
         with failures_of(side):
             hosts.append(loader.start_host(case, pool))
-    for come_up in (HostProcess.greet, HostProcess.wait_until_started):
+    for come_up in (HostClient.greet, HostClient.wait_until_started):
         for side, host in enumerate(hosts):
             with failures_of(side):
                 come_up(host)

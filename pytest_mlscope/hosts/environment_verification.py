@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.errors import EnvironmentCreationError, HostError
-from pytest_mlscope.hosts.process import HostProcess
+from pytest_mlscope.hosts.client import HostClient
 
 # The first import compiles a framework's Python files, some ten thousand of them.
 _TIMEOUT_SECONDS = 600.0
@@ -16,7 +16,7 @@ def verify_environment(environment: Environment) -> str:
     :raises EnvironmentCreationError: when it does not load, with what it printed.
     """
     try:
-        host = HostProcess(environment, threads=None, timeout=_TIMEOUT_SECONDS)
+        host = HostClient(environment, threads=None, timeout=_TIMEOUT_SECONDS)
     except HostError as error:
         detail = f"\n{error.output}" if error.output else ""
         raise EnvironmentCreationError(f"the predictor does not load in the new environment: {error}{detail}") from None

@@ -3,14 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_mlscope.cases.case import Case
 
 
-def load_request(case: Case, files: Mapping[str, Path], *, device: str, dynamic_batch: bool) -> dict[str, Any]:
-    """The ``load`` request of ``docs/host-protocol.md``, with names and layouts as the framework's file has them.
+@dataclass(frozen=True, kw_only=True)
+class InputTensor:
+    """An input as the framework's file has it."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    """``None`` where dynamic."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadRequest:
+    """A model to load, and how."""
+
+    files: Mapping[str, str]
+    """Role to path on disk."""
+    device: str
+    """As the framework calls it."""
+    precision: str
+    threads: int | None
+    """``None``: the framework's default."""
+    batch_size: int
+    inputs: tuple[InputTensor, ...]
+    outputs: tuple[str, ...]
+    options: Mapping[str, Any]
+
+    def header(self) -> dict[str, Any]:
+        """As the ``load`` of ``docs/host-protocol.md`` has it: JSON."""
+        return asdict(self)
+
+
+def load_request(case: Case, files: Mapping[str, Path], *, device: str, dynamic_batch: bool) -> LoadRequest:
+    """What to load for a case, with names and layouts as the framework's file has them.
 
     :param files: role to path on disk.
     :param device: as the framework calls it.
@@ -25,16 +57,15 @@ def load_request(case: Case, files: Mapping[str, Path], *, device: str, dynamic_
         if layout and description.layout:
             shape = [shape[description.layout.index(letter)] for letter in layout]
         name = entry.input_names.get(description.name, description.name)
-        inputs.append({"name": name, "dtype": description.dtype, "shape": shape})
-    return {
-        "operation": "load",
-        "files": {role: str(path) for role, path in files.items()},
-        "device": device,
-        "precision": case.precision,
-        "threads": case.threads if isinstance(case.threads, int) else None,
+        inputs.append(InputTensor(name=name, dtype=description.dtype, shape=tuple(shape)))
+    return LoadRequest(
+        files={role: str(path) for role, path in files.items()},
+        device=device,
+        precision=case.precision,
+        threads=case.threads if isinstance(case.threads, int) else None,
         # Only a framework that fixes the batch at load is loaded anew for another one.
-        "batch_size": case.batch_size if not dynamic_batch else 1,
-        "inputs": inputs,
-        "outputs": [entry.output_names.get(output.name, output.name) for output in content.outputs],
-        "options": dict(entry.options),
-    }
+        batch_size=case.batch_size if not dynamic_batch else 1,
+        inputs=tuple(inputs),
+        outputs=tuple(entry.output_names.get(output.name, output.name) for output in content.outputs),
+        options=dict(entry.options),
+    )

@@ -6,7 +6,6 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from packaging.specifiers import SpecifierSet
@@ -21,11 +20,12 @@ from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.environments.framework_state import framework_state
 from pytest_mlscope.environments.search import find_environment
 from pytest_mlscope.errors import ArtifactError, CannotRun, EnvironmentCreationError, HostError, NoEnvironment
+from pytest_mlscope.hosts.client import HostClient
 from pytest_mlscope.hosts.environment_verification import verify_environment
 from pytest_mlscope.hosts.load_request import load_request
 from pytest_mlscope.hosts.pool import HostPool
-from pytest_mlscope.hosts.process import HostProcess
 from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.hosts.replies import Loaded
 from pytest_mlscope.machine.affinity import affinity_of
 from pytest_mlscope.machine.hardware_presence import why_absent
 from pytest_mlscope.manifest.place import place_of
@@ -54,10 +54,11 @@ def _device(case: Case) -> str:
     return device
 
 
-def _check_device(case: Case, device: str, host: HostProcess) -> None:
+def _check_device(case: Case, device: str, host: HostClient) -> None:
     """Of a framework that does not tell what its build offers, only loading a model shows."""
-    if host.devices is not None and device not in host.devices:
-        offered = ", ".join(host.devices) or "nothing"
+    devices = host.started.devices
+    if devices is not None and device not in devices:
+        offered = ", ".join(devices) or "nothing"
         raise CannotRun(f"{host.name} {host.version} here has no {device}; it has: {offered}", subject=case.hardware)
 
 
@@ -99,7 +100,7 @@ class ModelLoader:
         self._verify = verify
         self._progress = progress
         self._pool = HostPool()
-        self._loaded: WeakKeyDictionary[HostProcess, tuple[str, dict[str, Any]]] = WeakKeyDictionary()
+        self._loaded: WeakKeyDictionary[HostClient, tuple[str, Loaded]] = WeakKeyDictionary()
         self._environments: dict[tuple[str, str | None, str | None], Environment] = {}
         self._not_made: dict[tuple[str, str | None, str | None], str] = {}
         """Why an environment could not be made: the next case need not wait minutes for the same answer."""
@@ -192,7 +193,7 @@ class ModelLoader:
         self.environment(case)
         self._artifacts(case)
 
-    def _host(self, case: Case, pool: HostPool, *, wait: bool = True) -> HostProcess:
+    def _host(self, case: Case, pool: HostPool, *, wait: bool = True) -> HostClient:
         return pool.get(
             self.environment(case),
             threads=case.threads if isinstance(case.threads, int) else None,
@@ -202,7 +203,7 @@ class ModelLoader:
             wait=wait,
         )
 
-    def start_host(self, case: Case, pool: HostPool) -> HostProcess:
+    def start_host(self, case: Case, pool: HostPool) -> HostClient:
         """A host for the case from the pool; one that must be started is not waited for.
 
         :raises CannotRun: when hardware or framework are not available here.
@@ -230,7 +231,7 @@ class ModelLoader:
         files = {role: artifact.path for role, artifact in artifacts.items()}
         dynamic_batch = environment.framework.description.dynamic_batch
         request = load_request(case, files, device=device, dynamic_batch=dynamic_batch)
-        identity = {**request, "sha256": {role: artifact.sha256 for role, artifact in artifacts.items()}}
+        identity = {**request.header(), "sha256": {role: artifact.sha256 for role, artifact in artifacts.items()}}
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         loaded = self._loaded.get(host)
         if loaded is None or loaded[0] != key:
@@ -248,13 +249,13 @@ class ModelLoader:
             environment=environment,
             artifacts=artifacts,
             device=device,
-            resolved=loaded[1]["resolved"],
-            load_seconds=loaded[1]["seconds"],
+            resolved=loaded[1].resolved,
+            load_seconds=loaded[1].seconds,
             deadline=deadline,
             timeout=timeout,
         )
 
-    def load_anew(self, host: HostProcess) -> None:
+    def load_anew(self, host: HostClient) -> None:
         """What is loaded there now is not used as it is: profiling, say, left it slower."""
         self._loaded.pop(host, None)
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.hosts.process import HostProcess
+from pytest_mlscope.hosts.client import HostClient
 from pytest_mlscope.machine.affinity import Affinity
 
 HostKey = tuple[str, str, int | None, str | None, Affinity]
@@ -19,7 +19,7 @@ class HostPool:
         if limit < 1:
             raise ValueError(f"a pool holds at least one host, not {limit}")
         self._limit = limit
-        self._hosts: OrderedDict[HostKey, HostProcess] = OrderedDict()
+        self._hosts: OrderedDict[HostKey, HostClient] = OrderedDict()
 
     def get(
         self,
@@ -30,13 +30,13 @@ class HostPool:
         timeout: float,
         affinity: Affinity = None,
         wait: bool = True,
-    ) -> HostProcess:
+    ) -> HostClient:
         """A live host of this environment, started when there is none.
 
         :param threads: the thread count, and
         :param device: the device: they choose the host only where the framework fixes them once a process.
         :param affinity: CPUs it is pinned to.
-        :param wait: whether one that is started must be up on return: see ``HostProcess``.
+        :param wait: whether one that is started must be up on return: see ``HostClient``.
         :raises HostError: when it does not come up.
         """
         once = environment.framework.description.thread_scope == "process"
@@ -50,13 +50,13 @@ class HostPool:
         if host is None:
             while len(self._hosts) >= self._limit:
                 self._hosts.popitem(last=False)[1].close()
-            host = self._hosts[key] = HostProcess(
+            host = self._hosts[key] = HostClient(
                 environment, threads=scoped, timeout=timeout, affinity=affinity, wait=wait
             )
         self._hosts.move_to_end(key)
         return host
 
-    def recycle(self, host: HostProcess, *, timeout: float) -> HostProcess:
+    def recycle(self, host: HostClient, *, timeout: float) -> HostClient:
         """This host without a model, or a fresh one in its place when it cannot unload or its memory stays large.
 
         A framework that keeps an earlier model's memory would have it counted as the next model's.
@@ -64,13 +64,13 @@ class HostPool:
         :raises HostError: when a fresh one does not come up.
         """
         try:
-            if host.unload(timeout=timeout):
+            if host.clear(timeout=timeout):
                 return host
         except MlscopeError:
             pass  # What the old model says on its way out is not the next case's failure.
         key = next(key for key, kept in self._hosts.items() if kept is host)
         host.kill()
-        fresh = self._hosts[key] = HostProcess(host.environment, threads=key[2], timeout=timeout, affinity=key[4])
+        fresh = self._hosts[key] = HostClient(host.environment, threads=key[2], timeout=timeout, affinity=key[4])
         return fresh
 
     def close(self) -> None:

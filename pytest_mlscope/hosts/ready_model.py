@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ from pytest_mlscope.artifacts.artifact import Artifact
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.errors import HostError, HostTimeout
-from pytest_mlscope.hosts.process import Header, HostProcess
+from pytest_mlscope.hosts.client import HostClient
+from pytest_mlscope.hosts.replies import FailedBatch, Measured
 from pytest_mlscope.manifest.schema import FrameworkEntry, Output
 
 
@@ -35,7 +36,7 @@ class ReadyModel:
     """What predicts for a case: a host with the model loaded, under the manifest's names."""
 
     case: Case
-    host: HostProcess
+    host: HostClient
     environment: Environment
     artifacts: Mapping[str, Artifact]
     device: str
@@ -80,7 +81,7 @@ class ReadyModel:
             ready[entry.input_names.get(description.name, description.name)] = array
         return ready
 
-    def manifest_outputs(self, tensors: Mapping[str, NDArray[Any]], *, prefix: str = "") -> dict[str, NDArray[Any]]:
+    def manifest_outputs(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Outputs by the manifest's names.
 
         :raises HostError: when one is not among the tensors, or has another shape than the manifest says.
@@ -89,10 +90,10 @@ class ReadyModel:
         outputs = {}
         for output in self.case.manifest.content.outputs:
             name = entry.output_names.get(output.name, output.name)
-            if prefix + name not in tensors:
-                present = ", ".join(n[len(prefix) :] for n in tensors if n.startswith(prefix)) or "nothing"
+            if name not in tensors:
+                present = ", ".join(tensors) or "nothing"
                 raise self._wrong(f"output {name!r} is not among what the predictor returned: {present}")
-            array = self._laid_out(tensors[prefix + name], output)
+            array = self._laid_out(tensors[name], output)
             outputs[output.name] = array
             if output.shape is not None and not _fits(array.shape, output.shape):
                 shape, stated = (", ".join(map(str, sizes)) for sizes in (("n", *array.shape[1:]), output.shape))
@@ -116,14 +117,51 @@ class ReadyModel:
         return HostError(f"{self.host.name}: {message}", output=self.host.output())
 
     def submit_predict(self, inputs: Mapping[str, NDArray[Any]]) -> None:
-        """Send rows to be predicted in batches of the case's size. Raises as ``HostProcess.submit``."""
-        header = {"operation": "predict", "batch_size": self.case.batch_size, "pad": self.pads}
-        self.host.submit(header, self.framework_inputs(inputs), doing="predicting")
+        """Send rows to be predicted in batches of the case's size. Raises as ``HostClient``."""
+        self.host.submit_predict(self.framework_inputs(inputs), batch_size=self.case.batch_size, pad=self.pads)
 
-    def receive_predict(self) -> tuple[dict[str, NDArray[Any]], list[Header]]:
+    def receive_predict(self) -> tuple[dict[str, NDArray[Any]], Sequence[FailedBatch]]:
         """The oldest prediction under way: outputs by the manifest's names, in place until ``DEPTH`` further
         submissions, and the batches that failed. Outputs are empty when every batch failed.
         """
-        reply = self.host.receive(timeout=self.remaining(), doing="predicting")
-        tensors = self.host.tensors(reply)
-        return (self.manifest_outputs(tensors) if tensors else {}), reply["errors"]
+        reply = self.host.receive_predict(timeout=self.remaining())
+        return (self.manifest_outputs(reply.tensors) if reply.tensors else {}), reply.errors
+
+    def predict(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], Sequence[FailedBatch]]:
+        """Predict rows in batches of the case's size, by the manifest's names. Raises as ``HostClient``.
+
+        :return: as :meth:`receive_predict`.
+        """
+        self.submit_predict(inputs)
+        return self.receive_predict()
+
+    def measure(
+        self,
+        inputs: Mapping[str, NDArray[Any]],
+        *,
+        budget: float | None = None,
+        relative_error: float | None = None,
+        warmup_budget: float | None = None,
+        highest_percentile: float = 99.0,
+    ) -> Measured:
+        """Time calls one after another, on the framework's fastest path; the device must be ours alone.
+
+        :param inputs: by the framework's names, as :meth:`framework_inputs` gives them: of one batch of the case's
+            size, or of several that are one sample.
+        :param budget: seconds, and
+        :param relative_error: of the median, at which the window ends, and
+        :param warmup_budget: seconds; each as the manifest's ``measurement`` says when absent.
+        :param highest_percentile: the window is not prolonged for one beyond it.
+        Raises as ``HostClient``.
+        """
+        stated = self.case.manifest.content.measurement
+        return self.host.measure(
+            inputs,
+            batch_size=self.case.batch_size,
+            pad=self.pads,
+            budget=stated.budget if budget is None else budget,
+            relative_error=stated.relative_error if relative_error is None else relative_error,
+            warmup_budget=stated.warmup_budget if warmup_budget is None else warmup_budget,
+            highest_percentile=highest_percentile,
+            timeout=self.remaining(),
+        )

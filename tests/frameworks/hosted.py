@@ -14,8 +14,10 @@ from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.environments.framework_state import framework_state
 from pytest_mlscope.environments.search import find_environment
-from pytest_mlscope.errors import CannotRun
-from pytest_mlscope.hosts.process import HostProcess
+from pytest_mlscope.errors import CannotRun, PredictorError
+from pytest_mlscope.hosts.client import HostClient
+from pytest_mlscope.hosts.load_request import InputTensor, LoadRequest
+from pytest_mlscope.hosts.replies import Layer, Measured
 from pytest_mlscope.machine.cache_folder import cache_home
 from tests.frameworks.perceptron_models import FRAMEWORKS
 
@@ -41,7 +43,7 @@ class Hosted:
         environment = environment_or_skip(folder)
         self.description = folder.description
         self.threads = threads
-        self.host = HostProcess(environment, threads=threads, timeout=TIMEOUT)
+        self.host = HostClient(environment, threads=threads, timeout=TIMEOUT)
 
     def load(
         self,
@@ -55,18 +57,41 @@ class Hosted:
         options: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """What loading resolved to; raises what the host raises."""
-        request = {
-            "operation": "load",
-            "files": {role: str(path) for role, path in files.items()},
-            "device": device or self.description.devices["cpu"],
-            "precision": precision,
-            "threads": self.threads,
-            "batch_size": batch_size,
-            "inputs": [{"name": name, "dtype": dtype, "shape": list(shape)} for name, dtype, shape in inputs],
-            "outputs": list(outputs),
-            "options": dict(options or {}),
-        }
-        return dict(self.host.load(request, timeout=TIMEOUT)["resolved"])
+        request = LoadRequest(
+            files={role: str(path) for role, path in files.items()},
+            device=device or self.description.devices["cpu"],
+            precision=precision,
+            threads=self.threads,
+            batch_size=batch_size,
+            inputs=tuple(InputTensor(name=name, dtype=dtype, shape=tuple(shape)) for name, dtype, shape in inputs),
+            outputs=tuple(outputs),
+            options=dict(options or {}),
+        )
+        return self.host.load(request, timeout=TIMEOUT).resolved
+
+    def predict_tensors(
+        self, tensors: Mapping[str, npt.NDArray[Any]], *, batch_size: int, pad: bool = False
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Outputs by name. :raises PredictorError: when a batch fails."""
+        predicted = self.host.predict(tensors, batch_size=batch_size, pad=pad, timeout=TIMEOUT)
+        if predicted.errors:
+            raise PredictorError(str(predicted.errors))
+        return {name: np.array(array) for name, array in predicted.tensors.items()}
+
+    def measure(self, tensors: Mapping[str, npt.NDArray[Any]], *, batch_size: int, seconds: float = 0.01) -> Measured:
+        """A short window of the timed path."""
+        return self.host.measure(
+            tensors,
+            batch_size=batch_size,
+            budget=seconds,
+            relative_error=0.5,
+            warmup_budget=seconds,
+            timeout=TIMEOUT,
+        )
+
+    def profile(self, tensors: Mapping[str, npt.NDArray[Any]], *, runs: int) -> Sequence[Layer]:
+        """The layers of a profile."""
+        return self.host.layers(tensors, runs=runs, timeout=TIMEOUT).layers
 
 
 def heldout() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:

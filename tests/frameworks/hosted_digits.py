@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pytest_mlscope.errors import PredictorError
+from pytest_mlscope.hosts.replies import Layer
 from tests.frameworks.digits_reference import Array
-from tests.frameworks.hosted import DIGITS, TIMEOUT, Hosted
+from tests.frameworks.hosted import DIGITS, Hosted
 
 
 class HostedDigits(Hosted):
@@ -32,25 +32,11 @@ class HostedDigits(Hosted):
         tensor = np.ascontiguousarray(images.transpose(0, 2, 3, 1)) if self.layout == "NHWC" else images
         return self.predict_tensors({"image": tensor}, batch_size=batch_size)["logits"]
 
-    def predict_tensors(self, tensors: Mapping[str, Any], *, batch_size: int) -> dict[str, Array]:
-        request = {"operation": "predict", "batch_size": batch_size, "pad": False}
-        reply = self.host.request(request, tensors, timeout=TIMEOUT, doing="predicting")
-        if reply.get("errors"):
-            raise PredictorError(str(reply["errors"]))
-        return {name: np.array(array) for name, array in self.host.tensors(reply).items()}
-
     def timed(self, images: Any, *, batch_size: int) -> tuple[Array, str]:
         """What the timed path answered for the first batch, and its name."""
         tensor = np.ascontiguousarray(images.transpose(0, 2, 3, 1)) if self.layout == "NHWC" else images
-        request = {
-            **{"operation": "measure", "batch_size": batch_size},
-            **{"budget": 0.05, "relative_error": 0.5, "warmup_budget": 0.05},
-        }
-        reply = self.host.request(request, {"image": tensor}, timeout=TIMEOUT, doing="measuring")
-        return np.array(self.host.tensors(reply)["bound:logits"]), reply["call_path"]
+        measured = self.measure({"image": tensor}, batch_size=batch_size, seconds=0.05)
+        return measured.timed_path.bound["logits"], measured.call_path
 
-    def layers(self, images: Any, *, runs: int = 3) -> list[dict[str, Any]]:
-        request = {"operation": "layers", "runs": runs}
-        reply = self.host.request(request, {"image": images}, timeout=TIMEOUT, doing="profiling")
-        layers: list[dict[str, Any]] = reply["layers"]
-        return layers
+    def layers(self, images: Any, *, runs: int = 3) -> Sequence[Layer]:
+        return self.profile({"image": images}, runs=runs)

@@ -31,11 +31,7 @@ def load(caffe2: Hosted, **changes: Any) -> dict[str, Any]:
 
 
 def predict(caffe2: Hosted, images: Any, *, batch_size: int = 1, name: str = "image") -> dict[str, Array]:
-    request = {"operation": "predict", "batch_size": batch_size, "pad": False}
-    reply = caffe2.host.request(request, {name: images}, timeout=TIMEOUT, doing="predicting")
-    if reply.get("errors"):
-        raise PredictorError(str(reply["errors"]))
-    return {name: np.array(array) for name, array in caffe2.host.tensors(reply).items()}
+    return caffe2.predict_tensors({name: images}, batch_size=batch_size)
 
 
 def varint(value: int) -> bytes:
@@ -113,21 +109,19 @@ def test_a_net_that_overwrites_its_input_is_timed_on_the_same_input(caffe2: Host
     (tmp_path / "predict_net.pb").write_bytes(net)
     load(caffe2, files={"model": tmp_path / "predict_net.pb"}, inputs=[("x", "float32", (None, 1))], outputs=["x"])
     three = {"x": np.full((1, 1), 3, np.float32)}
-    request = {"operation": "measure", "batch_size": 1, "budget": 0.01, "relative_error": 0.5, "warmup_budget": 0.01}
-    measured = caffe2.host.tensors(caffe2.host.request(request, three, timeout=TIMEOUT, doing="measuring"))
-    np.testing.assert_array_equal(measured["bound:x"], [[9]])
-    np.testing.assert_array_equal(measured["predicted:x"], [[9]])
+    path = caffe2.measure(three, batch_size=1).timed_path
+    np.testing.assert_array_equal(path.bound["x"], [[9]])
+    np.testing.assert_array_equal(path.predicted["x"], [[9]])
 
 
 def test_bound_batches_take_turns(caffe2: Hosted) -> None:
     """Seven rows in batches of three: two of one shape and one of another."""
     load(caffe2)
     images = heldout()[0][:7]
-    request = {"operation": "measure", "batch_size": 3, "budget": 0.01, "relative_error": 0.5, "warmup_budget": 0.01}
-    reply = caffe2.host.request(request, {"image": images}, timeout=TIMEOUT, doing="measuring")
-    logits = caffe2.host.tensors(reply)["bound:logits"]
+    measured = caffe2.measure({"image": images}, batch_size=3)
+    logits = measured.timed_path.bound["logits"]
     np.testing.assert_allclose(logits, reference_logits(images[:3]), rtol=0, atol=1e-4)
-    assert reply["call_path"] == "Net.run"
+    assert measured.call_path == "Net.run"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "framework_default"])
@@ -156,15 +150,14 @@ def test_threads_of_a_running_process_cannot_be_changed(caffe2: Hosted) -> None:
 def test_every_layer_is_profiled(caffe2: Hosted) -> None:
     load(caffe2)
     for size in (4, 7):
-        request = {"operation": "layers", "runs": 5}
         images = heldout()[0][:size]
-        layers = caffe2.host.request(request, {"image": images}, timeout=TIMEOUT, doing="profiling")["layers"]
-        assert [layer["name"] for layer in layers] == ["conv1", "relu1", "pool1", "conv2", "relu2", "pool2", "logits"]
-        assert [layer["kind"] for layer in layers] == ["Conv", "Relu", "MaxPool", "Conv", "Relu", "MaxPool", "FC"]
-        assert layers[0]["shape"] == [size, 16, 8, 8]
-        assert layers[0]["memory"] == 4 * size * 16 * 8 * 8
-        assert layers[-1]["shape"] == [size, 10]
-        assert all(layer["seconds"] > 0 for layer in layers)
+        layers = caffe2.profile({"image": images}, runs=5)
+        assert [layer.name for layer in layers] == ["conv1", "relu1", "pool1", "conv2", "relu2", "pool2", "logits"]
+        assert [layer.kind for layer in layers] == ["Conv", "Relu", "MaxPool", "Conv", "Relu", "MaxPool", "FC"]
+        assert layers[0].shape == (size, 16, 8, 8)
+        assert layers[0].memory == 4 * size * 16 * 8 * 8
+        assert layers[-1].shape == (size, 10)
+        assert all((layer.seconds or 0) > 0 for layer in layers)
 
 
 @pytest.mark.parametrize(
@@ -255,4 +248,4 @@ def test_a_truncated_net_is_named(caffe2: Hosted, tmp_path: Path) -> None:
 def test_unloading_frees_the_model(caffe2: Hosted) -> None:
     load(caffe2)
     predict(caffe2, np.zeros((20000, 1, 8, 8), np.float32), batch_size=20000)
-    assert caffe2.host.unload(timeout=TIMEOUT)
+    assert caffe2.host.clear(timeout=TIMEOUT)

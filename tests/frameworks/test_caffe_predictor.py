@@ -31,11 +31,7 @@ def load(caffe: Hosted, **changes: Any) -> dict[str, Any]:
 
 
 def predict(caffe: Hosted, images: Any, *, batch_size: int = 1, name: str = "image") -> dict[str, Array]:
-    request = {"operation": "predict", "batch_size": batch_size, "pad": False}
-    reply = caffe.host.request(request, {name: images}, timeout=TIMEOUT, doing="predicting")
-    if reply.get("errors"):
-        raise PredictorError(str(reply["errors"]))
-    return {name: np.array(array) for name, array in caffe.host.tensors(reply).items()}
+    return caffe.predict_tensors({name: images}, batch_size=batch_size)
 
 
 @pytest.mark.parametrize("batch_size", [1, 32, 450])
@@ -56,7 +52,7 @@ def test_outputs_may_be_any_blob(caffe: Hosted) -> None:
 
 def test_the_version_and_the_blas_are_the_frameworks_own(caffe: Hosted) -> None:
     assert caffe.host.version == "1.0.0"
-    assert "OpenBLAS" in caffe.host.build["blas"]
+    assert "OpenBLAS" in caffe.host.started.build["blas"]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "framework_default"])
@@ -74,17 +70,15 @@ def test_two_threads_are_openblass_own() -> None:
 
 def test_every_layer_is_profiled(caffe: Hosted) -> None:
     load(caffe)
-    request = {"operation": "layers", "runs": 5}
-    reply = caffe.host.request(request, {"image": heldout()[0][:4]}, timeout=TIMEOUT, doing="profiling")
-    layers = reply["layers"]
-    assert [layer["name"] for layer in layers] == ["conv1", "relu1", "pool1", "conv2", "relu2", "pool2", "dense"]
-    assert [layer["kind"] for layer in layers] == [
+    layers = caffe.profile({"image": heldout()[0][:4]}, runs=5)
+    assert [layer.name for layer in layers] == ["conv1", "relu1", "pool1", "conv2", "relu2", "pool2", "dense"]
+    assert [layer.kind for layer in layers] == [
         *("Convolution", "ReLU", "Pooling", "Convolution", "ReLU", "Pooling", "InnerProduct"),
     ]
-    assert layers[0]["shape"] == [4, 16, 8, 8]
-    assert layers[0]["memory"] == 4 * 4 * 16 * 8 * 8
-    assert layers[-1]["shape"] == [4, 10]
-    assert all(layer["seconds"] > 0 for layer in layers)
+    assert layers[0].shape == (4, 16, 8, 8)
+    assert layers[0].memory == 4 * 4 * 16 * 8 * 8
+    assert layers[-1].shape == (4, 10)
+    assert all((layer.seconds or 0) > 0 for layer in layers)
 
 
 @pytest.mark.parametrize(
@@ -183,4 +177,4 @@ def test_what_only_caffe_finds_ends_the_host_and_is_shown(tmp_path: Path) -> Non
 def test_unloading_frees_the_net(caffe: Hosted) -> None:
     load(caffe)
     predict(caffe, np.zeros((20000, 1, 8, 8), np.float32), batch_size=20000)
-    assert caffe.host.unload(timeout=TIMEOUT)
+    assert caffe.host.clear(timeout=TIMEOUT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pytest_mlscope.errors import CannotRun, PredictorError
+from pytest_mlscope.hosts.replies import Layer
 from tests.frameworks.digits_reference import Array, reference_logits
 from tests.frameworks.hosted import DIGITS, TIMEOUT, Hosted, heldout
 
@@ -31,16 +32,11 @@ def load(cntk: Hosted, model: Path = V2, **changes: Any) -> dict[str, Any]:
 
 
 def predict(cntk: Hosted, images: Any, *, batch_size: int = 1) -> Array:
-    request = {"operation": "predict", "batch_size": batch_size, "pad": False}
-    reply = cntk.host.request(request, {"image": images}, timeout=TIMEOUT, doing="predicting")
-    if reply.get("errors"):
-        raise PredictorError(str(reply["errors"]))
-    return np.array(cntk.host.tensors(reply)["logits"])
+    return cntk.predict_tensors({"image": images}, batch_size=batch_size)["logits"]
 
 
-def profile(cntk: Hosted, images: Array, *, runs: int) -> list[dict[str, Any]]:
-    request = {"operation": "layers", "runs": runs}
-    return list(cntk.host.request(request, {"image": images}, timeout=TIMEOUT, doing="profiling")["layers"])
+def profile(cntk: Hosted, images: Array, *, runs: int) -> Sequence[Layer]:
+    return cntk.profile({"image": images}, runs=runs)
 
 
 @pytest.mark.parametrize("model", [V2, ONNX], ids=["v2", "onnx"])
@@ -55,8 +51,8 @@ def test_digits_are_read_as_by_numpy(cntk: Hosted, model: Path, batch_size: int)
 
 def test_the_version_and_the_build_are_the_frameworks_own(cntk: Hosted) -> None:
     assert cntk.host.version == "2.7"
-    assert cntk.host.build["math lib"] == "mkl"
-    assert cntk.host.build["build target"] == "CPU-only"
+    assert cntk.host.started.build["math lib"] == "mkl"
+    assert cntk.host.started.build["build target"] == "CPU-only"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "framework_default"])
@@ -75,24 +71,24 @@ def test_two_threads_are_read_back() -> None:
 def test_every_layer_of_a_v2_model_is_profiled(cntk: Hosted) -> None:
     load(cntk)
     layers = profile(cntk, heldout()[0][:32], runs=5)
-    assert [layer["kind"] for layer in layers] == [
+    assert [layer.kind for layer in layers] == [
         *("Convolution", "Plus", "ReLU", "Pooling", "Convolution", "Plus", "ReLU", "Pooling"),
         *("Reshape", "Times", "Plus"),
     ]
-    assert layers[0]["name"] == "conv1"
-    assert layers[0]["shape"] == [32, 16, 8, 8]
-    assert layers[0]["memory"] == 4 * 32 * 16 * 8 * 8
-    assert layers[0]["seconds"] > 0
-    assert layers[-1]["name"] == "logits"
-    assert layers[-1]["shape"] == [32, 10]
+    assert layers[0].name == "conv1"
+    assert layers[0].shape == (32, 16, 8, 8)
+    assert layers[0].memory == 4 * 32 * 16 * 8 * 8
+    assert (layers[0].seconds or 0) > 0
+    assert layers[-1].name == "logits"
+    assert layers[-1].shape == (32, 10)
 
 
 def test_what_an_onnx_operator_was_made_of_bears_its_name(cntk: Hosted) -> None:
     load(cntk, ONNX)
     layers = profile(cntk, heldout()[0][:32], runs=5)
-    convolutions = [layer for layer in layers if layer["kind"] == "Convolution"]
-    assert [layer["name"].split("/")[0] for layer in convolutions] == ["conv1", "conv2"]
-    assert convolutions[1]["shape"] == [32, 32, 4, 4]
+    convolutions = [layer for layer in layers if layer.kind == "Convolution"]
+    assert [layer.name.split("/")[0] for layer in convolutions] == ["conv1", "conv2"]
+    assert convolutions[1].shape == (32, 32, 4, 4)
 
 
 @pytest.mark.parametrize(
@@ -162,4 +158,4 @@ def test_user_defined_functions_are_refused(cntk: Hosted, tmp_path: Path) -> Non
 def test_unloading_frees_the_model(cntk: Hosted) -> None:
     load(cntk)
     predict(cntk, np.zeros((20000, 1, 8, 8), np.float32), batch_size=20000)
-    assert cntk.host.unload(timeout=TIMEOUT)
+    assert cntk.host.clear(timeout=TIMEOUT)

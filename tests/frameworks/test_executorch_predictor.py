@@ -32,11 +32,7 @@ def load(executorch: Hosted, *, path: Path = MODEL, **changes: Any) -> dict[str,
 
 
 def predict(executorch: Hosted, images: Any, *, batch_size: int = 1) -> Array:
-    request = {"operation": "predict", "batch_size": batch_size, "pad": False}
-    reply = executorch.host.request(request, {"image": images}, timeout=TIMEOUT, doing="predicting")
-    if reply.get("errors"):
-        raise PredictorError(str(reply["errors"]))
-    return np.array(executorch.host.tensors(reply)["logits"])
+    return executorch.predict_tensors({"image": images}, batch_size=batch_size)["logits"]
 
 
 @pytest.mark.parametrize("batch_size", [1, 32, 450])
@@ -52,22 +48,20 @@ def test_a_bound_batch_is_right_after_many_calls(executorch: Hosted) -> None:
     """The memory of inputs is used again within a call, so that they must be copied in at each."""
     load(executorch)
     images, _ = heldout()
-    request = {"operation": "measure", "batch_size": 3, "budget": 0.01, "relative_error": 0.5, "warmup_budget": 0.01}
-    reply = executorch.host.request(request, {"image": images[:7]}, timeout=TIMEOUT, doing="measuring")
-    logits = executorch.host.tensors(reply)["bound:logits"]
+    measured = executorch.measure({"image": images[:7]}, batch_size=3)
+    logits = measured.timed_path.bound["logits"]
     np.testing.assert_allclose(logits, reference_logits(images[:3]), rtol=0, atol=1e-4)
 
 
 def test_layers_are_xnnpacks_operators(executorch: Hosted) -> None:
     load(executorch)
-    request = {"operation": "layers", "runs": 3}
     images, _ = heldout()
-    layers = executorch.host.request(request, {"image": images}, timeout=TIMEOUT, doing="profiling")["layers"]
-    words = [layer["kind"].split(" (")[0] for layer in layers]
+    layers = executorch.profile({"image": images}, runs=3)
+    words = [layer.kind.split(" (")[0] for layer in layers]
     assert [word for word in words if word not in ("Transpose", "Copy")] == [
         *("Convolution", "Max Pooling", "Convolution", "Max Pooling", "Fully Connected")
     ]
-    assert sum(layer["seconds"] or 0 for layer in layers) > 0
+    assert sum(layer.seconds or 0 for layer in layers) > 0
 
 
 @pytest.mark.parametrize("precision", ["fp32", "framework_default"])
@@ -165,4 +159,4 @@ def test_unloading_frees_the_model(executorch: Hosted) -> None:
     for _ in range(5):
         load(executorch)
         predict(executorch, np.zeros((512, 1, 8, 8), np.float32), batch_size=512)
-    assert executorch.host.unload(timeout=TIMEOUT)
+    assert executorch.host.clear(timeout=TIMEOUT)

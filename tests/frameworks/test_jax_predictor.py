@@ -107,12 +107,12 @@ def test_two_threads_are_those_of_xlas_pool() -> None:
 def test_operations_are_profiled_as_xla_fused_them(jax: HostedDigits) -> None:
     jax.load_digits()
     layers = jax.layers(heldout()[0][:4])
-    kinds = [layer["kind"] for layer in layers]
+    kinds = [layer.kind for layer in layers]
     assert sum("convolution" in kind for kind in kinds) == 2
     assert sum("dot" in kind for kind in kinds) == 1
-    assert layers[-1]["shape"] == [4, 10]
-    assert layers[-1]["memory"] == 4 * 4 * 10
-    assert all(layer["seconds"] > 0 for layer in layers)
+    assert layers[-1].shape == (4, 10)
+    assert layers[-1].memory == 4 * 4 * 10
+    assert all((layer.seconds or 0) > 0 for layer in layers)
 
 
 def test_arguments_without_names_go_by_order(jax: HostedDigits, programs: Path) -> None:
@@ -213,4 +213,4 @@ def test_a_corrupt_file_is_named(jax: HostedDigits, tmp_path: Path, kept: int) -
 def test_unloading_frees_the_model(jax: HostedDigits) -> None:
     jax.load_digits()
     jax.predict(np.zeros((20000, 1, 8, 8), np.float32), batch_size=20000)
-    assert jax.host.unload(timeout=TIMEOUT)
+    assert jax.host.clear(timeout=TIMEOUT)

@@ -129,4 +129,4 @@ def test_two_threads_are_taken() -> None:
 def test_unloading_frees_the_model(litert: HostedDigits) -> None:
     litert.load_digits()
     litert.predict(np.zeros((20000, 1, 8, 8), np.float32), batch_size=20000)
-    assert litert.host.unload(timeout=TIMEOUT)
+    assert litert.host.clear(timeout=TIMEOUT)

@@ -32,11 +32,7 @@ def load(mxnet: Hosted, **changes: Any) -> dict[str, Any]:
 
 
 def predict(mxnet: Hosted, images: Any, *, batch_size: int = 1, name: str = "image") -> dict[str, Array]:
-    request = {"operation": "predict", "batch_size": batch_size, "pad": False}
-    reply = mxnet.host.request(request, {name: images}, timeout=TIMEOUT, doing="predicting")
-    if reply.get("errors"):
-        raise PredictorError(str(reply["errors"]))
-    return {name: np.array(array) for name, array in mxnet.host.tensors(reply).items()}
+    return mxnet.predict_tensors({name: images}, batch_size=batch_size)
 
 
 def changed_symbol(folder: Path, **changes: Any) -> dict[str, Path]:
@@ -106,11 +102,10 @@ def test_bound_batches_take_turns(mxnet: Hosted) -> None:
     """Seven rows in batches of three: two of one shape and one of another."""
     load(mxnet)
     images = heldout()[0][:7]
-    request = {"operation": "measure", "batch_size": 3, "budget": 0.01, "relative_error": 0.5, "warmup_budget": 0.01}
-    reply = mxnet.host.request(request, {"image": images}, timeout=TIMEOUT, doing="measuring")
-    logits = mxnet.host.tensors(reply)["bound:dense_output"]
+    measured = mxnet.measure({"image": images}, batch_size=3)
+    logits = measured.timed_path.bound["dense_output"]
     np.testing.assert_allclose(logits, reference_logits(images[:3]), rtol=0, atol=1e-4)
-    assert reply["call_path"] == "MXExecutorForward"
+    assert measured.call_path == "MXExecutorForward"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "framework_default"])
@@ -152,16 +147,15 @@ def test_every_layer_is_profiled_again_and_again(mxnet: Hosted) -> None:
     """After a finished dump MXNet's profiler would take no further one."""
     load(mxnet)
     for size in (4, 7):
-        request = {"operation": "layers", "runs": 5}
         images = heldout()[0][:size]
-        layers = mxnet.host.request(request, {"image": images}, timeout=TIMEOUT, doing="profiling")["layers"]
-        kinds = [layer["kind"] for layer in layers]
+        layers = mxnet.profile({"image": images}, runs=5)
+        kinds = [layer.kind for layer in layers]
         assert kinds == ["_sg_mkldnn_conv", "Pooling", "_sg_mkldnn_conv", "Pooling", "_sg_mkldnn_fully_connected"]
-        assert [layer["name"] for layer in layers][1::2] == ["pool1", "pool2"]
-        assert layers[0]["shape"] == [size, 16, 8, 8]
-        assert layers[0]["memory"] == 4 * size * 16 * 8 * 8
-        assert layers[-1]["shape"] == [size, 10]
-        assert all(layer["seconds"] > 0 for layer in layers)
+        assert [layer.name for layer in layers][1::2] == ["pool1", "pool2"]
+        assert layers[0].shape == (size, 16, 8, 8)
+        assert layers[0].memory == 4 * size * 16 * 8 * 8
+        assert layers[-1].shape == (size, 10)
+        assert all((layer.seconds or 0) > 0 for layer in layers)
 
 
 @pytest.mark.parametrize(
@@ -249,4 +243,4 @@ def test_a_corrupt_onnx_file_is_named(mxnet: Hosted, tmp_path: Path, content: by
 def test_unloading_frees_the_model(mxnet: Hosted) -> None:
     load(mxnet)
     predict(mxnet, np.zeros((20000, 1, 8, 8), np.float32), batch_size=20000)
-    assert mxnet.host.unload(timeout=TIMEOUT)
+    assert mxnet.host.clear(timeout=TIMEOUT)

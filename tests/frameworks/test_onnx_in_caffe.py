@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pytest_mlscope.artifacts.builders import BUILDERS
-from tests.frameworks.hosted import TIMEOUT, Hosted
+from tests.frameworks.hosted import Hosted
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -111,10 +111,7 @@ def check(caffe: Hosted, folder: Path, nodes: list[Any], weights: dict[str, Any]
     session = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
     (wanted,) = session.run(["y"], {"x": x})
     caffe.load(files, inputs=[("x", "float32", shape)], outputs=["y"])
-    request = {"operation": "predict", "batch_size": shape[0], "pad": False}
-    reply = caffe.host.request(request, {"x": x}, timeout=TIMEOUT, doing="predicting")
-    assert not reply["errors"]
-    np.testing.assert_allclose(caffe.host.tensors(reply)["y"], wanted, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(caffe.predict_tensors({"x": x}, batch_size=shape[0])["y"], wanted, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", OPERATORS)

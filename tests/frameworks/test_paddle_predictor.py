@@ -32,11 +32,7 @@ def load(paddle: Hosted, **changes: Any) -> dict[str, Any]:
 
 
 def predict(paddle: Hosted, images: Any, *, batch_size: int = 1) -> Array:
-    request = {"operation": "predict", "batch_size": batch_size, "pad": False}
-    reply = paddle.host.request(request, {"image": images}, timeout=TIMEOUT, doing="predicting")
-    if reply.get("errors"):
-        raise PredictorError(str(reply["errors"]))
-    return np.array(paddle.host.tensors(reply)["fetch_name_0"])
+    return paddle.predict_tensors({"image": images}, batch_size=batch_size)["fetch_name_0"]
 
 
 def changed_program(folder: Path, old: str, new: str) -> dict[str, Path]:
@@ -68,15 +64,14 @@ def test_options_are_obeyed_and_told(paddle: Hosted, options: dict[str, bool]) -
 def test_a_bound_batch_is_measured_on_a_predictor_of_its_own(paddle: Hosted) -> None:
     load(paddle)
     images, _ = heldout()
-    request = {"operation": "measure", "batch_size": 3, "budget": 0.01, "relative_error": 0.5, "warmup_budget": 0.01}
-    reply = paddle.host.request(request, {"image": images[:7]}, timeout=TIMEOUT, doing="measuring")
-    logits = paddle.host.tensors(reply)["bound:fetch_name_0"]
+    measured = paddle.measure({"image": images[:7]}, batch_size=3)
+    logits = measured.timed_path.bound["fetch_name_0"]
     np.testing.assert_allclose(logits, reference_logits(images[:3]), rtol=0, atol=1e-4)
-    assert reply["call_path"] == "Predictor.run"
+    assert measured.call_path == "Predictor.run"
 
 
 def test_bf16_is_given_or_refused(paddle: Hosted) -> None:
-    if paddle.host.build["bfloat16"] == "True":
+    if paddle.host.started.build["bfloat16"] == "True":
         assert load(paddle, precision="bf16")["precision"] == "bf16"
         images, _ = heldout()
         difference = np.abs(predict(paddle, images, batch_size=32) - reference_logits(images)).max()
@@ -90,14 +85,13 @@ def test_bf16_is_given_or_refused(paddle: Hosted) -> None:
 
 def test_layers_are_paddles_operators(paddle: Hosted) -> None:
     load(paddle, options={"onednn": False})
-    request = {"operation": "layers", "runs": 3}
     images, _ = heldout()
-    layers = paddle.host.request(request, {"image": images[:4]}, timeout=TIMEOUT, doing="profiling")["layers"]
-    names = [layer["name"] for layer in layers]
+    layers = paddle.profile({"image": images[:4]}, runs=3)
+    names = [layer.name for layer in layers]
     assert [name for name in names if name.startswith("conv2d")] == ["conv2d_1", "conv2d_2"]
     assert [name for name in names if name.startswith("pool2d")] == ["pool2d_1", "pool2d_2"]
     assert names.index("conv2d_1") < names.index("pool2d_1") < names.index("conv2d_2")
-    assert all(layer["seconds"] > 0 for layer in layers)
+    assert all((layer.seconds or 0) > 0 for layer in layers)
 
 
 @pytest.mark.parametrize(
@@ -182,4 +176,4 @@ def test_two_threads_are_read_back() -> None:
 def test_unloading_frees_the_model(paddle: Hosted) -> None:
     load(paddle)
     predict(paddle, np.zeros((20000, 1, 8, 8), np.float32), batch_size=20000)
-    assert paddle.host.unload(timeout=TIMEOUT)
+    assert paddle.host.clear(timeout=TIMEOUT)

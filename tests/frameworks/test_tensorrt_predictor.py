@@ -14,7 +14,7 @@ import pytest
 from pytest_mlscope.errors import CannotRun
 from pytest_mlscope.host.predictor import LoadedModel, LoadRequest, TensorDescription, Unsupported
 from tests.frameworks.digits_reference import reference_logits
-from tests.frameworks.hosted import DIGITS, TIMEOUT, Hosted, heldout
+from tests.frameworks.hosted import DIGITS, Hosted, heldout
 from tests.frameworks.perceptron_models import import_predictor
 from tests.frameworks.tensorrt_stand_in import Driver, stand_in
 
@@ -282,10 +282,7 @@ def test_digits_are_read_as_by_numpy(hosted: Hosted, batch_size: int) -> None:
     except CannotRun as reason:
         pytest.skip(str(reason))
     images, _ = heldout()
-    request = {"operation": "predict", "batch_size": batch_size, "pad": True}
-    reply = hosted.host.request(request, {"image": images}, timeout=TIMEOUT, doing="predicting")
-    np.testing.assert_allclose(hosted.host.tensors(reply)["logits"], reference_logits(images), rtol=0, atol=1e-4)
-    layers = hosted.host.request(
-        {"operation": "layers", "runs": 3}, {"image": images[:batch_size]}, timeout=TIMEOUT, doing="profiling"
-    )["layers"]
-    assert sum(layer["seconds"] or 0 for layer in layers) > 0
+    logits = hosted.predict_tensors({"image": images}, batch_size=batch_size, pad=True)["logits"]
+    np.testing.assert_allclose(logits, reference_logits(images), rtol=0, atol=1e-4)
+    layers = hosted.profile({"image": images[:batch_size]}, runs=3)
+    assert sum(layer.seconds or 0 for layer in layers) > 0

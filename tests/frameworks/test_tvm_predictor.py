@@ -72,16 +72,16 @@ def test_an_unknown_schedule_is_named(tvm: HostedDigits) -> None:
 def test_every_compiled_function_is_profiled(tvm: HostedDigits) -> None:
     tvm.load_digits()
     layers = tvm.layers(heldout()[0][:4])
-    assert [(layer["kind"], layer["shape"]) for layer in layers] == [
-        ("fused_conv2d_add_relu", [4, 16, 8, 8]),
-        ("max_pool2d", [4, 16, 4, 4]),
-        ("fused_conv2d_add_relu", [4, 32, 4, 4]),
-        ("max_pool2d", [4, 32, 2, 2]),
-        ("fused_matmul_add", [4, 10]),
+    assert [(layer.kind, layer.shape) for layer in layers] == [
+        ("fused_conv2d_add_relu", (4, 16, 8, 8)),
+        ("max_pool2d", (4, 16, 4, 4)),
+        ("fused_conv2d_add_relu", (4, 32, 4, 4)),
+        ("max_pool2d", (4, 32, 2, 2)),
+        ("fused_matmul_add", (4, 10)),
     ]
-    assert len({layer["name"] for layer in layers}) == 5
-    assert layers[-1]["memory"] == 4 * 4 * 10
-    assert all(layer["seconds"] > 0 for layer in layers)
+    assert len({layer.name for layer in layers}) == 5
+    assert layers[-1].memory == 4 * 4 * 10
+    assert all((layer.seconds or 0) > 0 for layer in layers)
 
 
 def test_another_precision_in_the_file_is_refused(tvm: HostedDigits, tmp_path: Path) -> None:
@@ -152,4 +152,4 @@ def test_a_corrupt_file_is_named(tvm: HostedDigits, tmp_path: Path, kept: int) -
 def test_unloading_frees_the_model(tvm: HostedDigits) -> None:
     tvm.load_digits()
     tvm.predict(np.zeros((2000, 1, 8, 8), np.float32), batch_size=2000)
-    assert tvm.host.unload(timeout=TIMEOUT)
+    assert tvm.host.clear(timeout=TIMEOUT)

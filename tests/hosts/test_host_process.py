@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent, indent
-from typing import Any
 
 import numpy as np
 import psutil
@@ -19,9 +18,12 @@ import pytest
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.errors import CannotRun, HostCrashed, HostError, HostTimeout, PredictorError, UnreadableReply
+from pytest_mlscope.hosts.client import HostClient
 from pytest_mlscope.hosts.clock_anchor import anchored
+from pytest_mlscope.hosts.load_request import LoadRequest
 from pytest_mlscope.hosts.pool import HostPool
-from pytest_mlscope.hosts.process import DEPTH, HostProcess
+from pytest_mlscope.hosts.process import DEPTH
+from pytest_mlscope.hosts.replies import FailedBatch, Loaded, Measured, Predicted
 
 FRAMEWORK = """\
 schema: 1
@@ -75,11 +77,11 @@ def toy(tmp_path: Path) -> MakeEnvironment:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., HostProcess]]:
-    hosts: list[HostProcess] = []
+def start() -> Iterator[Callable[..., HostClient]]:
+    hosts: list[HostClient] = []
 
-    def started(environment: Environment, *, threads: int | None = None, timeout: float = 60.0) -> HostProcess:
-        hosts.append(HostProcess(environment, threads=threads, timeout=timeout))
+    def started(environment: Environment, *, threads: int | None = None, timeout: float = 60.0) -> HostClient:
+        hosts.append(HostClient(environment, threads=threads, timeout=timeout))
         return hosts[-1]
 
     yield started
@@ -87,67 +89,64 @@ def start() -> Iterator[Callable[..., HostProcess]]:
         host.kill()
 
 
-LOAD: dict[str, Any] = {
-    "operation": "load",
-    "files": {},
-    "device": "cpu",
-    "precision": "fp32",
-    "threads": 1,
-    "batch_size": 1,
-    "inputs": [],
-    "outputs": [],
-    "options": {},
-}
+LOAD = LoadRequest(files={}, device="cpu", precision="fp32", threads=1, batch_size=1, inputs=(), outputs=(), options={})
 
 
-def load(host: HostProcess) -> dict[str, Any]:
+def load(host: HostClient) -> Loaded:
     return host.load(LOAD, timeout=30.0)
 
 
-def predict(host: HostProcess, rows: int = 4, *, timeout: float = 30.0, **header: Any) -> dict[str, Any]:
+def predict(
+    host: HostClient, rows: int = 4, *, timeout: float = 30.0, batch_size: int = 2, pad: bool = False
+) -> Predicted:
     x = np.arange(rows, dtype=np.float32)
-    request = {"operation": "predict", "batch_size": 2, "pad": False, **header}
-    return host.request(request, {"x": x}, timeout=timeout, doing="predicting")
+    return host.predict({"x": x}, batch_size=batch_size, pad=pad, timeout=timeout)
 
 
-Start = Callable[..., HostProcess]
+def measure(host: HostClient, *, seconds: float = 0.02, relative_error: float = 0.5) -> Measured:
+    x = np.ones(2, np.float32)
+    return host.measure(
+        {"x": x}, batch_size=2, budget=seconds, relative_error=relative_error, warmup_budget=seconds, timeout=30
+    )
+
+
+Start = Callable[..., HostClient]
 
 
 def test_a_host_predicts(toy: MakeEnvironment, start: Start) -> None:
     host = start(toy())
     assert host.version == "1.2.3"
-    assert "numpy" in host.libraries
+    assert "numpy" in host.started.libraries
     load(host)
     reply = predict(host, 5)
-    assert host.tensors(reply)["y"].tolist() == [0, 2, 4, 6, 8]
-    assert reply["errors"] == []
+    assert reply.tensors["y"].tolist() == [0, 2, 4, 6, 8]
+    assert reply.errors == ()
 
 
 def test_requests_under_way_are_answered_in_order(toy: MakeEnvironment, start: Start) -> None:
     """Sending ahead is what lets the next rows be prepared while these are predicted."""
     host = start(toy())
     load(host)
-    header = {"operation": "predict", "batch_size": 8, "pad": False}
     for sent in range(DEPTH):
-        host.submit(header, {"x": np.full(8, sent, np.float32)}, doing="predicting")
+        host.submit_predict({"x": np.full(8, sent, np.float32)}, batch_size=8, pad=False)
     for sent in range(DEPTH):
-        assert set(host.tensors(host.receive(timeout=30, doing="predicting"))["y"].tolist()) == {2.0 * sent}
+        assert set(host.receive_predict(timeout=30).tensors["y"].tolist()) == {2.0 * sent}
 
 
 def test_a_short_last_batch_is_filled_up_when_the_model_takes_one_size(toy: MakeEnvironment, start: Start) -> None:
     host = start(toy(predict="assert len(x) == 4, len(x)"))
     load(host)
     reply = predict(host, 6, batch_size=4, pad=True)
-    assert reply["errors"] == []
-    assert host.tensors(reply)["y"].tolist() == [0, 2, 4, 6, 8, 10]
+    assert reply.errors == ()
+    assert reply.tensors["y"].tolist() == [0, 2, 4, 6, 8, 10]
 
 
 def test_a_batch_that_fails_is_named_and_the_others_go_on(toy: MakeEnvironment, start: Start) -> None:
     host = start(toy(predict="if 2 in x: raise ValueError('two\\nis bad')"))
     load(host)
     reply = predict(host, 6)
-    assert reply["errors"] == [{"start": 2, "stop": 4, "message": "ValueError: two is bad"}]
-    assert host.tensors(reply)["y"][[0, 1, 4, 5]].tolist() == [0, 2, 8, 10]
+    assert reply.errors == (FailedBatch(start=2, stop=4, message="ValueError: two is bad"),)
+    assert reply.tensors["y"][[0, 1, 4, 5]].tolist() == [0, 2, 8, 10]
 
 
 @pytest.mark.parametrize(
@@ -217,7 +216,7 @@ def test_an_exception_leaves_the_host_alive(toy: MakeEnvironment, start: Start) 
         load(host)
     assert "predictor.py" in caught.value.output
     load(host)
-    assert host.tensors(predict(host))["y"].tolist() == [0, 2, 4, 6]
+    assert predict(host).tensors["y"].tolist() == [0, 2, 4, 6]
 
 
 def test_what_is_unsupported_is_a_reason_not_to_run(toy: MakeEnvironment, start: Start) -> None:
@@ -256,11 +255,11 @@ def test_an_interpreter_that_vanished_says_how_to_get_it_back(
 def test_a_framework_that_prints_cannot_break_the_protocol(toy: MakeEnvironment, start: Start) -> None:
     host = start(toy(predict="os.write(1, b'\\x00\\x00\\x00\\x05hello'); print('and more')"))
     load(host)
-    assert host.tensors(predict(host))["y"].tolist() == [0, 2, 4, 6]
+    assert predict(host).tensors["y"].tolist() == [0, 2, 4, 6]
 
 
 def _hang(environment: Environment, pid: Path) -> None:
-    host = HostProcess(environment, threads=None, timeout=60)
+    host = HostClient(environment, threads=None, timeout=60)
     load(host)
     pid.write_text(str(host.pid))
     predict(host, timeout=600)
@@ -322,13 +321,13 @@ def test_a_framework_that_fixes_threads_once_a_process_has_a_host_for_each_count
 def test_timed_calls_are_those_that_predict(toy: MakeEnvironment, start: Start) -> None:
     host = start(toy())
     load(host)
-    request = {"operation": "measure", "batch_size": 2, "budget": 0.05, "relative_error": 0.05, "warmup_budget": 0.05}
-    reply = host.request(request, {"x": np.ones(2, np.float32)}, timeout=30, doing="measuring latency")
-    tensors = host.tensors(reply)
-    assert tensors["bound:y"].tolist() == tensors["predicted:y"].tolist() == [2, 2]
-    assert len(tensors["samples_ns"]) >= 11
-    assert tensors["samples_ns"].min() > 0
-    assert reply["window_seconds"] * 1e9 >= tensors["samples_ns"].sum()
+    measured = measure(host, seconds=0.05, relative_error=0.05)
+    path, samples = measured.timed_path, measured.samples_ns
+    assert path.bound["y"].tolist() == path.predicted["y"].tolist() == [2, 2]
+    assert path.again == {}
+    assert len(samples) >= 11
+    assert samples.min() > 0
+    assert measured.window_seconds * 1e9 >= samples.sum()
 
 
 def test_a_dtype_that_changes_is_an_error_and_not_a_cast(toy: MakeEnvironment, start: Start) -> None:
@@ -336,10 +335,10 @@ def test_a_dtype_that_changes_is_an_error_and_not_a_cast(toy: MakeEnvironment, s
     load(host)
     reply = predict(host, 7)
     message = "ValueError: output 'y' has dtype float64; in an earlier batch it had float32"
-    assert reply["errors"] == [
-        {"start": 2, "stop": 4, "message": message},
-        {"start": 6, "stop": 7, "message": message},
-    ]
+    assert reply.errors == (
+        FailedBatch(start=2, stop=4, message=message),
+        FailedBatch(start=6, stop=7, message=message),
+    )
 
 
 @pytest.mark.parametrize(
@@ -354,7 +353,7 @@ def test_a_later_batch_without_outputs_says_what_it_returned(
 ) -> None:
     host = start(toy(predict=f"if x[0] == 2: return {returned}\nif x[0] == 4: raise ValueError('own words')"))
     load(host)
-    messages = [error["message"] for error in predict(host, 8)["errors"]]
+    messages = [error.message for error in predict(host, 8).errors]
     assert messages == [said, "ValueError: own words"]
 
 
@@ -383,7 +382,7 @@ def test_a_large_batch_is_no_memory_of_the_next_model(toy: MakeEnvironment, star
     assert psutil.Process(host.pid).memory_info().rss - resident > 2**28
     host.load(LOAD, timeout=30)
     assert psutil.Process(host.pid).memory_info().rss - resident < 50 * 10**6
-    assert host.tensors(predict(host))["y"].tolist() == [0, 2, 4, 6]
+    assert predict(host).tensors["y"].tolist() == [0, 2, 4, 6]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -392,11 +391,10 @@ def test_a_large_batch_is_no_memory_of_the_next_measurement(toy: MakeEnvironment
     load(host)
     resident = psutil.Process(host.pid).memory_info().rss
     predict(host, 2**26, batch_size=2**26)
-    request = {"operation": "measure", "batch_size": 2, "budget": 0.02, "relative_error": 0.5, "warmup_budget": 0.02}
-    reply = host.request(request, {"x": np.ones(2, np.float32)}, timeout=30, doing="measuring latency")
-    if reply["peak_memory_since"] != "window":
+    measured = measure(host)
+    if measured.peak_memory_since != "window" or measured.peak_memory is None:
         pytest.skip("this kernel cannot reset the peak")
-    assert reply["peak_memory"] - resident < 50 * 10**6
+    assert measured.peak_memory - resident < 50 * 10**6
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -467,7 +465,7 @@ def test_a_host_cannot_shrink_what_is_shared(toy: MakeEnvironment, start: Start)
     load(host)
     for _ in range(3):
         reply = predict(host, 2**16)
-        assert host.tensors(reply)["y"][-1] == 2 * (2**16 - 1)
+        assert reply.tensors["y"][-1] == 2 * (2**16 - 1)
 
 
 def test_an_arena_that_cannot_be_sealed_is_looked_at_first(
@@ -476,9 +474,8 @@ def test_an_arena_that_cannot_be_sealed_is_looked_at_first(
     monkeypatch.delattr("os.memfd_create", raising=False)
     host = start(toy(predict=answering(SHRINK + "sys.answer(replies, reply)")))
     load(host)
-    reply = predict(host, 2**16)
     with pytest.raises(UnreadableReply, match="lies outside its arena"):
-        host.tensors(reply)
+        predict(host, 2**16)
     assert not host.alive
 
 
@@ -542,23 +539,32 @@ def test_a_place_that_is_no_tensors_is_one_line(toy: MakeEnvironment, start: Sta
     host = start(toy(predict=answering(f"server.write_frame(replies, json.loads({text!r}))")))
     load(host)
     with pytest.raises(UnreadableReply, match=r"toy: .*unreadable reply: ") as caught:
-        host.tensors(predict(host))
+        predict(host)
     assert said in str(caught.value)
     assert not host.alive
 
 
-def test_measured_samples_must_be_there(toy: MakeEnvironment, start: Start) -> None:
-    host = start(
-        toy(
-            predict=answering(
-                "if 'stop_reason' in reply: reply['tensors'] = reply['tensors'][1:]\nsys.answer(replies, reply)"
-            )
-        )
-    )
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("reply['tensors'] = reply['tensors'][1:]", "it has no tensor 'samples_ns'"),
+        ("reply['tensors'][0]['dtype'] = '<f8'", "its tensor 'samples_ns' is not a list of whole numbers"),
+        ("reply['tensors'][0]['shape'] = []", "its tensor 'samples_ns' is not a list of whole numbers"),
+        ("del reply['clock_step']", "it has no 'clock_step'"),
+        ("reply['sensors'].pop()", "its 'sensors' is not as the protocol says"),
+        ("reply['sensors'][0]['cpu_times'] = {'busy': 1.0}", "its 'sensors' is not as the protocol says"),
+        ("reply['sensors'][1]['wall'] = 'noon'", "its 'sensors' is not as the protocol says"),
+        ("reply['peak_memory'] = True", "its 'peak_memory' is not as the protocol says"),
+        ("reply['warmup_seconds'] = 10**400", "its 'warmup_seconds' is not as the protocol says"),
+    ],
+)
+def test_a_window_that_is_not_whole_is_one_line(toy: MakeEnvironment, start: Start, change: str, said: str) -> None:
+    host = start(toy(predict=answering(f"if 'stop_reason' in reply: {change}\nsys.answer(replies, reply)")))
     load(host)
-    request = {"operation": "measure", "batch_size": 2, "budget": 0.02, "relative_error": 0.5, "warmup_budget": 0.02}
-    with pytest.raises(UnreadableReply, match="it has no tensor 'samples_ns'"):
-        host.request(request, {"x": np.ones(2, np.float32)}, timeout=30, doing="measuring latency")
+    with pytest.raises(UnreadableReply, match="toy: measuring latency: unreadable reply: ") as caught:
+        measure(host)
+    assert said in str(caught.value)
+    assert not host.alive
 
 
 def test_the_pool_replaces_a_host_that_answered_nonsense(toy: MakeEnvironment) -> None:
@@ -609,7 +615,7 @@ def test_too_few_open_files_is_one_line(toy: MakeEnvironment, monkeypatch: pytes
         for room in range(14):
             resource.setrlimit(resource.RLIMIT_NOFILE, (used + room, hard))
             try:
-                HostProcess(environment, threads=None, timeout=60).kill()
+                HostClient(environment, threads=None, timeout=60).kill()
             except HostError as error:
                 message = str(error)
                 assert "no predictor host can be started: this process has as many open files as it may" in message
@@ -620,7 +626,7 @@ def test_too_few_open_files_is_one_line(toy: MakeEnvironment, monkeypatch: pytes
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_host_tells_where_its_clocks_stand(toy: MakeEnvironment, start: Callable[..., HostProcess]) -> None:
+def test_a_host_tells_where_its_clocks_stand(toy: MakeEnvironment, start: Callable[..., HostClient]) -> None:
     before = time.perf_counter(), time.time()
     host = start(toy())
     clock = host.clock

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from pytest_mlscope.hosts.replies import Measured, read_reply
 from pytest_mlscope.measurements.latency.doubts import Doubt, machine_doubts, told, window_doubts
 
 STEADY = (12_200 * np.random.default_rng(0).normal(1, 0.02, 1000)).astype(np.int64)
@@ -23,19 +25,27 @@ def _later(*, busy: float = 1.0, steal: float = 0.0, **changes: Any) -> dict[str
     return _sensors(**{"cpu_times": cpu_times, "cpu": 11.0, "wall": 51.0, **changes})
 
 
-def _reply(*sensors: dict[str, Any], **changes: Any) -> dict[str, Any]:
+def _reply(*sensors: dict[str, Any], samples: NDArray[np.int64] = STEADY, **changes: Any) -> Measured:
     facts: dict[str, Any] = {
+        "tensors": {"samples_ns": samples},
+        "call_path": "Session.run",
+        "warmup_calls": 10,
         "warmup_reason": "steady",
         "warmup_seconds": 0.1,
+        "window_seconds": 1.0,
+        "stop_reason": "budget",
+        "relative_error": 0.01,
+        "peak_memory": None,
         "peak_memory_since": "window",
+        "rows_per_sample": 1,
         "sensors": sensors or (_sensors(), _later()),
         "clock_step": 40e-9,
     }
-    return {**facts, **changes}
+    return read_reply(Measured, {**facts, **changes})
 
 
-def _texts(reply: dict[str, Any], samples: Any = STEADY) -> list[str]:
-    return [doubt.text for doubt in window_doubts(reply, samples)]
+def _texts(reply: Measured) -> list[str]:
+    return [doubt.text for doubt in window_doubts(reply)]
 
 
 def test_a_quiet_window_has_no_doubts() -> None:
@@ -71,15 +81,15 @@ def test_what_ticks_blur_is_not_called_load() -> None:
 def test_a_coarse_clock_is_told() -> None:
     (text,) = _texts(_reply(clock_step=1e-6))
     assert text.startswith("the clock's step of 1000 ns is 8.2% of p50; measure a larger batch")
-    (text,) = _texts(_reply(clock_step=1e-6), np.zeros(50, dtype=np.int64))
+    (text,) = _texts(_reply(clock_step=1e-6, samples=np.zeros(50, dtype=np.int64)))
     assert "within one step of the clock" in text
 
 
 def test_drift_and_modes_are_told() -> None:
-    (text,) = _texts(_reply(), (STEADY * np.linspace(1, 1.3, 1000)).astype(np.int64))
+    (text,) = _texts(_reply(samples=(STEADY * np.linspace(1, 1.3, 1000)).astype(np.int64)))
     assert text.startswith("latency rises by 2")
     mixed = np.where(np.random.default_rng(1).random(1000) < 0.4, 1.5, 1) * STEADY
-    (text,) = _texts(_reply(), mixed.astype(np.int64))
+    (text,) = _texts(_reply(samples=mixed.astype(np.int64)))
     assert text.startswith("calls have two modes: 4")
     assert "take 50% longer" in text
 
@@ -109,8 +119,8 @@ def _throttled(times: int) -> dict[str, Any]:
 
 def test_a_quota_is_blamed_and_nothing_that_it_explains() -> None:
     bumpy = np.array([100_000, 900_000] * 500, dtype=np.int64)
-    reply = _reply(_sensors(**_throttled(0)), _later(**_throttled(20)), warmup_reason="budget", warmup_seconds=5.0)
-    (text,) = _texts(reply, bumpy)
+    sensors = _sensors(**_throttled(0)), _later(**_throttled(20))
+    (text,) = _texts(_reply(*sensors, samples=bumpy, warmup_reason="budget", warmup_seconds=5.0))
     assert text == (
         "a CPU quota of 0.5 CPUs stopped the process in 50% of its periods while calls were timed (20 times); raise "
         "the container's CPU limit, or use fewer threads"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from pytest_mlscope.components.postprocessing.classes import Argmax
 from pytest_mlscope.errors import HostError, MlscopeError, PreprocessingError
 from pytest_mlscope.hosts.process import DEPTH
 from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.hosts.replies import FailedBatch
 from pytest_mlscope.manifest.loaded import BoundMetric
 from pytest_mlscope.measurements.results import KEPT_ROW_ELEMENTS, Accuracy, FailedRows, Predictions
 from pytest_mlscope.measurements.rows.deadline import within
@@ -97,13 +98,13 @@ class _Scores:
     def failed(self, rows: NDArray[np.int64], message: str) -> None:
         self.failures.append(FailedRows(tuple(int(row) for row in rows), message))
 
-    def take(self, prepared: PreparedBatch, outputs: dict[str, NDArray[Any]], errors: list[dict[str, Any]]) -> None:
+    def take(self, prepared: PreparedBatch, outputs: dict[str, NDArray[Any]], errors: Sequence[FailedBatch]) -> None:
         rows, labels = prepared.rows, prepared.labels
         if errors:
             good = np.ones(len(rows), dtype=bool)
             for error in errors:
-                good[error["start"] : error["stop"]] = False
-                self.failed(rows[error["start"] : error["stop"]], error["message"])
+                good[error.start : error.stop] = False
+                self.failed(rows[error.start : error.stop], error.message)
             rows = rows[good]
             labels = {column: values[good] for column, values in labels.items()}
             outputs = {name: array[good] for name, array in outputs.items()}

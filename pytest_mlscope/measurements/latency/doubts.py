@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_mlscope.hosts.replies import Measured, OpenedServer, Sensors
 from pytest_mlscope.measurements.latency.drift import relative_drift
 from pytest_mlscope.measurements.latency.modes import two_modes
 
@@ -33,16 +34,16 @@ class Doubt:
     text: str
 
 
-def _load(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Doubt]:
-    first, last = before["cpu_times"], after["cpu_times"]
-    room = after["wall"] - before["wall"]
-    if first is None or last is None or first["cpus"] != last["cpus"] or room <= 0:
+def _load(before: Sensors, after: Sensors) -> Iterator[Doubt]:
+    first, last = before.cpu_times, after.cpu_times
+    room = after.wall - before.wall
+    if first is None or last is None or first.cpus != last.cpus or room <= 0:
         return
-    cpus = last["cpus"]
+    cpus = last.cpus
     room *= cpus
     # Each counter may be a tick behind, at either end.
-    blur = 2 * last["tick"] * cpus
-    others = last["busy"] - first["busy"] - (after["cpu"] - before["cpu"])
+    blur = 2 * last.tick * cpus
+    others = last.busy - first.busy - (after.cpu - before.cpu)
     if (others - blur) / room > OTHER_LOAD:
         share = min(others / room, 1.0)
         yield Doubt(
@@ -50,32 +51,32 @@ def _load(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Doubt
             share,
             f"other programs took {share * 100:.0f}% of the usable CPUs' time; stop them and measure again",
         )
-    stolen = last["steal"] - first["steal"]
+    stolen = last.steal - first.steal
     if (stolen - blur) / room > STOLEN:
         share = min(stolen / room, 1.0)
         text = f"the hypervisor gave {share * 100:.0f}% of the CPUs' time to other guests; use a machine of your own"
         yield Doubt("steal", share, text)
 
 
-def _quota(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Doubt]:
-    first, last = before.get("quota"), after.get("quota")
-    if not first or not last:
+def _quota(before: Sensors, after: Sensors) -> Iterator[Doubt]:
+    first, last = before.quota, after.quota
+    if first is None or last is None:
         return
-    times = last["throttled"] - first["throttled"]
+    times = last.throttled - first.throttled
     if times > 0:
-        periods = last["periods"] - first["periods"]
+        periods = last.periods - first.periods
         # Between two reads of a file the kernel may have counted one and not the other.
         share = min(times / periods, 1.0) if periods > 0 else 1.0
         yield Doubt(
             QUOTA,
             share,
-            f"a CPU quota of {last['quota']:.3g} CPUs stopped the process in {share * 100:.0f}% of its periods while "
+            f"a CPU quota of {last.quota:.3g} CPUs stopped the process in {share * 100:.0f}% of its periods while "
             f"calls were timed ({times} times); raise the container's CPU limit, or use fewer threads",
         )
 
 
-def _clock(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Doubt]:
-    first, last = before["clock"], after["clock"]
+def _clock(before: Sensors, after: Sensors) -> Iterator[Doubt]:
+    first, last = before.clock, after.clock
     if first and last and abs(last / first - 1) > CLOCK_CHANGE:
         change = abs(last / first - 1)
         text = (
@@ -83,8 +84,8 @@ def _clock(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Doub
             f"(governor {GOVERNOR}, turbo off)"
         )
         yield Doubt("clock", change, text)
-    if before["throttled"] is not None and after["throttled"] is not None:
-        times = after["throttled"] - before["throttled"]
+    if before.throttled is not None and after.throttled is not None:
+        times = after.throttled - before.throttled
         if times > 0:
             text = f"the CPU was slowed down for heat {times} times while calls were timed; cool it, or lower its clock"
             yield Doubt("heat", float(times), text)
@@ -114,33 +115,33 @@ def _sample(samples: NDArray[np.integer[Any]], step: float) -> Iterator[Doubt]:
         yield Doubt("modes", apart, text)
 
 
-def warm_up_doubts(reply: Mapping[str, Any]) -> list[Doubt]:
-    """:param reply: the host's, as of ``measure`` or ``open_server``."""
+def warm_up_doubts(warm: Measured | OpenedServer) -> list[Doubt]:
+    """Of how a model was warmed up."""
     doubts = []
-    if reply["warmup_reason"] != "steady":
-        seconds = reply["warmup_seconds"]
+    if warm.warmup_reason != "steady":
+        seconds = warm.warmup_seconds
         text = f"not steady after {seconds:.2g} s of warm-up; raise measurement.warmup_budget"
         doubts.append(Doubt("warm-up", seconds, text))
-    if reply["peak_memory_since"] == "start":
+    if warm.peak_memory_since == "start":
         doubts.append(Doubt("memory", 0.0, "peak memory is since the host started"))
     return doubts
 
 
-def window_doubts(reply: Mapping[str, Any], samples: NDArray[np.integer[Any]]) -> list[Doubt]:
-    """Of one measured window. What the machine does not tell gives none.
-
-    :param reply: the host's, as of ``measure``.
-    :param samples: ns, shape ``(n,)``, in the order measured.
-    """
-    doubts = [*warm_up_doubts(reply), *counter_doubts(reply["sensors"]), *_sample(samples, reply["clock_step"])]
+def window_doubts(window: Measured) -> list[Doubt]:
+    """Of one measured window. What the machine does not tell gives none."""
+    doubts = [
+        *warm_up_doubts(window),
+        *counter_doubts(window.sensors),
+        *_sample(window.samples_ns, window.clock_step),
+    ]
     if any(doubt.kind == QUOTA for doubt in doubts):
         # A process that is stopped now and then shows these as well, and their advice would not help.
         return [doubt for doubt in doubts if doubt.kind not in _QUOTA_EXPLAINS]
     return doubts
 
 
-def counter_doubts(sensors: Sequence[Mapping[str, Any]]) -> list[Doubt]:
-    """:param sensors: the host's, read just before and just after."""
+def counter_doubts(sensors: tuple[Sensors, Sensors]) -> list[Doubt]:
+    """:param sensors: read just before and just after."""
     before, after = sensors
     return [*_quota(before, after), *_load(before, after), *_clock(before, after)]
 

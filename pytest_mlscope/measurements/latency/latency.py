@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.cases.case import Case
@@ -120,7 +119,7 @@ def _measure_once(model: ReadyModel, hook: HookRelay, profilers: Sequence[type[P
     )
     with window:
         latency, doubts = _in_scenario(model, inputs)
-    doubts += machine_doubts(machine_facts(), threads=case.threads, cpus=model.host.cpus)
+    doubts += machine_doubts(machine_facts(), threads=case.threads, cpus=model.host.started.cpus)
     return _Measured(latency, window.readings, doubts)
 
 
@@ -145,42 +144,27 @@ def _highest_percentile(case: Case) -> float:
 
 def _closed_loop(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> tuple[Latency, list[Doubt]]:
     case = model.case
-    measurement = case.manifest.content.measurement
-    reply = model.host.request(
-        {
-            "operation": "measure",
-            "batch_size": case.batch_size,
-            "pad": model.pads,
-            "budget": measurement.budget,
-            "relative_error": measurement.relative_error,
-            "warmup_budget": measurement.warmup_budget,
-            "highest_percentile": _highest_percentile(case),
-        },
-        inputs,
-        timeout=model.remaining(),
-        doing="measuring latency",
-    )
-    tensors = model.host.tensors(reply)
-    doubts = check_timed_path(model, tensors)
-    samples = np.array(tensors["samples_ns"])
+    measured = model.measure(inputs, highest_percentile=_highest_percentile(case))
+    doubts = check_timed_path(model, measured.timed_path)
+    samples = measured.samples_ns
     latency = Latency(
         samples_ns=samples,
         batch_size=case.batch_size,
         percentiles=supported_percentiles(samples),
-        relative_error=reply["relative_error"],
-        throughput=reply["rows_per_sample"] * len(samples) / (float(samples.sum()) / 1e9),
-        stop_reason=reply["stop_reason"],
-        warmup_calls=reply["warmup_calls"],
-        warmup_seconds=reply["warmup_seconds"],
-        warmup_reason=reply["warmup_reason"],
-        window_seconds=reply["window_seconds"],
-        call_path=reply["call_path"],
+        relative_error=measured.relative_error,
+        throughput=measured.rows_per_sample * len(samples) / (float(samples.sum()) / 1e9),
+        stop_reason=measured.stop_reason,
+        warmup_calls=measured.warmup_calls,
+        warmup_seconds=measured.warmup_seconds,
+        warmup_reason=measured.warmup_reason,
+        window_seconds=measured.window_seconds,
+        call_path=measured.call_path,
         load_seconds=model.load_seconds,
-        peak_memory=reply["peak_memory"],
-        rows_per_query=reply["rows_per_sample"],
-        wanted_relative_error=measurement.relative_error,
+        peak_memory=measured.peak_memory,
+        rows_per_query=measured.rows_per_sample,
+        wanted_relative_error=case.manifest.content.measurement.relative_error,
     )
-    return latency, doubts + window_doubts(reply, samples)
+    return latency, doubts + window_doubts(measured)
 
 
 def measure_latency(

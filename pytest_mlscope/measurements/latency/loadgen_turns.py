@@ -17,7 +17,9 @@ from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.host.arrivals import poisson_arrivals
 from pytest_mlscope.host.loadgen import SCENARIOS
+from pytest_mlscope.hosts.loadgen_settings import LoadGenSettings
 from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.hosts.replies import LoadGenRun
 from pytest_mlscope.machine.affinity import least_busy_cpu, needs_one_cpu
 from pytest_mlscope.manifest.schema import Scenario
 from pytest_mlscope.measurements.latency.latency import rows_in_a_sample, time_in_scenario
@@ -71,9 +73,7 @@ def _of_round(model: ReadyModel, number: int) -> ReadyModel:
     return dataclasses.replace(model, case=case, timeout=timeout, deadline=time.monotonic() + timeout)
 
 
-def _under_loadgen(
-    model: ReadyModel, inputs: Mapping[str, NDArray[Any]], output: Path, number: int
-) -> tuple[dict[str, NDArray[Any]], str]:
+def _under_loadgen(model: ReadyModel, inputs: Mapping[str, NDArray[Any]], output: Path, number: int) -> LoadGenRun:
     case = model.case
     content = case.manifest.content
     server = content.scenarios.server
@@ -85,25 +85,23 @@ def _under_loadgen(
         empty_folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MlscopeError(f"{folder}: cannot be made: {error.strerror}") from None
-    request = {
-        "operation": "loadgen",
-        "scenario": case.scenario,
-        "batch_size": case.batch_size,
-        "dynamic": not model.pads,
-        "samples_per_query": content.scenarios.multi_stream.samples_per_query if case.scenario == "multi_stream" else 1,
-        "qps": server.target_qps or 1.0,
-        "latency_bound": server.latency_bound,
-        "percentile": server.percentile,
-        "seconds": server.duration if case.scenario == "server" else content.measurement.budget,
-        "queries": FEWEST_QUERIES,
-        "limit": server.time_limit,
-        "seed": server.seed,
-        "warmup_budget": content.measurement.warmup_budget,
-        "folder": str(folder.absolute()),
-        "empty_folder": str(empty_folder.absolute()),
-    }
-    reply = model.host.request(request, inputs, timeout=model.remaining(), doing="running LoadGen")
-    return {name: np.array(array) for name, array in model.host.tensors(reply).items()}, reply["summary"]
+    settings = LoadGenSettings(
+        scenario=case.scenario,
+        batch_size=case.batch_size,
+        dynamic=not model.pads,
+        samples_per_query=content.scenarios.multi_stream.samples_per_query if case.scenario == "multi_stream" else 1,
+        qps=server.target_qps or 1.0,
+        latency_bound=server.latency_bound,
+        percentile=server.percentile,
+        seconds=server.duration if case.scenario == "server" else content.measurement.budget,
+        queries=FEWEST_QUERIES,
+        limit=server.time_limit,
+        seed=server.seed,
+        warmup_budget=content.measurement.warmup_budget,
+        folder=folder,
+        empty_folder=empty_folder,
+    )
+    return model.host.loadgen(settings, inputs, timeout=model.remaining())
 
 
 def _rows_a_second(summary: str) -> float:
@@ -126,22 +124,22 @@ def _server_round(
     """
     inputs = first_rows(model, model.case.batch_size)
     if scheduled is None:
-        tensors, summary = _under_loadgen(model, inputs, output, number)
-        scheduled = tensors["scheduled_ns"] - tensors["scheduled_ns"][0]
+        run = _under_loadgen(model, inputs, output, number)
+        scheduled = run.scheduled_ns - run.scheduled_ns[0]
         served = serve_arrivals(model, inputs, scheduled)
         server = model.case.manifest.content.scenarios.server
         ours = np.diff(poisson_arrivals(server.target_qps or 1.0, server.duration, server.seed))
         theirs = np.diff(scheduled)
     else:
         served = serve_arrivals(model, inputs, scheduled)
-        tensors, summary = _under_loadgen(model, inputs, output, number)
+        run = _under_loadgen(model, inputs, output, number)
         ours = theirs = np.empty(0, np.int64)
     made = Round(
-        ours=float(np.median(served["samples_ns"])) / 1e9,
-        theirs=float(np.median(tensors["latency_ns"])) / 1e9,
-        empty=float(np.median(tensors["empty_latency_ns"])) / 1e9,
-        valid=_is_valid(summary),
-        arrivals=(Arrivals(ours, served["noticed_late_ns"]), Arrivals(theirs, tensors["empty_issue_delay_ns"])),
+        ours=float(np.median(served.samples_ns)) / 1e9,
+        theirs=float(np.median(run.latency_ns)) / 1e9,
+        empty=float(np.median(run.empty_latency_ns)) / 1e9,
+        valid=_is_valid(run.summary),
+        arrivals=(Arrivals(ours, served.noticed_late_ns), Arrivals(theirs, run.empty_issue_delay_ns)),
     )
     return made, scheduled
 
@@ -155,16 +153,16 @@ def _round(model: ReadyModel, number: int, output: Path) -> Round:
     # What comes second finds another machine, now and then: it is not always the same side.
     if number % 2 == 0:
         latency = time_in_scenario(model, own)
-        tensors, summary = _under_loadgen(model, batch, output, number)
+        run = _under_loadgen(model, batch, output, number)
     else:
-        tensors, summary = _under_loadgen(model, batch, output, number)
+        run = _under_loadgen(model, batch, output, number)
         latency = time_in_scenario(model, own)
     offline = case.scenario == "offline"
     return Round(
         ours=latency.throughput if offline else float(np.median(latency.samples_ns)) / 1e9,
-        theirs=_rows_a_second(summary) if offline else float(np.median(tensors["latency_ns"])) / 1e9,
-        empty=None if offline else float(np.median(tensors["empty_latency_ns"])) / 1e9,
-        valid=_is_valid(summary),
+        theirs=_rows_a_second(run.summary) if offline else float(np.median(run.latency_ns)) / 1e9,
+        empty=None if offline else float(np.median(run.empty_latency_ns)) / 1e9,
+        valid=_is_valid(run.summary),
     )
 
 

@@ -6,7 +6,7 @@ Source: MLPerf Inference Rules, "Server" scenario.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.hosts.process import Header
 from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.hosts.replies import Served
 from pytest_mlscope.manifest.schema import ServerScenario
 from pytest_mlscope.measurements.latency.doubts import Doubt, counter_doubts, warm_up_doubts
 from pytest_mlscope.measurements.latency.rate_search import RateSearch, search_rate
@@ -43,29 +43,23 @@ TRIAL_SHARE = 0.25
 
 @dataclass(frozen=True)
 class _Attempt:
-    """Queries at one rate. Tensors in ns, int64."""
+    """Queries at one rate."""
 
     qps: float
     confirming: bool
-    queries: int
-    unanswered: int
+    served: Served
     kept: bool
     met: bool
     latency: float | None
-    window_seconds: float
-    last_arrival_seconds: float
-    peak_memory: int | None
-    tensors: Mapping[str, NDArray[Any]]
-    sensors: Sequence[Mapping[str, Any]]
 
     @property
     def trial(self) -> RateTrial:
         return RateTrial(
             qps=self.qps,
             confirming=self.confirming,
-            queries=self.queries,
+            queries=self.served.queries,
             latency=self.latency,
-            unanswered=self.unanswered,
+            unanswered=self.served.unanswered,
             met=self.met,
         )
 
@@ -84,88 +78,66 @@ class _Server:
         self._model = model
         content = model.case.manifest.content
         self.settings = content.scenarios.server
-        self.opened = model.host.request(
-            {
-                "operation": "open_server",
-                "batch_size": model.case.batch_size,
-                "dynamic": not model.pads,
-                "warmup_budget": content.measurement.warmup_budget,
-            },
+        self.opened = model.host.open_server(
             inputs,
+            batch_size=model.case.batch_size,
+            dynamic=not model.pads,
+            warmup_budget=content.measurement.warmup_budget,
             timeout=model.remaining(),
-            doing="warming up",
         )
-        self.doubts = check_timed_path(model, model.host.tensors(self.opened))
+        self.doubts = check_timed_path(model, self.opened.timed_path)
 
     @property
     def capacity(self) -> float:
         """Queries a second with predictions back to back."""
-        sizes = zip(self.opened["sizes"], self.opened["call_seconds"], strict=True)
+        sizes = zip(self.opened.sizes, self.opened.call_seconds, strict=True)
         # A call that ends between two ticks of the clock reads 0.
         return max(float(size / max(seconds, 1e-7)) for size, seconds in sizes)
-
-    def serve(
-        self, arrivals: Mapping[str, Any], scheduled: Mapping[str, NDArray[np.int64]]
-    ) -> tuple[Header, dict[str, NDArray[Any]]]:
-        """Let queries arrive: as the host's ``serve`` takes it, to its reply and that one's tensors."""
-        model = self._model
-        request = {"operation": "serve", **arrivals}
-        reply = model.host.request(request, scheduled, timeout=model.remaining(), doing="serving queries")
-        return reply, {name: np.array(array) for name, array in model.host.tensors(reply).items()}
 
     def attempt(self, qps: float, confirming: bool) -> _Attempt:
         """Let queries arrive. A trial's percentile is taken of as many queries as there are."""
         settings = self.settings
         seconds = arrival_seconds(settings, qps) * (1.0 if confirming else TRIAL_SHARE)
         limit = settings.time_limit if confirming else min(4 * seconds, settings.time_limit)
-        reply, tensors = self.serve({"qps": qps, "seconds": seconds, "seed": settings.seed, "limit": limit}, {})
-        unanswered = reply["unanswered"]
+        model = self._model
+        served = model.host.serve(qps=qps, seconds=seconds, seed=settings.seed, limit=limit, timeout=model.remaining())
         latency = percentile_of(
-            tensors["samples_ns"],
+            served.samples_ns,
             settings.percentile,
-            unanswered=unanswered,
+            unanswered=served.unanswered,
             at_least=None if confirming else 1,
         )
-        last = reply["last_arrival_seconds"]
-        drain = max(DRAIN_SHARE * last, DRAIN_PREDICTIONS * max(self.opened["call_seconds"]))
-        kept = unanswered == 0 and reply["window_seconds"] - last <= drain
+        last = served.last_arrival_seconds
+        drain = max(DRAIN_SHARE * last, DRAIN_PREDICTIONS * max(self.opened.call_seconds))
+        kept = served.unanswered == 0 and served.window_seconds - last <= drain
         bound = settings.latency_bound
         return _Attempt(
             qps=qps,
             confirming=confirming,
-            queries=reply["queries"],
-            unanswered=unanswered,
+            served=served,
             kept=kept,
             met=kept and (bound is None or (latency is not None and latency <= bound)),
             latency=latency,
-            window_seconds=reply["window_seconds"],
-            last_arrival_seconds=last,
-            peak_memory=reply["peak_memory"],
-            tensors=tensors,
-            sensors=reply["sensors"],
         )
 
 
-def serve_arrivals(
-    model: ReadyModel, inputs: Mapping[str, NDArray[Any]], scheduled_ns: NDArray[np.int64]
-) -> Mapping[str, NDArray[Any]]:
+def serve_arrivals(model: ReadyModel, inputs: Mapping[str, NDArray[Any]], scheduled_ns: NDArray[np.int64]) -> Served:
     """Serve queries that arrive when they are told to.
 
     :param inputs: ``batch_size`` rows.
     :param scheduled_ns: int64, ascending, shape ``(n,)``.
-    :return: ``samples_ns``, ``noticed_late_ns`` and what else the host says of the queries.
     :raises HostError: when the framework fails, or the timed path does not predict.
     :raises MlscopeError: when the time limit leaves some of them unanswered.
     """
     server = _Server(model, inputs)
     limit = server.settings.time_limit
-    reply, tensors = server.serve({"limit": limit}, {"scheduled_ns": scheduled_ns})
-    if reply["unanswered"]:
+    served = model.host.serve_scheduled(scheduled_ns, limit=limit, timeout=model.remaining())
+    if served.unanswered:
         raise MlscopeError(
-            f"{model.case.id}: {reply['unanswered']:,} of {reply['queries']:,} queries were not answered within "
+            f"{model.case.id}: {served.unanswered:,} of {served.queries:,} queries were not answered within "
             f"{limit:g} s; try a lower rate"
         )
-    return tensors
+    return served
 
 
 def measure_server(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> tuple[Latency, list[Doubt]]:
@@ -188,42 +160,42 @@ def measure_server(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> tup
         )
         run = search.found
     latency = _latency(model, server, run, search)
-    return latency, [*server.doubts, *warm_up_doubts(server.opened), *counter_doubts(run.sensors)]
+    return latency, [*server.doubts, *warm_up_doubts(server.opened), *counter_doubts(run.served.sensors)]
 
 
 def _latency(model: ReadyModel, server: _Server, run: _Attempt, search: RateSearch[_Attempt] | None) -> Latency:
-    opened, settings = server.opened, server.settings
-    samples = run.tensors["samples_ns"]
+    opened, settings, served = server.opened, server.settings, run.served
+    samples = served.samples_ns
     answered = len(samples)
-    achieved = answered / run.window_seconds if run.window_seconds else 0.0
-    sizes = run.tensors["batch_sizes"]
+    achieved = answered / served.window_seconds if served.window_seconds else 0.0
+    sizes = served.batch_sizes
     return Latency(
         samples_ns=samples,
         batch_size=model.case.batch_size,
-        percentiles=supported_percentiles(samples, unanswered=run.unanswered),
-        relative_error=median_relative_error(samples) if answered and not run.unanswered else None,
+        percentiles=supported_percentiles(samples, unanswered=served.unanswered),
+        relative_error=median_relative_error(samples) if answered and not served.unanswered else None,
         throughput=achieved,
-        stop_reason="time_limit" if run.unanswered else "duration",
-        warmup_calls=opened["warmup_calls"],
-        warmup_seconds=opened["warmup_seconds"],
-        warmup_reason=opened["warmup_reason"],
-        window_seconds=run.window_seconds,
-        call_path=opened["call_path"],
+        stop_reason="time_limit" if served.unanswered else "duration",
+        warmup_calls=opened.warmup_calls,
+        warmup_seconds=opened.warmup_seconds,
+        warmup_reason=opened.warmup_reason,
+        window_seconds=served.window_seconds,
+        call_path=opened.call_path,
         load_seconds=model.load_seconds,
-        peak_memory=run.peak_memory,
+        peak_memory=served.peak_memory,
         server=ServerRun(
             qps=run.qps,
-            scheduled_qps=run.queries / run.last_arrival_seconds if run.last_arrival_seconds else run.qps,
+            scheduled_qps=served.queries / served.last_arrival_seconds if served.last_arrival_seconds else run.qps,
             achieved_qps=achieved,
-            queries=run.queries,
-            unanswered=run.unanswered,
+            queries=served.queries,
+            unanswered=served.unanswered,
             kept=run.kept,
             percentile=settings.percentile,
             latency_bound=settings.latency_bound,
             latency=run.latency,
-            queued=supported_percentiles(run.tensors["queued_ns"], unanswered=run.unanswered),
-            arrival_error=percentile_of(run.tensors["noticed_late_ns"], 99.0),
-            batch_sizes=tuple(opened["sizes"]),
+            queued=supported_percentiles(served.queued_ns, unanswered=served.unanswered),
+            arrival_error=percentile_of(served.noticed_late_ns, 99.0),
+            batch_sizes=tuple(opened.sizes),
             mean_batch=float(sizes.mean()) if len(sizes) else 0.0,
             seed=settings.seed,
             trials=() if search is None else tuple(attempt.trial for attempt in search.attempts),

@@ -10,26 +10,26 @@ from numpy.typing import NDArray
 
 from pytest_mlscope.errors import HostError
 from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.hosts.replies import TimedPath
 from pytest_mlscope.measurements.latency.doubts import Doubt
 from pytest_mlscope.measurements.parity.comparison import OutputComparison, default_tolerance
 
 
-def check_timed_path(ready: ReadyModel, tensors: dict[str, NDArray[Any]]) -> list[Doubt]:
+def check_timed_path(ready: ReadyModel, path: TimedPath) -> list[Doubt]:
     """The timed path must give what plain prediction gives: a fast path that predicts nothing is no measurement.
 
-    :param tensors: outputs as ``bound:NAME``, ``predicted:NAME`` and, of a second plain prediction, ``again:NAME``.
     :returns: a doubt where the model differs from itself, so that the two could not be compared.
     :raises HostError: when it does not.
     """
-    predicted = ready.manifest_outputs(tensors, prefix="predicted:")
-    bound = ready.manifest_outputs(tensors, prefix="bound:")
+    predicted = ready.manifest_outputs(path.predicted)
+    bound = ready.manifest_outputs(path.bound)
     timed = _compared(ready, bound, predicted)
     if not (timed.mismatch or timed.violations):
         return []
     largest = "" if timed.max_abs is None else f"largest difference {timed.max_abs:.3g}"
     detail = timed.mismatch or largest or f"{timed.violations:,} elements differ"
-    if any(name.startswith("again:") for name in tensors) and not timed.mismatch:
-        again = _compared(ready, ready.manifest_outputs(tensors, prefix="again:"), predicted)
+    if path.again and not timed.mismatch:
+        again = _compared(ready, ready.manifest_outputs(path.again), predicted)
         if again.violations and not _gives_nothing(bound, predicted):
             size = f" by up to {again.max_abs:.3g}" if again.max_abs is not None else ""
             text = (

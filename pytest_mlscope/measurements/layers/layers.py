@@ -24,22 +24,12 @@ def profile_layers(ready: ReadyModel) -> LayerProfile:
     if not ready.environment.framework.description.layers:
         return LayerProfile(layers=(), runs=0, unprofiled_median=None, not_available=NONE)
     try:
-        reply = ready.host.request(
-            {"operation": "layers", "runs": RUNS},
-            first_rows(ready, ready.case.batch_size),
-            timeout=ready.remaining(),
-            doing="profiling layers",
-        )
+        inputs = first_rows(ready, ready.case.batch_size)
+        profile = ready.host.layers(inputs, runs=RUNS, timeout=ready.remaining())
     except NotSupported as error:
         return LayerProfile(layers=(), runs=0, unprofiled_median=None, not_available=error.detail)
     layers = tuple(
-        ProfiledLayer(
-            name=entry["name"],
-            kind=entry["kind"],
-            seconds=entry["seconds"],
-            shape=None if entry["shape"] is None else tuple(entry["shape"]),
-            memory=entry["memory"],
-        )
-        for entry in reply["layers"]
+        ProfiledLayer(name=layer.name, kind=layer.kind, seconds=layer.seconds, shape=layer.shape, memory=layer.memory)
+        for layer in profile.layers
     )
-    return LayerProfile(layers=layers, runs=RUNS, unprofiled_median=reply["unprofiled_median"])
+    return LayerProfile(layers=layers, runs=RUNS, unprofiled_median=profile.unprofiled_median)

@@ -97,8 +97,7 @@ def _received(ready: ReadyModel) -> dict[str, NDArray[Any]]:
     outputs, errors = ready.receive_predict()
     if errors:
         raise HostError(
-            f"{ready.host.name}: predicting rows {errors[0]['start']} to {errors[0]['stop'] - 1}: "
-            f"{errors[0]['message']}",
+            f"{ready.host.name}: predicting rows {errors[0].start} to {errors[0].stop - 1}: {errors[0].message}",
             output=ready.host.output(),
         )
     return outputs

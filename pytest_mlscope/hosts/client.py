@@ -1,0 +1,347 @@
+"""The client of a predictor host: one method for each thing it can be asked, each with a typed reply."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_mlscope.environments.environment import Environment
+from pytest_mlscope.errors import HostError
+from pytest_mlscope.host.frames import PROTOCOL_VERSION
+from pytest_mlscope.hosts.channel import Channel
+from pytest_mlscope.hosts.clock_anchor import ClockAnchor, anchored
+from pytest_mlscope.hosts.load_request import LoadRequest
+from pytest_mlscope.hosts.loadgen_settings import LoadGenSettings
+from pytest_mlscope.hosts.process import HostProcess
+from pytest_mlscope.hosts.replies import (
+    Block,
+    Clocks,
+    Examined,
+    LayerOutputs,
+    Loaded,
+    LoadGenRun,
+    Malformed,
+    Measured,
+    OpenedBlocks,
+    OpenedServer,
+    Predicted,
+    ProfiledLayers,
+    Served,
+    Started,
+    Unloaded,
+    read_reply,
+)
+from pytest_mlscope.machine.affinity import Affinity
+
+GROWTH_BYTES = 200 * 1000**2
+"""How much more memory than before its first model a host may keep after unloading and still be used again."""
+
+_IMPORTING = "importing the framework"
+
+Inputs = Mapping[str, NDArray[Any]]
+R = TypeVar("R")
+E = TypeVar("E", bound=Examined)
+
+
+class HostClient:
+    """A running host. Not for use from several threads at once, except :meth:`kill`.
+
+    Whatever asks it takes ``timeout``, in seconds, and raises:
+
+    - ``NotSupported`` when the predictor says that what was asked for is unsupported;
+    - ``PredictorError`` when the framework raised; the host lives on;
+    - ``HostTimeout`` after ``timeout`` seconds; the host is killed;
+    - ``HostCrashed`` when the host died;
+    - ``UnreadableReply`` when the reply is not as the protocol says; the host is killed;
+    - ``HostError``, which the four above are, when inputs cannot be passed.
+
+    Inputs and outputs have the framework's names, dtypes and layouts. Tensors of a reply are copies, unless it says
+    otherwise.
+    """
+
+    started: Started
+    """What it told of itself; set once it is up."""
+    clock: ClockAnchor
+    """Where its clocks stood, taken once it was up."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        *,
+        threads: int | None,
+        timeout: float,
+        affinity: Affinity = None,
+        wait: bool = True,
+    ) -> None:
+        """Start the host and let it import its framework.
+
+        :param threads: set in the environment before any library starts its pool; ``None`` leaves the environment.
+        :param timeout: seconds for the start, imports included.
+        :param affinity: CPUs to run on, set before any library starts its pool; ``None`` leaves it where this process
+            runs.
+        :param wait: whether to return only when it is up; otherwise :meth:`greet` and :meth:`wait_until_started` come
+            next, so that several hosts come up at once.
+        :raises HostError: when it does not come up.
+        """
+        self.environment = environment
+        self.affinity = affinity
+        self.name = environment.framework.name
+        self._process = HostProcess(environment, threads=threads, affinity=affinity)
+        self._channel = Channel(self._process, name=self.name)
+        self._used = False
+        self._start_deadline = time.monotonic() + timeout
+        self._greeted = self._is_up = False
+        if wait:
+            self.greet()
+            self.wait_until_started()
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is its group's too."""
+        return self._process.pid
+
+    @property
+    def version(self) -> str:
+        """The framework's, as its predictor states it."""
+        return self.started.version
+
+    def greet(self) -> None:
+        """Wait for the interpreter and have it begin to import the framework, unless that was done.
+
+        :raises HostError: when it does not come up.
+        """
+        if self._greeted:
+            return
+        self._greeted = True
+        hello = self._channel.read(self._start_deadline, "starting")
+        if hello.get("protocol") != PROTOCOL_VERSION:
+            self.kill()
+            raise HostError(
+                f"{self.name}: the host speaks protocol {hello.get('protocol')}, this plugin {PROTOCOL_VERSION}; "
+                "their files are of different versions"
+            )
+        predictor = str(self.environment.framework.predictor)
+        self._channel.submit("start", {"predictor": predictor}, doing=_IMPORTING)
+
+    def wait_until_started(self) -> None:
+        """Wait for the framework to be imported, unless it is known to be.
+
+        :raises HostError: when it is not.
+        """
+        if self._is_up:
+            return
+        self._is_up = True
+        try:
+            self.started = self._reply(Started, timeout=self._until_started(), doing=_IMPORTING)
+            self.clock = anchored(self._read_clocks)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _until_started(self) -> float:
+        return max(self._start_deadline - time.monotonic(), 1.0)
+
+    def _read_clocks(self) -> tuple[float, float]:
+        clocks = self._ask(Clocks, "clock", timeout=self._until_started(), doing="reading its clock")
+        return clocks.monotonic, clocks.wall
+
+    def _ask(
+        self,
+        kind: type[R],
+        operation: str,
+        header: Mapping[str, Any] | None = None,
+        tensors: Inputs | None = None,
+        *,
+        timeout: float,
+        doing: str,
+    ) -> R:
+        self._channel.submit(operation, header, tensors, doing=doing)
+        return self._reply(kind, timeout=timeout, doing=doing)
+
+    def _reply(self, kind: type[R], *, timeout: float, doing: str, in_place: bool = False) -> R:
+        reply = self._channel.receive(timeout=timeout, doing=doing)
+        if not in_place and "tensors" in reply:
+            reply["tensors"] = {name: np.array(array) for name, array in reply["tensors"].items()}
+        try:
+            return read_reply(kind, reply)
+        except Malformed as wrong:
+            raise self._channel.unreadable(doing, str(wrong)) from None
+
+    def load(self, request: LoadRequest, *, timeout: float) -> Loaded:
+        """Load a model in place of the one before; tensors in place become invalid."""
+        self._used = True
+        self._channel.discard_arenas()
+        return self._ask(Loaded, "load", request.header(), timeout=timeout, doing="loading the model")
+
+    def unload(self, *, timeout: float) -> Unloaded:
+        """Unload the model, if any; tensors in place become invalid."""
+        self._channel.discard_arenas()
+        return self._ask(Unloaded, "unload", timeout=timeout, doing="unloading the model")
+
+    def clear(self, *, timeout: float) -> bool:
+        """Unload; whether memory is near what it was before the first model: at most ``GROWTH_BYTES`` or half more.
+
+        True where memory is not known.
+        """
+        if not self._used:
+            return True
+        resident, start = self.unload(timeout=timeout).resident, self.started.resident
+        return resident is None or start is None or resident <= max(start + GROWTH_BYTES, start * 3 // 2)
+
+    def submit_predict(self, inputs: Inputs, *, batch_size: int, pad: bool) -> None:
+        """Send rows to be predicted in batches, without waiting; at most ``DEPTH`` may be under way.
+
+        :param pad: fill a short last batch up.
+        """
+        header = {"batch_size": batch_size, "pad": pad}
+        self._channel.submit("predict", header, inputs, doing="predicting")
+
+    def receive_predict(self, *, timeout: float) -> Predicted:
+        """The oldest prediction under way; its outputs are in place until ``DEPTH`` further requests were sent."""
+        return self._reply(Predicted, timeout=timeout, doing="predicting", in_place=True)
+
+    def predict(self, inputs: Inputs, *, batch_size: int, pad: bool = False, timeout: float) -> Predicted:
+        """Predict rows in batches; the outputs are in place until ``DEPTH`` further requests were sent.
+
+        :param pad: fill a short last batch up.
+        """
+        self.submit_predict(inputs, batch_size=batch_size, pad=pad)
+        return self.receive_predict(timeout=timeout)
+
+    def measure(
+        self,
+        inputs: Inputs,
+        *,
+        batch_size: int,
+        pad: bool = False,
+        budget: float,
+        relative_error: float,
+        warmup_budget: float,
+        highest_percentile: float = 99.0,
+        timeout: float,
+    ) -> Measured:
+        """Time calls one after another until the median is known well enough, or the budget is used up.
+
+        :param inputs: of one batch, of a query of ``multi_stream``, or of all batches of an offline queue.
+        :param budget: seconds, and
+        :param warmup_budget: seconds.
+        :param relative_error: of the median, at which the window may end.
+        :param highest_percentile: the window is not prolonged for one beyond it.
+        """
+        header = {
+            "batch_size": batch_size,
+            "pad": pad,
+            "budget": budget,
+            "relative_error": relative_error,
+            "warmup_budget": warmup_budget,
+            "highest_percentile": highest_percentile,
+        }
+        return self._ask(Measured, "measure", header, inputs, timeout=timeout, doing="measuring latency")
+
+    def open_blocks(
+        self,
+        inputs: Inputs,
+        *,
+        batch_size: int,
+        pad: bool = False,
+        warmup_budget: float,
+        slowdown: float | None = None,
+        timeout: float,
+    ) -> OpenedBlocks:
+        """Bind inputs and warm up, to time blocks of calls.
+
+        :param warmup_budget: seconds.
+        :param slowdown: fraction by which each call is made to last longer, for audits.
+        """
+        header = {"batch_size": batch_size, "pad": pad, "warmup_budget": warmup_budget, "slowdown": slowdown}
+        return self._ask(OpenedBlocks, "open_blocks", header, inputs, timeout=timeout, doing="warming up")
+
+    def block(self, *, calls: int, timeout: float) -> Block:
+        """Time so many calls of what :meth:`open_blocks` bound."""
+        return self._ask(Block, "block", {"calls": calls}, timeout=timeout, doing="measuring latency")
+
+    def open_server(
+        self, inputs: Inputs, *, batch_size: int, dynamic: bool, warmup_budget: float, timeout: float
+    ) -> OpenedServer:
+        """Bind inputs at every batch size and warm up, to serve queries.
+
+        :param inputs: of one batch.
+        :param dynamic: whether batches may be smaller than ``batch_size``.
+        :param warmup_budget: seconds.
+        """
+        header = {"batch_size": batch_size, "dynamic": dynamic, "warmup_budget": warmup_budget}
+        return self._ask(OpenedServer, "open_server", header, inputs, timeout=timeout, doing="warming up")
+
+    def serve(self, *, qps: float, seconds: float, seed: int, limit: float, timeout: float) -> Served:
+        """Let queries arrive as a Poisson process, after :meth:`open_server`.
+
+        :param qps: queries a second.
+        :param seconds: for which they arrive.
+        :param limit: seconds after which the rest is left unanswered.
+        """
+        header = {"qps": qps, "seconds": seconds, "seed": seed, "limit": limit}
+        return self._ask(Served, "serve", header, timeout=timeout, doing="serving queries")
+
+    def serve_scheduled(self, scheduled_ns: NDArray[np.int64], *, limit: float, timeout: float) -> Served:
+        """Let queries arrive when they are told to, after :meth:`open_server`.
+
+        :param scheduled_ns: ascending, shape ``(n,)``.
+        :param limit: seconds after which the rest is left unanswered.
+        """
+        tensors = {"scheduled_ns": scheduled_ns}
+        return self._ask(Served, "serve", {"limit": limit}, tensors, timeout=timeout, doing="serving queries")
+
+    def loadgen(self, settings: LoadGenSettings, inputs: Inputs, *, timeout: float) -> LoadGenRun:
+        """Run MLPerf's LoadGen.
+
+        :param inputs: of one batch.
+        """
+        return self._ask(LoadGenRun, "loadgen", settings.header(), inputs, timeout=timeout, doing="running LoadGen")
+
+    def layers(self, inputs: Inputs, *, runs: int, timeout: float) -> ProfiledLayers:
+        """Profile predictions of one batch. The model must be loaded anew before it is measured."""
+        return self._ask(ProfiledLayers, "layers", {"runs": runs}, inputs, timeout=timeout, doing="profiling layers")
+
+    def outputs(self, batch: Inputs, *, timeout: float) -> LayerOutputs:
+        """Outputs of one batch in whatever shape, in place until ``DEPTH`` further requests were sent."""
+        doing = "predicting the layers"
+        self._channel.submit("outputs", None, batch, doing=doing)
+        return self._reply(LayerOutputs, timeout=timeout, doing=doing, in_place=True)
+
+    def examine(self, kind: type[E], inputs: Inputs, *, timeout: float, seconds: float | None = None) -> E:
+        """Facts that only the host sees, with one batch.
+
+        :param kind: ``ExaminedInputs``, ``ExaminedOutputs``, ``ExaminedBound`` or ``ExaminedWork``.
+        :param seconds: for which to work, of ``ExaminedWork``.
+        """
+        header = {"aspect": kind.aspect} if seconds is None else {"aspect": kind.aspect, "seconds": seconds}
+        return self._ask(kind, "examine", header, inputs, timeout=timeout, doing=f"examining {kind.aspect}")
+
+    def pin(self, cpus: Affinity) -> None:
+        """Move all its threads to these CPUs; ``None`` lets them run where this process may, or was told to at start.
+
+        Threads that a library starts later follow. Where the system cannot pin, nothing happens.
+        """
+        if self.affinity is None:
+            self._process.pin(cpus)
+
+    @property
+    def alive(self) -> bool:
+        """Whether requests can be sent."""
+        return not self._process.has_ended and not self._channel.under_way
+
+    def output(self) -> str:
+        """The last lines the framework printed."""
+        return self._process.output.text().strip()
+
+    def kill(self) -> None:
+        """End the host and everything it started, at once."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """Let the host end by itself, and kill it if it does not."""
+        self._process.close()
