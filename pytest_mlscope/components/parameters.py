@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+Holds = Literal["scores", "ranking"]
+"""What the numbers of a row are: a score for each class, or class numbers, best first."""
 
 
 class Component(BaseModel):

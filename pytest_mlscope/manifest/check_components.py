@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from pytest_mlscope.components.datasets.base import Dataset
 from pytest_mlscope.components.metrics.base import Metric
-from pytest_mlscope.components.parameters import Component
+from pytest_mlscope.components.parameters import Component, Holds
 from pytest_mlscope.components.postprocessing.base import PostprocessingStep
 from pytest_mlscope.components.preprocessing.base import PreprocessingStep
 from pytest_mlscope.documents.diagnostics import dotted, one_line, quoted
@@ -100,10 +100,18 @@ def make_preprocessing(findings: Findings) -> dict[str, dict[str, tuple[Preproce
 def make_postprocessing(findings: Findings) -> dict[str, tuple[PostprocessingStep, ...]]:
     """Output name to steps."""
     known = findings.registry.postprocessing_steps
-    return {
-        entry.name: _steps(findings, ("outputs", index, "postprocess"), entry.postprocess, known, "post-processing")
-        for index, entry in enumerate(findings.content.outputs)
-    }
+    made = {}
+    for index, entry in enumerate(findings.content.outputs):
+        path: Path = ("outputs", index, "postprocess")
+        made[entry.name] = _steps(findings, path, entry.postprocess, known, "post-processing")
+        decided = next((step.name for step in made[entry.name] if step.gives is not None), None)
+        if entry.holds == "ranking" and decided is not None:
+            # The largest class number is nobody's best class.
+            findings.about(
+                ("outputs", index, "holds"),
+                f"is 'ranking', which has no scores for the step {quoted(decided)} to read; allowed: 'scores'",
+            )
+    return made
 
 
 def _check_rows(findings: Findings, entry: DatasetEntry) -> None:
@@ -174,8 +182,18 @@ def _state_mistake(metric: Metric) -> str | None:
     return None
 
 
-def make_metrics(findings: Findings) -> tuple[BoundMetric, ...]:
-    """The metrics, bound to the outputs they read."""
+def _held(stated: Holds | None, steps: Sequence[PostprocessingStep]) -> Holds | None:
+    """What an output holds after its steps."""
+    return next((step.gives for step in reversed(steps) if step.gives is not None), stated)
+
+
+def make_metrics(
+    findings: Findings, postprocessing: Mapping[str, Sequence[PostprocessingStep]]
+) -> tuple[BoundMetric, ...]:
+    """The metrics, bound to the outputs they read.
+
+    :param postprocessing: output name to steps.
+    """
     content, known = findings.content, findings.registry.metrics
     if content.metrics and content.dataset is None and findings.is_whole("dataset"):
         findings.at_key(("metrics",), "metrics need a dataset to be computed on; add dataset, or take metrics out")
@@ -185,6 +203,7 @@ def make_metrics(findings: Findings) -> tuple[BoundMetric, ...]:
         findings.at(("dataset",), "missing key 'label'; dataset requires it, since there are metrics without a label")
     names = metric_names(findings)
     findings.distinct(("metrics",), "metric", names)
+    holds = {entry.name: _held(entry.holds, postprocessing.get(entry.name, ())) for entry in content.outputs}
     bound: list[BoundMetric] = []
     for index, entry in enumerate(content.metrics):
         path: Path = ("metrics", index)
@@ -196,5 +215,5 @@ def make_metrics(findings: Findings) -> tuple[BoundMetric, ...]:
                 findings.at(path, f"metric {quoted(word)}: {mistake}")
             label = labels[index]
             if metric is not None and output is not None and label is not None:
-                bound.append(BoundMetric(names[index], metric, output, label))
+                bound.append(BoundMetric(names[index], metric, output, label, holds[output]))
     return tuple(bound)

@@ -53,7 +53,7 @@ def load_manifest(path: Path, registry: Registry) -> LoadedManifest:
     preprocessing = make_preprocessing(findings)
     postprocessing = make_postprocessing(findings)
     dataset = make_dataset(findings)
-    metrics = make_metrics(findings)
+    metrics = make_metrics(findings, postprocessing)
     check_matrix(findings)
     check_overrides(findings)
     check_scenarios(findings)

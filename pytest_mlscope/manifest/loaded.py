@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_mlscope.components.datasets.base import Dataset
-from pytest_mlscope.components.metrics.base import Metric
+from pytest_mlscope.components.metrics.base import Metric, MetricState
+from pytest_mlscope.components.parameters import Holds
 from pytest_mlscope.components.postprocessing.base import PostprocessingStep
 from pytest_mlscope.components.preprocessing.base import PreprocessingStep
 from pytest_mlscope.components.registry import Registry
@@ -23,6 +24,12 @@ class BoundMetric:
     output: str
     label: str
     """The dataset's column it compares with."""
+    holds: Holds | None = None
+    """What the output holds after its steps, where the manifest or a step says so."""
+
+    def start(self) -> MetricState:
+        """A fresh accumulator."""
+        return self.metric.start_reading(self.holds)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pytest_mlscope.components.framework import Precision
+from pytest_mlscope.components.parameters import Holds
 from pytest_mlscope.manifest.quantities import CpuList, Duration, MemorySize
 from pytest_mlscope.manifest.versions import MOST_VERSION_CHARACTERS
 from pytest_mlscope.option_values import MOST_RESTARTS
@@ -160,6 +161,8 @@ class Output(Section):
     """Sizes, with names for dynamic dimensions, as for inputs."""
     postprocess: list[StepEntry] = Field(default_factory=list, max_length=64)
     """Steps from the raw output to what metrics read, in order."""
+    holds: Holds | None = None
+    """What a row of several integers is: ``scores``, one a class, or a ``ranking``: class numbers, best first."""
     labels: list[str] | str | None = None
     """Class names in index order, or the relative path of a text file with one a line."""
 

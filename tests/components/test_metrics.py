@@ -32,6 +32,13 @@ def _value(metric: Metric, outputs: Any, labels: Any, errors: int = 0) -> Metric
     return state.result()
 
 
+def _result_reading(holds: Any, metric: Metric, *batches: tuple[Any, Any]) -> MetricValue:
+    state = metric.start_reading(holds)
+    for outputs, labels in batches:
+        state.update(np.asarray(outputs), np.asarray(labels))
+    return state.result()
+
+
 @settings(deadline=None)
 @given(st.integers(1, 10**5).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.999))
 def test_the_wilson_interval_ends_where_the_score_test_does(trial: tuple[int, int], confidence: float) -> None:
@@ -84,7 +91,7 @@ def test_scores_and_ranked_classes_give_the_same_accuracy(case: tuple[Any, Any, 
     ranked = TopKStep(k=k).apply_batch(scores)
     expected = np.mean([label in row for label, row in zip(labels, ranked)])
     assert _value(TopK(k=k), scores, labels).value == pytest.approx(expected)
-    assert _value(TopK(k=k), ranked, labels).value == pytest.approx(expected)
+    assert _result_reading("ranking", TopK(k=k), (ranked, labels)).value == pytest.approx(expected)
 
 
 def test_top_k_without_ties_is_scikit_learns() -> None:
@@ -134,7 +141,6 @@ def test_labels_may_have_a_dimension_of_one() -> None:
     ("metric", "outputs", "labels", "error", "message"),
     [
         (Top5(), [[0.1, 0.9]], [0], PreprocessingError, "needs at least 5 classes, the output has 2"),
-        (Top5(), [[1, 2]], [0], PreprocessingError, "needs 5 ranked classes a row, the output has 2"),
         (Top5(), [1], [0], PreprocessingError, "needs 5 ranked classes a row, the output has 1"),
         (Top1(), [[0.1, 0.9]], [2], DatasetError, "class number 2 is a label, the output has 2"),
         (Top1(), [[0.1, 0.9]], [-1], DatasetError, "class number -1 is a label"),
@@ -193,9 +199,37 @@ def test_a_quantised_classifiers_integers_are_scores(dtype: Any) -> None:
     assert _value(TopK(k=2), scores, [1, 0, 2]).value == 1.0
 
 
-def test_integers_that_are_no_ranking_are_refused() -> None:
-    with pytest.raises(PreprocessingError, match="if they are scores, add the step argmax or top_k"):
-        _value(Top1(), np.array([[7, 7, 90]]), [2])
+def test_a_stated_ranking_has_each_class_once() -> None:
+    with pytest.raises(PreprocessingError, match="if they are scores, state `holds: scores`"):
+        _result_reading("ranking", Top1(), ([[7, 7, 90]], [2]))
+    with pytest.raises(PreprocessingError, match="needs 5 ranked classes a row, the output has 2"):
+        _result_reading("ranking", Top5(), ([[1, 2]], [0]))
+    with pytest.raises(PreprocessingError, match="said to hold a ranking, but is float32"):
+        _result_reading("ranking", Top1(), (np.ones((1, 3), np.float32), [2]))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.int64])
+@pytest.mark.parametrize("metric", [Top1(), TopK(k=2)])
+def test_integers_that_can_be_scores_or_a_ranking_are_what_the_manifest_says(metric: Metric, dtype: Any) -> None:
+    # As scores the best class is 1, as a ranking 2.
+    rows, labels = np.array([[2, 7, 1]] * 3, dtype), [1, 1, 2]
+    assert _result_reading("scores", Top1(), (rows, labels)).value == pytest.approx(2 / 3)
+    assert _result_reading("ranking", Top1(), (rows, labels)).value == pytest.approx(1 / 3)
+    with pytest.raises(PreprocessingError, match="state `holds: scores` or `holds: ranking` for the output"):
+        _result_reading(None, metric, (rows, labels))
+    # A class that a ranking of three does not have is no reason to blame the label.
+    with pytest.raises(PreprocessingError, match="state `holds: scores` or `holds: ranking` for the output"):
+        _result_reading(None, metric, (rows, [1, 1, 9]))
+
+
+def test_one_row_that_cannot_be_a_ranking_makes_all_rows_scores() -> None:
+    batches = [([[2, 7, 1]], [1]), ([[4, 4, 9]], [2]), ([[5, 3, 8]], [0])]
+    assert _result_reading(None, Top1(), *batches).value == pytest.approx(2 / 3)
+    assert _result_reading(None, Top1(), ([[5, 0, -7]], [0])).value == 1.0
+
+
+def test_one_integer_a_row_is_a_class_number() -> None:
+    assert _result_reading(None, Top1(), ([1, 2, 3], [1, 2, 4])).value == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("metric", [MeanAbsoluteError(), RootMeanSquaredError()])

@@ -137,3 +137,23 @@ def test_a_dataset_that_lacks_a_method_is_one_line_at_collection(
     assert "pytest_mlscope_register_datasets: Mine lacks the method open; add it to the class" in text
     assert "Traceback" not in text
     assert result.ret != 0
+
+
+@pytest.mark.parametrize(
+    ("holds", "top1"),
+    [("scores", "0.9000"), ("ranking", "0.1250"), (None, "state `holds: scores` or `holds: ranking`")],
+)
+def test_integers_of_many_bits_are_what_the_manifest_says(suite: Suite, run: Run, holds: str | None, top1: str) -> None:
+    # Three different numbers that are not negative: each row could be a ranking of a thousand classes.
+    predict = """
+        scores = x.dot(self.weights)
+        ranks = scores.argsort(axis=1).argsort(axis=1)
+        return {"scores": (ranks * 7 + 1).astype("int32")}
+    """
+    suite.framework("toy", predict=predict)
+    manifest = suite.manifest(expect="{}")
+    stated = f", holds: {holds}" if holds else ""
+    manifest.write_text(manifest.read_text().replace(", postprocess: [{step: softmax, axis: -1}]", stated))
+    result = run("-k", "accuracy")
+    assert top1 in " ".join(result.stdout.str().split())
+    result.assert_outcomes(**({"passed": 1} if holds else {"failed": 1}))

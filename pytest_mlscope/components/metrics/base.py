@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.components.parameters import Component
+from pytest_mlscope.components.parameters import Component, Holds
 from pytest_mlscope.record_fields import Count
 
 
@@ -62,6 +62,15 @@ class Metric(Component):
     @abstractmethod
     def start(self) -> MetricState:
         """A fresh accumulator."""
+
+    def start_reading(self, holds: Holds | None) -> MetricState:
+        """A fresh accumulator for an output of which the manifest or its steps say what it holds.
+
+        By default that of :meth:`start`: only a metric that reads classes has to know.
+
+        :param holds: ``None`` where neither says so.
+        """
+        return self.start()
 
 
 class _MeanState(MetricState):

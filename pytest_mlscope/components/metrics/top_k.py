@@ -9,38 +9,55 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pytest_mlscope.components.metrics.base import Metric, MetricState, MetricValue
+from pytest_mlscope.components.parameters import Holds
 from pytest_mlscope.errors import DatasetError, PreprocessingError
 from pytest_mlscope.statistics.wilson import wilson_interval
 
 _FEW_CLASSES = 64
 
 
-def are_scores(outputs: NDArray[Any]) -> bool:
-    """Whether integers ``(batch, …)`` are a quantised model's scores: of 8 or 16 bits, and several a row.
+def _cannot_rank(outputs: NDArray[Any]) -> bool:
+    """Whether a row of integers has a number twice or one that is no class, as no ranking has.
 
-    Class numbers, as ``argmax``, ``top_k`` and models themselves give them, have 32 or 64 bits or are one a row.
+    -1 stands for no class, and may be there more than once.
     """
-    return outputs.dtype.itemsize < 4 and outputs.size > len(outputs)
+    in_order = np.sort(outputs.reshape(len(outputs), -1), axis=1)
+    twice = (in_order[:, 1:] == in_order[:, :-1]) & (in_order[:, 1:] >= 0)
+    return bool(twice.any() or (in_order < -1).any())
 
 
 class TopKState(MetricState):
-    """Counts the rows whose label is among the best ``k`` classes. A score that is not a number is never right."""
+    """Counts the rows whose label is among the best ``k`` classes. A score that is not a number is never right.
 
-    def __init__(self, k: int, metric: str) -> None:
+    Integers of which nobody says what they hold are scores once a row cannot be a ranking: a quantised classifier gives
+    such rows soon. Where each row can be either, there is no result.
+    """
+
+    def __init__(self, k: int, metric: str, holds: Holds | None = None) -> None:
         self._k = k
         self._metric = metric
+        self._holds = holds
+        self._may_rank: str | None = None
+        """dtype of integers that can be either, so far."""
         self._right = 0
         self._n = 0
         self._rows: list[NDArray[np.bool_]] = []
 
     def update(self, outputs: NDArray[Any], labels: NDArray[Any]) -> None:
         numbers = self._class_numbers(labels, len(outputs))
-        if outputs.dtype.kind in "iu" and not are_scores(outputs):
-            right = self._ranked(outputs, numbers)
-        elif outputs.dtype.kind in "iuf":
-            right = self._scored(outputs, numbers)
-        else:
+        if outputs.dtype.kind not in "iuf":
             raise self._error(f"needs class scores or class numbers, not {outputs.dtype}")
+        if self._holds == "ranking" and outputs.dtype.kind == "f":
+            raise self._error(
+                f"the output is said to hold a ranking, but is {outputs.dtype}; class numbers are integers"
+            )
+        is_integer = outputs.dtype.kind in "iu"
+        if self._holds == "ranking" or (is_integer and self._holds is None and outputs.size == len(outputs)):
+            right = self._ranked(outputs, numbers)
+        else:
+            if is_integer and self._holds is None:
+                self._look(outputs)
+            right = self._scored(outputs, numbers)
         self._right += int(np.count_nonzero(right))
         self._n += len(numbers)
         self._rows.append(right)
@@ -48,7 +65,16 @@ class TopKState(MetricState):
     def count_errors(self, rows: int) -> None:
         self._n += rows
 
+    def _look(self, outputs: NDArray[Any]) -> None:
+        """Take integers for scores once they can be nothing else."""
+        if _cannot_rank(outputs):
+            self._holds, self._may_rank = "scores", None
+        else:
+            self._may_rank = str(outputs.dtype)
+
     def result(self) -> MetricValue:
+        if self._may_rank is not None:
+            raise self._undeclared()
         if not self._n:
             return MetricValue(float("nan"), 0)
         return MetricValue(self._right / self._n, self._n, wilson_interval(self._right, self._n))
@@ -63,18 +89,28 @@ class TopKState(MetricState):
             raise self._error(f"needs {self._k} ranked classes a row, the output has {ranked.shape[1]}")
         if labels.size and labels.min() < 0:
             raise DatasetError(f"metric {self._metric!r}: class number {labels.min()} is a label")
-        in_order = np.sort(ranked, axis=1)
-        # Scores that are not a number come as -1, and more than once.
-        twice = (in_order[:, 1:] == in_order[:, :-1]) & (in_order[:, 1:] >= 0)
-        if twice.any() or (ranked < -1).any():
+        if _cannot_rank(ranked):
             raise self._error(
                 f"an output of {ranked.dtype} is read as class numbers, best first, but a row has a number twice or a "
-                "negative one; if they are scores, add the step argmax or top_k"
+                "negative one; if they are scores, state `holds: scores` for the output"
             )
         right: NDArray[np.bool_] = (ranked[:, : self._k] == labels[:, np.newaxis]).any(axis=1)
         return right
 
     def _scored(self, scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.bool_]:
+        try:
+            return self._among_best(scores, labels)
+        except (DatasetError, PreprocessingError) as error:
+            # That a ranking of five has no class 7 is no fault of the label.
+            raise (self._undeclared() if self._may_rank is not None else error) from None
+
+    def _undeclared(self) -> PreprocessingError:
+        return self._error(
+            f"the output's rows of several {self._may_rank} numbers can be scores or a ranking of class numbers; state "
+            "`holds: scores` or `holds: ranking` for the output"
+        )
+
+    def _among_best(self, scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.bool_]:
         # Trailing dimensions of 1, as in (batch, classes, 1, 1), are common among older image classifiers.
         if scores.ndim < 2 or any(size != 1 for size in scores.shape[2:]):
             raise self._error(f"needs scores of shape (batch, classes), not {scores.shape}")
@@ -112,9 +148,9 @@ class TopKState(MetricState):
 class TopK(Metric):
     """Share of rows whose label is among the ``k`` best classes, with the Wilson 95 % interval.
 
-    A floating-point output is taken for class scores, shape ``(batch, classes)``, and so are integers of 8 and 16 bits,
-    several a row; other integers for class numbers, best first, shape ``(batch, k or more)``. Rows without a
-    prediction count as wrong.
+    A floating-point output holds class scores, shape ``(batch, classes)``; integers one a row are class numbers. What
+    several integers a row are, the output's ``holds`` says: ``scores``, or ``ranking`` for class numbers, best first,
+    shape ``(batch, k or more)``. Rows without a prediction count as wrong.
     """
 
     name: ClassVar[str] = "top_k"
@@ -125,6 +161,9 @@ class TopK(Metric):
     def start(self) -> MetricState:
         return TopKState(self.k, self.name)
 
+    def start_reading(self, holds: Holds | None) -> MetricState:
+        return TopKState(self.k, self.name, holds)
+
 
 class Top1(Metric):
     """Share of rows whose label is the best class: ``top_k`` with ``k: 1``."""
@@ -134,6 +173,9 @@ class Top1(Metric):
     def start(self) -> MetricState:
         return TopKState(1, self.name)
 
+    def start_reading(self, holds: Holds | None) -> MetricState:
+        return TopKState(1, self.name, holds)
+
 
 class Top5(Metric):
     """Share of rows whose label is among the five best classes: ``top_k`` with ``k: 5``."""
@@ -142,3 +184,6 @@ class Top5(Metric):
 
     def start(self) -> MetricState:
         return TopKState(5, self.name)
+
+    def start_reading(self, holds: Holds | None) -> MetricState:
+        return TopKState(5, self.name, holds)

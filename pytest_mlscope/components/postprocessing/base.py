@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from pytest_mlscope.components.parameters import Component
+from pytest_mlscope.components.parameters import Component, Holds
 
 
 class PostprocessingStep(Component):
     """One step from a model's raw output to what metrics read. In a manifest: ``{step: NAME, …fields}``."""
+
+    gives: ClassVar[Holds | None] = None
+    """What the result holds, where the step decides that: a metric need not be told then."""
 
     @abstractmethod
     def apply_batch(self, batch: NDArray[Any]) -> NDArray[Any]:

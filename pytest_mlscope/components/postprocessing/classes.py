@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pytest_mlscope.components.parameters import Holds
 from pytest_mlscope.components.postprocessing.base import PostprocessingStep
 from pytest_mlscope.components.postprocessing.scores import check_axis
 from pytest_mlscope.errors import PreprocessingError
@@ -25,6 +26,7 @@ class Argmax(PostprocessingStep):
     """
 
     name: ClassVar[str] = "argmax"
+    gives: ClassVar[Holds | None] = "ranking"
 
     axis: int = Field(default=-1, ge=-8, le=8)
     """The dimension of the classes in the output, where 0 is the batch."""
@@ -47,6 +49,7 @@ class TopK(PostprocessingStep):
     """
 
     name: ClassVar[str] = "top_k"
+    gives: ClassVar[Holds | None] = "ranking"
 
     k: int = Field(gt=0, le=2**16)
     """How many classes to keep."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pytest_mlscope.components.parameters import Holds
 from pytest_mlscope.components.postprocessing.base import PostprocessingStep
 from pytest_mlscope.errors import PreprocessingError
 
@@ -35,6 +36,7 @@ class Softmax(PostprocessingStep):
     """``exp(x) / Σ exp(x)`` along one dimension, shifted by the maximum so that it cannot overflow."""
 
     name: ClassVar[str] = "softmax"
+    gives: ClassVar[Holds | None] = "scores"
 
     axis: int = Field(default=-1, ge=-8, le=8)
     """The dimension of the classes in the output, where 0 is the batch."""
@@ -55,6 +57,7 @@ class Sigmoid(PostprocessingStep):
     """``1 / (1 + exp(-x))`` of every element, by way of tanh so that it cannot overflow."""
 
     name: ClassVar[str] = "sigmoid"
+    gives: ClassVar[Holds | None] = "scores"
 
     def apply_batch(self, batch: NDArray[Any]) -> NDArray[Any]:
         logits = _floating(batch, self.name)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pytest_mlscope.cases.case import STATED
 from pytest_mlscope.components.metrics import SHIPPED_METRICS
 from pytest_mlscope.components.metrics.base import MetricState
-from pytest_mlscope.components.metrics.top_k import are_scores
+from pytest_mlscope.components.parameters import Holds
 from pytest_mlscope.components.postprocessing import SHIPPED_POSTPROCESSING_STEPS
 from pytest_mlscope.components.postprocessing.classes import Argmax
 from pytest_mlscope.errors import HostError, MlscopeError, PreprocessingError
@@ -32,9 +32,9 @@ _OUTPUT_BYTES = 64 * 2**20
 """About how large the outputs of one message may be: a model's outputs may be thousands of times its inputs."""
 
 
-def _predicted(outputs: NDArray[Any]) -> NDArray[Any]:
+def _predicted(outputs: NDArray[Any], holds: Holds | None) -> NDArray[Any]:
     if outputs.dtype.kind in "iu":
-        if are_scores(outputs):
+        if holds != "ranking" and outputs.size > len(outputs):
             best: NDArray[Any] = outputs.reshape(len(outputs), -1).argmax(axis=1)
             return best
         return outputs if outputs.ndim == 1 else outputs[:, 0]
@@ -78,7 +78,7 @@ class _Scores:
     def __init__(self, ready: ReadyModel) -> None:
         self._manifest = ready.case.manifest
         self._states: list[tuple[BoundMetric, MetricState]] = [
-            (bound, bound.metric.start()) for bound in self._manifest.metrics
+            (bound, bound.start()) for bound in self._manifest.metrics
         ]
         self._outputs = sorted({bound.output for bound in self._manifest.metrics})
         # Shipped steps and metrics keep no array, so their inputs need no copy.
@@ -139,7 +139,7 @@ class _Scores:
         first = self._manifest.metrics[0]
         self._rows.append(rows)
         self._labels.append(_kept(labels[first.label]))
-        self._predicted.append(_kept(_predicted(processed[first.output])))
+        self._predicted.append(_kept(_predicted(processed[first.output], first.holds)))
 
     def predictions(self) -> Predictions:
         if not self._rows:

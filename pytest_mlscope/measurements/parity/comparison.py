@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_mlscope.components.parameters import Holds
+
 _TOP = 5
 
 DEFAULT_TOLERANCE = {"fp32": (1e-4, 1e-4), "fp16": (1e-2, 1e-2), "bf16": (5e-2, 5e-2), "int8": (2.5e-1, 1e-1)}
@@ -36,10 +38,14 @@ def is_exact(output: NDArray[Any], reference: NDArray[Any]) -> bool:
     return output.dtype.kind != "f" or reference.dtype.kind != "f"
 
 
-def is_scores(output: NDArray[Any]) -> bool:
+def is_scores(output: NDArray[Any], holds: Holds | None = None) -> bool:
     """Whether elements can be scores. Integers of many bits are numbers of things, such as tokens; quantised scores
     have few.
+
+    :param holds: what the manifest says of integers.
     """
+    if holds is not None and output.dtype.kind in "iu":
+        return holds == "scores"
     return output.dtype.kind == "f" or (output.dtype.kind in "iu" and output.dtype.itemsize <= 2)
 
 
@@ -86,10 +92,13 @@ class OutputComparison:
         self._lowest, self._highest = math.inf, -math.inf
         self._product = self._square = self._reference_square = self._error_square = 0.0
 
-    def update(self, name: str, output: NDArray[Any], reference: NDArray[Any], *, ranked: bool) -> None:
+    def update(
+        self, name: str, output: NDArray[Any], reference: NDArray[Any], *, ranked: bool, holds: Holds | None = None
+    ) -> None:
         """Compare one output of some rows, shape ``(rows, …)``.
 
         :param ranked: whether the largest element's place is counted as the prediction.
+        :param holds: what the manifest says that the output holds.
         """
         if output.shape != reference.shape:
             self.mismatch = (
@@ -134,7 +143,7 @@ class OutputComparison:
         violating = ~same if exact else difference > allowed
         self._count(violating if self._equal_nan else violating | both_nan, output.size)
         self._add_up(a, b)
-        if ranked and is_scores(output) and has_classes(output):
+        if ranked and is_scores(output, holds) and has_classes(output):
             self._rank(a.reshape(a.shape[:2]), b.reshape(a.shape[:2]))
 
     @property

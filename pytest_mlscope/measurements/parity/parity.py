@@ -153,9 +153,10 @@ def _covered(name: str, output: NDArray[Any], case: Case, expected: ParityExpect
     """Whether an agreement that the manifest states takes the place of this output's tolerance."""
     if expected is None or not expected.bounds_agreement or expected.bounds_elements:
         return False
-    if not is_scores(output):
+    outputs = case.manifest.content.outputs
+    if not is_scores(output, next(each.holds for each in outputs if each.name == name)):
         return False
-    first = name == case.manifest.content.outputs[0].name
+    first = name == outputs[0].name
     return expected.cosine is not None or (first and has_classes(output))
 
 
@@ -178,6 +179,7 @@ def _compared(
         for name, tolerance in tolerances.items()
     }
     covered: set[str] = set()
+    holds = {each.name: each.holds for each in case.manifest.content.outputs}
     first_output = case.manifest.content.outputs[0].name
     n = reference_n = 0
     alike = True
@@ -190,7 +192,8 @@ def _compared(
         if not alike:
             continue
         for name, output in chunk.items():
-            comparisons[name].update(name, output, reference_chunk[name], ranked=name == first_output)
+            ranked = name == first_output
+            comparisons[name].update(name, output, reference_chunk[name], ranked=ranked, holds=holds[name])
             if _covered(name, output, case, expected):
                 covered.add(name)
     if not alike:
