@@ -23,7 +23,9 @@ def shipped_root() -> Path:
 
 
 def _third_party_roots() -> Iterator[Path]:
+    # By name: the order of installed distributions is the file system's, and the first folder wins.
     for entry_point in sorted(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name):
+        # find_spec rather than entry_point.load(), which would run the package only to learn where it lies.
         spec = importlib.util.find_spec(entry_point.value)
         for location in (spec.submodule_search_locations or []) if spec else []:
             yield Path(location)
@@ -31,6 +33,9 @@ def _third_party_roots() -> Iterator[Path]:
 
 def search_path(kind: str, *, project: Path | None = None) -> list[Path]:
     """Existing folders of this kind of asset, nearest first.
+
+    >>> [folder.name for folder in search_path("frameworks")][-1]
+    'frameworks'
 
     :param kind: one of ``KINDS``.
     :param project: the user's project root; its own ``kind`` folder comes first.
@@ -42,6 +47,7 @@ def search_path(kind: str, *, project: Path | None = None) -> list[Path]:
     folders: list[Path] = []
     for root in roots:
         folder = (root / kind).resolve()
+        # A checkout that is the user's project and the shipped root at once would otherwise list its assets twice.
         if folder.is_dir() and folder not in folders:
             folders.append(folder)
     return folders

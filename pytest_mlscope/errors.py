@@ -26,6 +26,7 @@ def shown(text: str) -> str:
 
 def _line(line: str) -> str:
     if len(line) > MAX_LINE:
+        # Both ends stay: what is wrong stands at the beginning, what to do at the end.
         line = f"{line[: MAX_LINE // 2]} [… {len(line) - MAX_LINE:,} characters …] {line[-MAX_LINE // 2 :]}"
     line = line.rstrip("\r").expandtabs(4)
     if line.isprintable():

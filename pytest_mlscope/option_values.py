@@ -28,7 +28,11 @@ def _number(text: str) -> float:
 
 
 def whole_number(*, least: int = 1, most: int | None = None) -> Callable[[str], int]:
-    """A parser of whole numbers within bounds, these included."""
+    """A parser of whole numbers within bounds, these included.
+
+    >>> whole_number(most=16)("4")
+    4
+    """
     allowed = f"from {least} on" if most is None else f"from {least} to {most}"
 
     def parse(text: str) -> int:
@@ -57,7 +61,11 @@ def positive_number(unit: str = "") -> Callable[[str], float]:
 
 
 def percentage(*, most: float) -> Callable[[str], float]:
-    """A parser of percentages above 0, with or without the sign, as fractions."""
+    """A parser of percentages above 0, with or without the sign, as fractions.
+
+    >>> percentage(most=100)("5%")
+    0.05
+    """
 
     def parse(text: str) -> float:
         percent = _number(text.rstrip("% "))

@@ -13,6 +13,7 @@ _STREAM = re.compile(r"/dev/(stdin|stdout|stderr|fd(/.*)?)|/proc/[^/]+/(task/[^/
 _MANIFEST = ".mlscope.yml"
 _BEGINNING = 4096
 """Bytes of a file that tell what it is."""
+# Links may form a circle; Linux gives up after as many (path_resolution(7)).
 _MOST_LINKS = 40
 
 
@@ -39,6 +40,7 @@ def require_replaceable(path: Path, *, beginning: str, what: str) -> None:
     :raises MlscopeError: for a device, a FIFO, a stream of this process, a folder, a manifest, and a file with other
         content.
     """
+    # By name: a redirected /dev/stdout leads to an ordinary file.
     names = _names(path)
     if any(_STREAM.fullmatch(str(name)) for name in names):
         raise MlscopeError(f"{path}: is a stream of a process, not a file; give the path of a file")

@@ -9,17 +9,29 @@ _BYTES = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"), (1, "B"))
 
 
 def seconds(value: float) -> str:
-    """``1.2e-05`` is ``12.0 µs``."""
+    """A time in the unit that fits.
+
+    >>> seconds(1.2e-05), seconds(0.00099996)
+    ('12.0 µs', '1.00 ms')
+    """
     return _with_unit(value, _TIMES)
 
 
 def memory(value: float) -> str:
-    """``212000000`` is ``212 MB``."""
+    """Bytes in the decimal unit that fits.
+
+    >>> memory(212_000_000)
+    '212 MB'
+    """
     return _with_unit(value, _BYTES)
 
 
 def score(value: float) -> str:
-    """A metric's value. A share that is not quite 1 never shows as 1, nor one that is not quite 0 as 0."""
+    """A metric's value. A share that is not quite 1 never shows as 1, nor one that is not quite 0 as 0.
+
+    >>> score(0.98222), score(0.999999), score(1.0)
+    ('0.9822', '0.999999', '1.0000')
+    """
     if not math.isfinite(value) or not 0 <= value <= 1:
         return number(value)
     for decimals in (4, 6, 9):
@@ -30,11 +42,16 @@ def score(value: float) -> str:
 
 
 def number(value: float) -> str:
-    """Four significant digits, thousands separated."""
+    """Four significant digits, thousands separated.
+
+    >>> number(0.123456), number(12345.6), number(1797)
+    ('0.1235', '12,346', '1,797')
+    """
     if not math.isfinite(value):
         return str(value)
     if value == int(value) and abs(value) < 1e6:
         return f"{int(value):,}"
+    # Four digits would write 12,345.6 as 1.235e+04.
     if 999.95 <= abs(value) < 1e9:
         return f"{value:,.0f}"
     return f"{value:.4g}"
@@ -51,12 +68,20 @@ def decibels(value: float) -> str:
 
 
 def share(value: float) -> str:
-    """``0.0081`` is ``0.81%``."""
+    """A share as a percentage.
+
+    >>> share(0.0081), share(0.61)
+    ('0.81%', '61%')
+    """
     return f"{value:.2%}" if abs(value) < 0.0995 else f"{value:.0%}"
 
 
 def plural(count: int, noun: str) -> str:
-    """``1 case``, ``2 cases``."""
+    """A count with its noun.
+
+    >>> plural(1, "case"), plural(1200, "case")
+    ('1 case', '1,200 cases')
+    """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 

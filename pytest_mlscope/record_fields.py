@@ -73,6 +73,7 @@ def derived(function: F) -> F:
     >>> is_derived(Side.area)
     True
     """
+    # On the function: a property takes no attributes of its own.
     function.__dict__["is_derived"] = True
     return function
 

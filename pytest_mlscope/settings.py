@@ -30,6 +30,7 @@ class Settings:
     command_line: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        # Written so that NaN fails too.
         if not 0 < self.timeout < float("inf"):
             raise MlscopeError(f"the timeout must be a positive number of seconds, not {self.timeout:g}")
         if self.restarts is not None and not 1 <= self.restarts <= MOST_RESTARTS:

@@ -99,4 +99,5 @@ def synonym(word: str, names: list[str]) -> str | None:
     same = next((name for name in names if _bare(name) == bare), None)
     if same is not None:
         return same
+    # Words of one or two letters are a part of too many names to mean one.
     return next((name for name in names if bare in _SEPARATORS.split(name.casefold())), None) if len(bare) > 2 else None

@@ -98,8 +98,10 @@ def scrubbed(text: str, url: str = "") -> str:
     >>> scrubbed("cannot open https://x.org/?key=a1b2c3: a1b2c3 is not valid", "https://x.org/?key=a1b2c3")
     'cannot open https://x.org/?key=***: *** is not valid'
     """
+    # The exact URL first: it may be written in a way that the pattern for URLs does not recognise.
     text = text.replace(url, without_secrets(url)) if url else text
     text = _URL.sub(lambda found: _shown_in_text(found[0]), text)
+    # The longest first: one secret may be a part of another, whose rest would stay.
     for secret in sorted(_secrets(url), key=len, reverse=True) if "://" in url else ():
         if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, HIDDEN)
@@ -107,5 +109,6 @@ def scrubbed(text: str, url: str = "") -> str:
 
 
 def _shown_in_text(url: str) -> str:
+    # What ends the sentence is no part of the URL.
     end = len(url.rstrip(".,;:)"))
     return without_secrets(url[:end]) + url[end:]

@@ -32,10 +32,13 @@ def main() -> int:
         os.sched_setaffinity(0, [int(cpu) for cpu in arguments[place + 1].split(",")])
         del arguments[place : place + 2]
     descriptors = [int(argument) for argument in arguments]
+    # A process that the framework starts would otherwise keep the pipes open after this one has died.
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
+    # Python puts this script's folder first on the path, where our modules could stand for a framework's own imports.
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != here]
+    # An empty stand-in for the package: its real ``__init__`` is for Python 3.11 or later.
     package = types.ModuleType("pytest_mlscope")
     package.__path__ = [PACKAGE]
     sys.modules["pytest_mlscope"] = package

@@ -58,6 +58,7 @@ def _outputs(model: LoadedModel, inputs: Tensors, request: Dict[str, Any]) -> Di
         outputs = _predicted(model, given)
         kept.append(dict(outputs))
         copies.append(_copied(outputs))
+        # A predictor may hand out views of its inputs; overwritten here, they no longer equal the copies.
         for array in given.values():
             array[...] = numpy.zeros((), array.dtype)
     overwritten = sorted(
@@ -91,6 +92,7 @@ def _bound(model: LoadedModel, inputs: Tensors, request: Dict[str, Any]) -> Dict
             )
             if not close:
                 differing.add(name)
+        # Other inputs in between: a bound batch must not take what the latest prediction left in shared buffers.
         _predicted(model, _rolled(inputs, turn + 1))
     return {"call_path": bound.call_path, "differing": sorted(differing), "lacking": sorted(lacking)}
 
@@ -122,6 +124,7 @@ def _work(model: LoadedModel, inputs: Tensors, request: Dict[str, Any]) -> Dict[
     threads, ``waiting_seconds`` in which they were ready to run and had no core, ``calls``, and ``os_threads``; null
     where unknown.
     """
+    # Compiling and allocating belong to the first calls, and would count as work.
     for _ in range(3):
         model.predict(inputs)
     calls = 0

@@ -39,6 +39,7 @@ def write_frame(descriptor: int, header: Mapping[str, Any]) -> None:
         raise ProtocolError(_TOO_DEEP) from None
     if len(body) > MAXIMUM_HEADER:
         raise ProtocolError("a header of {} bytes is over the limit of {}".format(len(body), MAXIMUM_HEADER))
+    # A pipe may take less than it is given.
     view = memoryview(_LENGTH.pack(len(body)) + body)
     while view:
         view = view[os.write(descriptor, view) :]
@@ -99,6 +100,7 @@ def read_frame(descriptor: int) -> Dict[str, Any]:
 
 
 def _whole(number: Any) -> bool:
+    # In Python, True is an int.
     return isinstance(number, int) and not isinstance(number, bool) and number >= 0
 
 
@@ -139,6 +141,7 @@ class Arena(object):
             self._map = None
         if self._map is None or len(self._map) < size:
             if grow:
+                # Half as much again, so that rows that grow slowly do not map the file anew each time.
                 size = max(size + size // 2, 1 << 16)
                 # Reserving now turns "no space" into an OSError here rather than a SIGBUS at the first write.
                 if hasattr(os, "posix_fallocate"):

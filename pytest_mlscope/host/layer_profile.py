@@ -14,6 +14,7 @@ _WARMUP_CALLS = 3
 
 
 def _whole(value: Any) -> bool:
+    # In Python, True is an int.
     return isinstance(value, (int, numpy.integer)) and not isinstance(value, bool)
 
 

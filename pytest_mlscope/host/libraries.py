@@ -15,6 +15,8 @@ def installed_libraries() -> Dict[str, str]:
     found: Dict[str, str] = {}
     for distribution in distributions():
         name = distribution.metadata["Name"]
+        # What an interrupted installation leaves behind has no name.
         if name:
+            # The first wins, as on import: a later folder of the path may hold another version of it.
             found.setdefault(name.lower(), distribution.version)
     return dict(sorted(found.items()))

@@ -113,6 +113,7 @@ def answering(
 def loadgen_settings(loadgen: Any, request: Dict[str, Any], call_seconds: float, batch_size: int) -> Any:
     """LoadGen's settings for a request as of :func:`run_loadgen`."""
     settings = loadgen.TestSettings()
+    # The accuracy mode would run each sample once, and time nothing.
     settings.mode = loadgen.TestMode.PerformanceOnly
     settings.scenario = getattr(loadgen.TestScenario, SCENARIOS[request["scenario"]])
     settings.min_duration_ms = int(request["seconds"] * 1000)

@@ -81,6 +81,7 @@ def time_block(run: Callable[[], Any], calls: int) -> numpy.ndarray:
 
     :return: ns of each, int64, shape ``(calls,)``.
     """
+    # Allocated before the first call: a list that grows would allocate between calls.
     samples = array.array("q", bytes(8 * calls))
     collecting = gc.isenabled()
     gc.disable()
@@ -200,6 +201,7 @@ def measure(
     blocks: List[numpy.ndarray] = []
     n = 0
     next_check = min_calls
+    # Before the clock starts: reading them takes longer than a call of a fast model.
     before = read_sensors()
     start = clock()
     while True:

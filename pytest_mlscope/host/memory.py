@@ -14,6 +14,7 @@ def reset_peak() -> bool:
     """
     try:
         with open("/proc/self/clear_refs", "w") as clear:
+            # 5 resets VmHWM; other values clear flags of pages. See proc(5).
             clear.write("5")
     except OSError:
         return False

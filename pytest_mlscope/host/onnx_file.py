@@ -68,11 +68,13 @@ class Reader(object):
 
     def name(self, start: int, end: int) -> int:
         """What stands for a tensor's name; never 0."""
+        # A hash in place of the text, so that a million weights take little memory whatever their names' length.
         return hash(bytes(self._data[start : min(end, start + 1024)])) or 1
 
     def varint(self, start: int, end: int) -> Tuple[int, int]:
         """The number at a place, and the place after it."""
         value = 0
+        # Ten bytes hold 64 bits; a longer varint is malformed.
         for shift in range(10):
             if start >= end:
                 raise NotOnnx("is cut short at byte {}".format(start))
@@ -202,6 +204,7 @@ class _Walk(object):
         elements, kind = 1, 0
         for number, wire, first, last in self._reader.fields(start, end):
             if number == 1 and wire == 0:
+                # Only one element or more matters, and a product of hostile sizes would have any number of digits.
                 elements = min(elements * first, 2)
             elif number == 1 and wire == 2:
                 while first < last:

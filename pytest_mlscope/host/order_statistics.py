@@ -25,6 +25,9 @@ def minimum_samples(percentile: float, confidence: float = 0.99) -> int:
     least two of the calls lie beyond the true percentile, so that it is not the slowest call that stands for it. At
     0.99: 11 for p50, 64 for p90, 130 for p95, 662 for p99, 6636 for p99.9.
 
+    >>> minimum_samples(99), minimum_samples(99.9)
+    (662, 6636)
+
     :param percentile: between 0 and 100, both exclusive.
     :param confidence: between 0 and 1, both exclusive.
     :raises ValueError: when either lies outside.
@@ -71,6 +74,9 @@ def median_interval(samples: numpy.ndarray, confidence: float = 0.95) -> Optiona
 
     From the order statistics ``x[r]`` and ``x[n + 1 - r]`` with the largest ``r`` whose exact binomial coverage is at
     least ``confidence`` (David and Nagaraja, section 7.1).
+
+    >>> median_interval(numpy.arange(1, 21))
+    (6.0, 15.0)
 
     :param samples: shape ``(n,)``, any order.
     :return: ``(low, high)`` in the samples' unit; ``None`` when the sample is too small for any such interval (below 6

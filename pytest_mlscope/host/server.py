@@ -80,6 +80,7 @@ class Server(object):
         if spec is None or spec.loader is None:
             raise ImportError("{} cannot be loaded as Python".format(path))
         module = importlib.util.module_from_spec(spec)
+        # Before it runs: dataclasses, for one, look their module up by name.
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
         kind = getattr(module, "FrameworkPredictor", None)
@@ -106,6 +107,7 @@ class Server(object):
     def _load(self, request: Header) -> Header:
         if self._predictor is None:
             raise RuntimeError("load before start")
+        # Two models at once would need the memory of both.
         self._unload(request)
         descriptions = [TensorDescription(d["name"], d["dtype"], d["shape"]) for d in request["inputs"]]
         began = time.perf_counter()
@@ -201,6 +203,7 @@ class Server(object):
         if self._model is not None:
             model, self._model = self._model, None
             model.unload()
+            # The last reference, so that the collection below frees it.
             del model
         gc.collect()
         self._free()

@@ -63,6 +63,7 @@ def _batch(array: numpy.ndarray, start: int, batch_size: int, pad: bool) -> nump
     batch = array[start : start + batch_size]
     if pad and len(batch) < batch_size:
         batch = numpy.concatenate([batch, numpy.repeat(batch[-1:], batch_size - len(batch), axis=0)])
+    # Promised to predictors, which would otherwise copy inside the timed loop.
     return numpy.ascontiguousarray(batch)
 
 
@@ -89,6 +90,7 @@ def measure_window(model: LoadedModel, inputs: Tensors, request: Dict[str, Any],
         warmup_budget=request["warmup_budget"],
         highest_percentile=request.get("highest_percentile", 99.0),
     )
+    # Before the outputs are asked for, since that may predict once more.
     peak = memory.peak_bytes()
     tensors = {"samples_ns": numpy.asarray(measured.samples, dtype=numpy.int64)}
     tensors.update(queue.outputs())

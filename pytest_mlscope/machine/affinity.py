@@ -39,10 +39,12 @@ def least_busy_cpu(coin: random.Random) -> Affinity:
     before = psutil.cpu_times(percpu=True)
     time.sleep(_LOOK_SECONDS)
     after = psutil.cpu_times(percpu=True)
+    # Offline CPUs leave gaps in the numbers, and then a place in the list says nothing.
     if not usable[-1] < len(before) == len(after):
         return (coin.choice(usable),)
     idle = {cpu: after[cpu].idle - before[cpu].idle for cpu in usable}
     idlest = max(idle.values())
+    # By chance: the first of equals would be the same CPU in every pair.
     return (coin.choice([cpu for cpu in usable if idle[cpu] >= idlest - _TICK_SECONDS]),)
 
 

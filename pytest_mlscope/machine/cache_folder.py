@@ -75,6 +75,7 @@ def writable_folder(folder: Path, *, error_type: type[MlscopeError] = MlscopeErr
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # Written, not asked by os.access: root, quotas, full disks and read-only mounts answer that one wrongly.
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"\0")
     except OSError as error:

@@ -69,6 +69,7 @@ class MachineFacts(TypedDict):
 
 def machine_facts() -> MachineFacts:
     """Facts of this machine; read once a process, in a few milliseconds."""
+    # A copy, so that no caller changes what the others read.
     return copy.deepcopy(_facts())
 
 

@@ -30,6 +30,7 @@ def _acquire(descriptor: int, mode: int, waiting: Callable[[], None] | None) -> 
             time.sleep(_POLL)
         else:
             return
+    # Blocking from here on: waiting processes are queued by the kernel, and none of them polls.
     fcntl.flock(descriptor, mode)
 
 

@@ -13,6 +13,7 @@ from pytest_mlscope.machine.facts import NotAvailable, machine_facts
 from pytest_mlscope.machine.hardware_presence import why_absent
 from pytest_mlscope.record_fields import Finite
 
+# Looked at once a registry: each look reads files and asks drivers, and every evaluation needs it.
 _RECOGNISED: WeakKeyDictionary[HardwareTargets, list[HardwareTarget]] = WeakKeyDictionary()
 
 

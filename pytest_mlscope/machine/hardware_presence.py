@@ -68,6 +68,7 @@ def _no_path(rule: PathPresent) -> str | None:
         return None if path.exists() else f"{rule.path} does not exist"
     try:
         with path.open("rb") as stream:
+            # Device trees, such as /proc/device-tree/model, separate and end their texts by NUL.
             text = stream.read(_READ_BYTES).decode("utf-8", "replace").replace("\0", " ").strip()
     except OSError as error:
         return f"{rule.path} cannot be read ({error.strerror})"

@@ -41,6 +41,7 @@ def leases_folder() -> Path:
         folder = root / f"mlscope-leases-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # In /tmp anyone may have put a link there; a folder that the user chose may be one.
         found = folder.lstat() if not chosen else folder.stat()
     except OSError as error:
         raise MlscopeError(
@@ -79,6 +80,7 @@ def _file_name(device: str) -> str:
 @contextmanager
 def _lease(device: str, *, shared: bool, waiting: Callable[[], None] | None) -> Iterator[float]:
     holder = (device, threading.get_ident())
+    # flock works between descriptors, so that even the same thread would wait for itself.
     if holder in _held:
         raise RuntimeError(f"a lease on {device!r} is already held here: waiting for another would never end")
     folder = leases_folder()

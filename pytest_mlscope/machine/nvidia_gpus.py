@@ -56,5 +56,6 @@ def _visible(found: list[tuple[str, str]], variable: str | None) -> tuple[tuple[
     entries = [entry.strip() for entry in variable.split(",") if entry.strip()]
     if not entries or entries[0] == "-1":
         return (), f"CUDA_VISIBLE_DEVICES={variable!r} hides every GPU"
+    # CUDA accepts the beginning of a UUID, such as GPU-8d5f.
     by_uuid = [name for entry in entries for uuid, name in found if entry[:1].isalpha() and uuid.startswith(entry)]
     return tuple(by_uuid or [name for _, name in found]), ""

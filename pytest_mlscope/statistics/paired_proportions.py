@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class PairedProportions:
-    """How two models did on the same rows."""
+    """How two models did on the same rows.
+
+    >>> pairs = PairedProportions(both_right=430, only_baseline_right=9, only_candidate_right=1, both_wrong=10)
+    >>> round(pairs.difference, 4), round(pairs.p_worse, 4)
+    (-0.0178, 0.0107)
+    """
 
     both_right: int
     only_baseline_right: int
@@ -63,6 +68,7 @@ def binomial_at_most(k: int, n: int) -> float:
     """
     if not 0 <= k <= n:
         raise ValueError(f"k is {k} and n {n}; it must be 0 <= k <= n")
+    # Imported here, since scipy takes up to a second and only comparisons need it.
     from scipy.stats import binom
 
     return float(binom.cdf(k, n, 0.5))

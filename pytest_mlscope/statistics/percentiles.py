@@ -31,6 +31,9 @@ def supported_percentiles(
     A percentile is the smallest measured latency that at least that share of the calls did not exceed (nearest rank,
     the inverse of the empirical distribution function): a latency that was seen, never one between two.
 
+    >>> supported_percentiles(range(1_000_000, 1_000_100))  # 100 calls of a millisecond: enough for p90, not for p95
+    {'p50': 0.001000049, 'p90': 0.001000089, 'p95': None, 'p99': None, 'p99.9': None}
+
     :param samples_ns: ns, shape ``(n,)``, any order; may be empty.
     :param unanswered: so many further queries had no answer, and so a latency beyond all others; a percentile that
         would be theirs is ``None``.
@@ -40,6 +43,7 @@ def supported_percentiles(
     supported = [percentile for percentile in PERCENTILES if samples.size >= _SUPPORTED_FROM[percentile]]
     figures: dict[str, float | None] = {f"p{percentile}": None for percentile in PERCENTILES}
     if supported:
+        # numpy's default interpolates, and so reports a latency that no call had.
         values = np.percentile(samples, supported, method="inverted_cdf")
         figures.update({f"p{p}": _seconds(value) for p, value in zip(supported, values)})
     return figures
@@ -53,6 +57,9 @@ def percentile_of(
     at_least: int | None = None,
 ) -> float | None:
     """One percentile as of :func:`supported_percentiles`, in seconds.
+
+    >>> percentile_of([3_000_000, 1_000_000, 2_000_000], 50, at_least=1)
+    0.002
 
     :param at_least: samples that are enough, instead of what :func:`minimum_samples` asks for.
     """

@@ -50,4 +50,5 @@ def sign_flip_p_value(differences: NDArray[Any]) -> float:
         signs = 2.0 * generator.integers(0, 2, size=(flips, n), dtype=np.int8) - 1
         reached += int(np.count_nonzero(signs @ sizes >= least))
         drawn += flips
+    # The observed signs are one of the possible flips, so that p is never 0 (Phipson and Smyth 2010).
     return (reached + 1) / (FLIPS + 1)

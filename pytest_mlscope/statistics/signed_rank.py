@@ -48,6 +48,9 @@ def probability_above(values: Sequence[float] | NDArray[np.float64], centre: flo
     A value that equals the centre counts against the alternative, with the rank it has, so that ties cannot make it
     look surer than it is.
 
+    >>> probability_above([1.0, 2.0, 3.0])
+    0.125
+
     :param values: shape ``(n,)``, 1 to 200 finite values.
     :return: between ``2 ** -n`` and 1.
     :raises ValueError: for other values.
@@ -71,6 +74,9 @@ def _walsh_averages(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def interval(values: Sequence[float] | NDArray[np.float64], *, confidence: float) -> tuple[float, float]:
     """Confidence interval of the centre of symmetry: the centres that the test does not reject.
+
+    >>> interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], confidence=0.95)
+    (1.0, 6.0)
 
     :param values: shape ``(n,)``, 1 to 200 finite values.
     :param confidence: between 0 and 1, both exclusive. With few values no finite interval has it: then the interval
