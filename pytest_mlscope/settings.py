@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.option_values import DEFAULT_TIMEOUT, MOST_RESTARTS, StrictPart
+from pytest_mlscope.recorder import SILENT, Recorder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,8 @@ class Settings:
     affinity: tuple[int, ...] | None = None
     """CPUs that hosts are pinned to; ``None`` leaves it to the manifest."""
     command_line: tuple[str, ...] = ()
+    recorder: Recorder = field(default=SILENT, compare=False)
+    """Is told what goes on."""
 
     def __post_init__(self) -> None:
         # Written so that NaN fails too.

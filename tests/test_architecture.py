@@ -36,6 +36,7 @@ FLOOR = frozenset(
         "text",
         "synonyms",
         "files",
+        "recorder",
         "record_fields",
     }
 )
@@ -53,7 +54,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "hookspecs": frozenset(),
     "__main__": frozenset({"cli"}),
     "errors": frozenset(),
-    "settings": frozenset({"errors", "option_values"}),
+    "settings": frozenset({"errors", "option_values", "recorder"}),
     "statistics": frozenset({"errors", "host"}),
     "output_files": frozenset({"errors", "ordinary_files"}),
     "text": frozenset({"errors", "synonyms"}),

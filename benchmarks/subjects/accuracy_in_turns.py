@@ -22,6 +22,7 @@ from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.hosts.model_loader import ModelLoader
 from pytest_mlscope.machine.cache_folder import cache_home
 from pytest_mlscope.measurements.accuracy.accuracy import measure_accuracy
+from pytest_mlscope.recorder import ConsoleRecorder
 from pytest_mlscope.settings import Settings
 
 
@@ -50,7 +51,7 @@ def _bare(path: str, batch_size: int, cpu: int) -> Callable[[], float]:
 def main(manifest: str, path: str, batch_size: int, turns: int) -> None:
     case = next(case for case in expand(load_alone(Path(manifest))) if case.batch_size == batch_size)
     cpu = max(os.sched_getaffinity(0))
-    loader = ModelLoader(Settings(home=cache_home(), affinity=(cpu,)), progress=print)
+    loader = ModelLoader(Settings(home=cache_home(), affinity=(cpu,), recorder=ConsoleRecorder(sys.stdout)))
     bare = _bare(path, batch_size, cpu)
 
     def ours() -> float:

@@ -23,6 +23,7 @@ from pytest_mlscope.manifest.schema import Kind
 from pytest_mlscope.measurements.evaluator import Evaluator
 from pytest_mlscope.measurements.results import Evaluation
 from pytest_mlscope.option_values import DEFAULT_TIMEOUT
+from pytest_mlscope.recorder import ConsoleRecorder
 from pytest_mlscope.settings import Settings
 
 
@@ -146,6 +147,7 @@ def evaluate(
         restarts=_restarts(restarts),
         affinity=_affinity(affinity),
         command_line=tuple(sys.argv),
+        recorder=ConsoleRecorder(sys.stderr),
     )
     manager = plugin_manager(_list_of("plugins", plugins, "objects or modules with pytest_mlscope_* hooks"))
     loaded = load_manifest(path, build_registry(manager.hook, project=Path.cwd()))
@@ -168,7 +170,7 @@ def evaluate(
         if wanted[name] is None:
             wanted[name] = getattr(first, name)
     case = _one_case(cases, wanted, path)
-    evaluator = Evaluator(settings, progress=lambda line: print(line, file=sys.stderr))  # noqa: T201  # the caller's console
+    evaluator = Evaluator(settings)
     try:
         accuracy = evaluator.accuracy(case) if "accuracy" in chosen else None
         parity = evaluator.parity(case) if "parity" in chosen else None

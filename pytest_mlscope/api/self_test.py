@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from pytest_mlscope.cases.case import Case
@@ -18,14 +17,15 @@ from pytest_mlscope.hosts.model_loader import ModelLoader
 from pytest_mlscope.manifest.load import load_manifest
 from pytest_mlscope.measurements.accuracy.accuracy import measure_accuracy
 from pytest_mlscope.measurements.results import Evaluation
+from pytest_mlscope.recorder import Recorder
 from pytest_mlscope.settings import Settings
 
 
 class _LoaderOfOne(ModelLoader):
     """An loader that runs every case in one environment, which is not to be found yet."""
 
-    def __init__(self, environment: Environment, settings: Settings, *, progress: Callable[[str], None]) -> None:
-        super().__init__(settings, progress=progress)
+    def __init__(self, environment: Environment, settings: Settings) -> None:
+        super().__init__(settings)
         self._only = environment
 
     def environment(self, case: Case) -> Environment:
@@ -45,9 +45,9 @@ def _case(path: Path, environment: Environment, project: Path | None) -> Case:
     return next((case for case in cases if case.hardware == "cpu"), cases[0])
 
 
-def _accuracy_mistakes(case: Case, environment: Environment, settings: Settings, tell: Callable[[str], None]) -> str:
+def _accuracy_mistakes(case: Case, environment: Environment, settings: Settings) -> str:
     """What the manifest expects of the accuracy and does not get, empty where it gets it."""
-    loader = _LoaderOfOne(environment, settings, progress=tell)
+    loader = _LoaderOfOne(environment, settings)
     try:
         accuracy = measure_accuracy(loader.ready(case))
     finally:
@@ -56,12 +56,12 @@ def _accuracy_mistakes(case: Case, environment: Environment, settings: Settings,
     return "; ".join(check.message for check in checks(evaluation, "accuracy") if not check.passed)
 
 
-def self_test(environment: Environment, *, project: Path | None, home: Path, progress: Callable[[str], None]) -> str:
+def self_test(environment: Environment, *, project: Path | None, home: Path, recorder: Recorder) -> str:
     """Load the predictor, then evaluate the accuracy that ``self_test`` of ``framework.yml`` names.
 
     :param project: the user's project root, whose assets come first.
     :param home: the cache, as of :func:`pytest_mlscope.machine.cache_folder.cache_home`.
-    :param progress: called with one line where the test cannot be made on this machine.
+    :param recorder: told where the test cannot be made on this machine.
     :return: the framework's version as the framework states it.
     :raises EnvironmentCreationError: when it does not load, the manifest does not fit, or its ``expect`` does not hold.
     """
@@ -72,14 +72,14 @@ def self_test(environment: Environment, *, project: Path | None, home: Path, pro
         if path is None:
             return version
         case = _case(path, environment, project)
-        mistakes = _accuracy_mistakes(case, environment, Settings(home=home), progress)
+        mistakes = _accuracy_mistakes(case, environment, Settings(home=home, recorder=recorder))
     except CannotRun as error:
-        progress(f"{folder.name}: the self-test cannot be made here: {error}")
+        recorder.progress(f"{folder.name}: the self-test cannot be made here: {error}")
         return version
     except MlscopeError as error:
         detail = f"\n{error.output}" if isinstance(error, HostError) and error.output else ""
         raise EnvironmentCreationError(f"{folder.name}: the self-test failed: {error}{detail}") from None
     if mistakes:
         raise EnvironmentCreationError(f"{folder.name}: the self-test failed: {path}, case {case.id}: {mistakes}")
-    progress(f"{folder.name}: the self-test passed: {path.name}")
+    recorder.progress(f"{folder.name}: the self-test passed: {path.name}")
     return version

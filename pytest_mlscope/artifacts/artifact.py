@@ -18,19 +18,18 @@ from pytest_mlscope.files import replacing
 from pytest_mlscope.machine.cache_folder import artifacts_folder, describe_os_error, writable_folder
 from pytest_mlscope.machine.file_lock import file_lock
 from pytest_mlscope.manifest.schema import BuildStep, ModelFile
+from pytest_mlscope.recorder import Recorder
 from pytest_mlscope.text import without_secrets
-
-Progress = Callable[[str], None]
 
 __all__ = ["Artifact", "materialise"]
 
 
-def materialise(file: ModelFile, *, base: Path, home: Path, progress: Progress) -> Artifact:
+def materialise(file: ModelFile, *, base: Path, home: Path, recorder: Recorder) -> Artifact:
     """Find, download or build a model file, and check it.
 
     :param base: what a relative path is relative to.
     :param home: the cache, as of :func:`pytest_mlscope.machine.cache_folder.cache_home`.
-    :param progress: called with one line at a time, when something takes time.
+    :param recorder: told when something takes time.
     :raises CannotRun: when a package is missing that the file is in, or that downloading or building it needs.
     :raises ArtifactError: when it is not there, or cannot be read, downloaded or built.
     :raises IntegrityError: when size or sha256 are not the manifest's.
@@ -42,13 +41,13 @@ def materialise(file: ModelFile, *, base: Path, home: Path, progress: Progress) 
     elif file.path.startswith("file://"):
         origin, local = None, _path_of_file_url(file.path)
     else:
-        origin, local = without_secrets(file.path), _downloaded(file, home, progress)
+        origin, local = without_secrets(file.path), _downloaded(file, home, recorder)
     artifact = file_artifact(local, origin=origin)
     if file.build is None:
         # A file that is built upon may lack its weights: new ones are made.
         artifact = artifact.with_external_weights(origin=origin)
     check(artifact, sha256=file.sha256, size=file.size, origin=origin)
-    return _built(artifact, file.build, home, progress) if file.build else artifact
+    return _built(artifact, file.build, home, recorder) if file.build else artifact
 
 
 def _path_of_file_url(url: str) -> Path:
@@ -64,12 +63,12 @@ def _cached_path(home: Path, folder: str, name: str) -> Path:
 
 
 @contextmanager
-def _being_made(path: Path, progress: Progress) -> Iterator[None]:
+def _being_made(path: Path, recorder: Recorder) -> Iterator[None]:
     """Hold the lock on a cached file's folder."""
     place = writable_folder(path.parent, error_type=ArtifactError)
 
     def waiting() -> None:
-        progress(f"waiting for another process that is making {path}")
+        recorder.waiting(f"waiting for another process that is making {path}")
 
     lock = file_lock(place / ".lock", waiting=waiting)
     try:
@@ -101,16 +100,16 @@ def _is_intact(path: Path) -> bool:
     return recorded is not None and path.is_file() and file_artifact(path).sha256 == recorded
 
 
-def _cached(path: Path, make: Callable[[Path], None], facts: dict[str, object], progress: Progress) -> Path:
+def _cached(path: Path, make: Callable[[Path], None], facts: dict[str, object], recorder: Recorder) -> Path:
     """The cached file, made where it is missing or no longer what it was. One that is there needs no lock and nothing
     written, so a cache may be read-only."""
     if _is_intact(path):
         return path
-    with _being_made(path, progress):
+    with _being_made(path, recorder):
         if _is_intact(path):
             return path
         if _recorded(path) is not None:
-            progress(f"{path} is not what it was when it was made; making it again")
+            recorder.progress(f"{path} is not what it was when it was made; making it again")
         try:
             _record(path).unlink(missing_ok=True)
             make(path)
@@ -125,14 +124,14 @@ def _write_record(path: Path, facts: dict[str, object]) -> None:
         file.write(json.dumps({"sha256": file_artifact(path).sha256, **facts}, indent=1))
 
 
-def _downloaded(file: ModelFile, home: Path, progress: Progress) -> Path:
+def _downloaded(file: ModelFile, home: Path, recorder: Recorder) -> Path:
     url, shown = file.path, without_secrets(file.path)
     # Where the manifest gives no sha256 the URL has to do; what came from it is kept until the cache is cleared.
     key = file.sha256 or f"url-{hashlib.sha256(url.encode()).hexdigest()}"
     name = urllib.parse.unquote(urllib.parse.urlsplit(url).path.rpartition("/")[2])
 
     def make(path: Path) -> None:
-        download(url, path, size=file.size, progress=progress)
+        download(url, path, size=file.size, recorder=recorder)
         try:
             check(file_artifact(path), sha256=file.sha256, size=file.size, origin=shown)
         except MlscopeError:
@@ -140,10 +139,10 @@ def _downloaded(file: ModelFile, home: Path, progress: Progress) -> Path:
             path.unlink(missing_ok=True)
             raise
 
-    return _cached(_cached_path(home, f"downloads/{key}", name), make, {"url": shown}, progress)
+    return _cached(_cached_path(home, f"downloads/{key}", name), make, {"url": shown}, recorder)
 
 
-def _built(source: Artifact, step: BuildStep, home: Path, progress: Progress) -> Artifact:
+def _built(source: Artifact, step: BuildStep, home: Path, recorder: Recorder) -> Artifact:
     from pytest_mlscope.artifacts.builders import BUILDERS
 
     builder = BUILDERS[step.builder]
@@ -157,7 +156,7 @@ def _built(source: Artifact, step: BuildStep, home: Path, progress: Progress) ->
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def make(path: Path) -> None:
-        progress(f"building {path.name}: {step.builder} of {source.path}")
+        recorder.progress(f"building {path.name}: {step.builder} of {source.path}")
         unfinished = path.with_name(f"{path.name}.part")
         try:
             builder.build(source.path, unfinished, seed=step.seed)
@@ -166,4 +165,4 @@ def _built(source: Artifact, step: BuildStep, home: Path, progress: Progress) ->
             unfinished.unlink(missing_ok=True)
 
     name = builder.name(source.path)
-    return file_artifact(_cached(_cached_path(home, f"built/{key}", name), make, facts, progress))
+    return file_artifact(_cached(_cached_path(home, f"built/{key}", name), make, facts, recorder))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pytest_mlscope.errors import ArtifactError, CannotRun, IntegrityError
 from pytest_mlscope.machine.cache_folder import describe_os_error
+from pytest_mlscope.recorder import Recorder
 from pytest_mlscope.text import scrubbed, without_secrets
 
 _CHUNK = 2**20
@@ -51,11 +51,11 @@ def _shown_size(size: float) -> str:
     return f"{size / 1e6:,.1f} MB"
 
 
-def download(url: str, destination: Path, *, size: int | None, progress: Callable[[str], None]) -> None:
+def download(url: str, destination: Path, *, size: int | None, recorder: Recorder) -> None:
     """Write what is at a URL to ``destination``, which the caller has locked; it appears there only when complete.
 
     :param size: bytes expected; more of them end the download.
-    :param progress: called with one line every few seconds.
+    :param recorder: told every few seconds.
     :raises CannotRun: when fsspec needs a further package for this kind of URL.
     :raises ArtifactError: when it cannot be read or written, is too large without a ``size``, or comes too
         slowly.
@@ -80,7 +80,7 @@ def download(url: str, destination: Path, *, size: int | None, progress: Callabl
         except Exception as error:  # each of fsspec's file systems raises its own library's exceptions
             raise ArtifactError(f"{shown}: cannot be downloaded: {scrubbed(_reason(error), url)}") from None
         with source, _opened(unfinished) as target:
-            _copy(source, target, url, size, progress)
+            _copy(source, target, url, size, recorder)
         _store(unfinished, destination)
     finally:
         with suppress(OSError):
@@ -114,11 +114,11 @@ def _check_amount(amount: int, shown: str, size: int | None) -> None:
         )
 
 
-def _copy(source: Any, target: Any, url: str, size: int | None, progress: Callable[[str], None]) -> None:
+def _copy(source: Any, target: Any, url: str, size: int | None, recorder: Recorder) -> None:
     shown = without_secrets(url)
     total = size or getattr(source, "size", None)
     of_total = f" of {_shown_size(total)}" if total else ""
-    progress(f"downloading {shown}{f' ({_shown_size(total)})' if total else ''}")
+    recorder.progress(f"downloading {shown}{f' ({_shown_size(total)})' if total else ''}")
     if isinstance(total, int):
         _check_amount(total, shown, size)
     received = 0
@@ -150,4 +150,4 @@ def _copy(source: Any, target: Any, url: str, size: int | None, progress: Callab
             raise ArtifactError(f"{target.name}: cannot be written: {describe_os_error(error)}") from None
         if time.monotonic() - last_told > _PROGRESS_EVERY:
             last_told = time.monotonic()
-            progress(f"downloading {shown}: {_shown_size(received)}{of_total}")
+            recorder.progress(f"downloading {shown}: {_shown_size(received)}{of_total}")

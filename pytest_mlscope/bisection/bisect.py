@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from pytest_mlscope.machine.lease import shared_lease
 from pytest_mlscope.measurements.parity.comparison import default_tolerance
 from pytest_mlscope.measurements.parity.tolerance import floor_epsilons
 from pytest_mlscope.measurements.rows.first_rows import count_rows
+from pytest_mlscope.recorder import Recorder
 
 WINDOW_BYTES = 64 * 1000**2
 """Outputs held at once, of each of the two, where nothing else is said."""
@@ -86,7 +87,6 @@ def bisect(
     rows: int | None = None,
     tolerance: float | None = None,
     window_bytes: int = WINDOW_BYTES,
-    progress: Callable[[str], None] = lambda line: None,
 ) -> Bisection:
     """Compare layer after layer, a window at a time, and stop at the first that leaves the tolerance.
 
@@ -135,7 +135,7 @@ def bisect(
             unknown_sizes=sum(layer.size is None for layer in layers),
             unfused={case.framework: candidate.unfused, reference.framework: other.unfused},
         )
-        _Walk(candidate, other, list(zip(*given, strict=True)), found, progress).run(
+        _Walk(candidate, other, list(zip(*given, strict=True)), found, loader.settings.recorder).run(
             plan_windows(layers, limit=window_bytes)
         )
         found.peak_memory = PeakMemory(memory.peak_bytes(), begins_anew, candidate.peak_memory, other.peak_memory)
@@ -169,12 +169,12 @@ class _Walk:
         reference: Side,
         inputs: Sequence[tuple[Tensors, Tensors]],
         found: Bisection,
-        progress: Callable[[str], None],
+        recorder: Recorder,
     ) -> None:
         self._sides = (candidate, reference)
         self._inputs = inputs
         self._found = found
-        self._progress = progress
+        self._recorder = recorder
 
     def run(self, windows: Sequence[Window]) -> None:
         found = self._found
@@ -194,7 +194,7 @@ class _Walk:
                     advice = "" if knows_types() else f"; {WITHOUT_TYPES}"
                     raise MlscopeError(f"no layer can be made an output: {error}{advice}") from None
                 continue
-            self._progress(
+            self._recorder.progress(
                 f"{len(found.compared) + len(found.not_compared) + len(window)} of {found.layers} layers, "
                 f"{window[-1].output}: {differences[-1].relative:.2g}"
             )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_mlscope.cli.case_choice import choose_case
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
-from pytest_mlscope.errors import MlscopeError, shown
+from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.option_values import percentage, positive_number, whole_number
 from pytest_mlscope.output_files import require_replaceable
 from pytest_mlscope.quantities import plural
@@ -133,6 +133,7 @@ def _audit(options: argparse.Namespace) -> int:
     from pytest_mlscope.gate.rounds import Rules
     from pytest_mlscope.hosts.model_loader import ModelLoader
     from pytest_mlscope.machine.lease import exclusive_lease
+    from pytest_mlscope.recorder import ConsoleRecorder
     from pytest_mlscope.settings import Settings
 
     if options.resume and options.json is None:
@@ -142,8 +143,12 @@ def _audit(options: argparse.Namespace) -> int:
     home = home_of(options)
     case = choose_case(expand(load_alone(options.manifest)), options.case, options.manifest)
     loader = ModelLoader(
-        Settings(home=home, provision=options.provision, command_line=tuple(sys.argv)),
-        progress=lambda line: print(shown(line), file=sys.stderr, flush=True),
+        Settings(
+            home=home,
+            provision=options.provision,
+            command_line=tuple(sys.argv),
+            recorder=ConsoleRecorder(sys.stderr),
+        )
     )
     audit = Audit(
         Rules(minimum_effect=options.minimum_effect, seconds=options.seconds, floor=floor_for(case, home=home))
@@ -171,8 +176,9 @@ def _audit(options: argparse.Namespace) -> int:
     keep()
     try:
         loader.prepare(case)
-        with exclusive_lease("machine"), busy_processes(options.busy):
-            run_audit(case, loader, audit, effects=effects, trials=options.trials, progress=made)
+        with exclusive_lease("machine", recorder=loader.settings.recorder), busy_processes(options.busy):
+            for trial in run_audit(case, loader, audit, effects=effects, trials=options.trials):
+                made(trial)
     finally:
         loader.close()
         keep()

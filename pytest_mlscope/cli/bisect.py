@@ -94,6 +94,7 @@ def _bisect(options: argparse.Namespace) -> int:
     from pytest_mlscope.cases.matrix import expand
     from pytest_mlscope.cli.case_choice import choose_case
     from pytest_mlscope.hosts.model_loader import ModelLoader
+    from pytest_mlscope.recorder import ConsoleRecorder
     from pytest_mlscope.records.plain import plain
     from pytest_mlscope.settings import Settings
 
@@ -108,8 +109,12 @@ def _bisect(options: argparse.Namespace) -> int:
     if reference == case and file is None:
         raise MlscopeError(f"{case.framework} is what the case runs on; compare it with another framework, or a file")
     loader = ModelLoader(
-        Settings(home=home_of(options), provision=options.provision, command_line=tuple(sys.argv)),
-        progress=lambda line: print(shown(line), file=sys.stderr, flush=True),
+        Settings(
+            home=home_of(options),
+            provision=options.provision,
+            command_line=tuple(sys.argv),
+            recorder=ConsoleRecorder(sys.stderr),
+        )
     )
     try:
         found = bisect(
@@ -120,7 +125,6 @@ def _bisect(options: argparse.Namespace) -> int:
             rows=options.rows,
             tolerance=options.tolerance,
             window_bytes=options.window or WINDOW_BYTES,
-            progress=lambda line: print(shown(line), file=sys.stderr, flush=True),
         )
     finally:
         loader.close()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_mlscope.cli import lock_debian
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, shown_size
-from pytest_mlscope.errors import MlscopeError, shown
+from pytest_mlscope.errors import MlscopeError
 
 if TYPE_CHECKING:
     from pytest_mlscope.environments.provisioned import ProvisionedEnvironment
@@ -62,20 +62,19 @@ def _create(options: argparse.Namespace) -> int:
     from pytest_mlscope.api.self_test import self_test
     from pytest_mlscope.cli.framework_choice import choose_frameworks
     from pytest_mlscope.environments.creation import create_environment
+    from pytest_mlscope.recorder import ConsoleRecorder
 
-    def progress(line: str) -> None:
-        print(shown(line), flush=True)
-
+    recorder = ConsoleRecorder(sys.stdout)
     failed = False
     home = home_of(options)
-    verify = partial(self_test, project=Path.cwd(), home=home, progress=progress)
+    verify = partial(self_test, project=Path.cwd(), home=home, recorder=recorder)
     for folder, constraint in choose_frameworks(options.names, Path.cwd()):
         try:
             create_environment(
                 folder,
                 constraint=constraint,
                 home=home,
-                progress=progress,
+                recorder=recorder,
                 verify=verify,
                 force=options.force,
                 installer=options.installer,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_mlscope.cli.case_choice import choose_case
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
-from pytest_mlscope.errors import MlscopeError, shown
+from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.option_values import positive_number, whole_number
 from pytest_mlscope.output_files import require_replaceable
 
@@ -120,6 +120,7 @@ def _run(options: argparse.Namespace) -> int:
     from pytest_mlscope.hosts.model_loader import ModelLoader
     from pytest_mlscope.machine.lease import exclusive_lease
     from pytest_mlscope.measurements.latency.loadgen_turns import loadgen_case, measure_agreement
+    from pytest_mlscope.recorder import ConsoleRecorder
     from pytest_mlscope.settings import Settings
 
     chosen = choose_case(expand(load_alone(options.manifest)), options.case, options.manifest)
@@ -132,18 +133,17 @@ def _run(options: argparse.Namespace) -> int:
         options.output / "agreement.json", beginning=r'\s*\[\s*(\{\s*"scenario"|\])', what="a report of mlscope loadgen"
     )
 
-    def progress(line: str) -> None:
-        print(shown(line), file=sys.stderr, flush=True)
-
-    settings = Settings(home=home_of(options), provision=options.provision, command_line=tuple(sys.argv))
-    loader = ModelLoader(settings, progress=progress)
+    recorder = ConsoleRecorder(sys.stderr)
+    loader = ModelLoader(
+        Settings(home=home_of(options), provision=options.provision, command_line=tuple(sys.argv), recorder=recorder)
+    )
     agreements = []
     try:
         loader.prepare(chosen)
-        with exclusive_lease("machine"):
+        with exclusive_lease("machine", recorder=recorder):
             for case in cases:
                 ready = loader.ready(case)
-                agreements.append(measure_agreement(ready, options.output, rounds=options.rounds, progress=progress))
+                agreements.append(measure_agreement(ready, options.output, rounds=options.rounds, recorder=recorder))
                 _write(options.output / "agreement.json", agreements)
     finally:
         loader.close()

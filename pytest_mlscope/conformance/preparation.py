@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +41,7 @@ def check_folder(folder: FrameworkFolder) -> str:
     return f"valid{'; no requirements.lock, so no environment can be made' if lacks_lock else ''}"
 
 
-def environment_of(folder: FrameworkFolder, settings: Settings, progress: Callable[[str], None]) -> Environment:
+def environment_of(folder: FrameworkFolder, settings: Settings) -> Environment:
     """The folder's environment, made where settings say so.
 
     :raises Fault: when there is none.
@@ -55,7 +53,7 @@ def environment_of(folder: FrameworkFolder, settings: Settings, progress: Callab
     if not settings.provision:
         raise Fault(f"{reason} (--provision makes it)" if reason.command else str(reason))
     try:
-        create_environment(folder, home=settings.home, progress=progress, verify=verify_environment)
+        create_environment(folder, home=settings.home, recorder=settings.recorder, verify=verify_environment)
         return find_environment(folder, home=settings.home)
     except MlscopeError as error:
         raise Fault(str(error).splitlines()[0]) from None
@@ -95,7 +93,7 @@ def subject_of(case: Case, environment: Environment, settings: Settings) -> Subj
     content = case.manifest.content
     try:
         artifacts = {
-            role: materialise(file, base=case.manifest.folder, home=settings.home, progress=show)
+            role: materialise(file, base=case.manifest.folder, home=settings.home, recorder=settings.recorder)
             for role, file in content.frameworks[case.framework].files_at(case.precision).items()
         }
         subject = Subject(
@@ -109,8 +107,3 @@ def subject_of(case: Case, environment: Environment, settings: Settings) -> Subj
     except MlscopeError as error:
         raise Fault(str(error)) from None
     return subject
-
-
-def show(line: str) -> None:
-    """Tell what takes time."""
-    print(line, file=sys.stderr)  # noqa: T201  # the caller's console

@@ -22,6 +22,7 @@ from pytest_mlscope.machine.cache_folder import cache_home
 from pytest_mlscope.measurements.evaluator import Evaluator
 from pytest_mlscope.measurements.parity.parity import reference_case
 from pytest_mlscope.measurements.parity.raw_outputs import predict_raw
+from pytest_mlscope.recorder import ConsoleRecorder
 from pytest_mlscope.settings import Settings
 
 DEFAULT_TIMEOUT = 120.0
@@ -74,7 +75,13 @@ def check(
         if name not in names:
             raise MlscopeError(f"no check named {name!r}; there are: {', '.join(names)}")
     chosen = [(name, check_it) for name, check_it in CHECKS if only is None or name in (*_FIRST, *only)]
-    settings = Settings(home=home or cache_home(), timeout=timeout, provision=provision, command_line=tuple(sys.argv))
+    settings = Settings(
+        home=home or cache_home(),
+        timeout=timeout,
+        provision=provision,
+        command_line=tuple(sys.argv),
+        recorder=ConsoleRecorder(sys.stderr),
+    )
     findings = []
     for finding in _findings(FrameworkFolder(Path(path)), chosen, project or Path.cwd(), threads, settings):
         findings.append(finding)
@@ -86,7 +93,7 @@ def check(
 def _findings(
     folder: FrameworkFolder, chosen: Sequence[_Check], project: Path, threads: int, settings: Settings
 ) -> Iterator[CheckResult]:
-    evaluator = Evaluator(settings, progress=preparation.show)
+    evaluator = Evaluator(settings)
     run = _Run(folder, project, threads, settings, evaluator)
     try:
         for index, (name, check_it) in enumerate(chosen):
@@ -120,11 +127,11 @@ class _Run:
         return self._subject
 
     def environment(self) -> str:
-        found = preparation.environment_of(self.folder, self.settings, preparation.show)
+        found = preparation.environment_of(self.folder, self.settings)
         return f"{found.kind}: {found.python}"
 
     def load(self) -> str:
-        environment = preparation.environment_of(self.folder, self.settings, preparation.show)
+        environment = preparation.environment_of(self.folder, self.settings)
         case = preparation.self_test_case(self.folder, self._project, self._threads)
         subject = self._subject = preparation.subject_of(case, environment, self.settings)
         try:

@@ -13,13 +13,14 @@ from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.environments.interpreters import python_fits
 from pytest_mlscope.environments.lock_file import locked_version
 from pytest_mlscope.environments.making import BasePython, EnvironmentMaking, Verify
-from pytest_mlscope.environments.package_installation import InstallerChoice, Progress, choose_installers
+from pytest_mlscope.environments.package_installation import InstallerChoice, choose_installers
 from pytest_mlscope.environments.provisioned import ProvisionedEnvironment
 from pytest_mlscope.environments.recipe import EnvironmentRecipe, environment_recipe
 from pytest_mlscope.environments.system_libraries import missing_libraries
 from pytest_mlscope.errors import CannotRun, EnvironmentCreationError
 from pytest_mlscope.machine.cache_folder import describe_os_error, environments_folder, writable_folder
 from pytest_mlscope.machine.file_lock import file_lock
+from pytest_mlscope.recorder import Recorder
 
 
 def _recipe(folder: FrameworkFolder, constraint: str | None, architecture: str | None) -> EnvironmentRecipe:
@@ -44,7 +45,7 @@ def create_environment(
     folder: FrameworkFolder,
     *,
     home: Path,
-    progress: Progress,
+    recorder: Recorder,
     constraint: str | None = None,
     architecture: str | None = None,
     emulator: Sequence[str] = (),
@@ -55,7 +56,7 @@ def create_environment(
     """Make the framework's environment, or wait for another process that is making it, or return the one there is.
 
     :param home: the cache, as of :func:`pytest_mlscope.machine.cache_folder.cache_home`.
-    :param progress: called with one line at a time.
+    :param recorder: told what is done.
     :param constraint: a version or PEP 440 specifiers. What no lock of the folder satisfies is resolved, and the
         resolution kept in the environment.
     :param architecture: as ``platform.machine()``, which it is by default.
@@ -70,7 +71,7 @@ def create_environment(
     description = folder.description
     needs_nothing = not description.distributions and not description.environment.model_fields_set
     if needs_nothing and architecture is None and python_fits(platform.python_version(), description.python):
-        progress(f"{folder.name}: needs no environment of its own")
+        recorder.progress(f"{folder.name}: needs no environment of its own")
         return Environment(folder, Path(sys.executable), "", "current", None)
     recipe = _recipe(folder, constraint, architecture)
     debian_interpreter = recipe.debian_interpreter
@@ -83,14 +84,14 @@ def create_environment(
     environment = ProvisionedEnvironment(root / recipe.key(series), folder.name, recipe.hash, series)
 
     def waiting() -> None:
-        progress(f"{folder.name}: waiting for another process that is making {environment.path}")
+        recorder.waiting(f"{folder.name}: waiting for another process that is making {environment.path}")
 
     try:
         with file_lock(environment.lock_path, waiting=waiting) as descriptor:
             if not force and environment.fault(description.distributions, emulator=emulator) is None:
-                progress(f"{folder.name}: ready in {environment.path}")
+                recorder.progress(f"{folder.name}: ready in {environment.path}")
             else:
-                EnvironmentMaking(environment, recipe, base, emulator, descriptor, home, progress, verify).run()
+                EnvironmentMaking(environment, recipe, base, emulator, descriptor, home, recorder, verify).run()
     except OSError as error:
         # Of a program that does not start it is the program's path that tells.
         place = f" ({error.filename})" if error.filename else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import get_args
@@ -18,6 +17,7 @@ from pytest_mlscope.errors import EnvironmentCreationError
 from pytest_mlscope.machine.cache_folder import describe_os_error, writable_folder
 from pytest_mlscope.machine.facts import machine_architecture
 from pytest_mlscope.machine.file_lock import file_lock
+from pytest_mlscope.recorder import Recorder
 
 
 def _lock() -> Path:
@@ -46,7 +46,7 @@ def find_emulator(architecture: str, *, home: Path) -> Path | None:
     return kept if kept.is_file() else None
 
 
-def get_emulator(architecture: str, *, home: Path, progress: Callable[[str], None]) -> Path:
+def get_emulator(architecture: str, *, home: Path, recorder: Recorder) -> Path:
     """As :func:`find_emulator`; where there is none, it comes from Debian's packages into the cache.
 
     :raises EnvironmentCreationError: when it cannot be had.
@@ -63,7 +63,7 @@ def get_emulator(architecture: str, *, home: Path, progress: Callable[[str], Non
     try:
         with file_lock(folder / ".lock"):
             if not kept.is_file():
-                _unpack(folder, home=home, progress=progress)
+                _unpack(folder, home=home, recorder=recorder)
     except OSError as error:
         raise EnvironmentCreationError(f"{folder}: QEMU cannot be kept there: {describe_os_error(error)}") from None
     if not kept.is_file():
@@ -71,14 +71,14 @@ def get_emulator(architecture: str, *, home: Path, progress: Callable[[str], Non
     return kept
 
 
-def _unpack(folder: Path, *, home: Path, progress: Callable[[str], None]) -> None:
+def _unpack(folder: Path, *, home: Path, recorder: Recorder) -> None:
     """Keep the emulators of the architectures there are targets for; the packages have thirty."""
     lock = read_debian_lock(_lock())
-    progress(f"getting QEMU {lock.packages[0].version} ({lock.size / 1e6:,.0f} MB)")
+    recorder.progress(f"getting QEMU {lock.packages[0].version} ({lock.size / 1e6:,.0f} MB)")
     with TemporaryDirectory(dir=folder) as name:
         root = Path(name, "root")
         prepare_root(root)
-        for package, deb in zip(lock.packages, download_packages(lock, home=home, progress=progress), strict=True):
+        for package, deb in zip(lock.packages, download_packages(lock, home=home, recorder=recorder), strict=True):
             unpack(deb, root, name=package.name)
         for architecture in get_args(Architecture):
             program = root / "usr" / "bin" / f"qemu-{architecture}"

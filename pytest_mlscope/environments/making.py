@@ -19,7 +19,7 @@ from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.environments.foreign_installer import foreign_installer
 from pytest_mlscope.environments.installed_distributions import installed_versions
 from pytest_mlscope.environments.interpreters import Interpreter
-from pytest_mlscope.environments.package_installation import Progress, install_packages, with_output
+from pytest_mlscope.environments.package_installation import install_packages, with_output
 from pytest_mlscope.environments.package_installer import PackageInstaller
 from pytest_mlscope.environments.provisioned import (
     MARKER,
@@ -30,6 +30,7 @@ from pytest_mlscope.environments.provisioned import (
 from pytest_mlscope.environments.recipe import EnvironmentRecipe
 from pytest_mlscope.errors import EnvironmentCreationError
 from pytest_mlscope.files import replacing
+from pytest_mlscope.recorder import Recorder
 
 _SMOKE = "import platform, sys, numpy; sys.stdout.write(platform.python_version())"
 
@@ -55,7 +56,7 @@ class EnvironmentMaking:
     emulator: Sequence[str]
     lock_descriptor: int
     home: Path
-    tell: Progress
+    recorder: Recorder
     verify: Verify | None
 
     def run(self) -> None:
@@ -84,16 +85,21 @@ class EnvironmentMaking:
         self._progress(f"{version or 'environment'} ready in {environment.path}")
 
     def _progress(self, line: str) -> None:
-        self.tell(f"{self.recipe.folder.name}: {line}")
+        self.recorder.progress(f"{self.recipe.folder.name}: {line}")
 
     def _unpack(self) -> None:
         if self.recipe.debian:
-            unpack_packages(self.recipe.debian, self.environment.path, home=self.home, progress=self._progress)
+            unpack_packages(
+                self.recipe.debian,
+                self.environment.path,
+                home=self.home,
+                recorder=self.recorder.about(self.recipe.folder.name),
+            )
 
     def _fill_on_base(self, base: BasePython) -> str:
         """A virtual environment, and beside it what Debian packages there are; returns the installer's name."""
         used = install_packages(
-            self.environment, self.recipe, base.interpreter, base.installers, self.lock_descriptor, self.tell
+            self.environment, self.recipe, base.interpreter, base.installers, self.lock_descriptor, self.recorder
         )
         self._unpack()
         check_library_path(self.environment.path, self.recipe.folder.description.environment.library_path)
@@ -119,7 +125,7 @@ class EnvironmentMaking:
             folder=environment.site_packages,
         )
         interpreter = Interpreter(environment.python, series, makes_environments=False)
-        return install_packages(environment, recipe, interpreter, [installer], self.lock_descriptor, self.tell).name
+        return install_packages(environment, recipe, interpreter, [installer], self.lock_descriptor, self.recorder).name
 
     def _check(self) -> tuple[str, str, dict[str, str]]:
         """The framework's version, Python's, and all packages' in a filled environment."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,9 +17,9 @@ from pytest_mlscope.environments.package_installer import PackageInstaller, Venv
 from pytest_mlscope.environments.provisioned import ProvisionedEnvironment, delete_tree
 from pytest_mlscope.environments.recipe import EnvironmentRecipe
 from pytest_mlscope.errors import EnvironmentCreationError
+from pytest_mlscope.recorder import Recorder
 
 InstallerChoice = Literal["auto", "uv", "pip"]
-Progress = Callable[[str], None]
 
 _NOT_TO_BE_HAD = "a package of the lock is not available for this Python"
 _CAUSES = {
@@ -95,18 +95,18 @@ class _Installation:
         interpreter: Interpreter,
         installer: PackageInstaller,
         lock_descriptor: int,
-        progress: Progress,
+        recorder: Recorder,
     ) -> None:
         self._environment = environment
         self._recipe = recipe
         self._interpreter = interpreter
         self._installer = installer
         self._lock_descriptor = lock_descriptor
-        self._progress = progress
+        self._recorder = recorder
 
     def _tell(self, line: str) -> None:
         if self._installer.meaningful(line):
-            self._progress(f"{self._recipe.folder.name}: {line.strip()}")
+            self._recorder.progress(f"{self._recipe.folder.name}: {line.strip()}")
 
     def _run(self, command: list[str]) -> ToolRun:
         if not command:
@@ -189,7 +189,7 @@ def install_packages(
     interpreter: Interpreter,
     installers: Sequence[PackageInstaller],
     lock_descriptor: int,
-    progress: Progress,
+    recorder: Recorder,
 ) -> PackageInstaller:
     """Make the environment and install the recipe with the first installer that can; returns which.
 
@@ -200,10 +200,10 @@ def install_packages(
     count = len(locked_requirements(recipe.requirements)) if recipe.requirements else 0
     what = f"{framework_distribution(recipe)}{recipe.constraint}" if recipe.constraint else f"{count} packages"
     for installer in installers:
-        progress(
+        recorder.progress(
             f"{name}: installing {what} with {installer.name} for Python {interpreter.version} into {environment.path}"
         )
-        outcome = _Installation(environment, recipe, interpreter, installer, lock_descriptor, progress).run()
+        outcome = _Installation(environment, recipe, interpreter, installer, lock_descriptor, recorder).run()
         if outcome.returncode == 0:
             return installer
         cause = _cause(outcome)
@@ -212,6 +212,6 @@ def install_packages(
         message = f"{recipe.name}: installing with {installer.name} failed: {cause}"
         if cause == _DISK_FULL or installer is installers[-1]:
             break
-        progress(f"{message}; trying again with pip")
+        recorder.progress(f"{message}; trying again with pip")
         delete_tree(environment)
     raise EnvironmentCreationError(with_output(message, outcome))

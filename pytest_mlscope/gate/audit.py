@@ -6,7 +6,7 @@ import math
 import random
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pytest_mlscope.cases.case import Case
@@ -159,9 +159,10 @@ def run_audit(
     *,
     effects: Sequence[float],
     trials: int,
-    progress: Callable[[Trial], None],
-) -> None:
+) -> Iterator[Trial]:
     """Add trials until there are so many of each effect, in turns, so that all meet the same moods of the machine.
+
+    Each is given once it is among the audit's.
 
     :raises MlscopeError: when one fails; those made before are in the audit.
     """
@@ -174,7 +175,7 @@ def run_audit(
             audit.trials.append(
                 run_trial(case, loader, rules=audit.rules, effect=effect, seed=seed, separate_runs=separate_runs)
             )
-            progress(audit.trials[-1])
+            yield audit.trials[-1]
 
 
 @dataclass(frozen=True)

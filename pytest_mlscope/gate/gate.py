@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -80,13 +80,12 @@ class SideBySideGate(Gate):
         *,
         minimum_effect: float,
         seconds: float,
-        progress: Callable[[str], None],
     ) -> None:
         self.baseline = baseline
         self._evaluator = evaluator
         self._minimum_effect = minimum_effect
         self._seconds = seconds
-        self._progress = progress
+        self._recorder = evaluator.settings.recorder
         self._contests: dict[tuple[object, ...], Contest | Comparison] = {}
 
     def _no_counterpart(self, error: MlscopeError) -> Comparison:
@@ -175,6 +174,6 @@ class SideBySideGate(Gate):
             contest = self._contests[key] = Contest(counterpart, case, rules)
             contests.append(contest)
         if contests:
-            self._progress(f"comparing with {self.baseline.label}: {plural(len(contests), 'case')}")
-            with exclusive_lease("machine", waiting=self._evaluator.waiting):
-                run_rounds(contests, loader, family=family, progress=self._progress)
+            self._recorder.progress(f"comparing with {self.baseline.label}: {plural(len(contests), 'case')}")
+            with exclusive_lease("machine", recorder=self._recorder):
+                run_rounds(contests, loader, family=family)

@@ -6,7 +6,7 @@ import math
 import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -176,7 +176,6 @@ def run_rounds(
     loader: ModelLoader,
     *,
     family: int | None = None,
-    progress: Callable[[str], None] | None = None,
     seed: int = 0,
 ) -> None:
     """Measure pairs until every contest is decided, in rounds in which all share the restarts.
@@ -192,9 +191,11 @@ def run_rounds(
         undecided = [contest for contest in contests if not contest.decided]
         if not undecided:
             return
-        if progress is not None and number and time.monotonic() - told >= PROGRESS_INTERVAL:
+        if number and time.monotonic() - told >= PROGRESS_INTERVAL:
             told = time.monotonic()
-            progress(f"comparing: round {number + 1}, {len(undecided)} of {len(contests)} cases undecided")
+            loader.settings.recorder.progress(
+                f"comparing: round {number + 1}, {len(undecided)} of {len(contests)} cases undecided"
+            )
         with ExitStack() as stack:
             cpu = least_busy_cpu(coin)
             pools = [HostPool(), HostPool()]

@@ -89,16 +89,13 @@ class ModelLoader:
         self,
         settings: Settings,
         *,
-        progress: Callable[[str], None],
         verify: Callable[[Environment], str] = verify_environment,
     ) -> None:
         """
-        :param progress: called with one line at a time.
         :param verify: as of :func:`~pytest_mlscope.environments.creation.create_environment`.
         """
         self.settings = settings
         self._verify = verify
-        self._progress = progress
         self._pool = HostPool()
         self._loaded: WeakKeyDictionary[HostClient, tuple[str, Loaded]] = WeakKeyDictionary()
         self._environments: dict[tuple[str, str | None, str | None], Environment] = {}
@@ -144,20 +141,22 @@ class ModelLoader:
         if state.status == "cannot":
             # Not a creation that failed: this machine lacks what it takes.
             raise CannotRun(state.reason, subject=folder.name)
-        create_environment(folder, constraint=constraint, home=home, progress=self._progress, verify=self._verify)
+        create_environment(
+            folder, constraint=constraint, home=home, recorder=self.settings.recorder, verify=self._verify
+        )
         return find_environment(folder, constraint=constraint, home=home)
 
     def _emulated(self, case: Case, folder: FrameworkFolder, constraint: str | None, architecture: str) -> Environment:
         home = self.settings.home
         if self.settings.provision:
-            emulator = get_emulator(architecture, home=home, progress=self._progress)
+            emulator = get_emulator(architecture, home=home, recorder=self.settings.recorder)
             return create_environment(
                 folder,
                 constraint=constraint,
                 architecture=architecture,
                 emulator=[str(emulator)],
                 home=home,
-                progress=self._progress,
+                recorder=self.settings.recorder,
                 verify=self._verify,
             )
         try:
@@ -174,7 +173,9 @@ class ModelLoader:
 
     def _artifact(self, case: Case, role: str, file: ModelFile) -> Artifact:
         try:
-            return materialise(file, base=case.manifest.folder, home=self.settings.home, progress=self._progress)
+            return materialise(
+                file, base=case.manifest.folder, home=self.settings.home, recorder=self.settings.recorder
+            )
         except ArtifactError as error:
             entry = case.manifest.content.frameworks[case.framework]
             own = any(role in files for name, files in entry.precision_files.items() if name == case.precision)

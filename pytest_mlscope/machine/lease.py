@@ -13,13 +13,14 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.machine.cache_folder import expanded
 from pytest_mlscope.machine.file_lock import file_lock
+from pytest_mlscope.recorder import SILENT, Recorder
 
 LEASES_VARIABLE = "MLSCOPE_LEASES"
 # Not $TMPDIR: batch systems give each job its own, and then two jobs would not see each other's leases.
@@ -78,7 +79,7 @@ def _file_name(device: str) -> str:
 
 
 @contextmanager
-def _lease(device: str, *, shared: bool, waiting: Callable[[], None] | None) -> Iterator[float]:
+def _lease(device: str, *, shared: bool, recorder: Recorder) -> Iterator[float]:
     holder = (device, threading.get_ident())
     # flock works between descriptors, so that even the same thread would wait for itself.
     if holder in _held:
@@ -86,9 +87,16 @@ def _lease(device: str, *, shared: bool, waiting: Callable[[], None] | None) -> 
     folder = leases_folder()
     name = _file_name(device)
     began = time.monotonic()
+
+    # At the turnstile and at the lease, it is told once.
+    @functools.cache
+    def say_waiting() -> None:
+        pids = " and ".join(map(str, lease_holders(device)))
+        who = f"process {pids}" if pids else "another process"
+        recorder.waiting(f"waiting: {who} measures on this machine, and one at a time may; leases are in {folder}")
+
     # Everyone passes the turnstile; who wants the device alone keeps it shut while waiting for those inside to leave,
     # so that a stream of sharers cannot keep it waiting for ever.
-    say_waiting = functools.cache(waiting) if waiting else None
     turnstile = file_lock(folder / f"{name}.turnstile", waiting=say_waiting)
     lease = file_lock(folder / f"{name}.lease", shared=shared, waiting=say_waiting)
     try:
@@ -107,20 +115,20 @@ def _lease(device: str, *, shared: bool, waiting: Callable[[], None] | None) -> 
 
 
 @contextmanager
-def shared_lease(device: str, *, waiting: Callable[[], None] | None = None) -> Iterator[float]:
+def shared_lease(device: str, *, recorder: Recorder = SILENT) -> Iterator[float]:
     """Use a device together with others who share it, and with nobody who wants it alone.
 
     :param device: the hardware target's name, such as ``cpu``.
-    :param waiting: called after two seconds of waiting.
+    :param recorder: told after two seconds of waiting.
     :return: as context, the seconds waited.
     :raises MlscopeError: when lease files cannot be made or locked.
     """
-    with _lease(device, shared=True, waiting=waiting) as waited:
+    with _lease(device, shared=True, recorder=recorder) as waited:
         yield waited
 
 
 @contextmanager
-def exclusive_lease(device: str, *, waiting: Callable[[], None] | None = None) -> Iterator[float]:
+def exclusive_lease(device: str, *, recorder: Recorder = SILENT) -> Iterator[float]:
     """Use a device alone. Parameters, context value and errors as :func:`shared_lease`."""
-    with _lease(device, shared=False, waiting=waiting) as waited:
+    with _lease(device, shared=False, recorder=recorder) as waited:
         yield waited

@@ -13,7 +13,7 @@ from pytest_mlscope.hosts.environment_verification import verify_environment
 from pytest_mlscope.hosts.model_loader import ModelLoader
 from pytest_mlscope.hosts.pool import HostPool
 from pytest_mlscope.hosts.ready_model import ReadyModel
-from pytest_mlscope.machine.lease import exclusive_lease, lease_holders, leases_folder, shared_lease
+from pytest_mlscope.machine.lease import exclusive_lease, shared_lease
 from pytest_mlscope.measurements.accuracy.accuracy import measure_accuracy, with_input_shift
 from pytest_mlscope.measurements.latency.latency import Readings, measure_latency
 from pytest_mlscope.measurements.layers.layers import profile_layers
@@ -48,13 +48,11 @@ class Evaluator:
         self,
         settings: Settings,
         *,
-        progress: Callable[[str], None],
         verify: Callable[[Environment], str] = verify_environment,
     ) -> None:
         """Parameters as of :class:`ModelLoader`."""
         self.settings = settings
-        self._progress = progress
-        self.loader = ModelLoader(settings, progress=progress, verify=verify)
+        self.loader = ModelLoader(settings, verify=verify)
         self._references = ReferenceOutputs(self.loader.ready)
         self._tolerances = Tolerances(self.loader)
         self._results: OrderedDict[tuple[object, ...], Any] = OrderedDict()
@@ -86,20 +84,12 @@ class Evaluator:
 
         return self._once("provenance", case, gather)
 
-    def waiting(self) -> None:
-        """Say that another process holds the machine."""
-        pids = " and ".join(map(str, lease_holders("machine")))
-        who = f"process {pids}" if pids else "another process"
-        self._progress(
-            f"waiting: {who} measures on this machine, and one at a time may; leases are in {leases_folder()}"
-        )
-
     def accuracy(self, case: Case) -> Accuracy:
         """Raises as :meth:`ModelLoader.ready` and :func:`measure_accuracy`."""
 
         def evaluate() -> Accuracy:
             self.loader.prepare(case)
-            with shared_lease("machine", waiting=self.waiting):
+            with shared_lease("machine", recorder=self.settings.recorder):
                 ready = self.loader.ready(case)
                 return with_self_difference(with_input_shift(measure_accuracy(ready), ready), ready)
 
@@ -110,7 +100,7 @@ class Evaluator:
 
         def evaluate() -> Parity:
             self.loader.prepare(case)
-            with shared_lease("machine", waiting=self.waiting):
+            with shared_lease("machine", recorder=self.settings.recorder):
                 return measure_parity(case, self.loader.ready, self._references, self._tolerances)
 
         return self._once("parity", case, evaluate)
@@ -122,7 +112,7 @@ class Evaluator:
             self.loader.prepare(other)
         except MlscopeError as error:
             raise BaselineError(str(error)) from None
-        with shared_lease("machine", waiting=self.waiting):
+        with shared_lease("machine", recorder=self.settings.recorder):
             return compare_outputs(case, other, self.loader.ready, self._tolerances)
 
     def latency(self, case: Case, *, hook: HookRelay) -> tuple[Latency, Readings]:
@@ -136,7 +126,9 @@ class Evaluator:
             _refuse_emulated_time(case)
             self.loader.prepare(case)
             restarts = self.settings.restarts or case.manifest.content.measurement.restarts
-            return measure_latency(ready, hook=hook, profilers=profilers, restarts=restarts, waiting=self.waiting)
+            return measure_latency(
+                ready, hook=hook, profilers=profilers, restarts=restarts, recorder=self.settings.recorder
+            )
 
         return self._once("latency", case, evaluate)
 
@@ -146,7 +138,7 @@ class Evaluator:
         def evaluate() -> LayerProfile:
             _refuse_emulated_time(case)
             self.loader.prepare(case)
-            with exclusive_lease("machine", waiting=self.waiting):
+            with exclusive_lease("machine", recorder=self.settings.recorder):
                 ready = self.loader.ready(case)
                 # Asked for afterwards, it would have the model loaded anew for it alone.
                 self.provenance(case)

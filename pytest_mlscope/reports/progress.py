@@ -8,16 +8,17 @@ import sys
 import pytest
 
 from pytest_mlscope.errors import shown
+from pytest_mlscope.recorder import Recorder
 
 
-class ProgressLines:
-    """A plugin of every process that runs items; called with one line at a time."""
+class ProgressLines(Recorder):
+    """A plugin of every process that runs items; told by every room."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._broke_in = False
 
-    def __call__(self, line: str) -> None:
+    def progress(self, line: str) -> None:
         # A server's or a framework's words may stand in it.
         line = shown(line)
         reporter = self._reporter()

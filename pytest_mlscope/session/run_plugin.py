@@ -38,7 +38,7 @@ from pytest_mlscope.text import closest, did_you_mean
 EVALUATOR = pytest.StashKey[Evaluator]()
 BASELINE = pytest.StashKey[Baseline | SavedRun]()
 GATE = pytest.StashKey[Gate]()
-PROGRESS = pytest.StashKey[ProgressLines]()
+RECORDER = pytest.StashKey[ProgressLines]()
 EVALUATED = pytest.StashKey[set[tuple[object, ...]]]()
 """Tests that have evaluated their case."""
 CASE_EVALUATION = pytest.StashKey[CaseEvaluation]()
@@ -70,10 +70,10 @@ def _evaluator(config: pytest.Config) -> Evaluator:
             restarts=config.getoption("mlscope_restarts"),
             affinity=_affinity(config),
             command_line=("pytest", *map(str, config.invocation_params.args)),
+            recorder=config.stash[RECORDER],
         )
-        progress = config.stash[PROGRESS]
-        verify = partial(self_test, project=config.rootpath, home=settings.home, progress=progress)
-        config.stash[EVALUATOR] = Evaluator(settings, progress=progress, verify=verify)
+        verify = partial(self_test, project=config.rootpath, home=settings.home, recorder=settings.recorder)
+        config.stash[EVALUATOR] = Evaluator(settings, verify=verify)
     return config.stash[EVALUATOR]
 
 
@@ -90,7 +90,6 @@ def _gate(item: pytest.Item, evaluator: Evaluator) -> Gate | None:
                 evaluator,
                 minimum_effect=minimum_effect,
                 seconds=config.getoption("mlscope_gate_seconds"),
-                progress=config.stash[PROGRESS],
             )
     return config.stash.get(GATE, None)
 
@@ -285,8 +284,8 @@ def enable(config: pytest.Config) -> None:
     state = config.stash[RUN_STATE] = RunState(config)
     config.pluginmanager.register(shipped, "mlscope-shipped")
     config.pluginmanager.register(RegistryWatch(state), "mlscope-registry-watch")
-    config.stash[PROGRESS] = ProgressLines(config)
-    config.pluginmanager.register(config.stash[PROGRESS], "mlscope-progress")
+    config.stash[RECORDER] = ProgressLines(config)
+    config.pluginmanager.register(config.stash[RECORDER], "mlscope-progress")
     config.pluginmanager.register(MlscopePlugin(), "mlscope-plugin")
     if not hasattr(config, "workerinput"):
         try:

@@ -13,6 +13,7 @@ from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.components.self_test import self_test_manifest
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.errors import EnvironmentCreationError, FrameworkError
+from tests.recorders import Told
 
 FRAMEWORK = """\
 schema: 1
@@ -78,10 +79,10 @@ def project(tmp_path: Path) -> Path:
 
 def run(project: Path) -> tuple[str, list[str]]:
     """The version and what was told."""
-    told: list[str] = []
+    told = Told()
     folder = FrameworkFolder(project / "frameworks" / "linear")
     environment = Environment(folder, Path(sys.executable), "", "provisioned", None)
-    return self_test(environment, project=project, home=project / "home", progress=told.append), told
+    return self_test(environment, project=project, home=project / "home", recorder=told), told.lines
 
 
 def failure(project: Path) -> str:

@@ -28,6 +28,7 @@ from pytest_mlscope.errors import ArtifactError, CannotRun, IntegrityError
 from pytest_mlscope.machine import file_lock
 from pytest_mlscope.manifest.schema import ModelFile
 from pytest_mlscope.text import scrubbed, without_secrets
+from tests.recorders import Told
 
 CONTENT = b"weights" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -41,11 +42,11 @@ class Materialiser:
 
     def __init__(self, base: Path, home: Path) -> None:
         self.base, self.home = base, home
-        self.progress: list[str] = []
+        self.told = Told()
 
     def __call__(self, path: str, **keys: Any) -> Artifact:
         file = ModelFile.model_validate({"path": path, **keys})
-        return materialise(file, base=self.base, home=self.home, progress=self.progress.append)
+        return materialise(file, base=self.base, home=self.home, recorder=self.told)
 
     def error(self, path: str, **keys: Any) -> str:
         """The message of the error it raises, on one line."""
@@ -186,7 +187,7 @@ class TestDownloads:
         assert first.path.read_bytes() == CONTENT
         assert first.path.suffix == ".onnx"
         assert first.path.is_relative_to(get.home / "artifacts")
-        assert get.progress == [f"downloading {memory} (0.0 MB)"]
+        assert get.told.lines == [f"downloading {memory} (0.0 MB)"]
         fsspec.filesystem("memory").rm(memory)
         assert get(memory, sha256=SHA256) == first
         fsspec.filesystem("memory").pipe(memory, CONTENT)
@@ -198,7 +199,7 @@ class TestDownloads:
         path = get(memory).path
         path.write_bytes(b"tampered")
         assert get(memory).sha256 == SHA256
-        assert f"{path} is not what it was when it was made; making it again" in get.progress
+        assert f"{path} is not what it was when it was made; making it again" in get.told.lines
 
     def test_a_cache_that_cannot_be_written_to_still_serves(
         self, get: Materialiser, memory: str, monkeypatch: pytest.MonkeyPatch
@@ -269,7 +270,7 @@ class TestDownloads:
         monkeypatch.setattr(fetch, "_CHUNK", 3500)
         monkeypatch.setattr(fetch, "_PROGRESS_EVERY", -1)
         get(memory, size=len(CONTENT))
-        assert get.progress[1:] == [f"downloading {memory}: 0.0 MB of 0.0 MB"] * 2
+        assert get.told.lines[1:] == [f"downloading {memory}: 0.0 MB of 0.0 MB"] * 2
 
     def test_two_processes_download_once(self, get: Materialiser, tmp_path: Path) -> None:
         """Both are made to wait before either has begun, so that they meet."""
@@ -282,9 +283,10 @@ class TestDownloads:
             from pathlib import Path
             from pytest_mlscope.artifacts.artifact import materialise
             from pytest_mlscope.manifest.schema import ModelFile
+            from pytest_mlscope.recorder import ConsoleRecorder
 
             file = ModelFile.model_validate({"path": sys.argv[1], "sha256": sys.argv[2]})
-            materialise(file, base=Path("."), home=Path(sys.argv[3]), progress=lambda line: print(line, flush=True))
+            materialise(file, base=Path("."), home=Path(sys.argv[3]), recorder=ConsoleRecorder(sys.stdout))
             """
         )
         command = [sys.executable, "-c", code, f"local://{tmp_path}/model.onnx", SHA256, str(get.home)]
@@ -360,7 +362,7 @@ class TestHttp:
         artifact = get(url, sha256=SHA256)
         kept = artifact.path.with_name(f"{artifact.path.name}.json").read_text("utf-8")
         assert "?token=***&X-Amz-Signature=***" in kept
-        told = "".join([kept, *get.progress])
+        told = "".join([kept, *get.told.lines])
         assert "S3CRET" not in told
         assert "T0KEN" not in told
 

@@ -35,7 +35,7 @@ Alter = Callable[[Path, str], Path]
 
 @pytest.fixture
 def loader() -> Iterator[ModelLoader]:
-    made = ModelLoader(Settings(home=cache_home()), progress=lambda line: None)
+    made = ModelLoader(Settings(home=cache_home()))
     yield made
     made.close()
 

@@ -23,6 +23,7 @@ from pytest_mlscope.environments.debian.locking import make_debian_lock
 from pytest_mlscope.environments.debian.resolution import resolve
 from pytest_mlscope.environments.debian.unpack import prepare_root, unpack
 from pytest_mlscope.errors import EnvironmentCreationError, FrameworkError, MlscopeError
+from pytest_mlscope.recorder import SILENT
 from tests.environments.toy_debian import Content, ToyArchive, ar, deb, tar
 
 names = st.from_regex(r"[a-z0-9][a-z0-9+.-]{1,9}", fullmatch=True)
@@ -183,7 +184,7 @@ class TestIndex:
 
 class TestDownload:
     def get(self, lock: DebianLock, home: Path) -> list[bytes]:
-        return [path.read_bytes() for path in download_packages(lock, home=home, progress=lambda _: None)]
+        return [path.read_bytes() for path in download_packages(lock, home=home, recorder=SILENT)]
 
     def test_once(self, archive: ToyArchive, home: Path) -> None:
         package = archive.add("app", {"usr/a": "a"})
@@ -195,7 +196,7 @@ class TestDownload:
 
     def test_a_spoiled_cache_is_filled_again(self, archive: ToyArchive, home: Path) -> None:
         archive.add("app", {"usr/a": "a"})
-        (path,) = download_packages(archive.lock(), home=home, progress=lambda _: None)
+        (path,) = download_packages(archive.lock(), home=home, recorder=SILENT)
         content = path.read_bytes()
         path.write_bytes(b"x" * len(content))
         assert self.get(archive.lock(), home) == [content]
@@ -219,7 +220,7 @@ class TestDownload:
         urls = ("file:///nonexistent", "gopher://old", wrong.url, archive.url)
         assert self.get(archive.lock(*urls), home) == [content]
         with pytest.raises(EnvironmentCreationError) as caught:
-            download_packages(archive.lock(*urls[:3]), home=home / "other", progress=lambda _: None)
+            download_packages(archive.lock(*urls[:3]), home=home / "other", recorder=SILENT)
         first, *reasons = str(caught.value).split("; ")
         assert first.startswith("the Debian package app 1.0-1 cannot be had: file:///nonexistent/pool/")
         assert reasons[0].endswith("not one of http://, https://, file://")
@@ -253,7 +254,7 @@ class TestDownload:
     def test_no_network(self, archive: ToyArchive, home: Path) -> None:
         archive.add("app", {})
         with pytest.raises(EnvironmentCreationError, match=r"app_1\.0-1_amd64\.deb: Connection refused$"):
-            download_packages(archive.lock("http://127.0.0.1:9/debian"), home=home, progress=lambda _: None)
+            download_packages(archive.lock("http://127.0.0.1:9/debian"), home=home, recorder=SILENT)
 
     def test_a_full_disk(self, archive: ToyArchive, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(*_: object) -> None:
@@ -262,7 +263,7 @@ class TestDownload:
         archive.add("app", {})
         monkeypatch.setattr(debian_download, "_receive", full)
         with pytest.raises(EnvironmentCreationError, match=r"cannot be written: No space left on device: free some"):
-            download_packages(archive.lock(), home=home, progress=lambda _: None)
+            download_packages(archive.lock(), home=home, recorder=SILENT)
 
 
 Unpack = Callable[..., Path]

@@ -19,6 +19,7 @@ from pytest_mlscope.environments.provisioned import list_environments
 from pytest_mlscope.environments.search import find_environment
 from pytest_mlscope.errors import CannotRun, EnvironmentCreationError, FrameworkError
 from pytest_mlscope.hosts.process import _environment_variables
+from pytest_mlscope.recorder import SILENT
 from tests.environments.toy_debian import ToyArchive
 from tests.environments.toy_framework import MakeFramework
 
@@ -34,7 +35,7 @@ def archive(tmp_path: Path) -> ToyArchive:
 
 
 def create(folder: FrameworkFolder, home: Path) -> Environment:
-    return create_environment(folder, home=home, progress=lambda _: None)
+    return create_environment(folder, home=home, recorder=SILENT)
 
 
 def failure(folder: FrameworkFolder, home: Path) -> str:
@@ -220,7 +221,7 @@ class TestAnotherArchitecture:
         emulator.chmod(0o755)
         monkeypatch.setattr("pytest_mlscope.environments.foreign_installer._OLDEST_GLIBC", {"toyarch": 17})
         made = create_environment(
-            folder, architecture="toyarch", emulator=[str(emulator), "-x"], home=home, progress=lambda _: None
+            folder, architecture="toyarch", emulator=[str(emulator), "-x"], home=home, recorder=SILENT
         )
         assert made.version == "1.5.0"
         assert made.python.parents[1].name.endswith(f"-py{SERIES}-linux-toyarch")
@@ -235,7 +236,7 @@ class TestAnotherArchitecture:
         archive.add("app", {})
         archive.write_lock(folder.path / "debian-toyarch.lock")
         with pytest.raises(EnvironmentCreationError, match="has no Python, which a foreign architecture needs"):
-            create_environment(folder, architecture="toyarch", home=home, progress=lambda _: None)
+            create_environment(folder, architecture="toyarch", home=home, recorder=SILENT)
 
 
 def test_which_wheels_run_there() -> None:

@@ -15,6 +15,8 @@ from pytest_mlscope.environments.emulator import find_emulator, get_emulator
 from pytest_mlscope.errors import EnvironmentCreationError
 from pytest_mlscope.machine.emulation import why_no_emulation
 from pytest_mlscope.machine.facts import machine_architecture
+from pytest_mlscope.recorder import SILENT
+from tests.recorders import Told
 
 PROGRAM = b"#!/bin/sh\nexit 3\n"
 
@@ -58,31 +60,33 @@ def test_the_users_own_comes_first(pinned: Path, tmp_path: Path) -> None:
     program.write_bytes(PROGRAM)
     program.chmod(0o755)
     assert find_emulator("aarch64", home=tmp_path / "home") == program
-    assert get_emulator("aarch64", home=tmp_path / "home", progress=pytest.fail) == program
+    told = Told()
+    assert get_emulator("aarch64", home=tmp_path / "home", recorder=told) == program
+    assert told.lines == []
 
 
 def test_without_one_it_comes_from_debian_once_for_all_architectures(pinned: Path, tmp_path: Path) -> None:
-    home, told = tmp_path / "home", list[str]()
+    home, told = tmp_path / "home", Told()
     assert find_emulator("aarch64", home=home) is None
-    program = get_emulator("aarch64", home=home, progress=told.append)
+    program = get_emulator("aarch64", home=home, recorder=told)
     assert program.read_bytes() == PROGRAM
     assert program.stat().st_mode & 0o111
-    assert told == ["getting QEMU 1.0 (0 MB)"]
     (pinned / "qemu-user.deb").unlink()
     assert find_emulator("aarch64", home=home) == program
-    assert get_emulator("ppc64le", home=home, progress=pytest.fail).read_bytes() == PROGRAM
+    assert get_emulator("ppc64le", home=home, recorder=told).read_bytes() == PROGRAM
+    assert told.lines == ["getting QEMU 1.0 (0 MB)"]
     assert sorted(path.name for path in program.parent.iterdir()) == [".lock", "qemu-aarch64", "qemu-ppc64le"]
 
 
 def test_an_architecture_the_packages_lack_is_one_line(pinned: Path, tmp_path: Path) -> None:
     with pytest.raises(EnvironmentCreationError, match=r"qemu-user-.*\.lock: has no qemu-s390x$"):
-        get_emulator("s390x", home=tmp_path / "home", progress=lambda _: None)
+        get_emulator("s390x", home=tmp_path / "home", recorder=SILENT)
 
 
 def test_a_package_that_cannot_be_had_leaves_nothing(pinned: Path, tmp_path: Path) -> None:
     (pinned / "qemu-user.deb").write_bytes(b"something else")
     with pytest.raises(EnvironmentCreationError, match=r"qemu-user 1\.0 cannot be had"):
-        get_emulator("aarch64", home=tmp_path / "home", progress=lambda _: None)
+        get_emulator("aarch64", home=tmp_path / "home", recorder=SILENT)
     assert find_emulator("aarch64", home=tmp_path / "home") is None
 
 

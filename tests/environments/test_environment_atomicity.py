@@ -40,11 +40,13 @@ CREATING = textwrap.dedent(
     from pytest_mlscope.environments.creation import create_environment
     from pytest_mlscope.components.framework import FrameworkFolder
     from pytest_mlscope.errors import MlscopeError
+    from pytest_mlscope.recorder import ConsoleRecorder
 
     folder, home, installer = sys.argv[1:]
     print("begin", flush=True)
     try:
-        create_environment(FrameworkFolder(Path(folder)), home=Path(home), progress=print, installer=installer)
+        recorder = ConsoleRecorder(sys.stdout)
+        create_environment(FrameworkFolder(Path(folder)), home=Path(home), recorder=recorder, installer=installer)
     except MlscopeError as error:
         sys.exit(str(error))
     """

@@ -23,7 +23,9 @@ from pytest_mlscope.environments.package_installer import Uv, find_uv
 from pytest_mlscope.environments.provisioned import MARKER, list_environments, remove_environment
 from pytest_mlscope.environments.search import find_environment
 from pytest_mlscope.errors import EnvironmentCreationError, MlscopeError
+from pytest_mlscope.recorder import SILENT, Recorder
 from tests.environments.toy_framework import MakeFramework, write_wheel
+from tests.recorders import Told
 
 # The installer that is quicker where it is there; what is tested with it does not depend on which it is.
 QUICK: InstallerChoice = "uv" if find_uv() else "pip"
@@ -35,10 +37,10 @@ def create(
     folder: FrameworkFolder, home: Path, *, installer: InstallerChoice = QUICK, force: bool = False
 ) -> list[str]:
     """Make the environment; the progress it told."""
-    lines: list[str] = []
-    create_environment(folder, home=home, progress=lines.append, installer=installer, force=force)
-    assert all("\n" not in line for line in lines)
-    return lines
+    told = Told()
+    create_environment(folder, home=home, recorder=told, installer=installer, force=force)
+    assert all("\n" not in line for line in told.lines)
+    return told.lines
 
 
 def ask(python: Path, code: str) -> str:
@@ -104,18 +106,20 @@ CREATING = textwrap.dedent(
     from pytest_mlscope.environments.creation import create_environment
     from pytest_mlscope.environments.package_installer import Uv
     from pytest_mlscope.components.framework import FrameworkFolder
+    from pytest_mlscope.recorder import Recorder
 
     folder, home, installer, fatal = sys.argv[1:]
     if "/" in installer:
         fake, installer = Uv([installer]), "uv"
         package_installation.find_uv = lambda: fake
 
-    def progress(line):
-        print(line, flush=True)
-        if fatal and fatal in line:
-            os.kill(os.getpid(), signal.SIGKILL)
+    class Fatal(Recorder):
+        def progress(self, line):
+            print(line, flush=True)
+            if fatal and fatal in line:
+                os.kill(os.getpid(), signal.SIGKILL)
 
-    create_environment(FrameworkFolder(Path(folder)), home=Path(home), progress=progress, installer=installer)
+    create_environment(FrameworkFolder(Path(folder)), home=Path(home), recorder=Fatal(), installer=installer)
     """
 )
 
@@ -171,12 +175,13 @@ def test_an_interrupt_kills_the_installer_and_leaves_nothing(
     pids = tmp_path / "pids"
     fake_uv(f'sleep 300 & echo $$ $! > {pids}; for last; do :; done; mkdir -p "$last"; echo Resolved; wait')
 
-    def interrupt(line: str) -> None:
-        if "Resolved" in line:
-            raise KeyboardInterrupt
+    class Interrupting(Recorder):
+        def progress(self, line: str) -> None:
+            if "Resolved" in line:
+                raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        create_environment(make_framework(), home=home, progress=interrupt, installer="uv")
+        create_environment(make_framework(), home=home, recorder=Interrupting(), installer="uv")
     for pid in pids.read_text().split():
         deadline = time.monotonic() + 10
         while is_alive(pid):  # A grandchild dies of the signal at once, but nobody here can wait for it.
@@ -189,7 +194,7 @@ def test_verify_decides_whether_it_is_complete(make_framework: MakeFramework, ho
         raise MlscopeError("toy: the predictor does not load")
 
     with pytest.raises(MlscopeError, match="does not load"):
-        create_environment(make_framework(), home=home, progress=lambda _: None, installer=QUICK, verify=refuse)
+        create_environment(make_framework(), home=home, recorder=SILENT, installer=QUICK, verify=refuse)
     assert list_environments(home) == []
 
 
@@ -335,9 +340,9 @@ class TestVersions:
             write_wheel(index, "toyframework", version, f"__version__ = '{version}'")
         write_wheel(index, "numpy", "2.1.0", "__version__ = '2.1.0'")
         folder = make_framework()
-        lines: list[str] = []
-        made = create_environment(folder, constraint="1.4", home=home, progress=lines.append, installer=installer)
-        assert lines[0].startswith(f"toy: installing toyframework==1.4.* with {installer} for Python 3.")
+        told = Told()
+        made = create_environment(folder, constraint="1.4", home=home, recorder=told, installer=installer)
+        assert told.lines[0].startswith(f"toy: installing toyframework==1.4.* with {installer} for Python 3.")
         assert ask(made.python, "import toyframework; print(toyframework.__version__)") == "1.4.2"
         assert find_environment(folder, constraint="==1.4.*", home=home) == made
         (listed,) = list_environments(home)
@@ -352,16 +357,12 @@ class TestVersions:
     ) -> None:
         write_wheel(index, "toyframework", "1.4.0", "__version__ = '1.4.0'", requires=["numpy<2"])
         write_wheel(index, "numpy", "1.26.0", "__version__ = '1.26.0'")
-        made = create_environment(
-            make_framework(), constraint="1.4", home=home, progress=lambda _: None, installer=installer
-        )
+        made = create_environment(make_framework(), constraint="1.4", home=home, recorder=SILENT, installer=installer)
         assert ask(made.python, "import numpy; print(numpy.__version__)") == "1.26.0"
 
     def test_nothing_satisfies(self, make_framework: MakeFramework, home: Path, installer: InstallerChoice) -> None:
         with pytest.raises(EnvironmentCreationError) as caught:
-            create_environment(
-                make_framework(), constraint="1.3", home=home, progress=lambda _: None, installer=installer
-            )
+            create_environment(make_framework(), constraint="1.3", home=home, recorder=SILENT, installer=installer)
         assert str(caught.value).splitlines()[0] == (
             f"toy==1.3.*: installing with {installer} failed: no version that satisfies ==1.3.* is available for this "
             "Python"
@@ -375,7 +376,7 @@ class TestVersions:
             write_wheel(index, "toyframework", version, f"__version__ = '{version}'")
         folder = make_framework()
         (folder.path / "requirements-1.4.lock").write_text("numpy==2.0.0\ntoyframework==1.4.0\n")
-        made = create_environment(folder, constraint="1.4", home=home, progress=lambda _: None, installer=installer)
+        made = create_environment(folder, constraint="1.4", home=home, recorder=SILENT, installer=installer)
         assert made.version == "1.4.0"
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,7 @@ from pytest_mlscope.gate.sequential import DEFAULT_FLOOR
 from pytest_mlscope.hosts.model_loader import ModelLoader
 from pytest_mlscope.settings import Settings
 from tests.plugin.linear_suite import Suite
+from tests.recorders import Told
 
 BUSY = """\
 end = time.perf_counter() + 0.0002
@@ -43,7 +45,7 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
 
 @pytest.fixture
 def loader(tmp_path: Path) -> Iterator[ModelLoader]:
-    loader = ModelLoader(Settings(home=tmp_path / "home", timeout=60), progress=print)
+    loader = ModelLoader(Settings(home=tmp_path / "home", timeout=60))
     yield loader
     loader.close()
 
@@ -80,10 +82,11 @@ def test_rounds_say_where_they_are_once_in_a_while(
     monkeypatch.setattr(rounds, "PROGRESS_INTERVAL", interval)
     monkeypatch.setattr(rounds, "MOST_PAIRS", 3)
     (case,) = _cases(suite.manifest())
-    told: list[str] = []
-    run_rounds([Contest(case, case, Rules(seconds=600))], loader, progress=told.append)
-    assert len(told) == lines
-    assert all(line.startswith("comparing: round ") for line in told)
+    told = Told()
+    loader.settings = replace(loader.settings, recorder=told)
+    run_rounds([Contest(case, case, Rules(seconds=600))], loader)
+    assert len(told.lines) == lines
+    assert all(line.startswith("comparing: round ") for line in told.lines)
 
 
 def test_a_slowdown_that_was_injected_is_caught(suite: Suite, loader: ModelLoader) -> None:

@@ -119,7 +119,7 @@ def test_what_could_not_be_made_is_not_tried_again(
         raise EnvironmentCreationError(f"no version that satisfies {constraint}")
 
     monkeypatch.setattr("pytest_mlscope.hosts.model_loader.create_environment", fail)
-    loader = ModelLoader(Settings(home=pytester.path / "home", timeout=60, provision=True), progress=print)
+    loader = ModelLoader(Settings(home=pytester.path / "home", timeout=60, provision=True))
     for case in [*expand(manifest), *expand(manifest)]:
         with pytest.raises(EnvironmentCreationError, match="no version that satisfies"):
             loader.environment(case)

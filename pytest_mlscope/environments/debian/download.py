@@ -16,6 +16,7 @@ from pytest_mlscope.environments.debian.lock import DebianLock, DebianPackage
 from pytest_mlscope.errors import EnvironmentCreationError, MlscopeError
 from pytest_mlscope.machine.cache_folder import artifacts_folder, describe_os_error, writable_folder
 from pytest_mlscope.machine.file_lock import file_lock
+from pytest_mlscope.recorder import Recorder
 
 _CHUNK = 2**18
 _SILENCE_SECONDS = 60.0
@@ -122,9 +123,9 @@ def _download(
 class _Progress:
     """Tells every few seconds how far all of it is."""
 
-    def __init__(self, lock: DebianLock, tell: Callable[[str], None]) -> None:
+    def __init__(self, lock: DebianLock, recorder: Recorder) -> None:
         self._total = lock.size
-        self._tell = tell
+        self._recorder = recorder
         self._last = time.monotonic()
         self.done = 0
 
@@ -132,10 +133,12 @@ class _Progress:
         now = time.monotonic()
         if now - self._last >= _PROGRESS_EVERY:
             self._last = now
-            self._tell(f"downloaded {(self.done + size) / 1e6:,.0f} of {self._total / 1e6:,.0f} MB of Debian packages")
+            self._recorder.progress(
+                f"downloaded {(self.done + size) / 1e6:,.0f} of {self._total / 1e6:,.0f} MB of Debian packages"
+            )
 
 
-def download_packages(lock: DebianLock, *, home: Path, progress: Callable[[str], None]) -> list[Path]:
+def download_packages(lock: DebianLock, *, home: Path, recorder: Recorder) -> list[Path]:
     """The ``.deb`` files of a lock, in its order, each checked by size and sha256.
 
     They stay in the cache, where a later creation finds them; one that was interrupted goes on where it stopped.
@@ -144,11 +147,11 @@ def download_packages(lock: DebianLock, *, home: Path, progress: Callable[[str],
     :raises EnvironmentCreationError: when one is available nowhere, or not the locked one.
     """
     folder = writable_folder(artifacts_folder(home) / "debian", error_type=EnvironmentCreationError)
-    told = _Progress(lock, progress)
+    told = _Progress(lock, recorder)
     paths = []
 
     def waiting() -> None:
-        progress("waiting for another process that is downloading Debian packages")
+        recorder.waiting("waiting for another process that is downloading Debian packages")
 
     with file_lock(folder / ".lock", waiting=waiting):
         for package in lock.packages:

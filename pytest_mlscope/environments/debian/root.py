@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +13,7 @@ from pytest_mlscope.environments.debian.download import download_packages
 from pytest_mlscope.environments.debian.lock import DebianLock
 from pytest_mlscope.environments.debian.unpack import prepare_root, unpack
 from pytest_mlscope.errors import EnvironmentCreationError, FrameworkError
+from pytest_mlscope.recorder import Recorder
 
 FOLDER = "debian"
 """The folder of an environment in which its Debian packages are."""
@@ -59,16 +60,16 @@ def _inside(root: Path, path: str, key: str) -> Path:
     return full
 
 
-def unpack_packages(lock: DebianLock, environment: Path, *, home: Path, progress: Callable[[str], None]) -> None:
+def unpack_packages(lock: DebianLock, environment: Path, *, home: Path, recorder: Recorder) -> None:
     """Download what is not in the cache and unpack all of it into the environment.
 
     :raises EnvironmentCreationError: when a package cannot be had or unpacked.
     :raises OSError: when something cannot be written.
     """
     root = environment / FOLDER
-    progress(f"getting {len(lock.packages)} Debian packages ({lock.size / 1e6:,.0f} MB)")
-    paths = download_packages(lock, home=home, progress=progress)
-    progress(f"unpacking {len(paths)} Debian packages into {root}")
+    recorder.progress(f"getting {len(lock.packages)} Debian packages ({lock.size / 1e6:,.0f} MB)")
+    paths = download_packages(lock, home=home, recorder=recorder)
+    recorder.progress(f"unpacking {len(paths)} Debian packages into {root}")
     prepare_root(root)
     for package, path in zip(lock.packages, paths, strict=True):
         unpack(path, root, name=package.name)

@@ -24,6 +24,7 @@ from pytest_mlscope.measurements.latency.server_scenario import measure_server
 from pytest_mlscope.measurements.latency.timed_path import check_timed_path
 from pytest_mlscope.measurements.results import Latency
 from pytest_mlscope.measurements.rows.first_rows import first_rows
+from pytest_mlscope.recorder import SILENT, Recorder
 from pytest_mlscope.statistics.percentiles import supported_percentiles
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def measure_latency(
     hook: HookRelay,
     profilers: Sequence[type[Profiler]],
     restarts: int = 1,
-    waiting: Callable[[], None] | None = None,
+    recorder: Recorder = SILENT,
 ) -> tuple[Latency, Readings]:
     """Time a case alone on its device.
 
@@ -181,12 +182,12 @@ def measure_latency(
         nothing is loaded while another is timed.
     :param restarts: in how many processes; with more than one, each of them is fresh. What is returned is the window of
         the process with the middle median: its percentiles are those of one program, which a mixture's would not be.
-    :param waiting: called when another process holds the device for a while.
+    :param recorder: told when another process holds the device for a while.
     :raises HostError: when the framework fails, or the timed path does not predict.
     :raises DatasetError: when the inputs cannot be made.
     """
     measured: list[_Measured] = []
-    with exclusive_lease("machine", waiting=waiting):
+    with exclusive_lease("machine", recorder=recorder):
         if restarts == 1:
             measured.append(_measure_once(ready(None), hook, profilers))
         else:

@@ -6,7 +6,7 @@ import dataclasses
 import random
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from pytest_mlscope.measurements.latency.latency import rows_in_a_sample, time_i
 from pytest_mlscope.measurements.latency.loadgen_agreement import Agreement, Arrivals, Round
 from pytest_mlscope.measurements.latency.server_scenario import serve_arrivals
 from pytest_mlscope.measurements.rows.first_rows import first_rows
+from pytest_mlscope.recorder import Recorder
 
 FEWEST_QUERIES = 11
 """In a run of LoadGen, however long they last: what a median needs by its own rule."""
@@ -166,7 +167,7 @@ def _round(model: ReadyModel, number: int, output: Path) -> Round:
     )
 
 
-def measure_agreement(model: ReadyModel, output: Path, *, rounds: int, progress: Callable[[str], None]) -> Agreement:
+def measure_agreement(model: ReadyModel, output: Path, *, rounds: int, recorder: Recorder) -> Agreement:
     """Run both sides in turns; the device must be ours alone.
 
     Where the case runs on one CPU, each round takes the one that is least busy then, for both sides.
@@ -181,7 +182,7 @@ def measure_agreement(model: ReadyModel, output: Path, *, rounds: int, progress:
     made = []
     scheduled: NDArray[np.int64] | None = None
     for number in range(rounds):
-        progress(f"{model.case.scenario}: round {number + 1} of {rounds}")
+        recorder.progress(f"{model.case.scenario}: round {number + 1} of {rounds}")
         if needs_one_cpu(model.case):
             model.host.pin(least_busy_cpu(coin))
         ready = _of_round(model, number)
