@@ -41,7 +41,10 @@ def _accuracy(accuracy: Accuracy, case: Case) -> Iterator[Check]:
         interval = f", 95 % interval {metric.interval[0]:.4f}–{metric.interval[1]:.4f}" if metric.interval else ""
         errors = f", {accuracy.errors:,} of them errors" if accuracy.errors else ""
         text = _bound_text(bound)
-        message = f"{name} is {metric.value:.4f} (expected {text}) over {accuracy.n:,} rows{errors}{interval}"
+        chance = ""
+        if metric.chance is not None and metric.is_chance:
+            chance = f"; no better than chance ({metric.chance:.4f}): look at the order of labels and at the steps"
+        message = f"{name} is {metric.value:.4f} (expected {text}) over {accuracy.n:,} rows{errors}{interval}{chance}"
         yield Check(name, metric.value, text, _within(metric.value, bound), message)
 
 

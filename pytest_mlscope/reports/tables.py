@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_mlscope import quantities as readable
+from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.reports.comparison_table import comparison_tables
 from pytest_mlscope.reports.layout import KEEP, Column, Note, Table
 from pytest_mlscope.reports.remarks import latency_remarks
@@ -67,7 +68,23 @@ def _accuracy_table(metrics: Sequence[str], rows: list[Row]) -> Table:
         _numbers(rows, "samples/s", readable.number, "accuracy", "samples_per_second", importance=20),
     )
     columns += verdict_columns(rows)
-    return Table("accuracy", columns, groups(rows), captions(rows), _from_itself(rows))
+    return Table("accuracy", columns, groups(rows), captions(rows), [*_chance(metrics, rows), *_from_itself(rows)])
+
+
+def _chance(metrics: Sequence[str], rows: Sequence[Row]) -> list[Note]:
+    notes: list[Note] = []
+    for name in metrics:
+        values = [MetricValue(**row.record["accuracy"]["metrics"][name]) for row in rows]
+        guesses = [value.chance for value in values if value.chance is not None and value.is_chance]
+        notes += [
+            Note(
+                f"{name} is no better than chance ({readable.score(chance)}): labels may count from 1, or stand for "
+                "classes in another order than the model's, or a pre-processing step may be wrong "
+                f"({readable.plural(guesses.count(chance), 'case')})"
+            )
+            for chance in sorted(set(guesses))
+        ]
+    return notes
 
 
 def _from_itself(rows: Sequence[Row]) -> list[Note]:

@@ -129,6 +129,16 @@ def test_predicted_class_numbers_are_compared_directly() -> None:
     assert _value(Top1(), [3, 1, 2, 2], [3, 1, 0, 2]).value == 0.75
 
 
+@pytest.mark.parametrize("outputs", [np.eye(3)[[0] * 30], np.zeros(30, np.int64), np.zeros((30, 1), np.int32)])
+def test_a_value_that_a_guess_reaches_is_known_as_such(outputs: Any) -> None:
+    """Labels of another order give 0.0 to a sound model."""
+    wrong = _value(Top1(), outputs, [1, 2] * 15)
+    assert wrong.chance == pytest.approx(1 / 3)
+    assert wrong.is_chance
+    assert not _value(Top1(), outputs, [0] * 25 + [2] * 5).is_chance
+    assert not _value(Top1(), outputs[:4], [1, 2] * 2).is_chance
+
+
 def test_scores_with_trailing_ones_are_scores() -> None:
     assert _value(Top1(), np.array([[0.0, 1.0]]).reshape(1, 2, 1, 1), [1]).value == 1.0
 
@@ -142,7 +152,16 @@ def test_labels_may_have_a_dimension_of_one() -> None:
     [
         (Top5(), [[0.1, 0.9]], [0], PreprocessingError, "needs at least 5 classes, the output has 2"),
         (Top5(), [1], [0], PreprocessingError, "needs 5 ranked classes a row, the output has 1"),
-        (Top1(), [[0.1, 0.9]], [2], DatasetError, "class number 2 is a label, the output has 2"),
+        (
+            Top1(),
+            [[0.1, 0.9]] * 2,
+            [0, 2],
+            DatasetError,
+            "class number 2 is a label, but the output has 2 classes, 0 to 1$",
+        ),
+        (Top1(), [[0.1, 0.9]] * 2, [1, 2], DatasetError, r'.* if the labels count from 1, .*: `labels: \["1", "2"\]`'),
+        (Top1(), [[0.1] * 9], [9], DatasetError, r'.* if the labels count from 1, .*: `labels: \["1", …, "9"\]`'),
+        (Top1(), [[0.9]], [0], PreprocessingError, "needs a score for each class, .*; .* add the step threshold"),
         (Top1(), [[0.1, 0.9]], [-1], DatasetError, "class number -1 is a label"),
         (Top1(), [[0.1, 0.9]], [0.5], DatasetError, "labels must be class numbers or names, not float64"),
         (Top1(), [0.1], [0], PreprocessingError, r"needs scores of shape \(batch, classes\)"),

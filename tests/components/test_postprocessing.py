@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import special
 
 from pytest_mlscope.components.postprocessing.base import PostprocessingStep
-from pytest_mlscope.components.postprocessing.classes import Argmax, TopK
+from pytest_mlscope.components.postprocessing.classes import Argmax, Threshold, TopK
 from pytest_mlscope.components.postprocessing.scores import Sigmoid, Softmax
 from pytest_mlscope.errors import PreprocessingError
 
@@ -95,3 +95,17 @@ def test_complex_scores_have_no_order(step: PostprocessingStep) -> None:
 def test_outputs_a_step_cannot_work_on_are_refused(step: Any, batch: np.ndarray[Any, Any], message: str) -> None:
     with pytest.raises(PreprocessingError, match=message):
         step.apply_batch(batch)
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1), (4, 1, 1)])
+def test_one_score_a_row_becomes_a_class(shape: tuple[int, ...]) -> None:
+    scores = np.array([0.2, 0.5, 0.7, np.nan], dtype=np.float32).reshape(shape)
+    classes = Threshold().apply_batch(scores)
+    assert classes.dtype == np.int64
+    assert classes.tolist() == [0, 0, 1, -1]
+    assert Threshold(at=128).apply_batch(np.array([[127], [128], [129]], dtype=np.uint8)).tolist() == [0, 0, 1]
+
+
+def test_several_scores_a_row_have_no_threshold() -> None:
+    with pytest.raises(PreprocessingError, match=r"step 'threshold': needs one score a row, not .* \(2, 3\)"):
+        Threshold().apply_batch(np.zeros((2, 3)))

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from pytest_mlscope.components.parameters import Component, Holds
 from pytest_mlscope.record_fields import Count
 
+_ROWS_FOR_CHANCE = 20
+
 
 @dataclass(frozen=True)
 class MetricValue:
@@ -26,6 +28,19 @@ class MetricValue:
     """Lower and upper end of its 95 % confidence interval; ``None`` for metrics without one."""
     higher_is_better: bool | None = None
     """Which way is better; ``None`` before an evaluation, and in reports that do not say."""
+    chance: float | None = None
+    """What a guess among equally likely classes would reach; ``None`` where that has no meaning."""
+
+    @property
+    def is_chance(self) -> bool:
+        """Whether the value cannot be told from a guess's, or is below it, on rows enough to say so.
+
+        >>> MetricValue(0.31, 450, (0.27, 0.36), chance=1 / 3).is_chance
+        True
+        """
+        if self.chance is None or self.interval is None or self.n < _ROWS_FOR_CHANCE:
+            return False
+        return self.interval[0] <= self.chance
 
 
 class MetricState(ABC):

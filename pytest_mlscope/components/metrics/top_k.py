@@ -14,6 +14,7 @@ from pytest_mlscope.errors import DatasetError, PreprocessingError
 from pytest_mlscope.statistics.wilson import wilson_interval
 
 _FEW_CLASSES = 64
+_ONE_SCORE = "; for two classes with one score, add the step threshold: `{step: threshold, at: 0.5}` for a probability"
 
 
 def _cannot_rank(outputs: NDArray[Any]) -> bool:
@@ -41,6 +42,8 @@ class TopKState(MetricState):
         """dtype of integers that can be either, so far."""
         self._right = 0
         self._n = 0
+        self._classes = 0
+        self._lowest: int | None = None
         self._rows: list[NDArray[np.bool_]] = []
 
     def update(self, outputs: NDArray[Any], labels: NDArray[Any]) -> None:
@@ -77,7 +80,8 @@ class TopKState(MetricState):
             raise self._undeclared()
         if not self._n:
             return MetricValue(float("nan"), 0)
-        return MetricValue(self._right / self._n, self._n, wilson_interval(self._right, self._n))
+        chance = self._k / self._classes if self._classes > self._k else None
+        return MetricValue(self._right / self._n, self._n, wilson_interval(self._right, self._n), chance=chance)
 
     def row_values(self) -> NDArray[Any]:
         """1.0 for a row that is right, 0.0 for another."""
@@ -94,6 +98,9 @@ class TopKState(MetricState):
                 f"an output of {ranked.dtype} is read as class numbers, best first, but a row has a number twice or a "
                 "negative one; if they are scores, state `holds: scores` for the output"
             )
+        if labels.size:
+            # As many classes as are named on either side; of how many more a row could have been, nothing tells.
+            self._classes = max(self._classes, int(labels.max()) + 1, int(ranked.max()) + 1)
         right: NDArray[np.bool_] = (ranked[:, : self._k] == labels[:, np.newaxis]).any(axis=1)
         return right
 
@@ -113,12 +120,14 @@ class TopKState(MetricState):
     def _among_best(self, scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.bool_]:
         # Trailing dimensions of 1, as in (batch, classes, 1, 1), are common among older image classifiers.
         if scores.ndim < 2 or any(size != 1 for size in scores.shape[2:]):
-            raise self._error(f"needs scores of shape (batch, classes), not {scores.shape}")
+            raise self._error(
+                f"needs scores of shape (batch, classes), not {scores.shape}{_ONE_SCORE * (scores.ndim == 1)}"
+            )
         scores = scores.reshape(len(scores), scores.shape[1])
-        classes = scores.shape[1]
-        if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
-            wrong = labels[(labels < 0) | (labels >= classes)][0]
-            raise DatasetError(f"metric {self._metric!r}: class number {wrong} is a label, the output has {classes}")
+        classes = self._classes = scores.shape[1]
+        if classes == 1:
+            raise self._error(f"needs a score for each class, the output has one a row{_ONE_SCORE}")
+        self._check_labels(labels, classes)
         if self._k > classes:
             raise self._error(f"needs at least {self._k} classes, the output has {classes}")
         rows = np.arange(len(labels))
@@ -133,6 +142,24 @@ class TopKState(MetricState):
         ahead |= (by_class == own) & (np.arange(classes)[:, np.newaxis] < labels)
         inside: NDArray[np.bool_] = (ahead.sum(axis=0, dtype=np.int32) < self._k) & ~np.isnan(own)
         return inside
+
+    def _check_labels(self, labels: NDArray[Any], classes: int) -> None:
+        if not len(labels):
+            return
+        lowest, highest = int(labels.min()), int(labels.max())
+        self._lowest = min(lowest, lowest if self._lowest is None else self._lowest)
+        if lowest >= 0 and highest < classes:
+            return
+        wrong = lowest if lowest < 0 else highest
+        advice = ""
+        if wrong == classes and self._lowest >= 1:
+            shown = ["1", "2", "3"][:classes] if classes <= 3 else ["1", "…", str(classes)]
+            names = ", ".join(f'"{name}"' if name != "…" else name for name in shown)
+            advice = f"; if the labels count from 1, name the classes so: `labels: [{names}]` under the output"
+        raise DatasetError(
+            f"metric {self._metric!r}: class number {wrong} is a label, but the output has {classes} classes, 0 to "
+            f"{classes - 1}{advice}"
+        )
 
     def _class_numbers(self, labels: NDArray[Any], rows: int) -> NDArray[Any]:
         if labels.dtype.kind not in "iub":

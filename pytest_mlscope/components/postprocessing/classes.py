@@ -70,3 +70,23 @@ class TopK(PostprocessingStep):
         # Unsigned integers cannot be negated: sort the mirrored row upwards and mirror back.
         upwards = np.argsort(batch[:, ::-1], axis=1, kind="stable")[:, ::-1]
         return np.asarray(classes - 1 - upwards[:, : self.k], dtype=np.int64)
+
+
+class Threshold(PostprocessingStep):
+    """The class of a row with one score: 1 where the score is more than ``at``, else 0; int64 ``(batch,)``.
+
+    -1, which is no class, where the score is not a number.
+    """
+
+    name: ClassVar[str] = "threshold"
+    gives: ClassVar[Holds | None] = "ranking"
+
+    at: float = 0.5
+    """The score above which a row is of class 1: 0.5 of a probability, 0 of a logit."""
+
+    def apply_batch(self, batch: NDArray[Any]) -> NDArray[Any]:
+        _check_numbers(batch, self.name)
+        if batch.size != len(batch):
+            raise PreprocessingError(f"step 'threshold': needs one score a row, not an output of shape {batch.shape}")
+        scores = batch.reshape(len(batch))
+        return np.where(np.isnan(scores), -1, scores > self.at).astype(np.int64)

@@ -1,0 +1,85 @@
+"""What who evaluates a first model of their own runs into, and what they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from tests.plugin.linear_suite import CLASSES, ROWS, Suite
+
+Run = Callable[..., pytest.RunResult]
+
+
+def _said(result: pytest.RunResult) -> str:
+    """The summary as one line: it is folded to the terminal."""
+    return " ".join(result.stdout.str().split())
+
+
+def _rows(suite: Suite) -> tuple[np.ndarray, np.ndarray]:
+    with np.load(suite.folder / "rows.npz") as file:
+        return file["features"], file["labels"]
+
+
+@pytest.fixture
+def one_score(suite: Suite) -> Suite:
+    """A binary classifier with one probability a row."""
+    suite.framework("toy", predict="return {'scores': 1 / (1 + numpy.exp(-x.dot(self.weights[:, :1])))}")
+    features, _ = _rows(suite)
+    scores = features @ np.load(suite.folder / "weights.npy")[:, 0]
+    labels = (scores > 0).astype(np.int64)
+    labels[:4] = 1 - labels[:4]
+    np.savez(suite.folder / "rows.npz", features=features, labels=labels)
+    return suite
+
+
+def _with_steps(suite: Suite, steps: str) -> None:
+    path = suite.manifest()
+    text = path.read_text().replace("[{step: softmax, axis: -1}]", steps)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize("labels", [None, 0], ids=["both classes", "one class"])
+def test_one_score_is_no_class(one_score: Suite, run: Run, labels: int | None) -> None:
+    """With labels of class 0 alone, the only score would always be the best one: top-1 of 1.0."""
+    if labels is not None:
+        np.savez(one_score.folder / "rows.npz", features=_rows(one_score)[0], labels=np.zeros(ROWS, np.int64))
+    _with_steps(one_score, "[]")
+    result = run("-k", "accuracy")
+    result.assert_outcomes(failed=1)
+    assert "for two classes with one score, add the step threshold: `{step: threshold, at: 0.5}`" in _said(result)
+
+
+def test_a_threshold_makes_it_one(one_score: Suite, run: Run) -> None:
+    _with_steps(one_score, "[{step: threshold}]")
+    result = run("-k", "accuracy")
+    result.assert_outcomes(passed=1)
+    assert "0.9000" in _said(result)
+
+
+def test_labels_that_count_from_1(suite: Suite, run: Run) -> None:
+    features, labels = _rows(suite)
+    np.savez(suite.folder / "rows.npz", features=features, labels=labels + 1)
+    path = suite.manifest()
+    result = run("-k", "accuracy")
+    result.assert_outcomes(failed=1)
+    advice = 'labels: ["1", "2", "3"]'
+    assert f"if the labels count from 1, name the classes so: `{advice}` under the output" in _said(result)
+    path.write_text(path.read_text().replace("axis: -1}]}]", f"axis: -1}}], {advice}}}]"))
+    result = run("-k", "accuracy")
+    result.assert_outcomes(passed=1)
+    assert "0.9000" in _said(result)
+
+
+def test_classes_in_another_order(suite: Suite, run: Run) -> None:
+    features, labels = _rows(suite)
+    np.savez(suite.folder / "rows.npz", features=features, labels=(labels + 1) % CLASSES)
+    suite.manifest(expect="{}")
+    result = run("-k", "accuracy")
+    result.assert_outcomes(passed=1)
+    assert "top1 is no better than chance (0.3333): labels may count from 1, or stand for classes in" in _said(result)
+    suite.manifest()
+    result = run("-k", "accuracy")
+    result.assert_outcomes(failed=1)
+    assert "; no better than chance (0.3333): look at the order of labels and at the steps" in _said(result)
