@@ -12,7 +12,16 @@ import numpy
 from caffe2.proto import caffe2_pb2
 from caffe2.python import build, workspace
 
-from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+from pytest_mlscope.host.predictor import (
+    Bound,
+    Layer,
+    LoadedModel,
+    LoadRequest,
+    NoSuchName,
+    Predictor,
+    Tensors,
+    Unsupported,
+)
 
 _MILLISECOND = 1e-3
 _LARGEST_OPSET = 9
@@ -338,7 +347,7 @@ def _check_names(file_name: str, nets: _Nets, request: LoadRequest) -> None:
     for what, names, present in (("input", asked, nets.inputs), ("output", request.outputs, nets.outputs)):
         for name in names:
             if name not in present:
-                raise ValueError("{}: no {} {!r}; the model has {}".format(file_name, what, name, ", ".join(present)))
+                raise NoSuchName(file_name, what, name, present)
     missing = [name for name in nets.inputs if name not in asked]
     if missing:
         raise ValueError("{}: {} neither given as input nor made by an init net".format(file_name, ", ".join(missing)))

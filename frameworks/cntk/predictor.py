@@ -13,7 +13,16 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 import numpy
 
-from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+from pytest_mlscope.host.predictor import (
+    Bound,
+    Layer,
+    LoadedModel,
+    LoadRequest,
+    NoSuchName,
+    Predictor,
+    Tensors,
+    Unsupported,
+)
 
 with warnings.catch_warnings():
     # It warns of every machine that is not Ubuntu 16.04 with an NVIDIA GPU.
@@ -267,7 +276,7 @@ def _outputs(path: str, function: Any, request: LoadRequest) -> Dict[str, Any]:
         return {request.outputs[0]: function.outputs[0]}
     for name in request.outputs:
         if name not in present:
-            raise ValueError("{}: no output {!r}; the model has {}".format(file_name, name, ", ".join(sorted(present))))
+            raise NoSuchName(file_name, "output", name, present)
     return {name: present[name] for name in request.outputs}
 
 
@@ -281,8 +290,7 @@ def _check_inputs(path: str, function: Any, request: LoadRequest) -> None:
             raise Unsupported(message.format(file_name, variable.name or variable.uid, kind))
     for description in request.inputs:
         if description.name not in present:
-            message = "{}: no input {!r}; the model has {}"
-            raise ValueError(message.format(file_name, description.name, ", ".join(sorted(present))))
+            raise NoSuchName(file_name, "input", description.name, present)
         variable = present[description.name]
         wanted, dtype = _shape(variable), numpy.dtype(variable.dtype).name
         if description.dtype != dtype or not _fits(description.shape, wanted):

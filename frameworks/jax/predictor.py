@@ -17,7 +17,16 @@ import jax.extend
 import jax.interpreters.mlir
 import numpy
 
-from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+from pytest_mlscope.host.predictor import (
+    Bound,
+    Layer,
+    LoadedModel,
+    LoadRequest,
+    NoSuchName,
+    Predictor,
+    Tensors,
+    Unsupported,
+)
 
 _POOL_VARIABLE = "NPROC"
 """XLA's CPU client makes as many threads as this variable says, where it says a number; else one for each core."""
@@ -287,7 +296,7 @@ def _inputs(file_name: str, exported: Any, request: LoadRequest) -> Dict[str, in
     places = {str(name): place for name, place in keywords.items()}
     for name in asked:
         if name not in places:
-            raise ValueError("{}: no input {!r}; the model has {}".format(file_name, name, ", ".join(sorted(places))))
+            raise NoSuchName(file_name, "input", name, places)
     missing = sorted(set(places) - set(asked))
     if missing:
         raise ValueError("{}: input {} is not given".format(file_name, ", ".join(missing)))
@@ -300,9 +309,7 @@ def _outputs(file_name: str, exported: Any, request: LoadRequest) -> List[int]:
     if isinstance(results, dict) and all(isinstance(place, int) for place in results.values()):
         for name in request.outputs:
             if name not in results:
-                raise ValueError(
-                    "{}: no output {!r}; the model has {}".format(file_name, name, ", ".join(map(str, results)))
-                )
+                raise NoSuchName(file_name, "output", name, results)
         return [results[name] for name in request.outputs]
     if len(request.outputs) != len(exported.out_avals):
         raise ValueError(

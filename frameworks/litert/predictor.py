@@ -7,7 +7,7 @@ import ai_edge_litert
 import numpy
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from pytest_mlscope.host.predictor import Bound, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+from pytest_mlscope.host.predictor import Bound, LoadedModel, LoadRequest, NoSuchName, Predictor, Tensors, Unsupported
 
 Shape = Tuple[int, ...]
 
@@ -197,7 +197,5 @@ def _precision(tensors: List[Dict[str, Any]], ends: Set[int]) -> Tuple[str, str]
 def _choose(file_name: str, what: str, asked: List[str], present: Dict[str, Any]) -> Dict[str, Any]:
     for name in asked:
         if name not in present:
-            raise ValueError(
-                "{}: no {} {!r}; the model has {}".format(file_name, what, name, ", ".join(sorted(present)))
-            )
+            raise NoSuchName(file_name, what, name, present)
     return {name: present[name] for name in asked}

@@ -22,6 +22,7 @@ from pytest_mlscope.host.predictor import (  # noqa: E402  # likewise
     Layer,
     LoadedModel,
     LoadRequest,
+    NoSuchName,
     Predictor,
     Tensors,
     Unsupported,
@@ -435,7 +436,7 @@ def _check_names(file_name: str, graph: _Graph, request: LoadRequest) -> None:
     for what, names, present in (("input", asked, graph.inputs), ("output", request.outputs, graph.outputs)):
         for name in names:
             if name not in present:
-                raise ValueError("{}: no {} {!r}; the model has {}".format(file_name, what, name, ", ".join(present)))
+                raise NoSuchName(file_name, what, name, present)
     missing = [name for name in graph.inputs if name not in asked]
     missing += [name for name in graph.symbol.list_auxiliary_states() if name not in graph.states]
     if missing:

@@ -13,7 +13,16 @@ import numpy
 import onnxruntime
 
 from pytest_mlscope.host.onnx_file import NotOnnx, OnnxContent, onnx_content
-from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+from pytest_mlscope.host.predictor import (
+    Bound,
+    Layer,
+    LoadedModel,
+    LoadRequest,
+    NoSuchName,
+    Predictor,
+    Tensors,
+    Unsupported,
+)
 
 _OPTIMIZATIONS = {
     "disable": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
@@ -354,14 +363,15 @@ class FrameworkPredictor(Predictor):
         ):
             for name in asked:
                 if name not in present:
-                    raise ValueError(
-                        "{}: no {} {!r}; the model has {}".format(file_name, what, name, ", ".join(sorted(present)))
-                    )
+                    raise NoSuchName(file_name, what, name, present)
         for name in request.outputs:
             if not outputs[name].startswith("tensor("):
+                tensors = sorted(each for each, kind in outputs.items() if kind.startswith("tensor("))
                 raise Unsupported(
                     "{}: output {!r} is {}, not a tensor; export the model with tensors only (skl2onnx: "
-                    "zipmap=False), or leave this output out of the manifest".format(file_name, name, outputs[name])
+                    "options={{'zipmap': False}}), or name another output{}".format(
+                        file_name, name, outputs[name], ": " + ", ".join(tensors) if tensors else ""
+                    )
                 )
             if outputs[name] == "tensor(string)":
                 # No metric reads text, and reading a bound text output ends the process.

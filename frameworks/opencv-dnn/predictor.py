@@ -8,7 +8,16 @@ import cv2
 import numpy
 
 from pytest_mlscope.host.onnx_file import NotOnnx, onnx_content
-from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+from pytest_mlscope.host.predictor import (
+    Bound,
+    Layer,
+    LoadedModel,
+    LoadRequest,
+    NoSuchName,
+    Predictor,
+    Tensors,
+    Unsupported,
+)
 
 _BUILD_FACTS = ("Parallel framework:", "Baseline:", "Dispatched code generation:", "Lapack:")
 
@@ -186,5 +195,4 @@ class FrameworkPredictor(Predictor):
         layers = set(net.getLayerNames())
         for name in request.outputs:
             if name not in layers:
-                present = ", ".join(sorted(net.getUnconnectedOutLayersNames()))
-                raise ValueError("{}: no output {!r}; the model has {}".format(file_name, name, present))
+                raise NoSuchName(file_name, "output", name, net.getUnconnectedOutLayersNames())

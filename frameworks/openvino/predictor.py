@@ -6,7 +6,16 @@ from typing import Any, Callable, Dict, List
 import numpy
 import openvino
 
-from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+from pytest_mlscope.host.predictor import (
+    Bound,
+    Layer,
+    LoadedModel,
+    LoadRequest,
+    NoSuchName,
+    Predictor,
+    Tensors,
+    Unsupported,
+)
 
 _WARMUP_CALLS = 3
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}  # the last for what is not quantised
@@ -224,7 +233,5 @@ def _indices(ports: Any) -> Dict[str, int]:
 def _choose(file_name: str, what: str, asked: Any, present: Dict[str, int]) -> Dict[str, int]:
     for name in asked:
         if name not in present:
-            raise ValueError(
-                "{}: no {} {!r}; the model has {}".format(file_name, what, name, ", ".join(sorted(present)))
-            )
+            raise NoSuchName(file_name, what, name, present)
     return {name: present[name] for name in asked}

@@ -12,7 +12,16 @@ import numpy
 import paddle
 from paddle import inference
 
-from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+from pytest_mlscope.host.predictor import (
+    Bound,
+    Layer,
+    LoadedModel,
+    LoadRequest,
+    NoSuchName,
+    Predictor,
+    Tensors,
+    Unsupported,
+)
 
 _DTYPES = {
     inference.DataType.FLOAT32: "float32",
@@ -266,9 +275,7 @@ class FrameworkPredictor(Predictor):
         ):
             for name in asked:
                 if name not in present:
-                    raise ValueError(
-                        "{}: no {} {!r}; the model has {}".format(file_name, what, name, ", ".join(sorted(present)))
-                    )
+                    raise NoSuchName(file_name, what, name, present)
         missing = sorted(set(inputs) - {description.name for description in request.inputs})
         if missing:
             raise ValueError("{}: input {} is not given".format(file_name, ", ".join(missing)))

@@ -17,7 +17,16 @@ os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
 import numpy
 import torch
 
-from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+from pytest_mlscope.host.predictor import (
+    Bound,
+    Layer,
+    LoadedModel,
+    LoadRequest,
+    NoSuchName,
+    Predictor,
+    Tensors,
+    Unsupported,
+)
 
 _HELD = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16", torch.float64: "fp64"}
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -276,6 +285,9 @@ class FrameworkPredictor(Predictor):
                 "save with torch.export.save or torch.jit.save".format(file_name)
             )
         asked = [description.name for description in request.inputs]
+        for name in asked:
+            if name not in program.arguments:
+                raise NoSuchName(file_name, "input", name, program.arguments)
         if set(asked) != set(program.arguments):
             raise ValueError(
                 "{}: inputs {} asked for; the model has {}".format(file_name, sorted(asked), program.arguments)

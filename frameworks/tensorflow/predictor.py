@@ -23,7 +23,16 @@ try:
 except ImportError:
     xplane_pb2 = None
 
-from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+from pytest_mlscope.host.predictor import (
+    Bound,
+    Layer,
+    LoadedModel,
+    LoadRequest,
+    NoSuchName,
+    Predictor,
+    Tensors,
+    Unsupported,
+)
 
 _HELD = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64"}
 _MOST_ENTRIES = 10000
@@ -198,6 +207,9 @@ class FrameworkPredictor(Predictor):
             try:
                 held = _held(file_name, program, request)
                 names = [description.name for description in request.inputs]
+                for name in names:
+                    if name not in program.specs:
+                        raise NoSuchName(file_name, "input", name, program.specs)
                 if set(names) != set(program.specs):
                     raise ValueError(
                         "{}: inputs {} asked for; the model has {}".format(
@@ -324,9 +336,7 @@ def _concrete(file_name: str, program: _Program, request: LoadRequest) -> Any:
         results = program.function(*tensors)
         for name in request.outputs:
             if name not in results:
-                raise _Refused(
-                    "{}: no output {!r}; the model has {}".format(file_name, name, ", ".join(sorted(results)))
-                )
+                raise NoSuchName(file_name, "output", name, results)
         return [results[name] for name in request.outputs]
 
     function = tensorflow.function(choose, autograph=False)

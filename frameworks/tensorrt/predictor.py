@@ -11,7 +11,16 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy
 import tensorrt
 
-from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+from pytest_mlscope.host.predictor import (
+    Bound,
+    Layer,
+    LoadedModel,
+    LoadRequest,
+    NoSuchName,
+    Predictor,
+    Tensors,
+    Unsupported,
+)
 
 _DTYPES = {
     tensorrt.DataType.FLOAT: "float32",
@@ -409,9 +418,7 @@ def _check_names(file_name: str, network: Any, request: LoadRequest) -> None:
     ):
         for name in asked:
             if name not in present:
-                raise ValueError(
-                    "{}: no {} {!r}; the model has {}".format(file_name, what, name, ", ".join(sorted(present)))
-                )
+                raise NoSuchName(file_name, what, name, present)
     missing = sorted(set(inputs) - {description.name for description in request.inputs})
     if missing:
         raise ValueError("{}: input {} is not given".format(file_name, ", ".join(missing)))

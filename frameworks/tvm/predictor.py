@@ -17,7 +17,16 @@ import tvm.relax.frontend.onnx
 import tvm.s_tir
 import tvm.s_tir.dlight
 
-from pytest_mlscope.host.predictor import Bound, Layer, LoadedModel, LoadRequest, Predictor, Tensors, Unsupported
+from pytest_mlscope.host.predictor import (
+    Bound,
+    Layer,
+    LoadedModel,
+    LoadRequest,
+    NoSuchName,
+    Predictor,
+    Tensors,
+    Unsupported,
+)
 
 _SCHEDULES = ("default", "parallel")
 _ALL_CORES = 1
@@ -267,6 +276,4 @@ class _OuterLoopsParallel(tvm.s_tir.dlight.ScheduleRule):  # type: ignore[misc] 
 def _check_names(file_name: str, what: str, asked: List[str], present: List[str]) -> None:
     for name in asked:
         if name not in present:
-            raise ValueError(
-                "{}: no {} {!r}; the model has {}".format(file_name, what, name, ", ".join(sorted(present)))
-            )
+            raise NoSuchName(file_name, what, name, present)

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pytest_mlscope.artifacts import package_file
 from pytest_mlscope.artifacts.integrity import check, file_artifact
+from pytest_mlscope.components.metrics import SHIPPED_METRICS
 from pytest_mlscope.components.plugins import plugin_manager
+from pytest_mlscope.components.postprocessing import SHIPPED_POSTPROCESSING_STEPS
 from pytest_mlscope.components.registry import build_registry
 from pytest_mlscope.documents.diagnostics import listed, one_line, quoted
 from pytest_mlscope.documents.source import Path as DocumentPath
 from pytest_mlscope.errors import ArtifactError, CannotRun, ManifestError, MlscopeError
-from pytest_mlscope.host.onnx_file import NotOnnx, TensorSignature, onnx_signature
+from pytest_mlscope.host.onnx_file import ELEMENT_TYPES, NotOnnx, TensorSignature, onnx_signature
 from pytest_mlscope.manifest.load import SUFFIX, load_manifest
-from pytest_mlscope.manifest.loaded import LoadedManifest
+from pytest_mlscope.manifest.loaded import BoundMetric, LoadedManifest
+from pytest_mlscope.manifest.missing_files import files_of, local_path
 from pytest_mlscope.manifest.place import place_of
-from pytest_mlscope.manifest.schema import FrameworkEntry, Input, ModelFile, Output
+from pytest_mlscope.manifest.schema import DType, FrameworkEntry, Input, ModelFile, Output
 from pytest_mlscope.measurements.rows.prepared_rows import RowPreparer
 from pytest_mlscope.text import closest, did_you_mean
 
-_FIRST_ROWS = 16
+_ROWS_AT_A_TIME = 16
+_SECONDS_TO_READ = 2.0
+_NUMBERS = frozenset(get_args(DType))
 
 
 @dataclass(frozen=True)
@@ -62,12 +72,13 @@ def validate_manifest(path: Path) -> Validation:
         return Validation(path, tuple(str(error).splitlines()), ())
     mistakes: list[str] = []
     unchecked: list[str] = []
+    outputs: dict[str, TensorSignature] = {}
     for framework, entry in manifest.content.frameworks.items():
-        for where, file in _files_of(framework, entry):
-            mistakes += _file_mistakes(manifest, entry, where, file, unchecked)
+        for where, _, file in files_of(framework, entry):
+            mistakes += _file_mistakes(manifest, entry, where, file, outputs, unchecked)
     if manifest.dataset is not None:
         try:
-            _read_rows(manifest)
+            _read_rows(manifest, outputs)
         except CannotRun as error:
             unchecked.append(f"{place_of(manifest, ('dataset',))}: dataset: {one_line(error)}")
         except MlscopeError as error:
@@ -76,28 +87,24 @@ def validate_manifest(path: Path) -> Validation:
     return Validation(path, tuple(dict.fromkeys(mistakes)), tuple(dict.fromkeys(unchecked)))
 
 
-def _files_of(framework: str, entry: FrameworkEntry) -> Iterator[tuple[DocumentPath, ModelFile]]:
-    for role, file in entry.files.items():
-        yield ("frameworks", framework, "files", role), file
-    for precision, files in entry.precision_files.items():
-        for role, file in files.items():
-            yield ("frameworks", framework, "precision_files", precision, role), file
-
-
 def _file_mistakes(
-    manifest: LoadedManifest, entry: FrameworkEntry, where: DocumentPath, file: ModelFile, unchecked: list[str]
+    manifest: LoadedManifest,
+    entry: FrameworkEntry,
+    where: DocumentPath,
+    file: ModelFile,
+    signatures: dict[str, TensorSignature],
+    unchecked: list[str],
 ) -> Iterator[str]:
+    """:param signatures: gains what the file says of each of the manifest's outputs."""
     place = place_of(manifest, (*where, "path"))
     try:
         if file.path.startswith(package_file.SCHEME):
             local = package_file.package_file(file.path)
-        elif file.path.startswith("file://"):
-            local = Path(file.path.removeprefix("file://").removeprefix("localhost"))
-        elif "://" in file.path:
+        elif (found := local_path(manifest, file)) is None:
             unchecked.append(f"{place}: {quoted(file.path)} is remote; it is checked when it is downloaded")
             return
         else:
-            local = manifest.folder / file.path
+            local = found
         artifact = file_artifact(local)
         check(artifact, sha256=file.sha256, size=file.size)
     except CannotRun as error:
@@ -124,6 +131,10 @@ def _file_mistakes(
         yield f"{place_of(manifest, ('inputs',))}: {local} needs the input {quoted(name)}, which inputs does not name"
     for index, output in enumerate(content.outputs):
         yield from _tensor_mistakes(manifest, local, ("outputs", index), output, entry.output_names, outputs)
+        name = entry.output_names.get(output.name, output.name)
+        there = next((each for each in outputs if each.name == name), None)
+        if there is not None:
+            signatures[output.name] = there
 
 
 def _tensor_mistakes(
@@ -139,13 +150,24 @@ def _tensor_mistakes(
     found = next((each for each in there if each.name == name), None)
     if found is None:
         known = [each.name for each in there]
-        remedy = f"; write its name, or map it under {what}_names" + did_you_mean(closest(name, known))
+        meant = closest(name, known) or (known[0] if len(known) == 1 else None)
+        remedy = (
+            f"; write one of these, or `{what}_names: {{{stated.name}: {meant or 'NAME'}}}` in the framework's entry"
+        )
+        remedy += did_you_mean(meant)
         place = place_of(manifest, (*where, "name"))
         yield f"{place}: {file} has no {what} {quoted(name)}; it has: {listed(known)}{remedy}"
         return
     if isinstance(stated, Input) and found.dtype and found.dtype != stated.dtype:
         place = place_of(manifest, (*where, "dtype"))
         yield f"{place}: {what} {quoted(name)} is {stated.dtype}, but {file} takes {found.dtype}"
+    if found.shape is None and found.dtype not in ELEMENT_TYPES.values():
+        place = place_of(manifest, (*where, "name"))
+        others = [each.name for each in there if each.shape is not None]
+        yield (
+            f"{place}: {what} {quoted(name)} of {file} is a {found.dtype}, not a tensor; export the model with tensors "
+            f"only (skl2onnx: options={{'zipmap': False}}), or name another {what}: {listed(others)}"
+        )
     if stated.shape is None or found.shape is None:
         return
     place = place_of(manifest, (*where, "shape"))
@@ -154,19 +176,41 @@ def _tensor_mistakes(
         for ours, theirs in zip(stated.shape, found.shape, strict=False)
     )
     if differ:
-        yield f"{place}: {what} {quoted(name)} is {_shape(stated.shape)}, but {file} has {_shape(found.shape)}"
+        remedy = ""
+        if len(stated.shape) + 1 == len(found.shape) and found.shape[0] is None:
+            remedy = f"; the batch dimension is missing: write [{', '.join(map(str, ['batch', *stated.shape]))}]"
+        yield f"{place}: {what} {quoted(name)} is {_shape(stated.shape)}, but {file} has {_shape(found.shape)}{remedy}"
 
 
 def _shape(sizes: Sequence[int | str | None]) -> str:
     return f"[{', '.join('?' if size is None else str(size) for size in sizes)}]"
 
 
-def _read_rows(manifest: LoadedManifest) -> None:
-    """Prepare the first rows: that needs the columns, the steps, the shapes and the labels to be right."""
-    preparer = RowPreparer(manifest, preprocessing=next(iter(manifest.preprocessing)))
-    try:
-        failed = preparer.read(preparer.rows[:_FIRST_ROWS]).failed
-    finally:
-        preparer.source.close()
-    if failed:
-        raise MlscopeError(f"row {failed[0].rows[0]}: {failed[0].message}")
+def _read_rows(manifest: LoadedManifest, outputs: Mapping[str, TensorSignature]) -> None:
+    """Prepare rows, the first ones at least: the columns, the steps, the shapes and the labels must be right."""
+    end = time.monotonic() + _SECONDS_TO_READ
+    with RowPreparer(manifest, preprocessing=next(iter(manifest.preprocessing))) as preparer:
+        for start in range(0, len(preparer.rows), _ROWS_AT_A_TIME):
+            prepared = preparer.read(preparer.rows[start : start + _ROWS_AT_A_TIME])
+            if prepared.failed:
+                raise MlscopeError(f"row {prepared.failed[0].rows[0]}: {prepared.failed[0].message}")
+            for bound in manifest.metrics:
+                if bound.output in outputs:
+                    _score_nothing(manifest, bound, outputs[bound.output], prepared.labels[bound.label])
+            if time.monotonic() > end:
+                break
+
+
+def _score_nothing(manifest: LoadedManifest, bound: BoundMetric, output: TensorSignature, labels: NDArray[Any]) -> None:
+    """Give a metric zeros of the output's shape and dtype, with true labels: that needs both to belong together."""
+    steps = manifest.postprocessing[bound.output]
+    sizes = (output.shape or [None])[1:]
+    shipped = isinstance(bound.metric, SHIPPED_METRICS) and all(
+        isinstance(s, SHIPPED_POSTPROCESSING_STEPS) for s in steps
+    )
+    if not shipped or output.shape is None or None in sizes or output.dtype not in _NUMBERS:
+        return
+    array = np.zeros((len(labels), *sizes), output.dtype)
+    for step in steps:
+        array = step.apply_batch(array)
+    bound.metric.start().update(array, labels)

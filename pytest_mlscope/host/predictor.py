@@ -5,7 +5,7 @@ in a process of its own, where importing the framework is its business alone. It
 metrics: it loads, predicts, and binds.
 """
 
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional
 
 import numpy
 
@@ -22,6 +22,24 @@ class Unsupported(Exception):
         """
         super().__init__(message)
         self.holds = holds
+
+
+class NoSuchName(ValueError):
+    """A model has no input or output of the name asked for; the message says which there are and what to write.
+
+    >>> print(NoSuchName("wine.onnx", "input", "x", ["X"]))
+    wine.onnx: no input 'x'; the model has X: use it, or write `input_names: {x: X}` in the framework's entry
+    """
+
+    def __init__(self, file_name: str, what: str, name: str, present: Iterable[str]) -> None:
+        """:param what: ``input`` or ``output``."""
+        names = sorted(map(str, present))
+        use, other = ("use it", names[0]) if len(names) == 1 else ("use one of them", "NAME")
+        super().__init__(
+            "{}: no {} {!r}; the model has {}: {}, or write `{}_names: {{{}: {}}}` in the framework's entry".format(
+                file_name, what, name, ", ".join(names) or "none", use, what, name, other
+            )
+        )
 
 
 class TensorDescription(object):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pytest_mlscope.api.validation import validate_manifest
@@ -55,7 +56,7 @@ def test_missing_changed_and_pointer_files(manifest: Path, capsys: pytest.Captur
         ("[batch, 1, 8, 8]", "[batch, 3, 8, 8]", "is [batch, 3, 8, 8], but"),
         ("[batch, 10]", "[batch, 9]", "has 10 names, but the output's shape has 9 classes"),
         ("dtype: float32\n    layout", "dtype: float64\n    layout", "is float64, but"),
-        ("logits", "logit", "write its name, or map it under output_names (did you mean 'logits'?)"),
+        ("logits", "logit", "write one of these, or `output_names: {logit: logits}` in the framework"),
         ("{image: images}", "{image: pictures}", "'pictures'"),
         ("label: labels", "label: classes", "'classes'"),
         ("digits-heldout.npz", "digits-held-out.npz", "no such dataset file"),
@@ -78,4 +79,74 @@ def test_pointers_in_place_of_data_and_labels(manifest: Path) -> None:
     labels = 'labels: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]'
     assert any(
         "'names.txt', which is a Git LFS pointer" in line for line in changed(manifest, labels, "labels: names.txt")
+    )
+
+
+def _binary(tmp_path: Path, *, output: str = "p", shape: str = "[batch, 4]", steps: str = "[]", first: int = 0) -> Path:
+    """A model with one score a row beside a map of scores, as scikit-learn's converter makes them, and 40 rows."""
+    onnx = pytest.importorskip("onnx")
+    helper, real = onnx.helper, onnx.TensorProto.FLOAT
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["p"], axes=[1]),
+        helper.make_node("ZipMap", ["p"], ["maps"], domain="ai.onnx.ml", classlabels_int64s=[1]),
+    ]
+    maps = helper.make_sequence_type_proto(
+        helper.make_map_type_proto(onnx.TensorProto.INT64, helper.make_tensor_type_proto(real, []))
+    )
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", real, ["n", 4])],
+        [helper.make_tensor_value_info("p", real, ["n", 1]), helper.make_value_info("maps", maps)],
+    )
+    onnx.save(helper.make_model(graph), tmp_path / "model.onnx")
+    np.savez(tmp_path / "rows.npz", x=np.zeros((40, 4), np.float32), label=np.arange(40) // 20 + first)
+    path = tmp_path / "binary.mlscope.yml"
+    path.write_text(
+        f"""
+schema: 1
+name: binary
+version: "1"
+task: classification
+frameworks: {{onnxruntime: {{files: {{model: {{path: model.onnx}}}}}}}}
+inputs: [{{name: x, dtype: float32, shape: {shape}}}]
+outputs: [{{name: {output}, postprocess: {steps}}}]
+dataset: {{source: npz, path: rows.npz, label: label}}
+metrics: [top1]
+"""
+    )
+    return path
+
+
+def test_one_score_a_row(tmp_path: Path) -> None:
+    (mistake,) = validate_manifest(_binary(tmp_path)).mistakes
+    assert "the output has one a row; for two classes with one score, add the step threshold" in mistake
+    assert not validate_manifest(_binary(tmp_path, steps="[{step: threshold}]")).mistakes
+
+
+def test_maps_in_place_of_a_tensor(tmp_path: Path) -> None:
+    (mistake,) = validate_manifest(_binary(tmp_path, output="maps")).mistakes
+    assert "model.onnx is a sequence, not a tensor; export" in mistake
+    assert mistake.endswith("(skl2onnx: options={'zipmap': False}), or name another output: p")
+
+
+def test_a_shape_without_its_batch(tmp_path: Path) -> None:
+    mistakes = validate_manifest(_binary(tmp_path, shape="[4]", steps="[{step: threshold}]")).mistakes
+    assert any("has [?, 4]; the batch dimension is missing: write [batch, 4]" in mistake for mistake in mistakes)
+
+
+def test_labels_far_down_that_no_class_has(manifest: Path) -> None:
+    text = manifest.read_text("utf-8")
+    labels = 'labels: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]'
+    assert labels in text
+    kept = [line for line in text.splitlines() if labels not in line and not line.startswith("  sha256:")]
+    manifest.write_text("\n".join(kept))
+    with np.load(manifest.parent / "digits-heldout.npz") as file:
+        arrays = dict(file)
+    arrays["labels"] = np.clip(arrays["labels"], 1, 9)
+    arrays["labels"][-1] = 10
+    np.savez(manifest.parent / "digits-heldout.npz", **arrays)
+    assert any(
+        "class number 10 is a label, but the output has 10 classes, 0 to 9" in line
+        for line in validate_manifest(manifest).mistakes
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -212,9 +213,29 @@ def test_an_output_that_is_no_tensor_is_refused_with_what_to_do(subject: Any, tm
     )
     inputs = [TensorDescription("x", "float32", [None])]
     with pytest.raises(
-        Unsupported, match=r"output 'y' is seq\(tensor\(float\)\), not a tensor; .*leave this output out"
+        Unsupported, match=r"output 'y' is seq\(tensor\(float\)\), not a tensor; .*'zipmap': False.*name another output"
     ):
         subject.load(files={"model": path}, inputs=inputs, outputs=["y"])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "message"),
+    [
+        (
+            ["picture"],
+            ["logits"],
+            "no input 'picture'; the model has image: use it, or write `input_names: {picture: image}`",
+        ),
+        (["image"], ["y"], "no output 'y'; the model has logits: use it, or write `output_names: {y: logits}`"),
+    ],
+)
+def test_a_name_that_the_file_does_not_have_says_what_to_write(
+    subject: Any, inputs: list[str], outputs: list[str], message: str
+) -> None:
+    path = str(Path(__file__).parents[2] / "model_suites" / "digits" / "digits.onnx")
+    described = [TensorDescription(name, "float32", [None, 1, 8, 8]) for name in inputs]
+    with pytest.raises(ValueError, match=re.escape(message)):
+        subject.load(files={"model": path}, inputs=described, outputs=outputs)
 
 
 def test_the_bits_of_float8_are_not_handed_out_as_integers(subject: Any, tmp_path: Path) -> None:

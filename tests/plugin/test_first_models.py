@@ -83,3 +83,18 @@ def test_classes_in_another_order(suite: Suite, run: Run) -> None:
     result = run("-k", "accuracy")
     result.assert_outcomes(failed=1)
     assert "; no better than chance (0.3333): look at the order of labels and at the steps" in _said(result)
+
+
+def test_files_that_are_not_there_are_found_at_collection(suite: Suite, run: Run) -> None:
+    path = suite.manifest(frameworks=("toy", "other"))
+    suite.framework("other")
+    text = path.read_text()
+    other = text[text.index("  other:") : text.index("inputs:")]
+    path.write_text(text.replace(other, other.replace("weights.npy", "gone.npy")).replace("path: rows", "path: wors"))
+    result = run("--collect-only")
+    result.assert_outcomes(errors=1)
+    said = result.stdout.str()
+    assert f"linear.mlscope.yml:7:33: {suite.folder / 'gone.npy'}: no such file; check the manifest's path" in said
+    assert f"linear.mlscope.yml:10:30: {suite.folder / 'wors.npz'}: no such dataset file" in said
+    path.write_text(path.read_text().replace("path: wors", "path: rows"))
+    run("--mlscope-framework", "toy", "-k", "accuracy").assert_outcomes(passed=1)

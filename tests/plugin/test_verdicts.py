@@ -266,7 +266,7 @@ def test_a_dataset_that_is_not_there_is_one_line(suite: Suite, run: Run) -> None
     suite.manifest()
     (suite.folder / "rows.npz").unlink()
     result = run("-m", "accuracy")
-    result.assert_outcomes(failed=1)
+    result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*rows.npz*"])
     result.stdout.no_fnmatch_line("*Traceback*")
 

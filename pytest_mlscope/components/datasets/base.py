@@ -71,6 +71,13 @@ class Dataset(Component):
         :raises CannotRun: when an optional library is missing.
         """
 
+    def needed(self, base: Path) -> Sequence[Path]:
+        """Files and folders that must exist, which collection looks for; none by default.
+
+        :param base: as of :meth:`open`.
+        """
+        return ()
+
     def files(self, base: Path) -> Sequence[Path]:
         """The files whose bytes decide what the rows are: an evaluation's key and the gate go by them.
 

@@ -190,6 +190,9 @@ class Csv(Dataset):
     sha256: Sha256 | None = None
     """The file's sha256, verified before use."""
 
+    def needed(self, base: Path) -> Sequence[Path]:
+        return self.files(base)
+
     def files(self, base: Path) -> Sequence[Path]:
         return [base / self.path]
 

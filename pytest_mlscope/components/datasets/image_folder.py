@@ -97,6 +97,9 @@ class ImageFolder(Dataset):
                 raise ValueError(f"{extension!r} must be in lower case, without the dot, such as 'jpg'")
         return value
 
+    def needed(self, base: Path) -> Sequence[Path]:
+        return [base / self.path, *([] if self.labels_csv is None else [base / self.labels_csv])]
+
     def files(self, base: Path) -> Sequence[Path]:
         source = self.open(base, ())
         listing = [] if self.labels_csv is None else [base / self.labels_csv]

@@ -83,6 +83,9 @@ class Npy(Dataset):
             raise ValueError(f"sha256 names {unknown[0]!r}, which is not a column")
         return self
 
+    def needed(self, base: Path) -> Sequence[Path]:
+        return self.files(base)
+
     def files(self, base: Path) -> Sequence[Path]:
         return [base / path for path in self.columns.values()]
 

@@ -86,6 +86,9 @@ class Npz(Dataset):
     sha256: Sha256 | None = None
     """The archive's sha256, verified before use."""
 
+    def needed(self, base: Path) -> Sequence[Path]:
+        return self.files(base)
+
     def files(self, base: Path) -> Sequence[Path]:
         return [base / self.path]
 

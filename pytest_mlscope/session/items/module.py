@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from pytest_mlscope.cases.kinds import cases_of_kind, kinds_of
-from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.errors import ManifestError, MlscopeError
+from pytest_mlscope.manifest.missing_files import missing_files
 from pytest_mlscope.session.items.parametrization import case_parameters
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ class ManifestModule(pytest.Module):
         try:
             manifest, cases = self._state.manifests.load(self.session, self.path)
             selected = self._state.select(cases)
+            missing = missing_files(manifest, {(case.framework, case.precision) for case in selected})
+            if missing:
+                raise ManifestError("\n".join(missing))
             module = types.ModuleType(self.path.name.removesuffix(SUFFIX))
             module.__file__ = str(self.path)
             baseline = self._state.compares_outputs
