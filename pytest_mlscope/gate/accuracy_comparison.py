@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -32,14 +33,41 @@ class AccuracyComparison:
     """Rows whose prediction changed, right or wrong."""
     left_out: int
     """Rows that only one of the two was asked for."""
+    accepted_loss: float = 0.0
+    """The largest loss that passes, relative to the baseline's share of rows it had right."""
+    loss: float = 0.0
+    """The loss seen, relative to the same; negative for a gain."""
 
 
-def metric_outcome(worse: float, better: float, significance: float) -> Outcome:
-    """What one-sided p-values of "not worse" and "not better" come to."""
-    if worse <= significance:
+def relative_loss(baseline: float, candidate: float, *, higher: bool) -> float:
+    """How much worse a value is, relative to the baseline's; negative for a gain, infinite where that says nothing.
+
+    >>> round(relative_loss(0.98, 0.97, higher=True), 4)
+    0.0102
+    >>> relative_loss(2.0, 3.0, higher=False)
+    0.5
+    """
+    lost = baseline - candidate if higher else candidate - baseline
+    if lost == 0:
+        return 0.0
+    loss = lost / abs(baseline) if baseline else math.copysign(math.inf, lost)
+    return math.inf if math.isnan(loss) else loss
+
+
+def metric_outcome(
+    worse: float, better: float, significance: float, *, loss: float = 0.0, accepted_loss: float = 0.0
+) -> Outcome:
+    """What one-sided p-values of "not worse" and "not better" come to.
+
+    :param loss: the loss seen, relative to the baseline's value.
+    :param accepted_loss: the largest that passes; then a larger one that may be chance is inconclusive.
+    """
+    if worse <= significance and (not accepted_loss or loss > accepted_loss):
         return "regression"
     if better <= significance:
         return "improved"
+    if accepted_loss:
+        return "inconclusive" if loss > accepted_loss else "pass"
     # Too few rows to call it a loss, and too many to call it chance.
     return "inconclusive" if worse <= DOUBT else "pass"
 
@@ -73,13 +101,14 @@ def _other_labels(before: _Row, now: _Row) -> bool:
 
 
 def compare_accuracy(
-    baseline: Accuracy, candidate: Accuracy, *, significance: float = SIGNIFICANCE
+    baseline: Accuracy, candidate: Accuracy, *, significance: float = SIGNIFICANCE, accepted_loss: float = 0.0
 ) -> AccuracyComparison | str:
     """The verdict, or why there can be none.
 
     :param baseline: over the same rows of the same dataset as
     :param candidate: rows that only one of them was asked for are left out when there are others, and no rows in common
         are a reason for no verdict.
+    :param accepted_loss: relative to the baseline's share of rows it had right.
     """
     ours, theirs = _by_row(candidate), _by_row(baseline)
     if ours is None or theirs is None:
@@ -92,6 +121,9 @@ def compare_accuracy(
     right = np.array([(theirs[row].right, ours[row].right) for row in common])
     counts = PairedProportions.count(right[:, 0], right[:, 1])
     worse, better = counts.p_worse, counts.p_better
-    outcome = metric_outcome(worse, better, significance)
+    loss = relative_loss(float(right[:, 0].sum()), float(right[:, 1].sum()), higher=True)
+    outcome = metric_outcome(worse, better, significance, loss=loss, accepted_loss=accepted_loss)
     changed = sum(ours[row].predicted != theirs[row].predicted for row in common)
-    return AccuracyComparison(outcome, counts, min(worse, better), changed, len(ours.keys() ^ theirs.keys()))
+    return AccuracyComparison(
+        outcome, counts, min(worse, better), changed, len(ours.keys() ^ theirs.keys()), accepted_loss, loss
+    )

@@ -7,8 +7,9 @@ import numpy as np
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components.metrics.top_k import Top1, TopK
 from pytest_mlscope.gate.accuracy_comparison import NO_CLASSES, SIGNIFICANCE, compare_accuracy
-from pytest_mlscope.gate.comparison import accuracy_comparison, not_compared, with_metrics
+from pytest_mlscope.gate.comparison import accuracy_comparison, ignored, not_compared, with_metrics
 from pytest_mlscope.gate.metric_comparison import compare_metrics
+from pytest_mlscope.gate.policy import Policy
 from pytest_mlscope.manifest.loaded import BoundMetric
 from pytest_mlscope.measurements.results import Accuracy
 from pytest_mlscope.records.comparison import Comparison
@@ -21,8 +22,13 @@ def accuracy_verdict(baseline: Accuracy, candidate: Accuracy, case: Case, agains
     :param family: how many accuracies the run compares; its share of the level is divided among further metrics.
     """
     significance = SIGNIFICANCE / max(family, 1)
-    counted = compare_accuracy(baseline, candidate, significance=significance)
-    predictions = accuracy_comparison(counted, against)
+    policy = Policy.of(case)
+    bounds = case.manifest.metrics
+    dropped = [policy.ignored("accuracy", bound.name) for bound in bounds if policy.ignores("accuracy", bound.name)]
+    if len(dropped) == len(bounds):
+        return ignored(against, *dropped)
+    counted = compare_accuracy(baseline, candidate, significance=significance, accepted_loss=policy.accepted_loss())
+    predictions = accuracy_comparison(counted, against, policy)
     if isinstance(counted, str) and counted is not NO_CLASSES:
         return predictions
     if _other_labels(baseline, candidate):
@@ -30,14 +36,17 @@ def accuracy_verdict(baseline: Accuracy, candidate: Accuracy, case: Case, agains
     metrics = compare_metrics(
         baseline,
         candidate,
-        higher_is_better={bound.name: bound.metric.higher_is_better for bound in case.manifest.metrics},
-        significance=significance / max(len(case.manifest.metrics), 1),
+        higher_is_better={
+            bound.name: bound.metric.higher_is_better for bound in bounds if not policy.ignores("accuracy", bound.name)
+        },
+        significance=significance / max(len(bounds), 1),
+        accepted_losses={bound.name: policy.accepted_loss(bound.name) for bound in bounds},
     )
-    first = case.manifest.metrics[0]
+    first = bounds[0]
     if not isinstance(counted, str) and _is_top1(first):
         # Predictions are of the first metric's output, so their counts are its comparison.
-        del metrics[first.name]
-    return with_metrics(predictions, metrics, against)
+        metrics.pop(first.name, None)
+    return with_metrics(None if policy.ignores("accuracy") else predictions, metrics, against, policy, dropped)
 
 
 def _is_top1(bound: BoundMetric) -> bool:

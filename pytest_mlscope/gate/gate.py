@@ -15,11 +15,13 @@ from pytest_mlscope.gate.accuracy_verdict import accuracy_verdict
 from pytest_mlscope.gate.baseline import REPLACED, Baseline
 from pytest_mlscope.gate.comparison import (
     cannot_run_any_more,
+    ignored,
     latency_comparison,
     not_compared,
     parity_comparison,
 )
 from pytest_mlscope.gate.floors import floor_for
+from pytest_mlscope.gate.policy import RATIOS, Policy
 from pytest_mlscope.gate.rounds import Contest, Rules, run_rounds
 from pytest_mlscope.machine.lease import exclusive_lease
 from pytest_mlscope.measurements.data_identity import data_differ, data_identity
@@ -78,7 +80,7 @@ class SideBySideGate(Gate):
         baseline: Baseline,
         evaluator: Evaluator,
         *,
-        minimum_effect: float,
+        minimum_effect: float | None,
         seconds: float,
     ) -> None:
         self.baseline = baseline
@@ -109,12 +111,15 @@ class SideBySideGate(Gate):
     def parity(self, evaluation: Evaluation) -> Comparison:
         case = evaluation.case
         against = self.baseline.label
+        policy = Policy.of(case)
+        if policy.ignores("parity"):
+            return ignored(against, policy.ignored("parity"))
         try:
             counterpart = self.baseline.counterpart(case)
         except MlscopeError as error:
             return self._no_counterpart(error)
         try:
-            compared = parity_comparison(self._evaluator.parity_with(case, counterpart), against)
+            compared = parity_comparison(self._evaluator.parity_with(case, counterpart), against, policy)
         except BaselineError as error:
             return self._no_counterpart(error)
         return _remarked(compared, case, counterpart)
@@ -136,12 +141,13 @@ class SideBySideGate(Gate):
     def latency(self, evaluation: Evaluation, companions: Sequence[Case], *, family: int) -> Comparison:
         """Peak memory and load time too; companions are measured in the same rounds."""
         case = evaluation.case
+        policy = Policy.of(case, minimum_effect=self._minimum_effect)
         if self._key(case) not in self._contests:
             self._measure([case, *(other for other in companions if self._key(other) not in self._contests)], family)
         contest = self._contests[self._key(case)]
         if isinstance(contest, Comparison):
             return contest
-        return _remarked(latency_comparison(contest, self.baseline.label), case, contest.baseline)
+        return _remarked(latency_comparison(contest, self.baseline.label, policy), case, contest.baseline)
 
     def forget(self, case: Case) -> None:
         self._contests.pop(self._key(case), None)
@@ -160,6 +166,10 @@ class SideBySideGate(Gate):
             key = self._key(case)
             if key in self._contests:
                 continue
+            policy = Policy.of(case, minimum_effect=self._minimum_effect)
+            if all(map(policy.ignores, RATIOS)):
+                self._contests[key] = ignored(self.baseline.label, *map(policy.ignored, RATIOS))
+                continue
             try:
                 counterpart = self.baseline.counterpart(case)
                 theirs, ours = rows_in_a_sample(counterpart), rows_in_a_sample(case)
@@ -170,7 +180,14 @@ class SideBySideGate(Gate):
             except MlscopeError as error:
                 self._contests[key] = self._no_counterpart(error)
                 continue
-            rules = Rules(minimum_effect=self._minimum_effect, seconds=self._seconds, floor=floor_for(case, home=home))
+            effects = {name: None if policy.ignores(name) else policy.smallest_effect(name) for name in RATIOS}
+            rules = Rules(
+                minimum_effect=policy.smallest_effect("latency"),
+                seconds=self._seconds,
+                floor=floor_for(case, home=home),
+                memory_effect=effects["peak_memory"],
+                load_time_effect=effects["load_time"],
+            )
             contest = self._contests[key] = Contest(counterpart, case, rules)
             contests.append(contest)
         if contests:

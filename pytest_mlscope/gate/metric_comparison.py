@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.gate.accuracy_comparison import SIGNIFICANCE, metric_outcome
+from pytest_mlscope.gate.accuracy_comparison import SIGNIFICANCE, metric_outcome, relative_loss
 from pytest_mlscope.measurements.results import Accuracy
 from pytest_mlscope.records.comparison import MetricComparison
 from pytest_mlscope.statistics.paired_proportions import PairedProportions
@@ -21,19 +21,30 @@ def compare_metrics(
     *,
     higher_is_better: Mapping[str, bool],
     significance: float = SIGNIFICANCE,
+    accepted_losses: Mapping[str, float] | None = None,
 ) -> dict[str, MetricComparison | str]:
-    """Each of the candidate's metrics; a text says why one was not compared.
+    """Each of the candidate's metrics that is named; a text says why one was not compared.
 
-    :param higher_is_better: of each of the candidate's metrics.
+    :param higher_is_better: of each metric to compare.
+    :param accepted_losses: the largest loss of a metric that passes, relative to the baseline's value; 0 where absent.
     """
+    losses = accepted_losses or {}
     return {
-        name: _compare(baseline, candidate, name, higher=higher_is_better[name], significance=significance)
+        name: _compare(
+            baseline,
+            candidate,
+            name,
+            higher=higher_is_better[name],
+            significance=significance,
+            accepted_loss=losses.get(name, 0.0),
+        )
         for name in candidate.metrics
+        if name in higher_is_better
     }
 
 
 def _compare(
-    baseline: Accuracy, candidate: Accuracy, name: str, *, higher: bool, significance: float
+    baseline: Accuracy, candidate: Accuracy, name: str, *, higher: bool, significance: float, accepted_loss: float
 ) -> MetricComparison | str:
     now = candidate.metrics[name].value
     ours, theirs = candidate.row_values.get(name), baseline.row_values.get(name)
@@ -48,14 +59,18 @@ def _compare(
         return "the two were evaluated on different rows"
     pairs = np.array([(there[row], here[row]) for row in common], dtype=np.float64)
     worse, better, test = _p_values(pairs[:, 0], pairs[:, 1], higher=higher, binary=binary)
+    then = baseline.metrics[name].value
+    loss = relative_loss(then, now, higher=higher)
     return MetricComparison(
-        metric_outcome(worse, better, significance),
-        baseline.metrics[name].value,
+        metric_outcome(worse, better, significance, loss=loss, accepted_loss=accepted_loss),
+        then,
         now,
         test,
         min(worse, better),
         len(common),
         len(here.keys() ^ there.keys()),
+        loss,
+        accepted_loss,
     )
 
 

@@ -47,6 +47,10 @@ class Rules:
     """Time for a case, after which it is inconclusive; but fewer than ``EARLY_PAIRS`` pairs could decide nothing."""
     floor: float = DEFAULT_FLOOR
     """The relative difference that 95 % of A/A pairs stay within."""
+    memory_effect: float | None = MEMORY_EFFECT
+    """The relative difference of peak memory that matters; ``None`` where it is not compared."""
+    load_time_effect: float | None = LOAD_TIME_EFFECT
+    """The same of the time to load the model."""
 
 
 @dataclass
@@ -97,13 +101,15 @@ class Contest:
         )
         if self.latency is None:
             return
-        loads = [math.log(each.load_seconds[CANDIDATE] / each.load_seconds[BASELINE]) for each in self.pairs]
-        self.load_time = self.load_time or self._resource(loads, LOAD_TIME_EFFECT, LOAD_TIME_FLOOR, last, family)
-        self.decided = self.load_time is not None
+        self.decided = True
+        if (effect := self.rules.load_time_effect) is not None:
+            loads = [math.log(each.load_seconds[CANDIDATE] / each.load_seconds[BASELINE]) for each in self.pairs]
+            self.load_time = self.load_time or self._resource(loads, effect, LOAD_TIME_FLOOR, last, family)
+            self.decided = self.load_time is not None
         peaks = [each.peak_memory for each in self.pairs]
         known = [math.log(peak[CANDIDATE] / peak[BASELINE]) for peak in peaks if peak is not None and min(peak) > 0]
-        if len(known) == count:
-            self.memory = self.memory or self._resource(known, MEMORY_EFFECT, MEMORY_FLOOR, last, family)
+        if len(known) == count and (effect := self.rules.memory_effect) is not None:
+            self.memory = self.memory or self._resource(known, effect, MEMORY_FLOOR, last, family)
             self.decided = self.decided and self.memory is not None
 
     def _resource(

@@ -23,8 +23,9 @@ import numpy as np
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import CannotRun, MlscopeError, NoCounterpart, NotInBaseline
 from pytest_mlscope.gate.accuracy_verdict import accuracy_verdict
-from pytest_mlscope.gate.comparison import SeparateRuns, not_compared, separate_runs
+from pytest_mlscope.gate.comparison import SeparateRuns, ignored, not_compared, separate_runs
 from pytest_mlscope.gate.gate import Gate
+from pytest_mlscope.gate.policy import Policy
 from pytest_mlscope.gate.saved_run import SavedRun
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR
 from pytest_mlscope.measurements.data_identity import data_differ
@@ -112,7 +113,7 @@ def _medians(latency: Latency) -> tuple[float, ...]:
 class SavedRunGate(Gate):
     """Compares what this run measures with what another one wrote down."""
 
-    def __init__(self, saved: SavedRun, *, minimum_effect: float) -> None:
+    def __init__(self, saved: SavedRun, *, minimum_effect: float | None) -> None:
         self._saved = saved
         self._minimum_effect = minimum_effect
 
@@ -130,6 +131,9 @@ class SavedRunGate(Gate):
     def latency(self, evaluation: Evaluation, companions: Sequence[Case], *, family: int) -> Comparison:
         against = self._saved.label
         latency = evaluation.latency
+        policy = Policy.of(evaluation.case, minimum_effect=self._minimum_effect)
+        if policy.ignores("latency"):
+            return ignored(against, policy.ignored("latency"))
         try:
             saved = self._saved.latency(evaluation.case)
             self._check_hardware(evaluation, saved.hardware, timed=True)
@@ -146,10 +150,11 @@ class SavedRunGate(Gate):
         values = medians or (float(latency.samples_ns.min()) / 1e9,)
         if min(*values, *saved.medians) <= 0:
             return not_compared(against, "there is no p50 to compare")
-        verdict = judge(saved.medians, values, minimum_effect=self._minimum_effect, family=family)
+        effect = policy.smallest_effect("latency")
+        verdict = judge(saved.medians, values, minimum_effect=effect, family=family)
         if not medians and verdict.outcome != "regression":
             return not_compared(against, "there is no p50 to compare")
-        return separate_runs(verdict, against, minimum_effect=self._minimum_effect, at_least=not medians)
+        return separate_runs(verdict, against, minimum_effect=effect, at_least=not medians, policy=policy)
 
     def accuracy(self, evaluation: Evaluation, *, family: int) -> Comparison:
         against = self._saved.label

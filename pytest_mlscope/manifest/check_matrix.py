@@ -220,7 +220,10 @@ def check_matrix(findings: Findings) -> None:
 
 
 def check_overrides(findings: Findings) -> None:
-    """The selectors of ``expect_overrides``."""
+    """The selectors of ``expect_overrides`` and of ``gate.accepted``."""
     values = _named_values(findings)
+    for index, accepted in enumerate(findings.content.gate.accepted):
+        if accepted.when is not None:
+            check_selector(findings, ("gate", "accepted", index, "when"), accepted.when, values)
     for index, override in enumerate(findings.content.expect_overrides):
         check_selector(findings, ("expect_overrides", index, "when"), override.when, values)

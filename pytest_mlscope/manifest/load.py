@@ -13,6 +13,7 @@ from pytest_mlscope.errors import ManifestError, MlscopeError
 from pytest_mlscope.manifest.check_components import make_dataset, make_metrics, make_postprocessing, make_preprocessing
 from pytest_mlscope.manifest.check_expectations import check_expectations
 from pytest_mlscope.manifest.check_frameworks import check_frameworks
+from pytest_mlscope.manifest.check_gate import check_gate
 from pytest_mlscope.manifest.check_matrix import check_matrix, check_overrides
 from pytest_mlscope.manifest.check_scenarios import check_scenarios
 from pytest_mlscope.manifest.check_tensors import check_tensors
@@ -58,6 +59,7 @@ def load_manifest(path: Path, registry: Registry) -> LoadedManifest:
     check_overrides(findings)
     check_scenarios(findings)
     check_expectations(findings)
+    check_gate(findings)
     mistakes += findings.mistakes
     if mistakes:
         raise ManifestError(render(path, mistakes))

@@ -1,7 +1,8 @@
-"""Quantities a manifest writes as text: durations, memory sizes and lists of CPUs."""
+"""Quantities a manifest writes as text: durations, memory sizes, percentages, days and lists of CPUs."""
 
 from __future__ import annotations
 
+import datetime
 import re
 from typing import Annotated, Any
 
@@ -49,6 +50,48 @@ MemorySize = Annotated[
     WithJsonSchema({"type": "string", "pattern": rf"^{_NUMBER.replace('?P<number>', '')}\s*(B|[kMG]B|[KMG]iB)$"}),
 ]
 """Bytes; written as ``200 MB``."""
+
+
+def parse_percentage(value: Any) -> float:
+    """A fraction from text such as ``0.5 %``. :raises ValueError: for anything else, or more than 100 %."""
+    match = re.fullmatch(rf"{_NUMBER}\s*%", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r:.80} is not a percentage; expected a number and the sign, as in 5 %")
+    if float(match["number"]) > 100:
+        raise ValueError(f"{value!r:.80} is more than 100 %")
+    return float(match["number"]) / 100
+
+
+def _positive_percentage(value: Any) -> float:
+    fraction = parse_percentage(value)
+    if fraction == 0:
+        raise ValueError(f"{value!r:.80} must be more than zero")
+    return fraction
+
+
+_PERCENTAGE = WithJsonSchema({"type": "string", "pattern": rf"^{_NUMBER.replace('?P<number>', '')}\s*%$"})
+Percentage = Annotated[float, BeforeValidator(parse_percentage), _PERCENTAGE]
+"""A fraction from 0 to 1; written as ``0.5 %``."""
+PositivePercentage = Annotated[float, BeforeValidator(_positive_percentage), _PERCENTAGE]
+"""The same, above 0."""
+
+
+def parse_day(value: Any) -> datetime.date:
+    """A day from text such as ``2027-01-31``. :raises ValueError: for anything else."""
+    try:
+        if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
+            return datetime.date.fromisoformat(value)
+    except ValueError as error:
+        raise ValueError(f"{value!r:.80} is not a day: {error}") from None
+    raise ValueError(f"{value!r:.80} is not a day; expected YEAR-MONTH-DAY, as in 2027-01-31")
+
+
+Day = Annotated[
+    datetime.date,
+    BeforeValidator(parse_day),
+    WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"}),
+]
+"""A day; written as ``2027-01-31``."""
 
 
 def _cpu_list(value: Any) -> str:

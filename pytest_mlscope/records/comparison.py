@@ -11,7 +11,11 @@ from pytest_mlscope.option_values import StrictPart
 from pytest_mlscope.record_fields import Count, Finite, FiniteSeconds, derived
 
 Outcome = Literal["pass", "regression", "improved", "inconclusive"]
-ComparedOutcome = Literal["pass", "regression", "improved", "inconclusive", "not compared"]
+ComparedOutcome = Literal[
+    "regression", "inconclusive", "warned", "accepted", "improved", "pass", "ignored", "not compared"
+]
+"""The worst first."""
+RulingKind = Literal["warned", "accepted", "exceeded", "ended", "not needed", "ignored"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,11 @@ class RatioComparison:
     """Whether every pair was so far out that fewer than usual sufficed."""
     minimum_effect: Finite
     """The relative difference that matters."""
+    baseline: Finite | None = None
+    """In seconds, or bytes of peak memory: of the pair, or of two blocks beside each other, whose ratio is nearest to
+    ``ratio``; against a saved run, its middle median. ``None`` in reports that do not say."""
+    candidate: Finite | None = None
+    """The same of the candidate."""
 
     @property
     def is_told(self) -> bool:
@@ -103,6 +112,10 @@ class PredictionsComparison:
     """Rows whose prediction changed."""
     left_out: Count
     """Rows that only one of the two was asked for, and so are in none of these counts."""
+    interval: tuple[Finite, Finite] | None = None
+    """95 % interval of the difference; ``None`` in reports that do not say."""
+    accepted_loss: Finite = 0.0
+    """The largest loss that the manifest's gate accepts, relative to the baseline's share of rows it had right."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +136,10 @@ class MetricComparison:
     """Rows compared."""
     left_out: Count
     """Rows of which only one side has a value."""
+    loss: float = 0.0
+    """How much worse the candidate's value is, relative to the baseline's; negative for a gain."""
+    accepted_loss: Finite = 0.0
+    """The largest loss that the manifest's gate accepts, relative to the baseline's value."""
 
 
 @dataclass(frozen=True)
@@ -137,14 +154,36 @@ class ParityComparison(Parity):
 
 
 @dataclass(frozen=True)
+class Ruling:
+    """What the manifest's ``gate`` makes of one quantity's verdict, where that is not the usual."""
+
+    kind: RulingKind
+    """``warned`` or ``accepted``: a regression does not fail; ``exceeded``: it is beyond what is accepted; ``ended``:
+    an acceptance is past its day, and fails; ``not needed``: there is nothing to accept; ``ignored``: not compared."""
+    quantity: str
+    """``latency``, ``peak_memory``, ``load_time``, ``accuracy`` or ``parity``."""
+    text: str
+    """In words."""
+    metric: str | None = None
+    """Which metric, of ``accuracy``; ``None`` of predictions compared row by row."""
+    reason: str | None = None
+    """Why the regression is accepted; ``None`` where none is."""
+    until: str | None = None
+    """The last day on which it is, such as ``2027-01-31``."""
+    place: str | None = None
+    """Where the acceptance stands: file, line and column."""
+
+
+@dataclass(frozen=True)
 class Comparison:
     """One kind of one case, compared with its baseline (``--mlscope-against``)."""
 
     against: str
     """What the baseline is called."""
     outcome: ComparedOutcome
-    """The worst of the verdicts that are told, in this order: ``regression``, ``inconclusive``, ``improved``, ``pass``;
-    ``not compared`` where there is none, and ``messages`` says why."""
+    """The worst of what the verdicts that are told come to, in this order: ``regression``, ``inconclusive``, ``warned``
+    and ``accepted`` (regressions that do not fail), ``improved``, ``pass``; ``ignored`` and ``not compared`` where
+    there is none, and ``messages`` says why."""
     messages: tuple[str, ...]
     """One line for each quantity; why there is no comparison where there is none."""
     remark: str | None = None
@@ -155,6 +194,8 @@ class Comparison:
     """The command that would make a comparison possible, where one would."""
     is_new: bool = False
     """Whether nothing was compared because the baseline has no such case."""
+    rulings: tuple[Ruling, ...] = ()
+    """What the manifest's ``gate`` changed of this."""
     fails: bool | None = None
     """Whether the test failed because of it; ``None`` in reports that do not say."""
     latency: LatencyComparison | None = None
@@ -185,6 +226,7 @@ class Comparison:
             part = "inconclusive"
         elif self.is_new:
             part = "new"
+        ended = tuple(dict.fromkeys(ruling.text for ruling in self.rulings if ruling.kind == "ended"))
         if self.outcome == "regression" or (part in strict and self.outcome in ("inconclusive", "not compared")):
             return self.messages
-        return self.left_open if "not-compared" in strict else ()
+        return (self.left_open if "not-compared" in strict else ()) + ended

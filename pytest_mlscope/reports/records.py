@@ -27,7 +27,7 @@ def split_command(text: str) -> tuple[str, str | None]:
 def was_compared(record: Mapping[str, Any]) -> bool:
     """Whether anything of the test was compared with a baseline."""
     comparison = record["comparison"]
-    return comparison is not None and comparison["outcome"] != "not compared"
+    return comparison is not None and comparison["outcome"] not in ("not compared", "ignored")
 
 
 def expand_record(record: Mapping[str, Any]) -> dict[str, Any]:

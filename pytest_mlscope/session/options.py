@@ -191,9 +191,9 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--mlscope-minimum-effect",
         type=percentage(most=100),
-        default="3",
         metavar="PERCENT",
-        help="Smallest difference of latency that matters to --mlscope-against (default: 3).",
+        help="Smallest difference of latency that matters to --mlscope-against (default: as the manifest's gate says, "
+        "else 3).",
     )
     group.addoption(
         "--mlscope-gate-seconds",

@@ -312,6 +312,29 @@ measurement:
   budget: 500 ms
   relative_error: 0.02
   warmup_budget: 1 s
+gate:
+  latency:
+    smallest_effect: 5 %
+    on_regression: fail
+  peak_memory:
+    smallest_effect: 10.5%
+    on_regression: warn
+  load_time:
+    on_regression: ignore
+  accuracy:
+    top1:
+      loss: 0.5 %
+      on_regression: fail
+  parity:
+    on_regression: warn
+  accepted:
+    - quantity: accuracy
+      metric: topk
+      when:
+        batch_size: 8
+      reason: a smaller head
+      until: 2027-01-31
+      at_most: 2 %
 """
 
 MINIMAL = """\
