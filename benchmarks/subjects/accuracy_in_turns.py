@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks.subjects.shipped_predictor import digits_model
 from pytest_mlscope.api.evaluate import load_alone
 from pytest_mlscope.cases.matrix import expand
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.hosts.model_loader import ModelLoader
 from pytest_mlscope.machine.cache_folder import cache_home
 from pytest_mlscope.measurements.accuracy.accuracy import measure_accuracy
@@ -49,13 +50,14 @@ def _bare(path: str, batch_size: int, cpu: int) -> Callable[[], float]:
 
 
 def main(manifest: str, path: str, batch_size: int, turns: int) -> None:
-    case = next(case for case in expand(load_alone(Path(manifest))) if case.batch_size == batch_size)
+    loaded = load_alone(Path(manifest))
+    plan = Plan.of(loaded, next(case for case in expand(loaded) if case.batch_size == batch_size))
     cpu = max(os.sched_getaffinity(0))
     loader = ModelLoader(Settings(home=cache_home(), affinity=(cpu,), recorder=ConsoleRecorder(sys.stdout)))
     bare = _bare(path, batch_size, cpu)
 
     def ours() -> float:
-        accuracy = measure_accuracy(loader.ready(case))
+        accuracy = measure_accuracy(loader.ready(plan))
         assert accuracy.errors == 0
         assert accuracy.samples_per_second is not None
         return accuracy.samples_per_second

@@ -11,6 +11,7 @@ from typing import get_args
 from pytest_mlscope.cases.case import Case, Threads
 from pytest_mlscope.cases.kinds import kinds_of, known_kind
 from pytest_mlscope.cases.matrix import expand
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.components.plugins import plugin_manager
 from pytest_mlscope.components.registry import build_registry
 from pytest_mlscope.errors import MlscopeError
@@ -169,18 +170,18 @@ def evaluate(
     for name in SHOWN:
         if wanted[name] is None:
             wanted[name] = getattr(first, name)
-    case = _one_case(cases, wanted, path)
+    plan = Plan.of(loaded, _one_case(cases, wanted, path))
     evaluator = Evaluator(settings)
     try:
-        accuracy = evaluator.accuracy(case) if "accuracy" in chosen else None
-        parity = evaluator.parity(case) if "parity" in chosen else None
-        latency, readings = evaluator.latency(case, hook=manager.hook) if "latency" in chosen else (None, {})
-        profile = evaluator.layers(case) if layers else None
-        key, facts = evaluator.provenance(case)
+        accuracy = evaluator.accuracy(plan) if "accuracy" in chosen else None
+        parity = evaluator.parity(plan) if "parity" in chosen else None
+        latency, readings = evaluator.latency(plan, hook=manager.hook) if "latency" in chosen else (None, {})
+        profile = evaluator.layers(plan) if layers else None
+        key, facts = evaluator.provenance(plan)
     finally:
         evaluator.close()
     evaluation = Evaluation(
-        case=case,
+        plan=plan,
         key=key,
         provenance=facts,
         accuracy=accuracy,

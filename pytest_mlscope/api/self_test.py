@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import expand
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.components.plugins import plugin_manager
 from pytest_mlscope.components.registry import build_registry
 from pytest_mlscope.components.self_test import self_test_manifest
@@ -28,31 +28,32 @@ class _LoaderOfOne(ModelLoader):
         super().__init__(settings)
         self._only = environment
 
-    def environment(self, case: Case) -> Environment:
+    def environment(self, plan: Plan) -> Environment:
         return self._only
 
 
-def _case(path: Path, environment: Environment, project: Path | None) -> Case:
-    """The framework's first case, on a CPU where it has one.
+def _plan(path: Path, environment: Environment, project: Path | None) -> Plan:
+    """Of the framework's first case, on a CPU where it has one.
 
     :raises MlscopeError: when the manifest is wrong or has none.
     """
     registry = build_registry(plugin_manager().hook, project=project)
     name = environment.framework.name
-    cases = [case for case in expand(load_manifest(path, registry)) if case.framework == name]
+    manifest = load_manifest(path, registry)
+    cases = [case for case in expand(manifest) if case.framework == name]
     if not cases:
         raise EnvironmentCreationError(f"{path} has no case for {name}; add {name} to its frameworks")
-    return next((case for case in cases if case.hardware == "cpu"), cases[0])
+    return Plan.of(manifest, next((case for case in cases if case.hardware == "cpu"), cases[0]))
 
 
-def _accuracy_mistakes(case: Case, environment: Environment, settings: Settings) -> str:
+def _accuracy_mistakes(plan: Plan, environment: Environment, settings: Settings) -> str:
     """What the manifest expects of the accuracy and does not get, empty where it gets it."""
     loader = _LoaderOfOne(environment, settings)
     try:
-        accuracy = measure_accuracy(loader.ready(case))
+        accuracy = measure_accuracy(loader.ready(plan))
     finally:
         loader.close()
-    evaluation = Evaluation(case=case, key="", provenance={}, accuracy=accuracy)
+    evaluation = Evaluation(plan=plan, key="", provenance={}, accuracy=accuracy)
     return "; ".join(check.message for check in checks(evaluation, "accuracy") if not check.passed)
 
 
@@ -71,8 +72,8 @@ def self_test(environment: Environment, *, project: Path | None, home: Path, rec
         path = self_test_manifest(folder, project)
         if path is None:
             return version
-        case = _case(path, environment, project)
-        mistakes = _accuracy_mistakes(case, environment, Settings(home=home, recorder=recorder))
+        plan = _plan(path, environment, project)
+        mistakes = _accuracy_mistakes(plan, environment, Settings(home=home, recorder=recorder))
     except CannotRun as error:
         recorder.progress(f"{folder.name}: the self-test cannot be made here: {error}")
         return version
@@ -80,6 +81,6 @@ def self_test(environment: Environment, *, project: Path | None, home: Path, rec
         detail = f"\n{error.output}" if isinstance(error, HostError) and error.output else ""
         raise EnvironmentCreationError(f"{folder.name}: the self-test failed: {error}{detail}") from None
     if mistakes:
-        raise EnvironmentCreationError(f"{folder.name}: the self-test failed: {path}, case {case.id}: {mistakes}")
+        raise EnvironmentCreationError(f"{folder.name}: the self-test failed: {path}, case {plan.case.id}: {mistakes}")
     recorder.progress(f"{folder.name}: the self-test passed: {path.name}")
     return version

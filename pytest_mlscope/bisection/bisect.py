@@ -13,7 +13,7 @@ from pytest_mlscope.bisection.difference import LayerComparison, LayerDifference
 from pytest_mlscope.bisection.layers import WITHOUT_TYPES, Layer, knows_types, layers_of
 from pytest_mlscope.bisection.side import Side, Tensors, batches
 from pytest_mlscope.bisection.windows import Window, halves, plan_windows
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.errors import HostTimeout, MlscopeError
 from pytest_mlscope.host import memory
 from pytest_mlscope.hosts.model_loader import ModelLoader
@@ -79,9 +79,9 @@ class Bisection:
 
 
 def bisect(
-    case: Case,
+    plan: Plan,
     *,
-    reference: Case,
+    reference: Plan,
     loader: ModelLoader,
     file: Path | None = None,
     rows: int | None = None,
@@ -103,14 +103,14 @@ def bisect(
         layers as outputs.
     """
     begins_anew = memory.reset_peak()
-    loader.prepare(case)
+    loader.prepare(plan)
     loader.prepare(reference)
     with ExitStack() as stack:
         stack.enter_context(shared_lease("machine"))
-        candidate = stack.enter_context(Side(loader, case))
+        candidate = stack.enter_context(Side(loader, plan))
         other = stack.enter_context(Side(loader, reference, file=file))
-        size = case.batch_size
-        there = count_rows(case)
+        size = plan.case.batch_size
+        there = count_rows(plan)
         count = -(-min(rows or size, there) // size) * size
         # The reference may name its inputs otherwise; the rows are the same.
         given = [list(batches(side.inputs(count), size)) for side in (candidate, other)]
@@ -121,7 +121,7 @@ def bisect(
             raise MlscopeError(
                 f"{candidate.path} and {other.path} have no layer in common: no tensor has one name in both"
             )
-        chosen, source = _tolerance(candidate, other, case, reference, tolerance)
+        chosen, source = _tolerance(candidate, other, plan, reference, tolerance)
         found = Bisection(
             candidate=f"{candidate.described}, {candidate.path}",
             reference=f"{other.described}, {other.path}",
@@ -133,7 +133,7 @@ def bisect(
             without_namesake=len(_read(candidate) ^ _read(other)),
             window_bytes=window_bytes,
             unknown_sizes=sum(layer.size is None for layer in layers),
-            unfused={case.framework: candidate.unfused, reference.framework: other.unfused},
+            unfused={plan.case.framework: candidate.unfused, reference.case.framework: other.unfused},
         )
         _Walk(candidate, other, list(zip(*given, strict=True)), found, loader.settings.recorder).run(
             plan_windows(layers, limit=window_bytes)
@@ -150,11 +150,11 @@ def _read(side: Side) -> frozenset[str]:
     return _computed(side) & side.graph.read()
 
 
-def _tolerance(candidate: Side, other: Side, case: Case, reference: Case, tolerance: float | None) -> tuple[float, str]:
+def _tolerance(candidate: Side, other: Side, plan: Plan, reference: Plan, tolerance: float | None) -> tuple[float, str]:
     if tolerance is not None:
         return tolerance, "as given"
     precisions = f"{candidate.precision} {other.precision}"
-    if case.framework == reference.framework and case.version == reference.version:
+    if plan.case.framework == reference.case.framework and plan.case.version == reference.case.version:
         # One program computes both, so equal weights give equal bits: its rounding errors are no noise here.
         return floor_epsilons("framework_default", precisions), "rounding errors of one framework"
     return default_tolerance("framework_default", precisions)[1], f"default of {' and '.join(precisions.split())}"

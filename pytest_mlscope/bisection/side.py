@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,12 +12,12 @@ from numpy.typing import NDArray
 from pytest_mlscope.bisection.extended_file import ExtendedFile
 from pytest_mlscope.bisection.onnx_graph import OnnxGraph, read_graph
 from pytest_mlscope.bisection.windows import Window
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.errors import CannotRun, MlscopeError, NotSupported
 from pytest_mlscope.hosts.model_loader import ModelLoader
 from pytest_mlscope.hosts.pool import HostPool
 from pytest_mlscope.hosts.ready_model import ReadyModel
-from pytest_mlscope.manifest.schema import ModelFile, Output
+from pytest_mlscope.manifest.schema import ModelFile
 from pytest_mlscope.measurements.rows.first_rows import first_rows
 
 Tensors = dict[str, NDArray[Any]]
@@ -27,7 +26,7 @@ Tensors = dict[str, NDArray[Any]]
 class Side:
     """Gives the outputs of a window of layers, batch by batch."""
 
-    def __init__(self, loader: ModelLoader, case: Case, *, file: Path | None = None) -> None:
+    def __init__(self, loader: ModelLoader, plan: Plan, *, file: Path | None = None) -> None:
         """
         :param file: the ONNX file in place of the case's own.
         :raises CannotRun: when the framework cannot run here.
@@ -35,24 +34,24 @@ class Side:
         :raises MlscopeError: when there is not an ONNX file.
         """
         self._loader = loader
-        self._case = case
+        self._plan = plan
         self._has_own_file = file is None
         self._pool = HostPool(limit=1)
         self._ready: ReadyModel | None = None
         self._extended: ExtendedFile | None = None
         self.peak_memory: int | None = None
         """Bytes, of the host since it started; ``None`` where unknown."""
-        self.unfused = dict(case.manifest.registry.frameworks[case.framework].description.unfused)
+        self.unfused = dict(plan.framework_folder.description.unfused)
         """The options by which nodes run as the file has them."""
         try:
             # Without what is added, so that what is wrong with the model itself is said as such.
-            own = loader.ready(case, pool=self._pool)
+            own = loader.ready(plan, pool=self._pool)
             self._role, self.path = _onnx_file(own)
             if file is not None:
                 self.path = file
             self.graph: OnnxGraph = read_graph(self.path)
             self._extended = ExtendedFile(self.path, self.graph)
-            self.precision = str(own.resolved.get("precision") or case.precision)
+            self.precision = str(own.resolved.get("precision") or plan.case.precision)
             self.described = f"{own.host.name} {own.host.version} {self.precision}"
         except BaseException:
             self.close()
@@ -60,7 +59,7 @@ class Side:
 
     def inputs(self, rows: int) -> Tensors:
         """The first rows of the dataset as the file takes them. Raises as :func:`first_rows`."""
-        return first_rows(self._loader.ready(self._case, pool=self._pool), rows)
+        return first_rows(self._loader.ready(self._plan, pool=self._pool), rows)
 
     def open(self, window: Window) -> None:
         """Load the model with the window's layers as its outputs.
@@ -76,9 +75,10 @@ class Side:
             if self._has_own_file or error.holds is None:
                 raise
             held = "another" if error.holds == "framework_default" else error.holds
+            precision = self._plan.case.precision
             raise CannotRun(
-                f"{error.detail}; files are read at the case's precision, {self._case.precision}, and the layers of "
-                f"a file at {held} cannot be compared with those of one at {self._case.precision}",
+                f"{error.detail}; files are read at the case's precision, {precision}, and the layers of a file at "
+                f"{held} cannot be compared with those of one at {precision}",
                 subject=error.subject,
             ) from None
 
@@ -92,23 +92,9 @@ class Side:
             self.peak_memory = max(self.peak_memory or 0, layers.peak_memory)
         return layers.tensors
 
-    def _with_outputs(self, path: Path, window: Window) -> Case:
-        case = self._case
-        content = case.manifest.content
-        entry = content.frameworks[case.framework]
-        files = {**entry.files_at(case.precision), self._role: ModelFile(path=str(path))}
-        changed = entry.model_copy(
-            update={
-                "files": files,
-                "precision_files": {},
-                "output_names": {},
-                "options": {**entry.options, **self.unfused},
-            }
-        )
-        outputs = [Output(name=layer.output) for layer in window]
-        frameworks = {**content.frameworks, case.framework: changed}
-        altered = content.model_copy(update={"outputs": outputs, "frameworks": frameworks})
-        return replace(case, manifest=replace(case.manifest, content=altered))
+    def _with_outputs(self, path: Path, window: Window) -> Plan:
+        files = {**self._plan.files, self._role: ModelFile(path=str(path))}
+        return self._plan.with_outputs([layer.output for layer in window], files=files, options=self.unfused)
 
     def close(self) -> None:
         """End the host and remove what was written."""
@@ -136,8 +122,7 @@ def _onnx_file(ready: ReadyModel) -> tuple[str, Path]:
             problems.append(str(error))
         else:
             return role, artifact.path
-    case = ready.case
-    raise MlscopeError(f"{case.framework}: bisect takes ONNX models, and {'; '.join(problems)}")
+    raise MlscopeError(f"{ready.case.framework}: bisect takes ONNX models, and {'; '.join(problems)}")
 
 
 def batches(inputs: Tensors, size: int) -> list[Tensors]:

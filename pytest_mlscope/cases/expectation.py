@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.manifest.dimensions import NAMES, criteria, selects
+from pytest_mlscope.manifest.dimensions import criteria, selects
 from pytest_mlscope.manifest.overrides import overridden
-from pytest_mlscope.manifest.schema import Expectation, ParityExpectation
+from pytest_mlscope.manifest.schema import Expectation, Manifest, ParityExpectation
 
 
-def expectation_for(case: Case) -> Expectation:
+def expectation_for(content: Manifest, case: Case) -> Expectation:
     """The manifest's ``expect`` with every matching override applied; the last one wins, key by key."""
-    content = case.manifest.content
     expectation = content.expect
     if content.expect_overrides:
-        cell: tuple[Any, ...] = tuple(getattr(case, name) for name in NAMES)
         for override in content.expect_overrides:
-            if selects(criteria(override.when), cell):
+            if selects(criteria(override.when), case.cell):
                 expectation = overridden(expectation, override)
     return expectation
 
@@ -27,9 +23,9 @@ QUANTISED_AGREEMENT = {"top1_agreement": 0.99, "cosine": 0.95}
 sound quantised files differ by a third of the largest."""
 
 
-def parity_expected(case: Case) -> ParityExpectation | None:
+def parity_expected(content: Manifest, case: Case) -> ParityExpectation | None:
     """What parity must hold for one case: as stated, or at int8 the agreement that is the default there."""
-    stated = expectation_for(case).parity
+    stated = expectation_for(content, case).parity
     if stated is None or case.precision != "int8" or stated.bounds_elements or stated.bounds_agreement:
         return stated
     return stated.model_copy(update=QUANTISED_AGREEMENT)

@@ -13,7 +13,7 @@ from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.manifest.dimensions import NAMES
 from pytest_mlscope.manifest.kinds import kinds_made, parity_reference
 from pytest_mlscope.manifest.loaded import LoadedManifest
-from pytest_mlscope.manifest.schema import Kind
+from pytest_mlscope.manifest.schema import Kind, Manifest
 
 _CONSTANT: dict[Kind, tuple[str, ...]] = {
     "accuracy": ("threads", "scenario"),
@@ -43,9 +43,9 @@ def kinds_of(manifest: LoadedManifest, *, baseline: bool = False) -> tuple[Kind,
     return kinds_made(manifest.content, baseline=baseline)
 
 
-def is_parity_reference(case: Case) -> bool:
+def is_parity_reference(content: Manifest, case: Case) -> bool:
     """Whether a case is itself what others are compared with."""
-    return (case.framework, case.version, case.hardware, case.precision) == parity_reference(case.manifest.content)
+    return (case.framework, case.version, case.hardware, case.precision) == parity_reference(content)
 
 
 def cases_of_kind(manifest: LoadedManifest, cases: Sequence[Case], kind: Kind, *, baseline: bool = False) -> list[Case]:
@@ -60,7 +60,7 @@ def cases_of_kind(manifest: LoadedManifest, cases: Sequence[Case], kind: Kind, *
     if kind != "accuracy":
         cases = [case for case in cases if case.preprocessing == STATED]
     if kind == "parity" and not baseline:
-        cases = [case for case in cases if not is_parity_reference(case)]
+        cases = [case for case in cases if not is_parity_reference(manifest.content, case)]
     shown = varying(manifest.content)
     if kind == "latency" and "preprocessing" not in shown:
         return list(cases)
@@ -73,9 +73,13 @@ def cases_of_kind(manifest: LoadedManifest, cases: Sequence[Case], kind: Kind, *
     result = []
     for case in chosen.values():
         # A conftest may have given a case an id of its own, or values from outside the matrix.
-        new = case_id(case, shorter) if case.id in ("", case_id(case, shown)) else case.id
+        new = (
+            case_id(manifest.content, case, shorter)
+            if case.id in ("", case_id(manifest.content, case, shown))
+            else case.id
+        )
         if new in taken:
-            new = case_id(case, NAMES)
+            new = case_id(manifest.content, case, NAMES)
         taken.add(new)
         result.append(case if new == case.id else dataclasses.replace(case, id=new))
     return result

@@ -43,9 +43,9 @@ def varying(content: Manifest) -> frozenset[str]:
     return frozenset(("framework", *versions, *several))
 
 
-def case_id(case: Case, shown: Collection[str]) -> str:
+def case_id(content: Manifest, case: Case, shown: Collection[str]) -> str:
     """The id of a case when only some dimensions are shown."""
-    entry = case.manifest.content.frameworks[case.framework]
+    entry = content.frameworks[case.framework]
     # A conftest may have given a case another version than the framework's only one.
     if case.version is None or entry.versions == (case.version,):
         shown = [name for name in shown if name != "version"]
@@ -84,6 +84,7 @@ def expand(manifest: LoadedManifest) -> list[Case]:
         (*values, "".join(map(dict.__getitem__, written[OUTER - 1 :], values)))
         for values in itertools.product(*dimensions.values[OUTER:])
     ]
+    whose = {"model": content.name, "manifest": str(manifest.path), "manifest_sha256": manifest.sha256}
     cases: list[Case] = []
     for outer in dimensions.cells(before=OUTER):
         framework, version, hardware, precision, variant = outer
@@ -102,7 +103,7 @@ def expand(manifest: LoadedManifest) -> list[Case]:
                 variant,
                 version,
                 start + end,
-                manifest=manifest,
+                **whose,
             )
             for threads, batch_size, scenario, end in here
         ]
@@ -121,7 +122,7 @@ def expand(manifest: LoadedManifest) -> list[Case]:
                 variant,
                 version,
                 name,
-                manifest=manifest,
+                **whose,
             )
         )
     return cases

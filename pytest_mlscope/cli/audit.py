@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_mlscope.cli.case_choice import choose_case
+from pytest_mlscope.cli.case_choice import choose_plan
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.option_values import percentage, positive_number, whole_number
@@ -125,7 +125,6 @@ def _too_few(audit: Audit, needed: int) -> str:
 
 def _audit(options: argparse.Namespace) -> int:
     from pytest_mlscope.api.evaluate import load_alone
-    from pytest_mlscope.cases.matrix import expand
     from pytest_mlscope.gate.audit import Audit, run_audit, side_alarms
     from pytest_mlscope.gate.audit_file import read_trials, write_audit
     from pytest_mlscope.gate.busy_processes import busy_processes
@@ -141,7 +140,7 @@ def _audit(options: argparse.Namespace) -> int:
     if options.json:
         require_replaceable(options.json, beginning=r'\s*\{\s*"plugin"\s*:', what="an audit's trials")
     home = home_of(options)
-    case = choose_case(expand(load_alone(options.manifest)), options.case, options.manifest)
+    plan = choose_plan(load_alone(options.manifest), options.case)
     loader = ModelLoader(
         Settings(
             home=home,
@@ -151,15 +150,15 @@ def _audit(options: argparse.Namespace) -> int:
         )
     )
     audit = Audit(
-        Rules(minimum_effect=options.minimum_effect, seconds=options.seconds, floor=floor_for(case, home=home))
+        Rules(minimum_effect=options.minimum_effect, seconds=options.seconds, floor=floor_for(plan.case, home=home))
     )
     if options.resume:
-        read_trials(options.json, audit, case, busy_processes=options.busy)
+        read_trials(options.json, audit, plan.case, busy_processes=options.busy)
     effects = [0.0, *options.effects]
 
     def keep() -> None:
         if options.json:
-            write_audit(options.json, audit, case, busy_processes=options.busy)
+            write_audit(options.json, audit, plan.case, busy_processes=options.busy)
 
     def made(trial: Trial) -> None:
         missing = sum(max(0, options.trials - len(audit.of(effect))) for effect in effects)
@@ -175,22 +174,22 @@ def _audit(options: argparse.Namespace) -> int:
 
     keep()
     try:
-        loader.prepare(case)
+        loader.prepare(plan)
         with exclusive_lease("machine", recorder=loader.settings.recorder), busy_processes(options.busy):
-            for trial in run_audit(case, loader, audit, effects=effects, trials=options.trials):
+            for trial in run_audit(plan, loader, audit, effects=effects, trials=options.trials):
                 made(trial)
     finally:
         loader.close()
         keep()
     beside = {0: "", 1: ", beside another busy process"}.get(options.busy, f", beside {options.busy} busy processes")
-    print(f"{case.manifest.content.name} [{case.id}]{beside}")
+    print(f"{plan.case.model} [{plan.case.id}]{beside}")
     print(_table(audit))
     for quantity in ("load_time", "peak_memory"):
         rate = side_alarms(audit.trials, quantity)
         if rate is not None:
             print(f"false alarms of {quantity.replace('_', ' ')}, in all trials: {rate}")
     print(f"smallest slowdown caught in 99 % of comparisons: {_detectable(audit)}")
-    floor = keep_floor(case, audit.pairs(), home=home)
+    floor = keep_floor(plan.case, audit.pairs(), home=home)
     if floor is None:
         print(f"A/A floor: not learned, {_too_few(audit, FEWEST_PAIRS)}")
     else:

@@ -17,7 +17,7 @@ from pytest_mlscope.quantities import plural
 if TYPE_CHECKING:
     from pytest_mlscope.bisection.bisect import Bisection
     from pytest_mlscope.bisection.difference import LayerDifference
-    from pytest_mlscope.cases.case import Case
+    from pytest_mlscope.cases.plan import Plan
 
 _DETAILS = """\
 Runs an ONNX model in two frameworks, or two ONNX files of one graph in one, on the same rows, and compares the layers'
@@ -71,18 +71,16 @@ def add_to(commands: Commands) -> None:
     add_home(parser)
 
 
-def _reference(case: Case, framework: str | None, manifest: Path) -> Case:
-    from dataclasses import replace
-
+def _reference(plan: Plan, framework: str | None, manifest: Path) -> Plan:
     from pytest_mlscope.cli.parsers import unknown
 
-    frameworks = case.manifest.content.frameworks
-    if framework is None or framework == case.framework:
-        return case
+    frameworks = plan.manifest.content.frameworks
+    if framework is None or framework == plan.case.framework:
+        return plan
     if framework not in frameworks:
         raise MlscopeError(f"{manifest}: {unknown('framework', framework, frameworks)}")
-    return replace(
-        case, framework=framework, version=frameworks[framework].versions[0], hardware="cpu", precision="fp32"
+    return plan.with_case(
+        framework=framework, version=frameworks[framework].versions[0], hardware="cpu", precision="fp32"
     )
 
 
@@ -91,8 +89,7 @@ def _bisect(options: argparse.Namespace) -> int:
 
     from pytest_mlscope.api.evaluate import load_alone
     from pytest_mlscope.bisection.bisect import WINDOW_BYTES, bisect
-    from pytest_mlscope.cases.matrix import expand
-    from pytest_mlscope.cli.case_choice import choose_case
+    from pytest_mlscope.cli.case_choice import choose_plan
     from pytest_mlscope.hosts.model_loader import ModelLoader
     from pytest_mlscope.recorder import ConsoleRecorder
     from pytest_mlscope.records.plain import plain
@@ -104,10 +101,12 @@ def _bisect(options: argparse.Namespace) -> int:
         require_replaceable(options.json, beginning=r'\s*\{\s*"candidate"\s*:', what="a report of mlscope bisect")
     if options.reference is None and file is None:
         raise MlscopeError("nothing to compare with: give --reference FRAMEWORK, --against-file FILE, or both")
-    case = choose_case(expand(load_alone(manifest)), options.case, manifest)
-    reference = _reference(case, options.reference, manifest)
-    if reference == case and file is None:
-        raise MlscopeError(f"{case.framework} is what the case runs on; compare it with another framework, or a file")
+    plan = choose_plan(load_alone(manifest), options.case)
+    reference = _reference(plan, options.reference, manifest)
+    if reference == plan and file is None:
+        raise MlscopeError(
+            f"{plan.case.framework} is what the case runs on; compare it with another framework, or a file"
+        )
     loader = ModelLoader(
         Settings(
             home=home_of(options),
@@ -118,7 +117,7 @@ def _bisect(options: argparse.Namespace) -> int:
     )
     try:
         found = bisect(
-            case,
+            plan,
             reference=reference,
             loader=loader,
             file=file,
@@ -128,7 +127,7 @@ def _bisect(options: argparse.Namespace) -> int:
         )
     finally:
         loader.close()
-    print(f"{case.manifest.content.name} [{case.id}]")
+    print(f"{plan.case.model} [{plan.case.id}]")
     print(shown(_report(found)))
     if options.json:
         try:

@@ -1,25 +1,29 @@
-"""The case that a command's ``--case`` means."""
+"""The plan of the case that a command's ``--case`` means."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_mlscope.errors import MlscopeError
 
 if TYPE_CHECKING:
-    from pytest_mlscope.cases.case import Case
+    from pytest_mlscope.cases.plan import Plan
+    from pytest_mlscope.manifest.loaded import LoadedManifest
 
 
-def choose_case(cases: list[Case], wanted: str | None, manifest: Path) -> Case:
-    """By its id; without one, the first on onnxruntime or else the first.
+def choose_plan(manifest: LoadedManifest, wanted: str | None) -> Plan:
+    """Of the case with this id; without one, the first on onnxruntime or else the first.
 
     :raises MlscopeError: when there is no such case.
     """
+    from pytest_mlscope.cases.matrix import expand
+    from pytest_mlscope.cases.plan import Plan
+
+    cases = expand(manifest)
     if wanted is None:
-        return next((case for case in cases if case.framework == "onnxruntime"), cases[0])
+        return Plan.of(manifest, next((case for case in cases if case.framework == "onnxruntime"), cases[0]))
     for case in cases:
         if case.id == wanted:
-            return case
+            return Plan.of(manifest, case)
     there = ", ".join(case.id for case in cases[:8]) + (" …" if len(cases) > 8 else "")
-    raise MlscopeError(f"{manifest}: no case {wanted!r}; there: {there}")
+    raise MlscopeError(f"{manifest.path}: no case {wanted!r}; there: {there}")

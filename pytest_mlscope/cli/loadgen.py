@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_mlscope.cli.case_choice import choose_case
+from pytest_mlscope.cli.case_choice import choose_plan
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.option_values import positive_number, whole_number
@@ -116,19 +116,18 @@ def _arrivals(agreement: Agreement) -> list[str]:
 
 def _run(options: argparse.Namespace) -> int:
     from pytest_mlscope.api.evaluate import load_alone
-    from pytest_mlscope.cases.matrix import expand
     from pytest_mlscope.hosts.model_loader import ModelLoader
     from pytest_mlscope.machine.lease import exclusive_lease
-    from pytest_mlscope.measurements.latency.loadgen_turns import loadgen_case, measure_agreement
+    from pytest_mlscope.measurements.latency.loadgen_turns import loadgen_plan, measure_agreement
     from pytest_mlscope.recorder import ConsoleRecorder
     from pytest_mlscope.settings import Settings
 
-    chosen = choose_case(expand(load_alone(options.manifest)), options.case, options.manifest)
-    cases = [
-        loadgen_case(chosen, scenario=scenario, target_qps=options.target_qps, seconds=options.seconds)
+    chosen = choose_plan(load_alone(options.manifest), options.case)
+    plans = [
+        loadgen_plan(chosen, scenario=scenario, target_qps=options.target_qps, seconds=options.seconds)
         for scenario in options.scenario or [None]
     ]
-    _require_unused(options.output, cases)
+    _require_unused(options.output, [plan.case for plan in plans])
     require_replaceable(
         options.output / "agreement.json", beginning=r'\s*\[\s*(\{\s*"scenario"|\])', what="a report of mlscope loadgen"
     )
@@ -141,13 +140,13 @@ def _run(options: argparse.Namespace) -> int:
     try:
         loader.prepare(chosen)
         with exclusive_lease("machine", recorder=recorder):
-            for case in cases:
-                ready = loader.ready(case)
+            for plan in plans:
+                ready = loader.ready(plan)
                 agreements.append(measure_agreement(ready, options.output, rounds=options.rounds, recorder=recorder))
                 _write(options.output / "agreement.json", agreements)
     finally:
         loader.close()
-    print(f"{chosen.manifest.content.name} [{chosen.id}]")
+    print(f"{chosen.case.model} [{chosen.case.id}]")
     print(_table(agreements))
     for agreement in agreements:
         for line in _arrivals(agreement):

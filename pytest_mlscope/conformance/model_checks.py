@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from packaging.version import InvalidVersion, Version
 
-from pytest_mlscope.cases.kinds import is_parity_reference, kinds_of
+from pytest_mlscope.cases.kinds import kinds_of
 from pytest_mlscope.conformance.check_result import Fault, NotApplicable
 from pytest_mlscope.conformance.subject import Subject
 from pytest_mlscope.errors import CannotRun
@@ -48,7 +48,7 @@ def layers(subject: Subject) -> str:
     """Where ``framework.yml`` claims them, the self-test model has a well-formed profile with times."""
     if not subject.description.layers:
         raise NotApplicable("framework.yml does not claim layers")
-    subject.load_as(subject.load_request(batch_size=subject.case.batch_size))
+    subject.load_as(subject.load_request(batch_size=subject.plan.case.batch_size))
     profile = profile_layers(subject.ready())
     # Profiled, it must be loaded anew.
     subject.unload()
@@ -62,22 +62,22 @@ def layers(subject: Subject) -> str:
 
 def expectation(subject: Subject, evaluator: Evaluator, kind: Kind) -> str:
     """What the self-test manifest expects of this kind holds."""
-    if kind not in kinds_of(subject.case.manifest):
+    if kind not in kinds_of(subject.plan.manifest):
         raise NotApplicable(f"the self-test manifest has no {kind}")
-    case = subject.case
-    if kind == "parity" and is_parity_reference(case):
+    plan = subject.plan
+    if kind == "parity" and plan.is_parity_reference:
         raise NotApplicable("this framework is the reference")
-    expected = case.manifest.content.frameworks[case.framework].xfail
+    expected = plan.entry.xfail
     if expected is not None and kind in expected.kinds:
         raise NotApplicable(f"the self-test manifest expects a failure: {expected.reason}")
     try:
-        accuracy = evaluator.accuracy(case) if kind == "accuracy" else None
-        parity = evaluator.parity(case) if kind == "parity" else None
+        accuracy = evaluator.accuracy(plan) if kind == "accuracy" else None
+        parity = evaluator.parity(plan) if kind == "parity" else None
     except CannotRun as error:
         if kind == "parity":
             raise NotApplicable(error.reason) from None
         raise
-    evaluation = Evaluation(case=case, key="", provenance={}, accuracy=accuracy, parity=parity)
+    evaluation = Evaluation(plan=plan, key="", provenance={}, accuracy=accuracy, parity=parity)
     results = checks(evaluation, kind)
     failed = [check.message for check in results if not check.passed]
     if failed:

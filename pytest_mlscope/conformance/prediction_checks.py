@@ -36,7 +36,7 @@ def dtypes(subject: Subject, reference: Reference) -> str:
     size = subject.fixed_batch or 3
     outputs = subject.ready().manifest_outputs(subject.predict(subject.rows(size), batch_size=size))
     for name, array in outputs.items():
-        if subject.case.precision == "fp32" and array.dtype.kind == "f" and array.dtype != np.float32:
+        if subject.plan.case.precision == "fp32" and array.dtype.kind == "f" and array.dtype != np.float32:
             raise Fault(f"output {name!r} is {array.dtype}; at fp32 what floats is float32")
         if array.dtype.kind not in "fiub":
             raise Fault(f"output {name!r} is {array.dtype}; outputs are plain numbers or booleans")

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_mlscope.artifacts.artifact import materialise
-from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import expand
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.components.plugins import plugin_manager
 from pytest_mlscope.components.registry import build_registry
@@ -59,8 +59,8 @@ def environment_of(folder: FrameworkFolder, settings: Settings) -> Environment:
         raise Fault(str(error).splitlines()[0]) from None
 
 
-def self_test_case(folder: FrameworkFolder, project: Path, threads: int) -> Case:
-    """A case of the self-test manifest: on the CPU where the framework has it, at fp32 where it offers that.
+def self_test_plan(folder: FrameworkFolder, project: Path, threads: int) -> Plan:
+    """Of the self-test manifest: on the CPU where the framework has it, at fp32 where it offers that.
 
     :raises Fault: when there is no such manifest or it says nothing of this framework.
     """
@@ -80,27 +80,26 @@ def self_test_case(folder: FrameworkFolder, project: Path, threads: int) -> Case
     hardware = "cpu" if "cpu" in devices else next(iter(devices))
     precision = "fp32" if "fp32" in precisions[hardware] else precisions[hardware][0]
     preferred = next((case for case in cases if case.hardware == hardware), cases[0])
-    return replace(
-        preferred, hardware=hardware, precision=precision, threads=threads, version=None, scenario="single_stream"
+    return Plan.of(manifest, preferred).with_case(
+        hardware=hardware, precision=precision, threads=threads, version=None, scenario="single_stream"
     )
 
 
-def subject_of(case: Case, environment: Environment, settings: Settings) -> Subject:
+def subject_of(plan: Plan, environment: Environment, settings: Settings) -> Subject:
     """The self-test's model files, and a host that has loaded them.
 
     :raises Fault: when it cannot be loaded.
     """
-    content = case.manifest.content
     try:
         artifacts = {
-            role: materialise(file, base=case.manifest.folder, home=settings.home, recorder=settings.recorder)
-            for role, file in content.frameworks[case.framework].files_at(case.precision).items()
+            role: materialise(file, base=plan.manifest.folder, home=settings.home, recorder=settings.recorder)
+            for role, file in plan.files.items()
         }
         subject = Subject(
-            case,
+            plan,
             environment=environment,
             artifacts=artifacts,
-            device=environment.framework.description.devices[case.hardware],
+            device=environment.framework.description.devices[plan.case.hardware],
             timeout=settings.timeout,
         )
         subject.ensure_loaded()

@@ -88,7 +88,7 @@ def _worthwhile(subject: Subject) -> tuple[Tensors, int]:
 
 def precision(subject: Subject) -> str:
     """Each precision that ``framework.yml`` offers is obeyed or refused; ``fp32`` is obeyed."""
-    offered = subject.description.precisions[subject.case.hardware]
+    offered = subject.description.precisions[subject.plan.case.hardware]
     said = []
     for name in offered:
         try:
@@ -108,7 +108,7 @@ def precision(subject: Subject) -> str:
 
 def precision_not_offered(subject: Subject) -> str:
     """A precision that the framework does not offer is ``Unsupported``, never another one in silence."""
-    offered = subject.description.precisions[subject.case.hardware]
+    offered = subject.description.precisions[subject.plan.case.hardware]
     lacking = [name for name in reversed(get_args(Precision)) if name not in (*offered, "framework_default")]
     if not lacking:
         raise NotApplicable("every precision is offered")

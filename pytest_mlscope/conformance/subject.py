@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.artifacts.artifact import Artifact
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.components.framework import FrameworkDescription, FrameworkFolder
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.errors import HostError, PredictorError
@@ -35,17 +34,17 @@ class Subject:
 
     def __init__(
         self,
-        case: Case,
+        plan: Plan,
         *,
         environment: Environment,
         artifacts: Mapping[str, Artifact],
         device: str,
         timeout: float,
     ) -> None:
-        """:param case: of the self-test manifest, at the thread count to check.
+        """:param plan: of the self-test manifest, at the thread count to check.
         :param timeout: seconds any single request may take.
         """
-        self.case = case
+        self.plan = plan
         self.environment = environment
         self.artifacts = artifacts
         self.device = device
@@ -68,8 +67,8 @@ class Subject:
 
     @property
     def threads(self) -> int:
-        assert isinstance(self.case.threads, int)  # set so by whoever made this object
-        return self.case.threads
+        assert isinstance(self.plan.case.threads, int)  # set so by whoever made this object
+        return self.plan.case.threads
 
     @property
     def host(self) -> HostClient:
@@ -85,7 +84,7 @@ class Subject:
     @property
     def fixed_batch(self) -> int | None:
         """The batch size that the manifest's shapes fix; ``None`` where they fix none."""
-        sizes = [each.shape[0] for each in self.case.manifest.content.inputs]
+        sizes = [each.shape[0] for each in self.plan.inputs]
         return sizes[0] if sizes and isinstance(sizes[0], int) else None
 
     @property
@@ -106,9 +105,9 @@ class Subject:
 
     def load_request(self, *, batch_size: int = 1) -> LoadRequest:
         """How to load the self-test model, to be changed at will."""
-        case = replace(self.case, batch_size=self.fixed_batch or batch_size)
+        plan = self.plan.with_case(batch_size=self.fixed_batch or batch_size)
         files = {role: artifact.path for role, artifact in self.artifacts.items()}
-        return load_request(case, files, device=self.device, dynamic_batch=self.description.dynamic_batch)
+        return load_request(plan, files, device=self.device, dynamic_batch=self.description.dynamic_batch)
 
     def load_as(self, request: LoadRequest) -> Loaded:
         """Load what the request says. Raises as :class:`HostClient`."""
@@ -137,7 +136,7 @@ class Subject:
     def ready(self) -> ReadyModel:
         """The model as evaluation sees it."""
         return ReadyModel(
-            case=self.case,
+            plan=self.plan,
             host=self.host,
             environment=self.environment,
             artifacts=self.artifacts,

@@ -20,7 +20,7 @@ from pytest_mlscope.conformance.subject import Subject, Tensors
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.machine.cache_folder import cache_home
 from pytest_mlscope.measurements.evaluator import Evaluator
-from pytest_mlscope.measurements.parity.parity import reference_case
+from pytest_mlscope.measurements.parity.parity import reference_plan
 from pytest_mlscope.measurements.parity.raw_outputs import predict_raw
 from pytest_mlscope.recorder import ConsoleRecorder
 from pytest_mlscope.settings import Settings
@@ -132,15 +132,15 @@ class _Run:
 
     def load(self) -> str:
         environment = preparation.environment_of(self.folder, self.settings)
-        case = preparation.self_test_case(self.folder, self._project, self._threads)
-        subject = self._subject = preparation.subject_of(case, environment, self.settings)
+        plan = preparation.self_test_plan(self.folder, self._project, self._threads)
+        subject = self._subject = preparation.subject_of(plan, environment, self.settings)
         try:
             subject.ensure_loaded(batch_size=subject.batch_size)
             rows = subject.rows(subject.batch_size)
             self._first_outputs = subject.predict(rows, batch_size=subject.batch_size)
         except MlscopeError as error:
-            raise Fault(f"{case.manifest.content.name}: {error}") from None
-        return f"{case.manifest.content.name} in {subject.load_seconds:.2f} s, and it predicts"
+            raise Fault(f"{plan.case.model}: {error}") from None
+        return f"{plan.case.model} in {subject.load_seconds:.2f} s, and it predicts"
 
     def survives(self) -> str:
         return prediction_checks.survives(self.subject, self._first_outputs)
@@ -151,11 +151,11 @@ class _Run:
         :raises NotApplicable: when the manifest names none, or it is this framework.
         :raises CannotRun: when it cannot run here.
         """
-        case = self.subject.case
-        if case.manifest.content.expect.parity is None:
+        plan = self.subject.plan
+        if plan.parity_reference is None:
             raise NotApplicable("the self-test manifest names none")
-        reference = reference_case(case)
-        if reference.framework == case.framework:
+        reference = reference_plan(plan)
+        if reference.case.framework == plan.case.framework:
             raise NotApplicable("this framework is it")
         chunk = next(predict_raw(self.evaluator.loader.ready(reference), rows=rows))
         return {name: array.copy() for name, array in chunk.items()}

@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 from pytest_mlscope import quantities as readable
-from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.expectation import expectation_for, parity_expected
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.documents.schema_mistakes import field_names
 from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.expectations.parity_text import difference_text, from_itself, tolerance_text
@@ -27,8 +26,8 @@ def _within(value: float, bound: Bound) -> bool:
     return (bound.min is None or value >= bound.min) and (bound.max is None or value <= bound.max) and value == value
 
 
-def _accuracy(accuracy: Accuracy, case: Case) -> Iterator[Check]:
-    expected = expectation_for(case)
+def _accuracy(accuracy: Accuracy, plan: Plan) -> Iterator[Check]:
+    expected = plan.expectation
     if accuracy.errors:
         message = (
             f"{accuracy.errors:,} of {accuracy.n:,} rows have no prediction (expected ≤ {expected.errors:,}); "
@@ -48,7 +47,7 @@ def _accuracy(accuracy: Accuracy, case: Case) -> Iterator[Check]:
         yield Check(name, metric.value, text, _within(metric.value, bound), message)
 
 
-def _parity(parity: Parity, case: Case) -> Iterator[Check]:
+def _parity(parity: Parity, plan: Plan) -> Iterator[Check]:
     if parity.mismatch:
         text = tolerance_text(parity)
         yield Check("parity", None, text, False, f"cannot be compared with {parity.reference}: {parity.mismatch}")
@@ -56,7 +55,7 @@ def _parity(parity: Parity, case: Case) -> Iterator[Check]:
     if any(output.bounded for output in parity.outputs) or not parity.outputs or parity.violations:
         message = f"outputs differ from {parity.reference} {difference_text(parity)}"
         yield Check("parity", parity.max_abs, tolerance_text(parity), parity.within_tolerance, message)
-    stated, expected = expectation_for(case).parity, parity_expected(case)
+    stated, expected = plan.expectation.parity, plan.parity_expected
     # The default is for outputs with classes alone.
     has_classes = parity.top1_agreement is not None or (stated is not None and stated.top1_agreement is not None)
     if expected is not None and expected.top1_agreement is not None and has_classes:
@@ -168,8 +167,8 @@ def _needed_time(latency: Latency, samples: int) -> str:
     return f"{setting} to {readable.seconds(rounded)}"
 
 
-def _latency(latency: Latency, case: Case) -> Iterator[Check]:
-    expected = expectation_for(case)
+def _latency(latency: Latency, plan: Plan) -> Iterator[Check]:
+    expected = plan.expectation
     n = len(latency.samples_ns)
     if latency.server is not None:
         yield from _server(latency.server)
@@ -213,9 +212,9 @@ def _latency(latency: Latency, case: Case) -> Iterator[Check]:
 def checks(evaluation: Evaluation, kind: Kind) -> Sequence[Check]:
     """Every comparison the manifest asks for, of one kind, in a stable order."""
     if kind == "accuracy" and evaluation.accuracy is not None:
-        return list(_accuracy(evaluation.accuracy, evaluation.case))
+        return list(_accuracy(evaluation.accuracy, evaluation.plan))
     if kind == "parity" and evaluation.parity is not None:
-        return list(_parity(evaluation.parity, evaluation.case))
+        return list(_parity(evaluation.parity, evaluation.plan))
     if kind == "latency" and evaluation.latency is not None:
-        return list(_latency(evaluation.latency, evaluation.case))
+        return list(_latency(evaluation.latency, evaluation.plan))
     return []

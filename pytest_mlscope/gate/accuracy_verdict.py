@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.components.metrics.top_k import Top1, TopK
 from pytest_mlscope.gate.accuracy_comparison import NO_CLASSES, SIGNIFICANCE, compare_accuracy
 from pytest_mlscope.gate.comparison import accuracy_comparison, ignored, not_compared, with_metrics
@@ -15,15 +15,15 @@ from pytest_mlscope.measurements.results import Accuracy
 from pytest_mlscope.records.comparison import Comparison
 
 
-def accuracy_verdict(baseline: Accuracy, candidate: Accuracy, case: Case, against: str, *, family: int) -> Comparison:
+def accuracy_verdict(baseline: Accuracy, candidate: Accuracy, plan: Plan, against: str, *, family: int) -> Comparison:
     """The worst of all verdicts, with a line for each metric that was not compared.
 
     :param case: the candidate's.
     :param family: how many accuracies the run compares; its share of the level is divided among further metrics.
     """
     significance = SIGNIFICANCE / max(family, 1)
-    policy = Policy.of(case)
-    bounds = case.manifest.metrics
+    policy = Policy.of(plan)
+    bounds = plan.manifest.metrics
     dropped = [policy.ignored("accuracy", bound.name) for bound in bounds if policy.ignores("accuracy", bound.name)]
     if len(dropped) == len(bounds):
         return ignored(against, *dropped)

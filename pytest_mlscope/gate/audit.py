@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.gate.pairs import OpenBlocks
 from pytest_mlscope.gate.rounds import MOST_PAIRS, Contest, Rules, run_rounds
 from pytest_mlscope.gate.sequential import EARLY_PAIRS, decide
@@ -116,19 +116,19 @@ def separate_runs_alarms(trials: Sequence[Trial]) -> Rate:
     return Rate(sum(ratio > 1 + SEPARATE_RUNS_FAIL_AT for ratio in ratios), len(ratios))
 
 
-def _slowed_median(case: Case, loader: ModelLoader, slowdown: float) -> float:
+def _slowed_median(plan: Plan, loader: ModelLoader, slowdown: float) -> float:
     """Median of one window in a process alone, seconds."""
     pool = HostPool()
     try:
-        ready = loader.ready(case, pool=pool)
-        blocks = OpenBlocks(ready, first_rows(ready, rows_in_a_sample(case)), slowdown=slowdown)
+        ready = loader.ready(plan, pool=pool)
+        blocks = OpenBlocks(ready, first_rows(ready, rows_in_a_sample(plan)), slowdown=slowdown)
         return blocks.median_call(max(3, round(SEPARATE_RUN_SECONDS / blocks.call_seconds)))
     finally:
         pool.kill()
 
 
 def run_trial(
-    case: Case, loader: ModelLoader, *, rules: Rules, effect: float, seed: int, separate_runs: bool = True
+    plan: Plan, loader: ModelLoader, *, rules: Rules, effect: float, seed: int, separate_runs: bool = True
 ) -> Trial:
     """Compare the case with itself, slowed by ``effect``.
 
@@ -136,9 +136,9 @@ def run_trial(
     """
     ratio = None
     if separate_runs:
-        baseline = _slowed_median(case, loader, 0.0)
-        ratio = _slowed_median(case, loader, effect) / baseline
-    contest = Contest(case, case, rules, slowdowns=(0.0, effect))
+        baseline = _slowed_median(plan, loader, 0.0)
+        ratio = _slowed_median(plan, loader, effect) / baseline
+    contest = Contest(plan, plan, rules, slowdowns=(0.0, effect))
     began = time.monotonic()
     run_rounds([contest], loader, seed=seed)
     seconds = time.monotonic() - began
@@ -153,7 +153,7 @@ def run_trial(
 
 
 def run_audit(
-    case: Case,
+    plan: Plan,
     loader: ModelLoader,
     audit: Audit,
     *,
@@ -173,7 +173,7 @@ def run_audit(
             seed = number * 1000 + round(effect * 1000)
             separate_runs = number % SEPARATE_RUNS_EVERY == 0
             audit.trials.append(
-                run_trial(case, loader, rules=audit.rules, effect=effect, seed=seed, separate_runs=separate_runs)
+                run_trial(plan, loader, rules=audit.rules, effect=effect, seed=seed, separate_runs=separate_runs)
             )
             yield audit.trials[-1]
 

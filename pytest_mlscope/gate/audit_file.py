@@ -29,7 +29,7 @@ def _same(case: Case, busy_processes: int) -> dict[str, Any]:
         machine["cpu_quota"] = facts["cpu_quota"]
     return {
         "plugin": __version__,
-        "model": case.manifest.content.name,
+        "model": case.model,
         "case": case.id,
         "busy_processes": busy_processes,
         **{f"machine.{name}": value for name, value in machine.items()},
@@ -43,7 +43,7 @@ def write_audit(path: Path, audit: Audit, case: Case, *, busy_processes: int) ->
     """
     document = {
         "plugin": __version__,
-        "model": case.manifest.content.name,
+        "model": case.model,
         "case": case.id,
         "busy_processes": busy_processes,
         "rules": asdict(audit.rules),

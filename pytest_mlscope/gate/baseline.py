@@ -13,14 +13,17 @@ from typing import Any
 from pytest_mlscope.artifacts.integrity import FETCH_IT, NO_SUCH_FILE
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import expand
+from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.errors import BaselineError, MlscopeError, NoCounterpart, NotInBaseline
 from pytest_mlscope.gate.git_revision import Revision, check_out
 from pytest_mlscope.gate.saved_run import SavedRun
+from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.versions import can_hold_together, is_release, is_valid
 from pytest_mlscope.text import closest, did_you_mean
 
-LoadCases = Callable[[Path, Path], Sequence[Case]]
-"""A manifest's path and the project it belongs to, to its cases; raises MlscopeError."""
+LoadCases = Callable[[Path, Path], tuple[LoadedManifest, Sequence[Case]]]
+"""A manifest's path and the project it belongs to, to the manifest and its cases; raises MlscopeError."""
 
 FRAMEWORK_PREFIX, MODEL_PREFIX = "framework:", "model:"
 _TOLD = ("precision", "version", "batch_size", "threads", "scenario", "preprocessing")
@@ -40,7 +43,7 @@ class Baseline(ABC):
     """Whether model files, manifests or predictors may be others than the candidate's."""
 
     @abstractmethod
-    def counterpart(self, case: Case) -> Case:
+    def counterpart(self, plan: Plan) -> Plan:
         """:raises NoCounterpart: when there is none. :raises MlscopeError: when it is broken."""
 
     def told(self, error: MlscopeError) -> str:
@@ -51,20 +54,20 @@ class Baseline(ABC):
 def _but_for(dimension: str, cases: Sequence[Case], case: Case) -> list[Case]:
     """Those that differ from the case in this dimension only."""
     value: Any = getattr(case, dimension)
-    return [other for other in cases if replace(other, **{dimension: value}) == case]
+    return [other for other in cases if replace(other, **{dimension: value}).cell == case.cell]
 
 
-def _same_cell(cases: Sequence[Case], case: Case, where: str) -> Case:
+def _same_cell(manifest: LoadedManifest, cases: Sequence[Case], plan: Plan, where: str) -> Plan:
     """The case of the same cell or, where one precision or version took another's place, of the cell that is gone."""
+    case = plan.case
     for other in cases:
-        # Equality of cases leaves ids and manifests out.
-        if other == case:
-            return other
-    here = expand(case.manifest)
+        if other.cell == case.cell:
+            return Plan.of(manifest, other)
+    here = {each.cell for each in expand(plan.manifest)}
     for dimension in REPLACED:
-        replaced = [other for other in _but_for(dimension, cases, case) if other not in here]
+        replaced = [other for other in _but_for(dimension, cases, case) if other.cell not in here]
         if len(replaced) == 1:
-            return replaced[0]
+            return Plan.of(manifest, replaced[0])
     for dimension in _TOLD:
         if others := _but_for(dimension, cases, case):
             name = others[0].id if len(others) == 1 else case.framework
@@ -86,9 +89,8 @@ class FolderBaseline(Baseline):
         self._folder, self._project, self._load = folder.resolve(), project.resolve(), load
         self._revision = revision
 
-    def _cases(self, case: Case) -> tuple[Path, Sequence[Case]]:
-        """Those of the manifest there, and its path."""
-        path = case.manifest.path.resolve()
+    def counterpart(self, plan: Plan) -> Plan:
+        path = plan.manifest.path.resolve()
         parts = path.relative_to(self._project).parts if path.is_relative_to(self._project) else path.parts[-1:]
         # A checkout's folder may be the whole project's or only the suite's.
         for start in range(len(parts) if self._revision is None else 1):
@@ -96,18 +98,14 @@ class FolderBaseline(Baseline):
             if not candidate.is_file() or candidate == path:
                 continue
             try:
-                cases = self._load(candidate, self._folder)
+                manifest, cases = self._load(candidate, self._folder)
             except MlscopeError as error:
                 raise BaselineError(self.told(error)) from None
-            if start == 0 or {other.manifest.content.name for other in cases} == {case.manifest.content.name}:
-                return candidate, cases
+            if start == 0 or manifest.content.name == plan.case.model:
+                return _same_cell(manifest, cases, plan, f"{candidate.name} there")
         if self._folder.joinpath(*parts) == path:
             raise NoCounterpart("it is the folder that is evaluated; name another checkout")
         raise NotInBaseline(f"there is no {'/'.join(parts)}; is the model new?")
-
-    def counterpart(self, case: Case) -> Case:
-        path, cases = self._cases(case)
-        return _same_cell(cases, case, f"{path.name} there")
 
     def told(self, error: MlscopeError) -> str:
         """As git names files: ``HEAD:model.mlscope.yml`` for one that lies in the cache."""
@@ -129,8 +127,9 @@ class ModelBaseline(Baseline):
         self.label = manifest.name
         self._manifest, self._project, self._load = manifest, project, load
 
-    def counterpart(self, case: Case) -> Case:
-        return _same_cell(self._load(self._manifest.resolve(), self._project), case, str(self._manifest))
+    def counterpart(self, plan: Plan) -> Plan:
+        manifest, cases = self._load(self._manifest.resolve(), self._project)
+        return _same_cell(manifest, cases, plan, str(self._manifest))
 
 
 class VersionBaseline(Baseline):
@@ -142,15 +141,15 @@ class VersionBaseline(Baseline):
         self.label = f"{framework} {version.removeprefix('==')}"
         self._framework, self._version = framework, version
 
-    def counterpart(self, case: Case) -> Case:
-        if case.framework != self._framework:
+    def counterpart(self, plan: Plan) -> Plan:
+        if plan.case.framework != self._framework:
             raise NoCounterpart(f"only {self._framework} is compared")
-        return replace(case, version=self._version)
+        return plan.with_case(version=self._version)
 
-    def mistake(self, frameworks: Mapping[str, Case]) -> str | None:
+    def mistake(self, frameworks: Mapping[str, FrameworkFolder]) -> str | None:
         """What is wrong when no case of the run can be compared, in one line.
 
-        :param frameworks: a case of each framework in the run.
+        :param frameworks: by name, those of the run's cases.
         """
         name = self._framework
         if not frameworks:
@@ -160,7 +159,7 @@ class VersionBaseline(Baseline):
             return (
                 f"--mlscope-against: no case has framework {name!r}{hint}; cases have: {', '.join(sorted(frameworks))}"
             )
-        takes = frameworks[name].manifest.registry.frameworks[name].description.version
+        takes = frameworks[name].description.version
         if can_hold_together(takes, self._version):
             return None
         return f"--mlscope-against: framework.yml of {name} takes {takes!r}, which {self._version!r} is not"

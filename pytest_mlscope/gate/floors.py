@@ -39,7 +39,7 @@ def _key(case: Case) -> str:
     machine: list[object] = [facts["hostname"], facts["cpu_identity"], facts["usable_cores"], facts["kernel"]]
     if facts["cpu_quota"] is not None:
         machine.append(facts["cpu_quota"])
-    cell = [case.manifest.content.name, case.framework, case.hardware, case.precision, case.threads, case.batch_size]
+    cell = [case.model, case.framework, case.hardware, case.precision, case.threads, case.batch_size]
     return hashlib.sha256(json.dumps([machine, cell, case.scenario]).encode()).hexdigest()[:24]
 
 
@@ -80,7 +80,7 @@ def keep_floor(case: Case, log_ratios: Sequence[float], *, home: Path) -> float 
         content[_key(case)] = {
             "floor": floor,
             "pairs": len(log_ratios),
-            "model": case.manifest.content.name,
+            "model": case.model,
             "case": case.id,
         }
         with replacing(path) as file:

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.kinds import is_parity_reference
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.errors import BaselineError, CannotRun, MlscopeError, NoCounterpart, NotInBaseline, NotSupported
 from pytest_mlscope.gate.accuracy_verdict import accuracy_verdict
 from pytest_mlscope.gate.baseline import REPLACED, Baseline
@@ -27,7 +26,7 @@ from pytest_mlscope.machine.lease import exclusive_lease
 from pytest_mlscope.measurements.data_identity import data_differ, data_identity
 from pytest_mlscope.measurements.evaluator import Evaluator
 from pytest_mlscope.measurements.latency.latency import rows_in_a_sample
-from pytest_mlscope.measurements.parity.parity import reference_case
+from pytest_mlscope.measurements.parity.parity import reference_plan
 from pytest_mlscope.measurements.results import Evaluation
 from pytest_mlscope.quantities import plural
 from pytest_mlscope.records.comparison import Comparison
@@ -36,8 +35,8 @@ if TYPE_CHECKING:
     from pytest_mlscope.manifest.schema import Kind
 
 
-def _remarked(comparison: Comparison, case: Case, counterpart: Case) -> Comparison:
-    other = [(getattr(counterpart, name), getattr(case, name)) for name in REPLACED]
+def _remarked(comparison: Comparison, plan: Plan, counterpart: Plan) -> Comparison:
+    other = [(getattr(counterpart.case, name), getattr(plan.case, name)) for name in REPLACED]
     said = [f"{theirs} there, {ours} here" for theirs, ours in other if theirs != ours]
     return replace(comparison, remark="; ".join(said)) if said else comparison
 
@@ -56,15 +55,15 @@ class Gate(ABC):
         :raises MlscopeError: when the case itself fails.
         """
 
-    def forget(self, case: Case) -> None:  # noqa: B027  # most keep nothing
+    def forget(self, plan: Plan) -> None:  # noqa: B027  # most keep nothing
         """Compare the case anew when it is asked for again."""
 
     @abstractmethod
-    def cannot_run(self, case: Case, kind: Kind, reason: CannotRun) -> Comparison | None:
+    def cannot_run(self, plan: Plan, kind: Kind, reason: CannotRun) -> Comparison | None:
         """Of a case without an evaluation; ``None`` where the baseline has none either."""
 
     @abstractmethod
-    def latency(self, evaluation: Evaluation, companions: Sequence[Case], *, family: int) -> Comparison:
+    def latency(self, evaluation: Evaluation, companions: Sequence[Plan], *, family: int) -> Comparison:
         """Latency, and what comes with it.
 
         :param companions: further cases that will be asked for in this process.
@@ -88,107 +87,102 @@ class SideBySideGate(Gate):
         self._minimum_effect = minimum_effect
         self._seconds = seconds
         self._recorder = evaluator.settings.recorder
-        self._contests: dict[tuple[object, ...], Contest | Comparison] = {}
+        self._contests: dict[Plan, Contest | Comparison] = {}
 
     def _no_counterpart(self, error: MlscopeError) -> Comparison:
         is_new = isinstance(error, NotInBaseline)
         return not_compared(self.baseline.label, self.baseline.told(error), is_new=is_new)
 
     def accuracy(self, evaluation: Evaluation, *, family: int) -> Comparison:
-        case = evaluation.case
+        plan = evaluation.plan
         against = self.baseline.label
         try:
-            counterpart = self.baseline.counterpart(case)
+            counterpart = self.baseline.counterpart(plan)
             baseline = self._evaluator.accuracy(counterpart)
         except MlscopeError as error:
             return self._no_counterpart(error)
-        data = [data_identity(each.manifest) for each in (counterpart, case)]
+        data = [data_identity(each.manifest) for each in (counterpart, plan)]
         if differ := data_differ(*(None if each is None else each.sha256 for each in data)):
             return not_compared(against, differ)
-        compared = accuracy_verdict(baseline, self._evaluator.accuracy(case), case, against, family=family)
-        return _remarked(compared, case, counterpart)
+        compared = accuracy_verdict(baseline, self._evaluator.accuracy(plan), plan, against, family=family)
+        return _remarked(compared, plan, counterpart)
 
     def parity(self, evaluation: Evaluation) -> Comparison:
-        case = evaluation.case
+        plan = evaluation.plan
         against = self.baseline.label
-        policy = Policy.of(case)
+        policy = Policy.of(plan)
         if policy.ignores("parity"):
             return ignored(against, policy.ignored("parity"))
         try:
-            counterpart = self.baseline.counterpart(case)
+            counterpart = self.baseline.counterpart(plan)
         except MlscopeError as error:
             return self._no_counterpart(error)
         try:
-            compared = parity_comparison(self._evaluator.parity_with(case, counterpart), against, policy)
+            compared = parity_comparison(self._evaluator.parity_with(plan, counterpart), against, policy)
         except BaselineError as error:
             return self._no_counterpart(error)
-        return _remarked(compared, case, counterpart)
+        return _remarked(compared, plan, counterpart)
 
-    def cannot_run(self, case: Case, kind: Kind, reason: CannotRun) -> Comparison | None:
+    def cannot_run(self, plan: Plan, kind: Kind, reason: CannotRun) -> Comparison | None:
         """A predictor that takes the baseline's files and not ours is a regression."""
         loader = self._evaluator.loader
         try:
-            counterpart = self.baseline.counterpart(case)
+            counterpart = self.baseline.counterpart(plan)
             loader.ready(counterpart)
-            if kind == "parity" and not is_parity_reference(case):
-                loader.ready(reference_case(counterpart))
+            if kind == "parity" and not plan.is_parity_reference:
+                loader.ready(reference_plan(counterpart))
         except MlscopeError:
             return None
         regression = isinstance(reason, NotSupported) and self.baseline.other_files
         compared = cannot_run_any_more(self.baseline.label, str(reason), regression=regression)
-        return _remarked(compared, case, counterpart)
+        return _remarked(compared, plan, counterpart)
 
-    def latency(self, evaluation: Evaluation, companions: Sequence[Case], *, family: int) -> Comparison:
+    def latency(self, evaluation: Evaluation, companions: Sequence[Plan], *, family: int) -> Comparison:
         """Peak memory and load time too; companions are measured in the same rounds."""
-        case = evaluation.case
-        policy = Policy.of(case, minimum_effect=self._minimum_effect)
-        if self._key(case) not in self._contests:
-            self._measure([case, *(other for other in companions if self._key(other) not in self._contests)], family)
-        contest = self._contests[self._key(case)]
+        plan = evaluation.plan
+        policy = Policy.of(plan, minimum_effect=self._minimum_effect)
+        if plan not in self._contests:
+            self._measure([plan, *(other for other in companions if other not in self._contests)], family)
+        contest = self._contests[plan]
         if isinstance(contest, Comparison):
             return contest
-        return _remarked(latency_comparison(contest, self.baseline.label, policy), case, contest.baseline)
+        return _remarked(latency_comparison(contest, self.baseline.label, policy), plan, contest.baseline)
 
-    def forget(self, case: Case) -> None:
-        self._contests.pop(self._key(case), None)
+    def forget(self, plan: Plan) -> None:
+        self._contests.pop(plan, None)
         with contextlib.suppress(MlscopeError):
-            self._evaluator.forget(self.baseline.counterpart(case))
+            self._evaluator.forget(self.baseline.counterpart(plan))
 
-    @staticmethod
-    def _key(case: Case) -> tuple[object, ...]:
-        return (case.manifest.path, case.manifest.sha256, case)
-
-    def _measure(self, cases: Sequence[Case], family: int) -> None:
+    def _measure(self, plans: Sequence[Plan], family: int) -> None:
         home = self._evaluator.settings.home
         loader = self._evaluator.loader
         contests: list[Contest] = []
-        for case in cases:
-            key = self._key(case)
-            if key in self._contests:
+        for plan in plans:
+            if plan in self._contests:
                 continue
-            policy = Policy.of(case, minimum_effect=self._minimum_effect)
+            policy = Policy.of(plan, minimum_effect=self._minimum_effect)
             if all(map(policy.ignores, RATIOS)):
-                self._contests[key] = ignored(self.baseline.label, *map(policy.ignored, RATIOS))
+                self._contests[plan] = ignored(self.baseline.label, *map(policy.ignored, RATIOS))
                 continue
             try:
-                counterpart = self.baseline.counterpart(case)
-                theirs, ours = rows_in_a_sample(counterpart), rows_in_a_sample(case)
+                counterpart = self.baseline.counterpart(plan)
+                theirs, ours = rows_in_a_sample(counterpart), rows_in_a_sample(plan)
                 if theirs != ours:
                     raise NoCounterpart(f"a query has {plural(theirs, 'row')} there and {ours} here")
                 loader.prepare(counterpart)
-                loader.prepare(case)
+                loader.prepare(plan)
             except MlscopeError as error:
-                self._contests[key] = self._no_counterpart(error)
+                self._contests[plan] = self._no_counterpart(error)
                 continue
             effects = {name: None if policy.ignores(name) else policy.smallest_effect(name) for name in RATIOS}
             rules = Rules(
                 minimum_effect=policy.smallest_effect("latency"),
                 seconds=self._seconds,
-                floor=floor_for(case, home=home),
+                floor=floor_for(plan.case, home=home),
                 memory_effect=effects["peak_memory"],
                 load_time_effect=effects["load_time"],
             )
-            contest = self._contests[key] = Contest(counterpart, case, rules)
+            contest = self._contests[plan] = Contest(counterpart, plan, rules)
             contests.append(contest)
         if contests:
             self._recorder.progress(f"comparing with {self.baseline.label}: {plural(len(contests), 'case')}")

@@ -70,7 +70,7 @@ class OpenBlocks:
 
     def __init__(self, ready: ReadyModel, inputs: Mapping[str, NDArray[Any]], *, slowdown: float | None = None) -> None:
         self._ready = ready
-        measurement = ready.case.manifest.content.measurement
+        measurement = ready.plan.measurement
         opened = ready.host.open_blocks(
             inputs,
             batch_size=ready.case.batch_size,

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.gate.rounds import LOAD_TIME_EFFECT, MEMORY_EFFECT, Rules
-from pytest_mlscope.manifest.dimensions import NAMES, criteria, selects
+from pytest_mlscope.manifest.dimensions import criteria, selects
 from pytest_mlscope.manifest.place import place_of
 from pytest_mlscope.manifest.schema import AcceptedRegression, GatedQuantity, GatePolicy, MetricPolicy, RatioPolicy
 from pytest_mlscope.records.comparison import ComparedOutcome, Outcome, Ruling
@@ -49,14 +49,13 @@ class Policy:
     today: datetime.date = field(default_factory=datetime.date.today)
 
     @classmethod
-    def of(cls, case: Case, *, minimum_effect: float | None = None) -> Policy:
+    def of(cls, plan: Plan, *, minimum_effect: float | None = None) -> Policy:
         """That of the candidate's manifest."""
-        manifest = case.manifest
-        cell: tuple[Any, ...] = tuple(getattr(case, name) for name in NAMES)
+        manifest = plan.manifest
         acceptances = [
             Acceptance(entry, place_of(manifest, ("gate", "accepted", index)))
             for index, entry in enumerate(manifest.content.gate.accepted)
-            if entry.when is None or selects(criteria(entry.when), cell)
+            if entry.when is None or selects(criteria(entry.when), plan.case.cell)
         ]
         first = manifest.metrics[0].name if manifest.metrics else None
         return cls(manifest.content.gate, acceptances, first, minimum_effect)

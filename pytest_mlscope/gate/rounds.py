@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.gate.multiplicity import holm_levels
 from pytest_mlscope.gate.pairs import BASELINE, CANDIDATE, OpenBlocks, Pair, SideError, failures_of, measure_pair
@@ -57,8 +57,8 @@ class Rules:
 class Contest:
     """One case measured against its baseline."""
 
-    baseline: Case
-    candidate: Case
+    baseline: Plan
+    candidate: Plan
     rules: Rules
     slowdowns: tuple[float | None, float | None] = (None, None)
     """Injected into baseline and candidate, for audits."""
@@ -132,7 +132,7 @@ class Contest:
 
 
 def _opened(ready: ReadyModel, *, slowdown: float | None, check: bool) -> OpenBlocks:
-    blocks = OpenBlocks(ready, first_rows(ready, rows_in_a_sample(ready.case)), slowdown=slowdown)
+    blocks = OpenBlocks(ready, first_rows(ready, rows_in_a_sample(ready.plan)), slowdown=slowdown)
     if check:
         check_timed_path(ready, blocks.timed_path)
     return blocks
@@ -141,11 +141,11 @@ def _opened(ready: ReadyModel, *, slowdown: float | None, check: bool) -> OpenBl
 def _pair(contest: Contest, loader: ModelLoader, pools: Sequence[HostPool], cpu: Affinity, coin: random.Random) -> Pair:
     sides = [(contest.baseline, pools[BASELINE]), (contest.candidate, pools[CANDIDATE])]
     # Two CPUs of a machine can differ by half for minutes, when one has more to do, for another tenant perhaps.
-    together = all(needs_one_cpu(case) for case, _ in sides)
+    together = all(needs_one_cpu(plan) for plan, _ in sides)
     hosts = []
-    for side, (case, pool) in enumerate(sides):
+    for side, (plan, pool) in enumerate(sides):
         with failures_of(side):
-            hosts.append(loader.start_host(case, pool))
+            hosts.append(loader.start_host(plan, pool))
     for come_up in (HostClient.greet, HostClient.wait_until_started):
         for side, host in enumerate(hosts):
             with failures_of(side):
@@ -157,9 +157,9 @@ def _pair(contest: Contest, loader: ModelLoader, pools: Sequence[HostPool], cpu:
     order = (first, 1 - first)
     ready: dict[int, ReadyModel] = {}
     for side in order:
-        case, pool = sides[side]
+        plan, pool = sides[side]
         with failures_of(side):
-            ready[side] = loader.ready(case, pool=pool)
+            ready[side] = loader.ready(plan, pool=pool)
     opened: dict[int, OpenBlocks] = {}
     for side in order:
         with failures_of(side):
@@ -208,7 +208,9 @@ def run_rounds(
             for pool in pools:
                 stack.callback(pool.kill)
             # Cases of one framework after each other, as a pool keeps few hosts.
-            for contest in sorted(undecided, key=lambda each: (each.candidate.framework, each.candidate.version or "")):
+            for contest in sorted(
+                undecided, key=lambda each: (each.candidate.case.framework, each.candidate.case.version or "")
+            ):
                 began = time.monotonic()
                 try:
                     pair = _pair(contest, loader, pools, cpu, coin)

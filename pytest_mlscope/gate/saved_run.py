@@ -58,21 +58,21 @@ class SavedRun:
 
     def _of(self, case: Case) -> Sequence[SavedEvaluation]:
         dimensions = tuple(getattr(case, name) for name in NAMES)
-        model = case.manifest.content.name
+        model = case.model
         found = [each for each in self._evaluations if each.model == model and each.dimensions == dimensions]
-        same_file = [each for each in found if each.manifest == case.manifest.path.name]
+        same_file = [each for each in found if each.manifest == Path(case.manifest).name]
         if not (same_file or found):
             raise NotInBaseline(self._lacking(case, dimensions))
         return same_file or found
 
     def _lacking(self, case: Case, dimensions: tuple[object, ...]) -> str:
         """What there is instead, where the case differs from one of the run's in one dimension only."""
-        name = f"{case.manifest.content.name} {case.id or case.framework}"
+        name = f"{case.model} {case.id or case.framework}"
         for place, dimension in enumerate(NAMES):
             others = {
                 str(each.dimensions[place])
                 for each in self._evaluations
-                if each.model == case.manifest.content.name
+                if each.model == case.model
                 and each.dimensions[:place] == dimensions[:place]
                 and each.dimensions[place + 1 :] == dimensions[place + 1 :]
             }

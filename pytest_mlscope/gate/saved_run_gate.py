@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.errors import CannotRun, MlscopeError, NoCounterpart, NotInBaseline
 from pytest_mlscope.gate.accuracy_verdict import accuracy_verdict
 from pytest_mlscope.gate.comparison import SeparateRuns, ignored, not_compared, separate_runs
@@ -118,8 +118,7 @@ class SavedRunGate(Gate):
         self._minimum_effect = minimum_effect
 
     def _check_hardware(self, evaluation: Evaluation, saved: Mapping[str, Any], *, timed: bool) -> None:
-        case = evaluation.case
-        target = case.manifest.registry.hardware_targets[case.hardware]
+        target = evaluation.plan.target
         try:
             now = evaluation.provenance["hardware"]
             reason = _differs(saved, now, accelerated=not target.is_a("cpu"), timed=timed)
@@ -128,10 +127,10 @@ class SavedRunGate(Gate):
         if reason is not None:
             raise NoCounterpart(f"not comparable, it ran on other hardware ({reason})")
 
-    def latency(self, evaluation: Evaluation, companions: Sequence[Case], *, family: int) -> Comparison:
+    def latency(self, evaluation: Evaluation, companions: Sequence[Plan], *, family: int) -> Comparison:
         against = self._saved.label
         latency = evaluation.latency
-        policy = Policy.of(evaluation.case, minimum_effect=self._minimum_effect)
+        policy = Policy.of(evaluation.plan, minimum_effect=self._minimum_effect)
         if policy.ignores("latency"):
             return ignored(against, policy.ignored("latency"))
         try:
@@ -169,14 +168,14 @@ class SavedRunGate(Gate):
         here = evaluation.provenance.get("dataset")
         if differ := data_differ(saved.dataset, here["sha256"] if here else None):
             return not_compared(against, differ)
-        return accuracy_verdict(baseline, ours, evaluation.case, against, family=family)
+        return accuracy_verdict(baseline, ours, evaluation.plan, against, family=family)
 
-    def cannot_run(self, case: Case, kind: Kind, reason: CannotRun) -> Comparison | None:
+    def cannot_run(self, plan: Plan, kind: Kind, reason: CannotRun) -> Comparison | None:
         try:
             if kind == "latency":
-                self._saved.latency(case)
+                self._saved.latency(plan.case)
             elif kind == "accuracy":
-                self._saved.accuracy(case)
+                self._saved.accuracy(plan.case)
             else:
                 return None
         except MlscopeError:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,17 +41,16 @@ class LoadRequest:
         return asdict(self)
 
 
-def load_request(case: Case, files: Mapping[str, Path], *, device: str, dynamic_batch: bool) -> LoadRequest:
+def load_request(plan: Plan, files: Mapping[str, Path], *, device: str, dynamic_batch: bool) -> LoadRequest:
     """What to load for a case, with names and layouts as the framework's file has them.
 
     :param files: role to path on disk.
     :param device: as the framework calls it.
     :param dynamic_batch: whether one loaded model takes any batch size.
     """
-    content = case.manifest.content
-    entry = content.frameworks[case.framework]
+    entry = plan.entry
     inputs = []
-    for description in content.inputs:
+    for description in plan.inputs:
         shape = [size if isinstance(size, int) else None for size in description.shape]
         layout = entry.input_layouts.get(description.name)
         if layout and description.layout:
@@ -61,11 +60,11 @@ def load_request(case: Case, files: Mapping[str, Path], *, device: str, dynamic_
     return LoadRequest(
         files={role: str(path) for role, path in files.items()},
         device=device,
-        precision=case.precision,
-        threads=case.threads if isinstance(case.threads, int) else None,
+        precision=plan.case.precision,
+        threads=plan.case.threads if isinstance(plan.case.threads, int) else None,
         # Only a framework that fixes the batch at load is loaded anew for another one.
-        batch_size=case.batch_size if not dynamic_batch else 1,
+        batch_size=plan.case.batch_size if not dynamic_batch else 1,
         inputs=tuple(inputs),
-        outputs=tuple(entry.output_names.get(output.name, output.name) for output in content.outputs),
+        outputs=tuple(entry.output_names.get(output.name, output.name) for output in plan.outputs),
         options=dict(entry.options),
     )

@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion
 
 from pytest_mlscope.artifacts.artifact import Artifact, materialise
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.environments.creation import create_environment
 from pytest_mlscope.environments.emulator import get_emulator
@@ -36,41 +36,41 @@ from pytest_mlscope.settings import Settings
 _WITH_EMULATOR = "pytest --mlscope --mlscope-provision --mlscope-hardware {}"
 
 
-def _device(case: Case) -> str:
-    registry = case.manifest.registry
-    target = registry.hardware_targets[case.hardware]
-    description = registry.frameworks[case.framework].description
+def _device(plan: Plan) -> str:
+    target, description = plan.target, plan.framework_folder.description
     # What the machine lacks comes first: it is one reason for all frameworks.
     if absent := why_absent(target):
-        raise CannotRun(f"not on this machine ({absent})", subject=case.hardware)
+        raise CannotRun(f"not on this machine ({absent})", subject=plan.case.hardware)
     device = target.device_of(description)
     if device is None:
         offered = ", ".join(description.devices)
-        raise CannotRun(f"{case.framework} has no device for {case.hardware}; it has: {offered}")
+        raise CannotRun(f"{plan.case.framework} has no device for {plan.case.hardware}; it has: {offered}")
     precisions = target.precisions_of(description)
-    if case.precision not in precisions:
+    if plan.case.precision not in precisions:
         offered = ", ".join(precisions) or "nothing"
-        raise CannotRun(f"{case.framework} on {case.hardware} offers {offered}, not {case.precision}")
+        raise CannotRun(f"{plan.case.framework} on {plan.case.hardware} offers {offered}, not {plan.case.precision}")
     return device
 
 
-def _check_device(case: Case, device: str, host: HostClient) -> None:
+def _check_device(plan: Plan, device: str, host: HostClient) -> None:
     """Of a framework that does not tell what its build offers, only loading a model shows."""
     devices = host.started.devices
     if devices is not None and device not in devices:
         offered = ", ".join(devices) or "nothing"
-        raise CannotRun(f"{host.name} {host.version} here has no {device}; it has: {offered}", subject=case.hardware)
+        raise CannotRun(
+            f"{host.name} {host.version} here has no {device}; it has: {offered}", subject=plan.case.hardware
+        )
 
 
-def _constraint(case: Case) -> str | None:
+def _constraint(plan: Plan) -> str | None:
     """The PEP 440 specifiers of the case's version; ``None`` where any will do."""
-    return specifiers(case.version) or None if case.version is not None else None
+    return specifiers(plan.case.version) or None if plan.case.version is not None else None
 
 
-def _check_version(case: Case, version: str) -> None:
+def _check_version(plan: Plan, version: str) -> None:
     """Of a framework that is no distribution, only its predictor knows the version."""
-    folder = case.manifest.registry.frameworks[case.framework]
-    constraint = _constraint(case)
+    folder = plan.framework_folder
+    constraint = _constraint(plan)
     for wanted, whose in ((folder.description.version, "framework.yml"), (constraint, "the manifest")):
         if wanted is None or wanted == "*":
             continue
@@ -102,15 +102,15 @@ class ModelLoader:
         self._not_made: dict[tuple[str, str | None, str | None], str] = {}
         """Why an environment could not be made: the next case need not wait minutes for the same answer."""
 
-    def environment(self, case: Case) -> Environment:
+    def environment(self, plan: Plan) -> Environment:
         """The interpreter the case's framework runs in, made when settings allow.
 
         :raises CannotRun: when there is none.
         :raises EnvironmentCreationError: when making it failed.
         """
-        folder = case.manifest.registry.frameworks[case.framework]
-        constraint = _constraint(case)
-        target = case.manifest.registry.hardware_targets[case.hardware]
+        folder = plan.framework_folder
+        constraint = _constraint(plan)
+        target = plan.target
         architecture = target.architecture if target.emulated else None
         key = (str(folder.path), constraint, architecture)
         known = self._environments.get(key)
@@ -120,7 +120,7 @@ class ModelLoader:
             raise EnvironmentCreationError(self._not_made[key])
         try:
             if architecture is not None:
-                environment = self._emulated(case, folder, constraint, architecture)
+                environment = self._emulated(plan, folder, constraint, architecture)
             else:
                 environment = self._native(folder, constraint)
         except EnvironmentCreationError as error:
@@ -146,7 +146,7 @@ class ModelLoader:
         )
         return find_environment(folder, constraint=constraint, home=home)
 
-    def _emulated(self, case: Case, folder: FrameworkFolder, constraint: str | None, architecture: str) -> Environment:
+    def _emulated(self, plan: Plan, folder: FrameworkFolder, constraint: str | None, architecture: str) -> Environment:
         home = self.settings.home
         if self.settings.provision:
             emulator = get_emulator(architecture, home=home, recorder=self.settings.recorder)
@@ -162,56 +162,53 @@ class ModelLoader:
         try:
             return find_environment(folder, constraint=constraint, architecture=architecture, home=home)
         except NoEnvironment as missing:
-            command = _WITH_EMULATOR.format(case.hardware)
+            command = _WITH_EMULATOR.format(plan.case.hardware)
             raise CannotRun(missing.detail, subject=missing.subject, command=command) from None
 
-    def _artifacts(self, case: Case) -> dict[str, Artifact]:
-        return {
-            role: self._artifact(case, role, file)
-            for role, file in case.manifest.content.frameworks[case.framework].files_at(case.precision).items()
-        }
+    def _artifacts(self, plan: Plan) -> dict[str, Artifact]:
+        return {role: self._artifact(plan, role, file) for role, file in plan.files.items()}
 
-    def _artifact(self, case: Case, role: str, file: ModelFile) -> Artifact:
+    def _artifact(self, plan: Plan, role: str, file: ModelFile) -> Artifact:
         try:
             return materialise(
-                file, base=case.manifest.folder, home=self.settings.home, recorder=self.settings.recorder
+                file, base=plan.manifest.folder, home=self.settings.home, recorder=self.settings.recorder
             )
         except ArtifactError as error:
-            entry = case.manifest.content.frameworks[case.framework]
-            own = any(role in files for name, files in entry.precision_files.items() if name == case.precision)
-            where = ("precision_files", case.precision) if own else ("files",)
-            path = ("frameworks", case.framework, *where, role, "path")
-            error.args = (f"{place_of(case.manifest, path)}: {error}",)
+            entry = plan.entry
+            own = any(role in files for name, files in entry.precision_files.items() if name == plan.case.precision)
+            where = ("precision_files", plan.case.precision) if own else ("files",)
+            path = ("frameworks", plan.case.framework, *where, role, "path")
+            error.args = (f"{place_of(plan.manifest, path)}: {error}",)
             raise
 
-    def prepare(self, case: Case) -> None:
+    def prepare(self, plan: Plan) -> None:
         """Make or fetch everything the case needs, without loading it. Raises as :meth:`ready`.
 
         It may take minutes, so it comes before a lease, for which others wait.
         """
-        _device(case)
-        affinity_of(case, chosen=self.settings.affinity)
-        self.environment(case)
-        self._artifacts(case)
+        _device(plan)
+        affinity_of(plan, chosen=self.settings.affinity)
+        self.environment(plan)
+        self._artifacts(plan)
 
-    def _host(self, case: Case, pool: HostPool, *, wait: bool = True) -> HostClient:
+    def _host(self, plan: Plan, pool: HostPool, *, wait: bool = True) -> HostClient:
         return pool.get(
-            self.environment(case),
-            threads=case.threads if isinstance(case.threads, int) else None,
-            device=_device(case),
+            self.environment(plan),
+            threads=plan.case.threads if isinstance(plan.case.threads, int) else None,
+            device=_device(plan),
             timeout=self.settings.timeout,
-            affinity=affinity_of(case, chosen=self.settings.affinity),
+            affinity=affinity_of(plan, chosen=self.settings.affinity),
             wait=wait,
         )
 
-    def start_host(self, case: Case, pool: HostPool) -> HostClient:
+    def start_host(self, plan: Plan, pool: HostPool) -> HostClient:
         """A host for the case from the pool; one that must be started is not waited for.
 
         :raises CannotRun: when hardware or framework are not available here.
         """
-        return self._host(case, pool, wait=False)
+        return self._host(plan, pool, wait=False)
 
-    def ready(self, case: Case, *, pool: HostPool | None = None) -> ReadyModel:
+    def ready(self, plan: Plan, *, pool: HostPool | None = None) -> ReadyModel:
         """Load the case's model in a host; one that is loaded there already is used as it is.
 
         :param pool: the hosts to choose from, this loader's warm ones when absent.
@@ -219,19 +216,19 @@ class ModelLoader:
         :raises ArtifactError: when a file is missing or not what the manifest says.
         :raises HostError: when the framework fails to load it.
         """
-        device = _device(case)
-        environment = self.environment(case)
-        artifacts = self._artifacts(case)
+        device = _device(plan)
+        environment = self.environment(plan)
+        artifacts = self._artifacts(plan)
         timeout = self.settings.timeout
         deadline = time.monotonic() + timeout
         pool = pool or self._pool
-        host = self._host(case, pool)
+        host = self._host(plan, pool)
         if not environment.version:
-            _check_version(case, host.version)
-        _check_device(case, device, host)
+            _check_version(plan, host.version)
+        _check_device(plan, device, host)
         files = {role: artifact.path for role, artifact in artifacts.items()}
         dynamic_batch = environment.framework.description.dynamic_batch
-        request = load_request(case, files, device=device, dynamic_batch=dynamic_batch)
+        request = load_request(plan, files, device=device, dynamic_batch=dynamic_batch)
         identity = {**request.header(), "sha256": {role: artifact.sha256 for role, artifact in artifacts.items()}}
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         loaded = self._loaded.get(host)
@@ -245,7 +242,7 @@ class ModelLoader:
                 raise
             loaded = self._loaded[host] = (key, reply)
         return ReadyModel(
-            case=case,
+            plan=plan,
             host=host,
             environment=environment,
             artifacts=artifacts,

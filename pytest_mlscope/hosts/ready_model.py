@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pytest_mlscope.artifacts.artifact import Artifact
 from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.errors import HostError, HostTimeout
 from pytest_mlscope.hosts.client import HostClient
@@ -35,7 +36,7 @@ def _fits(actual: tuple[int, ...], stated: list[int | str]) -> bool:
 class ReadyModel:
     """What predicts for a case: a host with the model loaded, under the manifest's names."""
 
-    case: Case
+    plan: Plan
     host: HostClient
     environment: Environment
     artifacts: Mapping[str, Artifact]
@@ -48,13 +49,18 @@ class ReadyModel:
     timeout: float
 
     @property
+    def case(self) -> Case:
+        """The plan's case."""
+        return self.plan.case
+
+    @property
     def _entry(self) -> FrameworkEntry:
-        return self.case.manifest.content.frameworks[self.case.framework]
+        return self.plan.entry
 
     @property
     def pads(self) -> bool:
         """Whether a short last batch must be filled up, because the model takes one batch size only."""
-        fixed = all(isinstance(i.shape[0], int) for i in self.case.manifest.content.inputs)
+        fixed = all(isinstance(i.shape[0], int) for i in self.plan.inputs)
         return fixed or not self.environment.framework.description.dynamic_batch
 
     def remaining(self) -> float:
@@ -73,7 +79,7 @@ class ReadyModel:
         """Inputs by the manifest's names and layouts, as this framework's file wants them."""
         entry = self._entry
         ready = {}
-        for description in self.case.manifest.content.inputs:
+        for description in self.plan.inputs:
             array = inputs[description.name]
             layout = entry.input_layouts.get(description.name)
             if layout and description.layout and layout != description.layout:
@@ -88,7 +94,7 @@ class ReadyModel:
         """
         entry = self._entry
         outputs = {}
-        for output in self.case.manifest.content.outputs:
+        for output in self.plan.outputs:
             name = entry.output_names.get(output.name, output.name)
             if name not in tensors:
                 present = ", ".join(tensors) or "nothing"
@@ -154,7 +160,7 @@ class ReadyModel:
         :param highest_percentile: the window is not prolonged for one beyond it.
         Raises as ``HostClient``.
         """
-        stated = self.case.manifest.content.measurement
+        stated = self.plan.measurement
         return self.host.measure(
             inputs,
             batch_size=self.case.batch_size,

@@ -8,7 +8,7 @@ import time
 
 import psutil
 
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.components.cpu_list import format_cpu_list, parse_cpu_list
 from pytest_mlscope.errors import CannotRun
 
@@ -48,17 +48,17 @@ def least_busy_cpu(coin: random.Random) -> Affinity:
     return (coin.choice([cpu for cpu in usable if idle[cpu] >= idlest - _TICK_SECONDS]),)
 
 
-def needs_one_cpu(case: Case) -> bool:
+def needs_one_cpu(plan: Plan) -> bool:
     """Whether it predicts with one thread, on a CPU."""
-    return case.threads == 1 and case.manifest.registry.hardware_targets[case.hardware].is_a("cpu")
+    return plan.case.threads == 1 and plan.target.is_a("cpu")
 
 
-def affinity_of(case: Case, *, chosen: Affinity) -> Affinity:
+def affinity_of(plan: Plan, *, chosen: Affinity) -> Affinity:
     """What the run chose, else what the manifest says.
 
     :raises CannotRun: when this machine does not have those CPUs.
     """
-    stated = case.manifest.content.measurement.affinity
+    stated = plan.measurement.affinity
     cpus = chosen if chosen is not None or stated is None else parse_cpu_list(stated)
     if cpus is not None and (reason := why_not_here(cpus)):
         raise CannotRun(f"measurement.affinity: {reason}" if chosen is None else f"affinity: {reason}")

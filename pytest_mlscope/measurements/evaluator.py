@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.errors import BaselineError, MlscopeError, Refused
 from pytest_mlscope.hosts.environment_verification import verify_environment
@@ -35,10 +35,10 @@ KEPT_RESULTS = 64
 """Results kept for other tests of the same case: one evaluation serves them all."""
 
 
-def _refuse_emulated_time(case: Case) -> None:
+def _refuse_emulated_time(plan: Plan) -> None:
     """:raises Refused: for a case on an emulated processor."""
-    if case.manifest.registry.hardware_targets[case.hardware].emulated:
-        raise Refused("timings under emulation mean nothing", subject=case.hardware)
+    if plan.target.emulated:
+        raise Refused("timings under emulation mean nothing", subject=plan.case.hardware)
 
 
 class Evaluator:
@@ -57,8 +57,8 @@ class Evaluator:
         self._tolerances = Tolerances(self.loader)
         self._results: OrderedDict[tuple[object, ...], Any] = OrderedDict()
 
-    def _once(self, kind: str, case: Case, evaluate: Callable[[], T]) -> T:
-        key = (kind, case.manifest.path, case.manifest.sha256, case)
+    def _once(self, kind: str, plan: Plan, evaluate: Callable[[], T]) -> T:
+        key = (kind, plan)
         if key not in self._results:
             while len(self._results) >= KEPT_RESULTS:
                 self._results.popitem(last=False)
@@ -67,87 +67,87 @@ class Evaluator:
         result: T = self._results[key]
         return result
 
-    def forget(self, case: Case) -> None:
+    def forget(self, plan: Plan) -> None:
         """Evaluate the case anew when it is asked for again."""
-        for key in [key for key in self._results if key[-1] == case]:
+        for key in [key for key in self._results if key[-1] == plan]:
             del self._results[key]
 
-    def provenance(self, case: Case) -> tuple[str, Provenance]:
+    def provenance(self, plan: Plan) -> tuple[str, Provenance]:
         """Key and facts of the case as loaded now. Raises as :meth:`ModelLoader.ready`."""
 
         def gather() -> tuple[str, Provenance]:
             return provenance(
-                self.loader.ready(case),
+                self.loader.ready(plan),
                 command_line=self.settings.command_line,
-                restarts=self.settings.restarts or case.manifest.content.measurement.restarts,
+                restarts=self.settings.restarts or plan.measurement.restarts,
             )
 
-        return self._once("provenance", case, gather)
+        return self._once("provenance", plan, gather)
 
-    def accuracy(self, case: Case) -> Accuracy:
+    def accuracy(self, plan: Plan) -> Accuracy:
         """Raises as :meth:`ModelLoader.ready` and :func:`measure_accuracy`."""
 
         def evaluate() -> Accuracy:
-            self.loader.prepare(case)
+            self.loader.prepare(plan)
             with shared_lease("machine", recorder=self.settings.recorder):
-                ready = self.loader.ready(case)
+                ready = self.loader.ready(plan)
                 return with_self_difference(with_input_shift(measure_accuracy(ready), ready), ready)
 
-        return self._once("accuracy", case, evaluate)
+        return self._once("accuracy", plan, evaluate)
 
-    def parity(self, case: Case) -> Parity:
+    def parity(self, plan: Plan) -> Parity:
         """Raises as :meth:`ModelLoader.ready` and :func:`measure_parity`."""
 
         def evaluate() -> Parity:
-            self.loader.prepare(case)
+            self.loader.prepare(plan)
             with shared_lease("machine", recorder=self.settings.recorder):
-                return measure_parity(case, self.loader.ready, self._references, self._tolerances)
+                return measure_parity(plan, self.loader.ready, self._references, self._tolerances)
 
-        return self._once("parity", case, evaluate)
+        return self._once("parity", plan, evaluate)
 
-    def parity_with(self, case: Case, other: Case) -> Parity:
+    def parity_with(self, plan: Plan, other: Plan) -> Parity:
         """The case's raw outputs against another case's. Raises as :func:`compare_outputs`."""
-        self.loader.prepare(case)
+        self.loader.prepare(plan)
         try:
             self.loader.prepare(other)
         except MlscopeError as error:
             raise BaselineError(str(error)) from None
         with shared_lease("machine", recorder=self.settings.recorder):
-            return compare_outputs(case, other, self.loader.ready, self._tolerances)
+            return compare_outputs(plan, other, self.loader.ready, self._tolerances)
 
-    def latency(self, case: Case, *, hook: HookRelay) -> tuple[Latency, Readings]:
+    def latency(self, plan: Plan, *, hook: HookRelay) -> tuple[Latency, Readings]:
         """Raises as :meth:`ModelLoader.ready` and :func:`measure_latency`."""
 
         def ready(pool: HostPool | None) -> ReadyModel:
-            return self.loader.ready(case, pool=pool)
+            return self.loader.ready(plan, pool=pool)
 
         def evaluate() -> tuple[Latency, Readings]:
-            profilers = tuple(case.manifest.registry.profilers.values())
-            _refuse_emulated_time(case)
-            self.loader.prepare(case)
-            restarts = self.settings.restarts or case.manifest.content.measurement.restarts
+            profilers = tuple(plan.manifest.registry.profilers.values())
+            _refuse_emulated_time(plan)
+            self.loader.prepare(plan)
+            restarts = self.settings.restarts or plan.measurement.restarts
             return measure_latency(
                 ready, hook=hook, profilers=profilers, restarts=restarts, recorder=self.settings.recorder
             )
 
-        return self._once("latency", case, evaluate)
+        return self._once("latency", plan, evaluate)
 
-    def layers(self, case: Case) -> LayerProfile:
+    def layers(self, plan: Plan) -> LayerProfile:
         """Raises as :meth:`ModelLoader.ready` and :func:`profile_layers`."""
 
         def evaluate() -> LayerProfile:
-            _refuse_emulated_time(case)
-            self.loader.prepare(case)
+            _refuse_emulated_time(plan)
+            self.loader.prepare(plan)
             with exclusive_lease("machine", recorder=self.settings.recorder):
-                ready = self.loader.ready(case)
+                ready = self.loader.ready(plan)
                 # Asked for afterwards, it would have the model loaded anew for it alone.
-                self.provenance(case)
+                self.provenance(plan)
                 try:
                     return profile_layers(ready)
                 finally:
                     self.loader.load_anew(ready.host)
 
-        return self._once("layers", case, evaluate)
+        return self._once("layers", plan, evaluate)
 
     def close(self) -> None:
         """End all hosts and free what is kept."""

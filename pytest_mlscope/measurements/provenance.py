@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_mlscope import __version__
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.components.parameters import Component
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.machine.facts import NOT_AVAILABLE, machine_facts
 from pytest_mlscope.machine.git import run_git
 from pytest_mlscope.machine.hardware_identity import hardware_identity
-from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.measurements.code_identity import code_identity
 from pytest_mlscope.measurements.data_identity import data_identity
 from pytest_mlscope.measurements.provenance_facts import Provenance
@@ -49,12 +49,12 @@ def _libraries(components: Iterable[Component]) -> dict[str, str]:
     return found
 
 
-def _components(manifest: LoadedManifest, preprocessing: str) -> list[Component]:
+def _components(plan: Plan) -> list[Component]:
     """Those that an evaluation uses."""
-    steps = manifest.preprocessing.get(preprocessing, {}).values()
+    manifest = plan.manifest
     return [
         *([manifest.dataset] if manifest.dataset else []),
-        *(step for each in steps for step in each),
+        *(step for each in plan.steps.values() for step in each),
         *(step for each in manifest.postprocessing.values() for step in each),
         *(bound.metric for bound in manifest.metrics),
     ]
@@ -65,15 +65,15 @@ def provenance(ready: ReadyModel, *, command_line: tuple[str, ...], restarts: in
 
     :param restarts: processes that a latency is measured in.
     """
-    case = ready.case
-    manifest = case.manifest
-    content = manifest.content
+    plan, case = ready.plan, ready.case
+    manifest = plan.manifest
     machine = machine_facts()
     targets = manifest.registry.hardware_targets
-    target = targets[case.hardware]
+    target = plan.target
     hardware = hardware_identity(target, targets)
-    sample = content.dataset.sample if content.dataset else None
-    components = _components(manifest, case.preprocessing)
+    dataset = manifest.content.dataset
+    sample = dataset.sample if dataset else None
+    components = _components(plan)
     data = data_identity(manifest)
     code = code_identity(dict.fromkeys(type(component) for component in components))
     libraries = {**code.libraries, **_libraries(components)}
@@ -131,6 +131,7 @@ def provenance(ready: ReadyModel, *, command_line: tuple[str, ...], restarts: in
         "resolved": facts["resolved"],
         "affinity": ready.host.affinity,
         "restarts": restarts,
+        "settings": plan.changes(),
         "case": [
             case.framework,
             case.hardware,

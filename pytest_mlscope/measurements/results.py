@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.measurements.provenance_facts import Provenance
@@ -501,7 +502,7 @@ class OtherMeasurement:
 class Evaluation:
     """What one case gave. Parts that were not evaluated are ``None``."""
 
-    case: Case
+    plan: Plan
     key: str
     """Hash of everything that can change the result."""
     provenance: Provenance
@@ -516,7 +517,12 @@ class Evaluation:
     measurements: Mapping[str, OtherMeasurement] = field(default_factory=dict)
     """What further kinds of measurement gave, by their names."""
 
+    @property
+    def case(self) -> Case:
+        """The plan's case."""
+        return self.plan.case
+
     def __repr__(self) -> str:
         parts = (self.accuracy, self.parity, self.latency, self.layers)
         lines = "".join(f",\n  {part!r}" for part in parts if part is not None)
-        return f"Evaluation({self.case.manifest.content.name} {self.case.id or self.case.framework}{lines})"
+        return f"Evaluation({self.case.model} {self.case.id or self.case.framework}{lines})"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.errors import CannotRun
 from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.measurements.results import KEPT_ROW_ELEMENTS, Accuracy, Evaluation, Predictions
@@ -24,7 +24,7 @@ def make_record(
     *,
     nodeid: str,
     kind: str,
-    case: Case | None,
+    plan: Plan | None,
     outcome: TestOutcome,
     reason: str | None,
     checks: Sequence[Check],
@@ -36,13 +36,13 @@ def make_record(
 
     :param evaluation: ``None`` where nothing was measured.
     :param kind: ``accuracy``, ``parity``, ``latency``, or ``test`` for a hand-written one.
-    :param case: taken from the evaluation when ``None``.
+    :param plan: taken from the evaluation when ``None``.
     :param reason: why it was skipped, failed or was expected to fail, in words.
     :param cannot_run: why it was skipped or failed, where that was this error: it knows more than the words.
     :param seconds: wall time of the item.
     :param comparison: with the baseline, where the run has one.
     """
-    case = case or (evaluation.case if evaluation else None)
+    plan = plan or (evaluation.plan if evaluation else None)
     record = EvaluationRecord(
         nodeid=nodeid,
         kind=kind,
@@ -51,7 +51,7 @@ def make_record(
         subject=cannot_run.subject if cannot_run else None,
         command=cannot_run.command if cannot_run else None,
         seconds=seconds,
-        case=CaseRecord.of(case) if case else None,
+        case=CaseRecord.of(plan) if plan else None,
         checks=tuple(checks),
         comparison=comparison,
     )
@@ -61,7 +61,7 @@ def make_record(
         record,
         key=evaluation.key,
         provenance=evaluation.provenance,
-        accuracy=_kept(evaluation.accuracy, evaluation.case) if evaluation.accuracy else None,
+        accuracy=_kept(evaluation.accuracy, evaluation.plan) if evaluation.accuracy else None,
         parity=evaluation.parity,
         latency=evaluation.latency,
         layers=evaluation.layers,
@@ -70,8 +70,8 @@ def make_record(
     )
 
 
-def _kept(accuracy: Accuracy, case: Case) -> Accuracy:
-    target = case.manifest.registry.hardware_targets.get(case.hardware)
+def _kept(accuracy: Accuracy, plan: Plan) -> Accuracy:
+    target = plan.manifest.registry.hardware_targets.get(plan.case.hardware)
     emulated = target is not None and target.emulated
     values = {name: each for name, each in accuracy.row_values.items() if each.size <= KEPT_ELEMENTS}
     return replace(

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pytest_mlscope.cases.case import Case, Threads
+from pytest_mlscope.cases.case import Threads
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.measurements.provenance_facts import Provenance
@@ -56,9 +57,9 @@ class CaseRecord:
     """Framework version asked for, as the manifest states it; ``None`` where it states none."""
 
     @classmethod
-    def of(cls, case: Case) -> CaseRecord:
+    def of(cls, plan: Plan) -> CaseRecord:
         """What of a case is kept."""
-        manifest = case.manifest
+        case, manifest = plan.case, plan.manifest
         return cls(
             id=case.id,
             model=manifest.content.name,

@@ -10,7 +10,8 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.kinds import is_parity_reference, known_kind
+from pytest_mlscope.cases.kinds import known_kind
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.errors import CannotRun, HostError, MlscopeError, Refused, shown
 from pytest_mlscope.expectations.check import Check
@@ -21,6 +22,7 @@ from pytest_mlscope.manifest.versions import specifiers
 from pytest_mlscope.measurements.evaluator import Evaluator
 from pytest_mlscope.measurements.results import Accuracy, Evaluation, Latency, LayerProfile, Parity
 from pytest_mlscope.records.comparison import Comparison
+from pytest_mlscope.session.items.run_state import run_state
 
 if TYPE_CHECKING:
     from pytest_mlscope.manifest.schema import Kind
@@ -35,22 +37,23 @@ def item_case(item: pytest.Item) -> Case | None:
     return case if isinstance(case, Case) else None
 
 
-def gated_cases(session: pytest.Session, kind: Kind) -> list[Case]:
-    """The cases whose manifests' own items of this kind are to run."""
+def gated_plans(session: pytest.Session, kind: Kind) -> list[Plan]:
+    """Those of the cases whose manifests' own items of this kind are to run."""
     chosen = (item for item in session.items if item.path.name.endswith(SUFFIX) and item.get_closest_marker(kind))
-    return [case for item in chosen if (case := item_case(item)) is not None]
+    cases = [case for item in chosen if (case := item_case(item)) is not None]
+    return list(map(run_state(session.config).manifests.plan, cases))
 
 
 def failure_name(case: Case) -> str:
     """What a line of a failure begins with."""
-    return f"{case.manifest.content.name} on {case.framework}"
+    return f"{case.model} on {case.framework}"
 
 
 class CaseEvaluation:
     """What one test item asks of its case. A case that cannot run skips the test, one that fails fails it."""
 
-    def __init__(self, item: pytest.Item, case: Case, evaluator: Evaluator, *, gate: Gate | None = None) -> None:
-        self.case = case
+    def __init__(self, item: pytest.Item, plan: Plan, evaluator: Evaluator, *, gate: Gate | None = None) -> None:
+        self.plan = plan
         self.checks: Sequence[Check] = ()
         self.comparison: Comparison | None = None
         """With the baseline; ``None`` where the run has none."""
@@ -90,37 +93,42 @@ class CaseEvaluation:
         """The error behind what a test raised; ``None`` where it ended for another reason."""
         return self._cannot_run if raised is not None and raised is self._raised else None
 
+    @property
+    def case(self) -> Case:
+        """The item's case."""
+        return self.plan.case
+
     @cached_property
     def accuracy(self) -> Accuracy:
         """The manifest's metrics over its dataset; ``accuracy["top1"]`` is one's value."""
-        if not self.case.manifest.metrics:
-            pytest.fail(f"{self.case.manifest.path}: has no metrics, so there is no accuracy", pytrace=False)
-        return self._guarded(lambda: self._evaluator.accuracy(self.case))
+        if not self.plan.manifest.metrics:
+            pytest.fail(f"{self.plan.manifest.path}: has no metrics, so there is no accuracy", pytrace=False)
+        return self._guarded(lambda: self._evaluator.accuracy(self.plan))
 
     @cached_property
     def parity(self) -> Parity:
         """The raw outputs against the reference framework's."""
-        return self._guarded(lambda: self._evaluator.parity(self.case))
+        return self._guarded(lambda: self._evaluator.parity(self.plan))
 
     @cached_property
     def latency(self) -> Latency:
         """A measured window; ``latency.p50`` is in seconds."""
-        latency, readings = self._guarded(lambda: self._evaluator.latency(self.case, hook=self._item.ihook))
+        latency, readings = self._guarded(lambda: self._evaluator.latency(self.plan, hook=self._item.ihook))
         self._readings.update(readings)
         return latency
 
     @cached_property
     def layers(self) -> LayerProfile:
         """The framework's own profile of the model, layer by layer; ``layers.not_available`` says why there is none."""
-        return self._guarded(lambda: self._evaluator.layers(self.case))
+        return self._guarded(lambda: self._evaluator.layers(self.plan))
 
     def result(self) -> Evaluation | None:
         """Everything evaluated so far; ``None`` when nothing was."""
         parts: dict[str, Any] = {kind: vars(self).get(kind) for kind in ("accuracy", "parity", "latency", "layers")}
         if not any(part is not None for part in parts.values()):
             return self._unmeasured
-        key, facts = self._evaluator.provenance(self.case)
-        return Evaluation(case=self.case, key=key, provenance=facts, readings=dict(self._readings), **parts)
+        key, facts = self._evaluator.provenance(self.plan)
+        return Evaluation(plan=self.plan, key=key, provenance=facts, readings=dict(self._readings), **parts)
 
     def announce(self) -> Evaluation | None:
         """Call ``pytest_mlscope_evaluation_made``, once an item; returns the evaluation."""
@@ -136,11 +144,11 @@ class CaseEvaluation:
         That is a failure of predictions or of what is expected of them. A model that is missing, changed or cannot be
         loaded is another one, which would go unseen for as long as the mark stands.
         """
-        expected = self.case.manifest.content.frameworks[self.case.framework].xfail
+        expected = self.plan.entry.xfail
         if expected is None or kind not in expected.kinds:
             return
         loader = self._evaluator.loader
-        version = self._guarded(lambda: loader.environment(self.case).version or loader.ready(self.case).host.version)
+        version = self._guarded(lambda: loader.environment(self.plan).version or loader.ready(self.plan).host.version)
         if expected.version is None or SpecifierSet(specifiers(expected.version)).contains(version, prereleases=True):
             self._item.add_marker(pytest.mark.xfail(reason=expected.reason, strict=expected.strict))
 
@@ -149,13 +157,13 @@ class CaseEvaluation:
         gate = self._gate
         if gate is None:
             return None
-        cases = gated_cases(self._item.session, kind)
+        plans = gated_plans(self._item.session, kind)
         if kind == "latency":
             # Who runs which item is not known beforehand where workers share them.
             alone = hasattr(self._item.config, "workerinput")
-            return self._guarded(lambda: gate.latency(evaluation, () if alone else cases, family=len(cases)))
+            return self._guarded(lambda: gate.latency(evaluation, () if alone else plans, family=len(plans)))
         if kind == "accuracy":
-            return self._guarded(lambda: gate.accuracy(evaluation, family=len(cases)))
+            return self._guarded(lambda: gate.accuracy(evaluation, family=len(plans)))
         return self._guarded(lambda: gate.parity(evaluation))
 
     def _compared_badly(self, comparison: Comparison | None) -> list[str]:
@@ -163,10 +171,10 @@ class CaseEvaluation:
 
     def _evaluated(self, kind: Kind) -> Evaluation | None:
         """What a kind's test is about."""
-        if kind == "parity" and is_parity_reference(self.case):
+        if kind == "parity" and self.plan.is_parity_reference:
             # There is nothing to hold it against but the baseline.
-            key, facts = self._guarded(lambda: self._evaluator.provenance(self.case))
-            self._unmeasured = Evaluation(case=self.case, key=key, provenance=facts)
+            key, facts = self._guarded(lambda: self._evaluator.provenance(self.plan))
+            self._unmeasured = Evaluation(plan=self.plan, key=key, provenance=facts)
             return self.announce()
         getattr(self, kind)
         if kind == "latency" and self._evaluator.settings.layers:
@@ -178,7 +186,7 @@ class CaseEvaluation:
         gate, reason = self._gate, self._cannot_run
         if gate is None or reason is None or isinstance(reason, Refused):
             return
-        self.comparison = self._guarded(lambda: gate.cannot_run(self.case, kind, reason))
+        self.comparison = self._guarded(lambda: gate.cannot_run(self.plan, kind, reason))
         # Where the test fails already, because its case cannot run, that line says the same.
         is_said = self.comparison is not None and self.comparison.outcome != "regression"
         if is_said and isinstance(self._raised, pytest.fail.Exception):
@@ -187,7 +195,7 @@ class CaseEvaluation:
             self._fail(failures)
 
     def _fail(self, messages: Sequence[str]) -> None:
-        name = failure_name(self.case)
+        name = failure_name(self.plan.case)
         pytest.fail(shown("\n".join(f"{name}: {message}" for message in messages)), pytrace=False)
 
     def check(self, kind: Kind) -> None:

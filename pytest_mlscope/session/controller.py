@@ -202,7 +202,7 @@ def _record_of_the_dead(report: pytest.TestReport) -> dict[str, Any]:
         None,
         nodeid=report.nodeid,
         kind=test.removeprefix("test_"),
-        case=None,  # the controller collects nothing, so it knows no cases
+        plan=None,  # the controller collects nothing, so it knows no cases
         outcome="failed",
         reason=str(report.longrepr),
         checks=(),

@@ -111,16 +111,17 @@ def case_evaluation(item: pytest.Item, case: Case) -> CaseEvaluation:
     except MlscopeError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
     gate = _gate(item, evaluator)
+    plan = run_state(item.config).manifests.plan(case)
     evaluated = item.config.stash.setdefault(EVALUATED, set())
     test = _test_of(item, case)
     if test in evaluated:
         # The test runs again, by a plugin that repeats what failed, or makes copies of every item: so must the
         # evaluation, or one measurement would stand for several that agree.
-        evaluator.forget(case)
+        evaluator.forget(plan)
         if gate is not None:
-            gate.forget(case)
+            gate.forget(plan)
     evaluated.add(test)
-    evaluation = CaseEvaluation(item, case, evaluator, gate=gate)
+    evaluation = CaseEvaluation(item, plan, evaluator, gate=gate)
     item.stash[CASE_EVALUATION] = evaluation
     return evaluation
 
@@ -192,7 +193,7 @@ class MlscopePlugin:
         case = item_case(item)
         if case is not None:
             # So that -k finds a model by its name, which no id repeats.
-            item.extra_keyword_matches.add(case.manifest.content.name)
+            item.extra_keyword_matches.add(case.model)
 
     def pytest_collection_modifyitems(
         self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
@@ -201,7 +202,7 @@ class MlscopePlugin:
         baseline = config.stash.get(BASELINE, None)
         mistake = state.selection_mistake()
         if mistake is None and isinstance(baseline, VersionBaseline):
-            mistake = baseline.mistake(state.frameworks)
+            mistake = baseline.mistake(state.frameworks())
         if mistake is None and not state.has_items and not session.testsfailed:
             mistake = uncollected_mistake(config)
         if mistake is None:
@@ -231,7 +232,7 @@ class MlscopePlugin:
             evaluation,
             nodeid=item.nodeid,
             kind=kinds[0] if kinds else "test",
-            case=case,
+            plan=run_state(item.config).manifests.plan(case),
             outcome=_outcome(report),
             reason=_reason(report, call.excinfo.value if call.excinfo is not None else None),
             checks=made.checks if made is not None else (),

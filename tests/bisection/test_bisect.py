@@ -15,8 +15,8 @@ import pytest
 from pytest_mlscope.api.evaluate import load_alone
 from pytest_mlscope.bisection.bisect import Bisection, bisect
 from pytest_mlscope.bisection.difference import LayerDifference
-from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import expand
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.cli.main import main
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.hosts.model_loader import ModelLoader
@@ -57,9 +57,11 @@ def alter(tmp_path: Path) -> Alter:
     return write
 
 
-def case_of(manifest: Path, framework: str, batch_size: int = 1) -> Case:
-    cases = expand(load_alone(manifest))
-    return next(case for case in cases if (case.framework, case.batch_size) == (framework, batch_size))
+def plan_of(path: Path, framework: str, batch_size: int = 1) -> Plan:
+    manifest = load_alone(path)
+    cases = expand(manifest)
+    chosen = next(case for case in cases if (case.framework, case.batch_size) == (framework, batch_size))
+    return Plan.of(manifest, chosen)
 
 
 def first(found: Bisection) -> LayerDifference:
@@ -70,8 +72,8 @@ def first(found: Bisection) -> LayerDifference:
 @pytest.mark.parametrize("window_bytes", [1, 3000, 10**8])
 def test_an_altered_layer_is_found(loader: ModelLoader, alter: Alter, window_bytes: int) -> None:
     altered = alter(DIGITS.with_name("digits.onnx"), "conv2.weight")
-    case = case_of(DIGITS, "onnxruntime")
-    found = bisect(case, reference=case, loader=loader, file=altered, rows=3, window_bytes=window_bytes)
+    plan = plan_of(DIGITS, "onnxruntime")
+    found = bisect(plan, reference=plan, loader=loader, file=altered, rows=3, window_bytes=window_bytes)
     layer = first(found)
     assert (layer.node, layer.op_type, layer.shape) == ("conv2", "Conv", (1, 32, 4, 4))
     assert layer.max_abs > 0
@@ -87,24 +89,24 @@ def test_an_altered_layer_is_found(loader: ModelLoader, alter: Alter, window_byt
 
 def test_the_first_layer_is_computed_from_the_input(loader: ModelLoader, alter: Alter) -> None:
     altered = alter(DIGITS.with_name("digits.onnx"), "conv1.bias")
-    case = case_of(DIGITS, "onnxruntime", 32)
-    found = bisect(case, reference=case, loader=loader, file=altered, rows=33)
+    plan = plan_of(DIGITS, "onnxruntime", 32)
+    found = bisect(plan, reference=plan, loader=loader, file=altered, rows=33)
     assert first(found).node == "conv1"
     assert found.producers == ["image: an input of the model, the same for both"]
     assert found.rows == 64
 
 
 def test_the_same_file_has_no_such_layer(loader: ModelLoader) -> None:
-    case = case_of(DIGITS, "onnxruntime")
-    found = bisect(case, reference=case, loader=loader, file=DIGITS.with_name("digits.onnx"))
+    plan = plan_of(DIGITS, "onnxruntime")
+    found = bisect(plan, reference=plan, loader=loader, file=DIGITS.with_name("digits.onnx"))
     assert found.first is None
     assert [difference.max_abs for difference in found.compared] == [0.0] * 8
 
 
 def test_a_tolerance_of_ones_own(loader: ModelLoader, alter: Alter) -> None:
     altered = alter(DIGITS.with_name("digits.onnx"), "conv2.weight")
-    case = case_of(DIGITS, "onnxruntime")
-    found = bisect(case, reference=case, loader=loader, file=altered, tolerance=10.0)
+    plan = plan_of(DIGITS, "onnxruntime")
+    found = bisect(plan, reference=plan, loader=loader, file=altered, tolerance=10.0)
     assert found.first is None
     assert found.tolerance_source == "as given"
 
@@ -114,21 +116,21 @@ def test_frameworks_that_agree_and_one_that_has_other_weights(
     loader: ModelLoader, alter: Alter, framework: str
 ) -> None:
     pytest.importorskip({"opencv-dnn": "cv2"}.get(framework, framework))
-    reference, case = case_of(DIGITS, "onnxruntime"), case_of(DIGITS, framework)
-    found = bisect(case, reference=reference, loader=loader)
+    reference, plan = plan_of(DIGITS, "onnxruntime"), plan_of(DIGITS, framework)
+    found = bisect(plan, reference=reference, loader=loader)
     assert found.first is None
     assert len(found.compared) == 8
     assert not found.not_compared
     altered = alter(DIGITS.with_name("digits.onnx"), "dense.bias")
-    assert first(bisect(case, reference=reference, loader=loader, file=altered)).output == "logits"
+    assert first(bisect(plan, reference=reference, loader=loader, file=altered)).output == "logits"
 
 
 def test_a_classic_in_windows(loader: ModelLoader, alter: Alter) -> None:
-    case = case_of(SQUEEZENET, "onnxruntime")
-    loader.prepare(case)
-    original = loader.ready(case).artifacts["model"].path
+    plan = plan_of(SQUEEZENET, "onnxruntime")
+    loader.prepare(plan)
+    original = loader.ready(plan).artifacts["model"].path
     altered = alter(original, "fire5/expand3x3_w_0")
-    found = bisect(case, reference=case, loader=loader, file=altered, window_bytes=8_000_000)
+    found = bisect(plan, reference=plan, loader=loader, file=altered, window_bytes=8_000_000)
     layer = first(found)
     assert (layer.op_type, layer.shape) == ("Conv", (1, 128, 27, 27))
     assert found.windows > 2
@@ -140,8 +142,8 @@ def test_without_the_onnx_package_each_layer_has_a_window(
 ) -> None:
     altered = alter(DIGITS.with_name("digits.onnx"), "conv2.weight")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    case = case_of(DIGITS, "onnxruntime")
-    found = bisect(case, reference=case, loader=loader, file=altered)
+    plan = plan_of(DIGITS, "onnxruntime")
+    found = bisect(plan, reference=plan, loader=loader, file=altered)
     assert first(found).node == "conv2"
     assert found.unknown_sizes == found.layers == 8
     assert found.windows == 4
@@ -154,15 +156,15 @@ def test_opencv_needs_the_onnx_package(loader: ModelLoader, monkeypatch: pytest.
     with pytest.raises(
         MlscopeError, match=r"copy-3-of-digits\.onnx: .*the onnx package: pip install 'pytest-mlscope\["
     ):
-        bisect(case_of(DIGITS, "opencv-dnn"), reference=case_of(DIGITS, "onnxruntime"), loader=loader)
+        bisect(plan_of(DIGITS, "opencv-dnn"), reference=plan_of(DIGITS, "onnxruntime"), loader=loader)
 
 
 def test_a_file_of_another_precision_is_no_counterpart(loader: ModelLoader) -> None:
-    case = case_of(DIGITS, "onnxruntime")
+    plan = plan_of(DIGITS, "onnxruntime")
     with pytest.raises(
         MlscopeError, match=r"holds int8 .*read at the case's precision, fp32, .*at int8 cannot be"
     ) as caught:
-        bisect(case, reference=case, loader=loader, file=DIGITS.with_name("digits-int8.onnx"))
+        bisect(plan, reference=plan, loader=loader, file=DIGITS.with_name("digits-int8.onnx"))
     assert "ask for" not in str(caught.value)
 
 
@@ -244,8 +246,8 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
 
 def test_an_error_that_vanishes_again_is_found(loader: ModelLoader, small: Callable[..., Path]) -> None:
     manifest = small()
-    case = case_of(manifest, "toy")
-    found = bisect(case, reference=case, loader=loader, file=manifest.with_name("other.onnx"), window_bytes=1)
+    plan = plan_of(manifest, "toy")
+    found = bisect(plan, reference=plan, loader=loader, file=manifest.with_name("other.onnx"), window_bytes=1)
     assert first(found).output == "scaled"
 
 
@@ -259,8 +261,8 @@ def test_weights_in_a_file_of_their_own_come_along(loader: ModelLoader, tmp_path
         location="digits.weights",
         size_threshold=0,
     )
-    case = case_of(DIGITS, "onnxruntime")
-    found = bisect(case, reference=case, loader=loader, file=outside)
+    plan = plan_of(DIGITS, "onnxruntime")
+    found = bisect(plan, reference=plan, loader=loader, file=outside)
     assert found.first is None
     assert len(found.compared) == 8
 
@@ -269,14 +271,14 @@ def test_a_framework_that_takes_few_outputs_gets_smaller_windows(
     loader: ModelLoader, small: Callable[..., Path]
 ) -> None:
     manifest = small("if len(request.outputs) > 1: raise RuntimeError('one output alone')")
-    found = bisect(case_of(manifest, "limited"), reference=case_of(manifest, "toy"), loader=loader)
+    found = bisect(plan_of(manifest, "limited"), reference=plan_of(manifest, "toy"), loader=loader)
     assert found.first is None
     assert [difference.output for difference in found.compared] == ["scaled", "positive", "nothing", "y"]
 
 
 def test_a_layer_that_cannot_be_given_is_named(loader: ModelLoader, small: Callable[..., Path]) -> None:
     manifest = small("if 'positive' in request.outputs: raise RuntimeError('fused away')")
-    found = bisect(case_of(manifest, "limited"), reference=case_of(manifest, "toy"), loader=loader)
+    found = bisect(plan_of(manifest, "limited"), reference=plan_of(manifest, "toy"), loader=loader)
     assert list(found.not_compared) == ["positive"]
     assert "fused away" in found.not_compared["positive"]
     assert len(found.compared) == 3
@@ -285,13 +287,13 @@ def test_a_layer_that_cannot_be_given_is_named(loader: ModelLoader, small: Calla
 def test_a_framework_that_gives_no_layer_is_named(loader: ModelLoader, small: Callable[..., Path]) -> None:
     manifest = small("if request.outputs != ['y']: raise RuntimeError('only y')")
     with pytest.raises(MlscopeError, match=r"^no layer can be made an output: limited: .*only y$"):
-        bisect(case_of(manifest, "limited"), reference=case_of(manifest, "toy"), loader=loader)
+        bisect(plan_of(manifest, "limited"), reference=plan_of(manifest, "toy"), loader=loader)
 
 
 def test_a_model_that_is_broken_as_it_is(loader: ModelLoader, small: Callable[..., Path]) -> None:
     manifest = small("raise RuntimeError('no such kernel')")
     with pytest.raises(MlscopeError, match=r"limited: loading the model: .*no such kernel"):
-        bisect(case_of(manifest, "limited"), reference=case_of(manifest, "toy"), loader=loader)
+        bisect(plan_of(manifest, "limited"), reference=plan_of(manifest, "toy"), loader=loader)
 
 
 def test_the_command_prints_the_layer_and_the_memory(
@@ -359,6 +361,6 @@ def test_mistakes_are_one_line(
 
 def test_graphs_without_a_common_layer(loader: ModelLoader, small: Callable[..., Path]) -> None:
     manifest = small()
-    case = case_of(manifest, "toy")
+    plan = plan_of(manifest, "toy")
     with pytest.raises(MlscopeError, match="have no layer in common"):
-        bisect(case, reference=case, loader=loader, file=DIGITS.with_name("digits.onnx"))
+        bisect(plan, reference=plan, loader=loader, file=DIGITS.with_name("digits.onnx"))

@@ -28,7 +28,7 @@ def test_overrides_apply_key_by_key(make: Callable[..., LoadedManifest]) -> None
         ],
         matrix={"batch_size": [1, 8]},
     )
-    a1, a8, o1, o8 = (expectation_for(case) for case in expand(manifest))
+    a1, a8, o1, o8 = (expectation_for(manifest.content, case) for case in expand(manifest))
     assert o1 == manifest.content.expect
     assert a1.latency is not None
     assert (a1.latency.p50, a1.latency.p90) == pytest.approx((7e-3, 9e-3))

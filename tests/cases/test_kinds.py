@@ -10,10 +10,11 @@ import pytest
 
 from pytest_mlscope.cases.kinds import cases_of_kind, kinds_of
 from pytest_mlscope.cases.matrix import expand
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.cases.selection import Selection
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.schema import Kind
-from pytest_mlscope.measurements.parity.parity import reference_case
+from pytest_mlscope.measurements.parity.parity import reference_plan
 
 Make = Callable[..., LoadedManifest]
 PARITY = {"parity": {"reference": "onnxruntime"}}
@@ -85,7 +86,7 @@ def test_the_first_version_of_the_reference_is_the_reference(make: Make) -> None
     assert ids(manifest, "parity") == ["a", "onnxruntime-1.20"]
     assert ids(manifest, "accuracy") == ["a", "onnxruntime-1.31", "onnxruntime-1.20"]
     case = cases_of_kind(manifest, expand(manifest), "parity")[1]
-    reference = reference_case(case)
+    reference = reference_plan(Plan.of(manifest, case)).case
     assert (reference.framework, reference.version, reference.id) == (
         "onnxruntime",
         "1.31",

@@ -10,8 +10,10 @@ import pytest
 from pytest_mlscope.api.evaluate import load_alone
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import expand
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.errors import NoCounterpart
 from pytest_mlscope.gate.baseline import FolderBaseline
+from pytest_mlscope.manifest.loaded import LoadedManifest
 from tests.plugin.linear_suite import Suite
 
 
@@ -32,12 +34,14 @@ def _suite(folder: Path) -> Suite:
     return Suite(folder)
 
 
-def _cases(manifest: Path) -> list[Case]:
-    return expand(load_alone(manifest))
+def _plans(path: Path) -> list[Plan]:
+    manifest = load_alone(path)
+    return [Plan.of(manifest, case) for case in expand(manifest)]
 
 
-def _load(manifest: Path, _project: Path) -> Sequence[Case]:
-    return _cases(manifest)
+def _load(path: Path, _project: Path) -> tuple[LoadedManifest, Sequence[Case]]:
+    manifest = load_alone(path)
+    return manifest, expand(manifest)
 
 
 def _baseline(there: Suite, here: Suite) -> FolderBaseline:
@@ -46,24 +50,24 @@ def _baseline(there: Suite, here: Suite) -> FolderBaseline:
 
 def test_a_version_that_took_anothers_place_is_compared_with_it(there: Suite, here: Suite) -> None:
     there.manifest(entry=', version: "1.20"')
-    (case,) = _cases(here.manifest(entry=', version: "1.31"'))
-    assert (case.version, _baseline(there, here).counterpart(case).version) == ("1.31", "1.20")
+    (plan,) = _plans(here.manifest(entry=', version: "1.31"'))
+    assert (plan.case.version, _baseline(there, here).counterpart(plan).case.version) == ("1.31", "1.20")
 
 
 def test_a_version_beside_others_is_new(there: Suite, here: Suite) -> None:
     there.manifest(entry=', version: "1.20"')
-    old, new = _cases(here.manifest(entry=', version: ["1.20", "1.31"]'))
+    old, new = _plans(here.manifest(entry=', version: ["1.20", "1.31"]'))
     baseline = _baseline(there, here)
-    assert baseline.counterpart(old).version == "1.20"
+    assert baseline.counterpart(old).case.version == "1.20"
     with pytest.raises(NoCounterpart, match=r"has toy with version 1\.20, not 1\.31"):
         baseline.counterpart(new)
 
 
 def test_of_several_versions_that_are_gone_none_is_chosen(there: Suite, here: Suite) -> None:
     there.manifest(entry=', version: ["1.19", "1.20"]')
-    (case,) = _cases(here.manifest(entry=', version: "1.31"'))
+    (plan,) = _plans(here.manifest(entry=', version: "1.31"'))
     with pytest.raises(NoCounterpart, match=r"version 1\.19 or 1\.20, not 1\.31"):
-        _baseline(there, here).counterpart(case)
+        _baseline(there, here).counterpart(plan)
 
 
 @pytest.mark.parametrize(("name", "found"), [("linear", True), ("another", False)])
@@ -75,9 +79,9 @@ def test_a_manifest_of_the_suite_alone_is_that_of_the_same_model(
     suite = here.folder / "suites"
     suite.mkdir()
     moved = here.manifest().rename(suite / "linear.mlscope.yml")
-    (case,) = _cases(moved)
+    (plan,) = _plans(moved)
     if found:
-        assert _baseline(there, here).counterpart(case).manifest.path.parent == there.folder
+        assert _baseline(there, here).counterpart(plan).manifest.path.parent == there.folder
     else:
         with pytest.raises(NoCounterpart, match=r"there is no suites/linear\.mlscope\.yml; is the model new"):
-            _baseline(there, here).counterpart(case)
+            _baseline(there, here).counterpart(plan)

@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from pytest_mlscope.api.evaluate import load_alone
-from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import expand
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.cli.main import main
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.gate import rounds
@@ -50,14 +50,15 @@ def loader(tmp_path: Path) -> Iterator[ModelLoader]:
     loader.close()
 
 
-def _cases(manifest: Path) -> list[Case]:
-    return expand(load_alone(manifest))
+def _plans(path: Path) -> list[Plan]:
+    manifest = load_alone(path)
+    return [Plan.of(manifest, case) for case in expand(manifest)]
 
 
-def test_each_round_starts_hosts_once_for_all_cases(suite: Suite, loader: ModelLoader) -> None:
+def test_each_round_starts_hosts_once_for_all_plans(suite: Suite, loader: ModelLoader) -> None:
     suite.framework("toy", predict=BUSY, load="open('loads', 'a').write(str(os.getpid()) + '\\n')")
-    first, second = _cases(suite.manifest(matrix="{batch_size: [1, 2]}"))
-    contests = [Contest(case, case, Rules(seconds=0.001)) for case in (first, second)]
+    first, second = _plans(suite.manifest(matrix="{batch_size: [1, 2]}"))
+    contests = [Contest(plan, plan, Rules(seconds=0.001)) for plan in (first, second)]
     run_rounds(contests, loader)
     assert all(contest.decided and contest.latency and contest.pairs for contest in contests)
     pids = (suite.folder / "loads").read_text().split()
@@ -68,8 +69,8 @@ def test_each_round_starts_hosts_once_for_all_cases(suite: Suite, loader: ModelL
 
 def test_time_that_is_up_before_three_pairs_decides_nothing_yet(suite: Suite, loader: ModelLoader) -> None:
     """A model of seconds a call: fewer pairs would leave any slowdown inconclusive."""
-    (case,) = _cases(suite.manifest())
-    contest = Contest(case, case, Rules(seconds=0.001), slowdowns=(0.0, 0.5))
+    (plan,) = _plans(suite.manifest())
+    contest = Contest(plan, plan, Rules(seconds=0.001), slowdowns=(0.0, 0.5))
     run_rounds([contest], loader)
     assert contest.latency is not None
     assert (contest.latency.outcome, contest.latency.pairs) == ("regression", 3)
@@ -81,25 +82,25 @@ def test_rounds_say_where_they_are_once_in_a_while(
 ) -> None:
     monkeypatch.setattr(rounds, "PROGRESS_INTERVAL", interval)
     monkeypatch.setattr(rounds, "MOST_PAIRS", 3)
-    (case,) = _cases(suite.manifest())
+    (plan,) = _plans(suite.manifest())
     told = Told()
     loader.settings = replace(loader.settings, recorder=told)
-    run_rounds([Contest(case, case, Rules(seconds=600))], loader)
+    run_rounds([Contest(plan, plan, Rules(seconds=600))], loader)
     assert len(told.lines) == lines
     assert all(line.startswith("comparing: round ") for line in told.lines)
 
 
 def test_a_slowdown_that_was_injected_is_caught(suite: Suite, loader: ModelLoader) -> None:
-    (case,) = _cases(suite.manifest())
-    trial = run_trial(case, loader, rules=Rules(), effect=0.5, seed=0, separate_runs=False)
+    (plan,) = _plans(suite.manifest())
+    trial = run_trial(plan, loader, rules=Rules(), effect=0.5, seed=0, separate_runs=False)
     assert trial.outcome == "regression"
     assert 1.3 < trial.ratio < 1.7
 
 
 def test_a_contest_that_fails_leaves_the_others_going(suite: Suite, loader: ModelLoader) -> None:
     suite.framework("broken", load="raise RuntimeError('not today')")
-    good, bad = _cases(suite.manifest(frameworks=("toy", "broken")))
-    contests = [Contest(case, case, Rules(seconds=0.001)) for case in (bad, good)]
+    good, bad = _plans(suite.manifest(frameworks=("toy", "broken")))
+    contests = [Contest(plan, plan, Rules(seconds=0.001)) for plan in (bad, good)]
     run_rounds(contests, loader)
     assert isinstance(contests[0].failure, MlscopeError)
     assert "not today" in str(contests[0].failure)
@@ -112,7 +113,7 @@ def test_a_side_that_fails_in_a_later_pair_is_told_from_the_other(
 ) -> None:
     third = "open('started', 'a').write('x')\nif len(open('started').read()) == 3: os._exit(3)"
     suite.framework("flaky", predict=BUSY, load=third)
-    good, flaky = _cases(suite.manifest(frameworks=("toy", "flaky")))
+    good, flaky = _plans(suite.manifest(frameworks=("toy", "flaky")))
     sides = (good, flaky) if fails == "candidate" else (flaky, good)
     contest = Contest(*sides, Rules(minimum_effect=1e-6))
     run_rounds([contest], loader)
@@ -164,7 +165,7 @@ def test_what_trials_say_of_load_time_and_memory_is_counted_where_it_is_known() 
 
 
 def test_a_floor_is_learned_from_enough_pairs_and_kept(suite: Suite, tmp_path: Path) -> None:
-    one, other = _cases(suite.manifest(matrix="{batch_size: [1, 2]}"))
+    one, other = (plan.case for plan in _plans(suite.manifest(matrix="{batch_size: [1, 2]}")))
     home = tmp_path / "home"
     assert floor_of([0.01] * 39) is None
     assert floor_for(one, home=home) == DEFAULT_FLOOR
@@ -231,8 +232,8 @@ def test_busy_processes_end_with_the_block() -> None:
 def test_single_threaded_pairs_share_a_cpu(suite: Suite, loader: ModelLoader) -> None:
     noting = "open('cpus', 'a').write(str(sorted(os.sched_getaffinity(0))) + '\\n')"
     suite.framework("toy", predict=BUSY, load=noting)
-    (case,) = _cases(suite.manifest(matrix="{threads: [1]}"))
-    run_rounds([Contest(case, case, Rules(seconds=0.001))], loader)
+    (plan,) = _plans(suite.manifest(matrix="{threads: [1]}"))
+    run_rounds([Contest(plan, plan, Rules(seconds=0.001))], loader)
     both = (suite.folder / "cpus").read_text().split("\n")[:2]
     assert both[0] == both[1]
     assert "," not in both[0]

@@ -98,9 +98,9 @@ def test_numbers_have_one_form() -> None:
     expect: dict[str, Any] = {"latency": {"p50": "1 ms"}, "throughput": {"min": 2_000_000}}
     stated = manifest.content.model_dump(by_alias=True, exclude_unset=True)
     content = Manifest.model_validate({**stated, "expect": expect})
-    case = replace(synthetic.case(), manifest=replace(manifest, content=content))
+    plan = replace(synthetic.case(), manifest=replace(manifest, content=content))
     measured = synthetic.latency(99_885, throughput=1_234_567.8)
-    said = [check.message for check in checks(Evaluation(case, "key", {}, latency=measured), "latency")]
+    said = [check.message for check in checks(Evaluation(plan, "key", {}, latency=measured), "latency")]
     assert said[0].endswith("(expected ≤ 1.00 ms) over 99,885 samples")
     assert said[1] == "throughput is 1,234,568 samples/s (expected ≥ 2,000,000 samples/s)"
     record = synthetic.record(synthetic.case(scenario="server"), latency=synthetic.latency(server=server()))

@@ -197,7 +197,9 @@ def test_write_reports_returns_a_line_or_nothing(
     [
         ("cases.append(None)", "left None in the list; expected Cases"),
         ("cases[:] = ['toy']", "left 'toy' in the list; expected Cases"),
-        ("cases[0] = dataclasses.replace(cases[0], id=4)", "left a case with the id 4; expected text"),
+        ("cases[0] = dataclasses.replace(cases[0], id=4)", "left a case with id 4; expected text"),
+        ("cases[0] = dataclasses.replace(cases[0], threads=[1])", "left a case with threads [1]; expected a whole *"),
+        ("cases[0] = dataclasses.replace(cases[0], manifest='x.yml')", "left a case of another manifest, 'x.yml'"),
         (
             "cases[0] = dataclasses.replace(cases[0], framework='ty')",
             "left a case of framework 'ty', which the manifest does not have; it has: toy",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.components.registry import Registry
@@ -31,14 +32,14 @@ from pytest_mlscope.reports.records import TestOutcome, to_record
 from pytest_mlscope.statistics.percentiles import supported_percentiles
 
 
-def manifest(name: str = "digits-cnn") -> LoadedManifest:
+def manifest(name: str = "digits-cnn", *, framework: str = "onnxruntime") -> LoadedManifest:
     content = Manifest.model_validate(
         {
             "schema": 1,
             "name": name,
             "version": "1.0",
             "task": "image_classification",
-            "frameworks": {"onnxruntime": {"files": {"model": {"path": "model.onnx"}}}},
+            "frameworks": {framework: {"files": {"model": {"path": "model.onnx"}}}},
             "inputs": [{"name": "image", "shape": ["batch", 1, 8, 8]}],
             "outputs": [{"name": "logits"}],
         }
@@ -56,10 +57,13 @@ def manifest(name: str = "digits-cnn") -> LoadedManifest:
     )
 
 
-def case(model: str = "digits-cnn", **dimensions: Any) -> Case:
+def case(model: str = "digits-cnn", **dimensions: Any) -> Plan:
+    """The plan of a case."""
     dimensions.setdefault("framework", "onnxruntime")
     shown = [str(value) for value in dimensions.values()]
-    return Case(**dimensions, id="-".join(shown), manifest=manifest(model))
+    loaded = manifest(model, framework=dimensions["framework"])
+    values = {**dimensions, "model": model, "manifest": str(loaded.path), "manifest_sha256": loaded.sha256}
+    return Plan.of(loaded, Case(**values, id="-".join(shown)))
 
 
 def accuracy(
@@ -121,7 +125,7 @@ def latency(samples: int = 800, *, median_ns: int = 12_200, **changes: Any) -> L
 
 
 def record(
-    evaluated: Case | None = None,
+    evaluated: Plan | None = None,
     *,
     kind: str = "latency",
     outcome: TestOutcome = "passed",
@@ -142,12 +146,12 @@ def record(
         provenance: Provenance = {"framework": {"version": version}, "seed": 0} if version else {}
         if resolved is not None:
             provenance["resolved"] = {"precision": resolved}
-        evaluation = Evaluation(evaluated, f"key-{evaluated}", provenance, readings=readings or {}, **parts)
+        evaluation = Evaluation(evaluated, f"key-{evaluated.case}", provenance, readings=readings or {}, **parts)
     return to_record(
         evaluation,
-        nodeid=nodeid or f"{evaluated.manifest.path.name}::test_{kind}[{evaluated.id}]",
+        nodeid=nodeid or f"{evaluated.manifest.path.name}::test_{kind}[{evaluated.case.id}]",
         kind=kind,
-        case=evaluated,
+        plan=evaluated,
         outcome=outcome,
         reason=reason,
         checks=checks,

@@ -76,7 +76,7 @@ class _Scores:
     """Metric states and predictions, fed chunk by chunk."""
 
     def __init__(self, ready: ReadyModel) -> None:
-        self._manifest = ready.case.manifest
+        self._manifest = ready.plan.manifest
         self._states: list[tuple[BoundMetric, MetricState]] = [
             (bound, bound.start()) for bound in self._manifest.metrics
         ]
@@ -214,8 +214,8 @@ def measure_accuracy(ready: ReadyModel) -> Accuracy:
     :raises HostError: when the host died, or no row at all could be predicted.
     :raises MlscopeError: when a metric cannot read what the model gives.
     """
-    case = ready.case
-    manifest = case.manifest
+    plan = ready.plan
+    manifest = plan.manifest
     scores = _Scores(ready)
     waiting: deque[PreparedBatch] = deque()
 
@@ -225,17 +225,17 @@ def measure_accuracy(ready: ReadyModel) -> Accuracy:
         nonlocal rows_at_once
         outputs, errors = ready.receive_predict()
         if outputs and rows_at_once is None:
-            rows_at_once = _rows_within(_OUTPUT_BYTES, outputs, case.batch_size)
+            rows_at_once = _rows_within(_OUTPUT_BYTES, outputs, plan.case.batch_size)
         with naming(manifest):
             scores.take(waiting.popleft(), outputs, errors)
 
     began = None
     with BatchReader(
         manifest,
-        preprocessing=case.preprocessing,
-        batch_rows=case.batch_size,
+        preprocessing=plan.case.preprocessing,
+        batch_rows=plan.case.batch_size,
         whole_chunks=True,
-        one_by_one=case.batch_size == 1,
+        one_by_one=plan.case.batch_size == 1,
         deadline=ready.deadline,
     ) as reader:
         for prepared in reader:
@@ -268,6 +268,6 @@ def with_input_shift(accuracy: Accuracy, ready: ReadyModel) -> Accuracy:
     """Add how far the case's pre-processing variant moves the inputs from the stated recipe."""
     if ready.case.preprocessing == STATED:
         return accuracy
-    manifest, variant = ready.case.manifest, ready.case.preprocessing
+    manifest, variant = ready.plan.manifest, ready.case.preprocessing
     shift = within(ready.deadline, str(manifest.path), lambda: input_shift(manifest, variant))
     return replace(accuracy, input_shift=shift)

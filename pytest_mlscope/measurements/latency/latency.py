@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import NDArray
 
-from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.expectation import expectation_for
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.components.mistakes import checked_readings, raised
 from pytest_mlscope.components.profilers.base import MeasuredWindow, Profiler, Reading
 from pytest_mlscope.errors import MlscopeError
@@ -37,13 +36,13 @@ Readings = dict[str, Sequence[Reading]]
 T = TypeVar("T")
 
 
-def rows_in_a_sample(case: Case) -> int:
+def rows_in_a_sample(plan: Plan) -> int:
     """Rows whose prediction is one latency sample: a batch, a query of ``multi_stream``, or a queue of batches. For
     ``server``, the largest batch that queries are answered in.
     """
-    if case.scenario == "multi_stream":
-        return case.manifest.content.scenarios.multi_stream.samples_per_query
-    return case.batch_size * (OFFLINE_BATCHES if case.scenario == "offline" else 1)
+    if plan.case.scenario == "multi_stream":
+        return plan.scenarios.multi_stream.samples_per_query
+    return plan.case.batch_size * (OFFLINE_BATCHES if plan.case.scenario == "offline" else 1)
 
 
 class _Window:
@@ -105,22 +104,22 @@ class _Measured:
 
 
 def _measure_once(model: ReadyModel, hook: HookRelay, profilers: Sequence[type[Profiler]]) -> _Measured:
-    case = model.case
-    inputs = first_rows(model, rows_in_a_sample(case))
+    plan = model.plan
+    inputs = first_rows(model, rows_in_a_sample(plan))
     window = _Window(
         MeasuredWindow(
             host_pid=model.host.pid,
-            hardware=case.hardware,
+            hardware=plan.case.hardware,
             device=model.device,
-            case_id=case.id,
-            lineage=case.manifest.registry.hardware_targets[case.hardware].lineage,
+            case_id=plan.case.id,
+            lineage=plan.target.lineage,
         ),
         hook,
         profilers,
     )
     with window:
         latency, doubts = _in_scenario(model, inputs)
-    doubts += machine_doubts(machine_facts(), threads=case.threads, cpus=model.host.started.cpus)
+    doubts += machine_doubts(machine_facts(), threads=plan.case.threads, cpus=model.host.started.cpus)
     return _Measured(latency, window.readings, doubts)
 
 
@@ -137,20 +136,19 @@ def _in_scenario(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> tuple
     return measure_server(model, inputs) if model.case.scenario == "server" else _closed_loop(model, inputs)
 
 
-def _highest_percentile(case: Case) -> float:
+def _highest_percentile(plan: Plan) -> float:
     """p99.9 takes ten times as long as p99: only who bounds it waits for it."""
-    expected = expectation_for(case).latency
+    expected = plan.expectation.latency
     return 99.9 if expected is not None and expected.p99_9 is not None else 99.0
 
 
 def _closed_loop(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> tuple[Latency, list[Doubt]]:
-    case = model.case
-    measured = model.measure(inputs, highest_percentile=_highest_percentile(case))
+    measured = model.measure(inputs, highest_percentile=_highest_percentile(model.plan))
     doubts = check_timed_path(model, measured.timed_path)
     samples = measured.samples_ns
     latency = Latency(
         samples_ns=samples,
-        batch_size=case.batch_size,
+        batch_size=model.case.batch_size,
         percentiles=supported_percentiles(samples),
         relative_error=measured.relative_error,
         throughput=measured.rows_per_sample * len(samples) / (float(samples.sum()) / 1e9),
@@ -163,7 +161,7 @@ def _closed_loop(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> tuple
         load_seconds=model.load_seconds,
         peak_memory=measured.peak_memory,
         rows_per_query=measured.rows_per_sample,
-        wanted_relative_error=case.manifest.content.measurement.relative_error,
+        wanted_relative_error=model.plan.measurement.relative_error,
     )
     return latency, doubts + window_doubts(measured)
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.host.arrivals import poisson_arrivals
 from pytest_mlscope.host.loadgen import SCENARIOS
@@ -34,13 +35,12 @@ FEWEST_ARRIVALS = 32
 """Likewise of ``server``: how late they are noticed is told of all rounds together, by its p99."""
 
 
-def loadgen_case(case: Case, *, scenario: Scenario | None, target_qps: float | None, seconds: float) -> Case:
-    """The case in a scenario, with windows of so many seconds.
+def loadgen_plan(plan: Plan, *, scenario: Scenario | None, target_qps: float | None, seconds: float) -> Plan:
+    """The plan in a scenario, with windows of so many seconds.
 
     :raises MlscopeError: when LoadGen has no such case: batches in ``single_stream``, ``server`` without a rate.
     """
-    content = case.manifest.content
-    server = content.scenarios.server
+    case, server = plan.case, plan.scenarios.server
     qps = target_qps or server.target_qps
     wanted = scenario or case.scenario
     if wanted == "single_stream" and case.batch_size != 1:
@@ -51,11 +51,12 @@ def loadgen_case(case: Case, *, scenario: Scenario | None, target_qps: float | N
     if wanted == "server" and qps is None:
         raise MlscopeError(f"{case.id}: server needs a rate here: --target-qps, or scenarios.server.target_qps")
     duration = max(seconds, FEWEST_ARRIVALS / qps) if wanted == "server" and qps is not None else seconds
-    changes = {"duration": duration, "target_qps": qps, "time_limit": max(server.time_limit, 4 * duration)}
-    scenarios = content.scenarios.model_copy(update={"server": server.model_copy(update=changes)})
-    measurement = content.measurement.model_copy(update={"budget": seconds})
-    changed = content.model_copy(update={"scenarios": scenarios, "measurement": measurement})
-    return dataclasses.replace(case, scenario=wanted, manifest=dataclasses.replace(case.manifest, content=changed))
+    limit = max(server.time_limit, 4 * duration)
+    return (
+        plan.with_case(scenario=wanted)
+        .with_budget(seconds)
+        .with_server(duration=duration, target_qps=qps, time_limit=limit)
+    )
 
 
 def logs_folder(output: Path, case: Case) -> Path:
@@ -65,19 +66,15 @@ def logs_folder(output: Path, case: Case) -> Path:
 
 def _of_round(model: ReadyModel, number: int) -> ReadyModel:
     """Arrivals of another seed in every second round, and time for a run of either side."""
-    manifest = model.case.manifest
-    scenarios = manifest.content.scenarios
-    server = scenarios.server.model_copy(update={"seed": (scenarios.server.seed + number // 2) % 2**32})
-    content = manifest.content.model_copy(update={"scenarios": scenarios.model_copy(update={"server": server})})
-    case = dataclasses.replace(model.case, manifest=dataclasses.replace(manifest, content=content))
+    server = model.plan.scenarios.server
+    plan = model.plan.with_server(seed=(server.seed + number // 2) % 2**32)
     timeout = model.timeout + 2 * server.time_limit
-    return dataclasses.replace(model, case=case, timeout=timeout, deadline=time.monotonic() + timeout)
+    return dataclasses.replace(model, plan=plan, timeout=timeout, deadline=time.monotonic() + timeout)
 
 
 def _under_loadgen(model: ReadyModel, inputs: Mapping[str, NDArray[Any]], output: Path, number: int) -> LoadGenRun:
-    case = model.case
-    content = case.manifest.content
-    server = content.scenarios.server
+    plan, case = model.plan, model.case
+    server = plan.scenarios.server
     name = SCENARIOS[case.scenario]
     folder = logs_folder(output, case) / f"run_{number + 1}"
     empty_folder = output / "nothing_to_predict" / name / f"run_{number + 1}"
@@ -90,15 +87,15 @@ def _under_loadgen(model: ReadyModel, inputs: Mapping[str, NDArray[Any]], output
         scenario=case.scenario,
         batch_size=case.batch_size,
         dynamic=not model.pads,
-        samples_per_query=content.scenarios.multi_stream.samples_per_query if case.scenario == "multi_stream" else 1,
+        samples_per_query=plan.scenarios.multi_stream.samples_per_query if case.scenario == "multi_stream" else 1,
         qps=server.target_qps or 1.0,
         latency_bound=server.latency_bound,
         percentile=server.percentile,
-        seconds=server.duration if case.scenario == "server" else content.measurement.budget,
+        seconds=server.duration if case.scenario == "server" else plan.measurement.budget,
         queries=FEWEST_QUERIES,
         limit=server.time_limit,
         seed=server.seed,
-        warmup_budget=content.measurement.warmup_budget,
+        warmup_budget=plan.measurement.warmup_budget,
         folder=folder,
         empty_folder=empty_folder,
     )
@@ -128,7 +125,7 @@ def _server_round(
         run = _under_loadgen(model, inputs, output, number)
         scheduled = run.scheduled_ns - run.scheduled_ns[0]
         served = serve_arrivals(model, inputs, scheduled)
-        server = model.case.manifest.content.scenarios.server
+        server = model.plan.scenarios.server
         ours = np.diff(poisson_arrivals(server.target_qps or 1.0, server.duration, server.seed))
         theirs = np.diff(scheduled)
     else:
@@ -146,11 +143,11 @@ def _server_round(
 
 
 def _round(model: ReadyModel, number: int, output: Path) -> Round:
-    case = model.case
-    rows = rows_in_a_sample(case)
-    inputs = first_rows(model, max(rows, case.batch_size))
+    plan = model.plan
+    rows = rows_in_a_sample(plan)
+    inputs = first_rows(model, max(rows, plan.case.batch_size))
     own = {name: array[:rows] for name, array in inputs.items()}
-    batch = {name: array[: case.batch_size] for name, array in inputs.items()}
+    batch = {name: array[: plan.case.batch_size] for name, array in inputs.items()}
     # What comes second finds another machine, now and then: it is not always the same side.
     if number % 2 == 0:
         latency = time_in_scenario(model, own)
@@ -158,7 +155,7 @@ def _round(model: ReadyModel, number: int, output: Path) -> Round:
     else:
         run = _under_loadgen(model, batch, output, number)
         latency = time_in_scenario(model, own)
-    offline = case.scenario == "offline"
+    offline = plan.case.scenario == "offline"
     return Round(
         ours=latency.throughput if offline else float(np.median(latency.samples_ns)) / 1e9,
         theirs=_rows_a_second(run.summary) if offline else float(np.median(run.latency_ns)) / 1e9,
@@ -183,7 +180,7 @@ def measure_agreement(model: ReadyModel, output: Path, *, rounds: int, recorder:
     scheduled: NDArray[np.int64] | None = None
     for number in range(rounds):
         recorder.progress(f"{model.case.scenario}: round {number + 1} of {rounds}")
-        if needs_one_cpu(model.case):
+        if needs_one_cpu(model.plan):
             model.host.pin(least_busy_cpu(coin))
         ready = _of_round(model, number)
         if model.case.scenario == "server":

@@ -76,13 +76,12 @@ class _Server:
 
     def __init__(self, model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> None:
         self._model = model
-        content = model.case.manifest.content
-        self.settings = content.scenarios.server
+        self.settings = model.plan.scenarios.server
         self.opened = model.host.open_server(
             inputs,
             batch_size=model.case.batch_size,
             dynamic=not model.pads,
-            warmup_budget=content.measurement.warmup_budget,
+            warmup_budget=model.plan.measurement.warmup_budget,
             timeout=model.remaining(),
         )
         self.doubts = check_timed_path(model, self.opened.timed_path)

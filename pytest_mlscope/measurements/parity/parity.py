@@ -9,11 +9,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.expectation import expectation_for, parity_expected
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.errors import BaselineError, CannotRun, HostError, MlscopeError, NotSupported
 from pytest_mlscope.hosts.ready_model import ReadyModel
-from pytest_mlscope.manifest.kinds import parity_reference
 from pytest_mlscope.manifest.schema import ParityExpectation
 from pytest_mlscope.manifest.versions import requirement
 from pytest_mlscope.measurements.parity.comparison import OutputComparison, has_classes, is_scores
@@ -26,17 +24,16 @@ COMPARED_ROWS = 256
 """Rows compared where the manifest has no ``expect.parity.rows``."""
 
 
-def reference_case(case: Case) -> Case:
+def reference_plan(plan: Plan) -> Plan:
     """The case others of its manifest are held against.
 
     :raises MlscopeError: when the manifest names no reference.
     """
-    reference = parity_reference(case.manifest.content)
+    reference = plan.parity_reference
     if reference is None:
-        raise MlscopeError(f"{case.manifest.path}: has no expect.parity, which names the reference framework")
+        raise MlscopeError(f"{plan.manifest.path}: has no expect.parity, which names the reference framework")
     framework, version, hardware, precision = reference
-    return replace(
-        case,
+    return plan.with_case(
         framework=framework,
         version=version,
         hardware=hardware,
@@ -48,19 +45,17 @@ def reference_case(case: Case) -> Case:
 class ReferenceOutputs:
     """The reference's outputs, predicted once and kept while cases of the same manifest follow each other."""
 
-    def __init__(self, ready: Callable[[Case], ReadyModel]) -> None:
+    def __init__(self, ready: Callable[[Plan], ReadyModel]) -> None:
         self._ready = ready
-        self._case: Case | None = None
-        self._manifest_sha256 = ""
+        self._plan: Plan | None = None
         self._outputs: RawOutputs | None = None
 
-    def of(self, case: Case, *, rows: int) -> RawOutputs:
+    def of(self, plan: Plan, *, rows: int) -> RawOutputs:
         """:raises CannotRun: when the reference framework cannot run here.
         :raises HostError: when it fails.
         """
-        reference = reference_case(case)
-        same_manifest = self._manifest_sha256 == case.manifest.sha256 and self._case is not None
-        if self._outputs is not None and same_manifest and self._case == reference:
+        reference = reference_plan(plan)
+        if self._outputs is not None and self._plan == reference:
             return self._outputs
         self.close()
         outputs = RawOutputs()
@@ -70,7 +65,7 @@ class ReferenceOutputs:
                 outputs.append(chunk)
         except CannotRun as error:
             outputs.close()
-            name = requirement(reference.framework, reference.version)
+            name = requirement(reference.case.framework, reference.case.version)
             reason = _advised(error, reference)
             raise CannotRun(f"the parity reference {name} cannot run: {reason}", command=error.command) from None
         except MlscopeError as error:
@@ -80,58 +75,58 @@ class ReferenceOutputs:
         except OSError as error:
             outputs.close()
             raise MlscopeError(f"no room to keep the reference's outputs: {error.strerror}") from None
-        outputs.described = f"{reference.framework} {ready.host.version} {reference.precision} on cpu"
-        self._case, self._manifest_sha256, self._outputs = reference, case.manifest.sha256, outputs
+        outputs.described = f"{reference.case.framework} {ready.host.version} {reference.case.precision} on cpu"
+        self._plan, self._outputs = reference, outputs
         return outputs
 
     def close(self) -> None:
         """Free what is kept."""
         if self._outputs is not None:
             self._outputs.close()
-        self._case = self._outputs = None
+        self._plan = self._outputs = None
 
 
-def _advised(error: CannotRun, reference: Case) -> str:
+def _advised(error: CannotRun, reference: Plan) -> str:
     """Its reason, and what to write: the matrix does not choose the reference's precision."""
     if not isinstance(error, NotSupported) or error.holds is None:
         return error.reason
     place = "" if error.holds == "framework_default" else f", and this one under precision_files.{error.holds}"
     return (
-        f"{error.reason}; parity's reference runs at {reference.precision}: write expect.parity.precision: "
-        f"{error.holds} to compare with this file, or put a file of {reference.precision} under "
-        f"frameworks.{reference.framework}.files{place}"
+        f"{error.reason}; parity's reference runs at {reference.case.precision}: write expect.parity.precision: "
+        f"{error.holds} to compare with this file, or put a file of {reference.case.precision} under "
+        f"frameworks.{reference.case.framework}.files{place}"
     )
 
 
 def measure_parity(
-    case: Case, ready: Callable[[Case], ReadyModel], references: ReferenceOutputs, tolerances: Tolerances
+    plan: Plan, ready: Callable[[Plan], ReadyModel], references: ReferenceOutputs, tolerances: Tolerances
 ) -> Parity:
     """Predict the rows to compare and hold them against the reference.
 
     :raises CannotRun: when the case's or the reference's framework cannot run here.
     :raises HostError: when either fails.
     """
-    expected = parity_expected(case)
+    expected = plan.parity_expected
     if expected is None:
-        raise MlscopeError(f"{case.manifest.path}: has no expect.parity, which names the reference framework")
+        raise MlscopeError(f"{plan.manifest.path}: has no expect.parity, which names the reference framework")
     # The case itself comes first: its own reason not to run is the one to report.
-    ready(case)
-    reference = references.of(case, rows=expected.rows)
-    found = tolerances.of(case, reference_case(case))
-    parity = _compared(case, ready, reference, found, rows=expected.rows, expected=expected)
+    ready(plan)
+    reference = references.of(plan, rows=expected.rows)
+    found = tolerances.of(plan, reference_plan(plan))
+    parity = _compared(plan, ready, reference, found, rows=expected.rows, expected=expected)
     if parity.mismatch is not None or not (parity.violations or expected.bounds_agreement):
         return parity
-    return replace(parity, self_difference=difference_from_itself(ready(case), found, rows=expected.rows))
+    return replace(parity, self_difference=difference_from_itself(ready(plan), found, rows=expected.rows))
 
 
-def compare_outputs(case: Case, other: Case, ready: Callable[[Case], ReadyModel], tolerances: Tolerances) -> Parity:
+def compare_outputs(plan: Plan, other: Plan, ready: Callable[[Plan], ReadyModel], tolerances: Tolerances) -> Parity:
     """Hold the case's raw outputs against another case's, on the rows and within the tolerance that parity has.
 
     :raises BaselineError: when the other case cannot run here, or fails.
     :raises CannotRun: when the case itself cannot run here.
     :raises HostError: when it fails.
     """
-    expected = expectation_for(case).parity
+    expected = plan.expectation.parity
     rows = COMPARED_ROWS if expected is None else expected.rows
     outputs = RawOutputs()
     try:
@@ -141,19 +136,19 @@ def compare_outputs(case: Case, other: Case, ready: Callable[[Case], ReadyModel]
                 outputs.append(chunk)
         except MlscopeError as error:
             raise BaselineError(str(error)) from None
-        outputs.described = f"{requirement(other.framework, predicting.host.version)} {other.precision}"
-        return _compared(case, ready, outputs, tolerances.of(case, other), rows=rows, expected=None)
+        outputs.described = f"{requirement(other.case.framework, predicting.host.version)} {other.case.precision}"
+        return _compared(plan, ready, outputs, tolerances.of(plan, other), rows=rows, expected=None)
     except OSError as error:
         raise MlscopeError(f"no room to keep the baseline's outputs: {error.strerror}") from None
     finally:
         outputs.close()
 
 
-def _covered(name: str, output: NDArray[Any], case: Case, expected: ParityExpectation | None) -> bool:
+def _covered(name: str, output: NDArray[Any], plan: Plan, expected: ParityExpectation | None) -> bool:
     """Whether an agreement that the manifest states takes the place of this output's tolerance."""
     if expected is None or not expected.bounds_agreement or expected.bounds_elements:
         return False
-    outputs = case.manifest.content.outputs
+    outputs = plan.outputs
     if not is_scores(output, next(each.holds for each in outputs if each.name == name)):
         return False
     first = name == outputs[0].name
@@ -161,8 +156,8 @@ def _covered(name: str, output: NDArray[Any], case: Case, expected: ParityExpect
 
 
 def _compared(
-    case: Case,
-    ready: Callable[[Case], ReadyModel],
+    plan: Plan,
+    ready: Callable[[Plan], ReadyModel],
     reference: RawOutputs,
     tolerances: Mapping[str, Tolerance],
     *,
@@ -170,7 +165,7 @@ def _compared(
     expected: ParityExpectation | None,
 ) -> Parity:
     """:param expected: what the manifest says of agreements; ``None`` where elements alone count."""
-    stated = expectation_for(case).parity
+    stated = plan.expectation.parity
     equal_nan = stated is not None and stated.equal_nan
     comparisons = {
         name: OutputComparison(
@@ -179,12 +174,12 @@ def _compared(
         for name, tolerance in tolerances.items()
     }
     covered: set[str] = set()
-    holds = {each.name: each.holds for each in case.manifest.content.outputs}
-    first_output = case.manifest.content.outputs[0].name
+    holds = {each.name: each.holds for each in plan.outputs}
+    first_output = plan.outputs[0].name
     n = reference_n = 0
     alike = True
     # Read to the end, also after a difference: the host has been sent further batches already.
-    for chunk, reference_chunk in zip_longest(predict_raw(ready(case), rows=rows), reference):
+    for chunk, reference_chunk in zip_longest(predict_raw(ready(plan), rows=rows), reference):
         n += 0 if chunk is None else len(chunk[first_output])
         reference_n += 0 if reference_chunk is None else len(reference_chunk[first_output])
         if chunk is None or reference_chunk is None or all(len(chunk[k]) != len(reference_chunk[k]) for k in chunk):
@@ -194,7 +189,7 @@ def _compared(
         for name, output in chunk.items():
             ranked = name == first_output
             comparisons[name].update(name, output, reference_chunk[name], ranked=ranked, holds=holds[name])
-            if _covered(name, output, case, expected):
+            if _covered(name, output, plan, expected):
                 covered.add(name)
     if not alike:
         raise BaselineError(f"it has other rows: outputs of {reference_n:,} rows there, of {n:,} here")

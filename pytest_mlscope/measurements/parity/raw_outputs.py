@@ -22,7 +22,7 @@ _CHUNK_BYTES = 4 * 1024 * 1024
 def chunk_rows(ready: ReadyModel) -> int:
     """Rows sent to the host at once: whole batches, a few megabytes together; the same for every framework."""
     row_bytes = 0
-    for description in ready.case.manifest.content.inputs:
+    for description in ready.plan.inputs:
         sizes = [size if isinstance(size, int) else 1 for size in description.shape[1:]]
         row_bytes += int(np.prod(sizes, dtype=np.int64)) * np.dtype(description.dtype).itemsize
     batch_size = ready.case.batch_size
@@ -72,7 +72,7 @@ def predict_raw(ready: ReadyModel, *, rows: int, batch_rows: int | None = None) 
     """
     batch_rows = batch_rows or chunk_rows(ready)
     with BatchReader(
-        ready.case.manifest,
+        ready.plan.manifest,
         preprocessing=ready.case.preprocessing,
         batch_rows=batch_rows,
         limit=rows,

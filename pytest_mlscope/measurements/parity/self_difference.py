@@ -21,7 +21,7 @@ def with_self_difference(accuracy: Accuracy, ready: ReadyModel) -> Accuracy:
     if accuracy.errors:
         return accuracy  # The first rows may be those that fail.
     tolerance = Tolerance(*default_tolerance(ready.case.precision, ready.resolved.get("precision")), "default")
-    tolerances = {output.name: tolerance for output in ready.case.manifest.content.outputs}
+    tolerances = {output.name: tolerance for output in ready.plan.outputs}
     return replace(accuracy, self_difference=difference_from_itself(ready, tolerances, rows=FEW_ROWS))
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
-from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.expectation import expectation_for
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.hosts.model_loader import ModelLoader
 from pytest_mlscope.hosts.pool import HostPool
@@ -106,14 +105,14 @@ class Tolerances:
         self._loader = loader
         self._measured: dict[tuple[object, ...], dict[str, Noise]] = {}
 
-    def of(self, case: Case, reference: Case) -> dict[str, Tolerance]:
+    def of(self, plan: Plan, reference: Plan) -> dict[str, Tolerance]:
         """The tolerance of each output against the reference's, by the manifest's names.
 
         :raises CannotRun: when either cannot run here.
         :raises HostError: when either fails.
         """
-        names = [output.name for output in case.manifest.content.outputs]
-        expected = expectation_for(case).parity
+        names = [output.name for output in plan.outputs]
+        expected = plan.expectation.parity
         stated = {name: _stated(expected, name) for name in names}
         measured: dict[str, Noise] | None = None
         found = {}
@@ -122,8 +121,8 @@ class Tolerances:
                 found[name] = Tolerance(absolute, relative, "manifest", by_name)
                 continue
             if measured is None:
-                measured = self._noise(case, reference)
-            seen = self._seen(case, reference, measured.get(name))
+                measured = self._noise(plan, reference)
+            seen = self._seen(plan, reference, measured.get(name))
             given = absolute is not None or relative is not None
             found[name] = Tolerance(
                 seen.abs if absolute is None else absolute,
@@ -133,68 +132,68 @@ class Tolerances:
             )
         return found
 
-    def _seen(self, case: Case, reference: Case, noise: Noise | None) -> Tolerance:
+    def _seen(self, plan: Plan, reference: Plan, noise: Noise | None) -> Tolerance:
         """What this model's own noise asks for, or the precision's default where none could be measured. The looser
         of both sides' precisions counts.
         """
-        sides = [(each.precision, self._resolved(each)) for each in (reference, case)]
+        sides = [(each.case.precision, self._resolved(each)) for each in (reference, plan)]
         if noise is None:
             return Tolerance(*max(default_tolerance(*side) for side in sides), "default")
         floor = max(floor_epsilons(*side) for side in sides)
         return tolerance_from(noise, floor, quantised=any(QUANTISED in _precisions(*side) for side in sides))
 
-    def _resolved(self, case: Case) -> object:
+    def _resolved(self, plan: Plan) -> object:
         # A precision that was asked for is known without loading the model again.
-        if case.precision != "framework_default":
-            return case.precision
-        return self._loader.ready(case).resolved.get("precision")
+        if plan.case.precision != "framework_default":
+            return plan.case.precision
+        return self._loader.ready(plan).resolved.get("precision")
 
-    def _noise(self, case: Case, reference: Case) -> dict[str, Noise]:
+    def _noise(self, plan: Plan, reference: Plan) -> dict[str, Noise]:
         """By output; empty where nothing could be predicted a second time."""
-        expected = expectation_for(case).parity
+        expected = plan.expectation.parity
         rows = NOISE_ROWS if expected is None else min(NOISE_ROWS, expected.rows)
         return _merged(
             [
-                self._once("elsewhere", case, lambda: self._between(case, [case], rows=rows, fresh=True)),
+                self._once("elsewhere", plan, lambda: self._between(plan, [plan], rows=rows, fresh=True)),
                 self._once(
                     "otherwise", reference, lambda: self._between(reference, self._otherwise(reference), rows=rows)
                 ),
             ]
         )
 
-    def _once(self, how: str, case: Case, measure: Callable[[], dict[str, Noise]]) -> dict[str, Noise]:
+    def _once(self, how: str, plan: Plan, measure: Callable[[], dict[str, Noise]]) -> dict[str, Noise]:
         key = (
             how,
-            case.manifest.path,
-            case.manifest.sha256,
-            case.framework,
-            case.version,
-            case.hardware,
-            case.precision,
+            plan.manifest.path,
+            plan.manifest.sha256,
+            plan.case.framework,
+            plan.case.version,
+            plan.case.hardware,
+            plan.case.precision,
         )
         if key not in self._measured:
             self._measured[key] = measure()
         return self._measured[key]
 
-    def _otherwise(self, case: Case) -> list[Case]:
+    def _otherwise(self, plan: Plan) -> list[Plan]:
         """The same model in ways that should not matter: another batch size, another number of threads."""
-        threads = replace(case, threads=2 if case.threads == 1 else 1)
-        if self._loader.ready(case).pads:
+        threads = plan.with_case(threads=2 if plan.case.threads == 1 else 1)
+        if self._loader.ready(plan).pads:
             return [threads]
-        return [replace(case, batch_size=2 if case.batch_size == 1 else 1), threads]
+        return [plan.with_case(batch_size=2 if plan.case.batch_size == 1 else 1), threads]
 
-    def _between(self, case: Case, others: list[Case], *, rows: int, fresh: bool = False) -> dict[str, Noise]:
+    def _between(self, plan: Plan, others: list[Plan], *, rows: int, fresh: bool = False) -> dict[str, Noise]:
         """How far the others are from the case itself at most, by output; empty where none could be run.
 
         :param fresh: whether each gets a host of its own.
         """
         # A second process under emulation takes minutes, and its arithmetic is the same.
-        if fresh and case.manifest.registry.hardware_targets[case.hardware].emulated:
+        if fresh and plan.target.emulated:
             return {}
         seen: list[dict[str, Noise]] = []
         pool = HostPool(limit=1) if fresh else None
         with RawOutputs() as outputs:
-            ready = self._loader.ready(case)
+            ready = self._loader.ready(plan)
             size = chunk_rows(ready)
             for chunk in predict_raw(ready, rows=rows, batch_rows=size):
                 outputs.append(chunk)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.errors import DatasetError
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.measurements.rows.deadline import within
@@ -16,12 +16,12 @@ from pytest_mlscope.measurements.rows.manifest_errors import naming
 from pytest_mlscope.measurements.rows.prepared_rows import PreparedRows, RowPreparer
 
 
-def count_rows(case: Case) -> int:
+def count_rows(plan: Plan) -> int:
     """How many rows of the dataset the case is evaluated on.
 
     :raises DatasetError: when it cannot be opened.
     """
-    with RowPreparer(case.manifest, preprocessing=case.preprocessing, with_labels=False) as preparer:
+    with RowPreparer(plan.manifest, preprocessing=plan.case.preprocessing, with_labels=False) as preparer:
         return len(preparer.rows)
 
 
@@ -30,18 +30,18 @@ def first_rows(ready: ReadyModel, rows: int) -> dict[str, NDArray[Any]]:
 
     :raises DatasetError: when one cannot be made.
     """
-    case = ready.case
+    plan = ready.plan
 
     def read() -> PreparedRows:
-        with RowPreparer(case.manifest, preprocessing=case.preprocessing, with_labels=False) as preparer:
+        with RowPreparer(plan.manifest, preprocessing=plan.case.preprocessing, with_labels=False) as preparer:
             return preparer.read(preparer.rows[:rows])
 
-    prepared = within(ready.deadline, str(case.manifest.path), read)
+    prepared = within(ready.deadline, str(plan.manifest.path), read)
     if prepared.failed:
-        raise DatasetError(f"{case.manifest.path}: an input to time cannot be made: {prepared.failed[0].message}")
+        raise DatasetError(f"{plan.manifest.path}: an input to time cannot be made: {prepared.failed[0].message}")
     inputs = {}
     for name, samples in prepared.inputs.items():
-        with naming(case.manifest):
+        with naming(plan.manifest):
             array = as_batch(name, samples)
         inputs[name] = np.resize(array, (rows, *array.shape[1:])) if len(array) < rows else array
     return ready.framework_inputs(inputs)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import expand
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.components.mistakes import raised, raising_hook
 from pytest_mlscope.components.registry import Registry, build_registry
 from pytest_mlscope.errors import MlscopeError
@@ -19,21 +20,27 @@ if TYPE_CHECKING:
     import pytest
 
 
-def _check_modified(cases: Sequence[object], manifest: LoadedManifest, where: str) -> None:
+def _check_modified(cases: Sequence[object], stated: Sequence[Case], manifest: LoadedManifest, where: str) -> None:
+    """:raises MlscopeError: for what a hook put in the list that is no case of this manifest."""
+    whose = (manifest.content.name, str(manifest.path), manifest.sha256)
     frameworks = manifest.content.frameworks
-    stated = {version for entry in frameworks.values() for version in entry.versions}
+    versions = {version for entry in frameworks.values() for version in entry.versions}
+    unchanged = set(map(id, stated))
     for case in cases:
+        if id(case) in unchanged:
+            continue
         if not isinstance(case, Case):
             raise MlscopeError(f"{where} left {case!r} in the list; expected Cases")
-        if not isinstance(case.id, str):
-            raise MlscopeError(f"{where} left a case with the id {case.id!r}; expected text")
+        if mistake := case.mistake():
+            raise MlscopeError(f"{where} left a case with {mistake}")
+        if (case.model, case.manifest, case.manifest_sha256) != whose:
+            raise MlscopeError(f"{where} left a case of another manifest, {case.manifest!r}")
         if case.framework not in frameworks:
             raise MlscopeError(
                 f"{where} left a case of framework {case.framework!r}, which the manifest does not have; "
                 f"it has: {', '.join(frameworks)}"
             )
-        version = case.version
-        if version is not None and not (isinstance(version, str) and (version in stated or is_valid(version))):
+        if case.version is not None and case.version not in versions and not is_valid(case.version):
             raise MlscopeError(f"{where} left a case of version {case.version!r}; expected PEP 440 specifiers or None")
 
 
@@ -44,7 +51,8 @@ class Manifests:
         self._config = config
         self._registries: dict[Path, Registry] = {}
         self._loaded: dict[Path, tuple[LoadedManifest, list[Case]]] = {}
-        self._elsewhere: dict[tuple[Path, Path], list[Case]] = {}
+        self._elsewhere: dict[tuple[Path, Path], tuple[LoadedManifest, list[Case]]] = {}
+        self._plans: dict[Case, Plan] = {}
 
     def forget_registries(self) -> None:
         """A plugin or conftest was added: what hooks register may differ."""
@@ -74,19 +82,27 @@ class Manifests:
         path = path.resolve()
         if path not in self._loaded:
             manifest = load_manifest(path, self.registry(session, path.parent))
-            cases = expand(manifest)
+            stated = expand(manifest)
+            cases = list(stated)
             hook = session.gethookproxy(path)
             where = f"{path}: pytest_mlscope_modify_cases"
             try:
                 hook.pytest_mlscope_modify_cases(config=self._config, manifest=manifest.content, cases=cases)
             except Exception as error:
                 raise MlscopeError(f"{where} {raised(error)}") from error
-            _check_modified(cases, manifest, where)
+            _check_modified(cases, stated, manifest, where)
             self._loaded[path] = (manifest, cases)
         return self._loaded[path]
 
-    def load_of(self, session: pytest.Session, path: Path, *, project: Path) -> Sequence[Case]:
-        """The cases of a manifest of another project, with that one's frameworks and what is registered here.
+    def plan(self, case: Case) -> Plan:
+        """What a case of a manifest that was loaded comes to."""
+        if case not in self._plans:
+            manifest, _ = self._loaded[Path(case.manifest)]
+            self._plans[case] = Plan.of(manifest, case)
+        return self._plans[case]
+
+    def load_of(self, session: pytest.Session, path: Path, *, project: Path) -> tuple[LoadedManifest, Sequence[Case]]:
+        """A manifest of another project and its cases, with that one's frameworks and what is registered here.
 
         :raises MlscopeError: when the manifest or a hook is wrong.
         """
@@ -97,5 +113,6 @@ class Manifests:
                 raise
             except Exception as error:
                 raise MlscopeError(f"{raising_hook(error)} {raised(error)}") from error
-            self._elsewhere[path, project] = expand(load_manifest(path, registry))
+            manifest = load_manifest(path, registry)
+            self._elsewhere[path, project] = (manifest, expand(manifest))
         return self._elsewhere[path, project]

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.selection import Selection, names_of_framework
+from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.session.items.loading import Manifests
 from pytest_mlscope.text import closest, did_you_mean
 
@@ -24,7 +25,7 @@ class RunState:
         """Whether there is a baseline whose outputs can be compared."""
         self.has_items = False
         """Whether any item of a case was collected, deselected ones included."""
-        self.frameworks: dict[str, Case] = {}
+        self._first: dict[str, Case] = {}
         """The first selected case of each framework."""
         frameworks = frozenset(config.getoption("mlscope_framework") or ())
         hardware = frozenset(config.getoption("mlscope_hardware") or ())
@@ -55,8 +56,12 @@ class RunState:
 
     def _remembered(self, cases: Sequence[Case]) -> Sequence[Case]:
         for case in cases:
-            self.frameworks.setdefault(case.framework, case)
+            self._first.setdefault(case.framework, case)
         return cases
+
+    def frameworks(self) -> dict[str, FrameworkFolder]:
+        """Those of the selected cases, by name."""
+        return {name: self.manifests.plan(case).framework_folder for name, case in self._first.items()}
 
     def selection_mistake(self) -> str | None:
         """What is wrong when an option names a value that no collected case has."""
@@ -66,7 +71,7 @@ class RunState:
                 if seen and value not in seen:
                     hint = did_you_mean(closest(value, seen))
                     return f"{option}: no case has {value!r}{hint}; cases have: {', '.join(seen)}"
-        if self._seen["framework"] and not self.frameworks:
+        if self._seen["framework"] and not self._first:
             asked = ", ".join(
                 f"{option}={','.join(sorted(map(str, wanted)))}" for option, wanted in self._wanted.values() if wanted
             )
