@@ -135,6 +135,8 @@ def test_arrays_know_their_rows_shape_before_one_is_read(tmp_path: Path) -> None
     np.savez_compressed(tmp_path / "x.npz", x=np.zeros((2, 3, 4)))
     opened: Any = [Npy(columns={"x": "x.npy"}).open(tmp_path, []), Npz(path="x.npz").open(tmp_path, [])]
     assert [source.row_shape("x") for source in opened] == [(3, 4), (3, 4)]
+    for source in opened:
+        source.close()
 
 
 def test_a_csv_of_a_hundred_thousand_columns_is_quick(tmp_path: Path) -> None:

@@ -37,6 +37,15 @@ def is_number(text: str) -> bool:
         return False
 
 
+def runs(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Ascending rows in pieces of neighbours.
+
+    >>> [run.tolist() for run in runs(np.array([0, 1, 2, 7, 8]))]
+    [[0, 1, 2], [7, 8]]
+    """
+    return np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+
+
 def take_rows(array: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
     """The given ascending rows; a view where they are neighbours."""
     if not len(rows):

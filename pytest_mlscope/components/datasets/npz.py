@@ -30,7 +30,8 @@ class _NpzSource(DataSource):
             if columns is None:
                 columns = {name: name for name in available}
             require_columns(str(path), columns.values(), available)
-            self._members = {column: NpzMember(self._archive, path, name) for column, name in columns.items()}
+            for column, name in columns.items():
+                self._members[column] = NpzMember(self._archive, path, name)
             self._check_lengths()
         except BaseException:
             self.close()
@@ -74,7 +75,7 @@ class _NpzSource(DataSource):
 class Npz(Dataset):
     """The arrays of a ``.npz`` archive, one row an index of their first dimension. Columns: the arrays by name.
 
-    Uncompressed arrays are mapped into memory, compressed ones read forward. Pickled objects are refused.
+    Rows of uncompressed arrays are read by their place, compressed ones forward. Pickled objects are refused.
     """
 
     name: ClassVar[str] = "npz"

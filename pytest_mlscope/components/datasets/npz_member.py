@@ -12,8 +12,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.components.datasets.columns import take_rows
+from pytest_mlscope.components.datasets.columns import runs, take_rows
 from pytest_mlscope.components.datasets.damage import check_shape, reading
+from pytest_mlscope.components.datasets.stored_array import StoredArray
 from pytest_mlscope.errors import DatasetError
 from pytest_mlscope.ordinary_files import open_ordinary
 
@@ -24,7 +25,7 @@ _SKIP_BYTES = 2**20
 
 
 class NpzMember:
-    """An array in an archive: mapped where it is stored plainly, else decompressed forward, row after row.
+    """An array in an archive: read by place where it is stored plainly, else decompressed forward, row after row.
 
     :raises DatasetError: when it is not an array in NumPy's format or holds Python objects.
     """
@@ -33,10 +34,12 @@ class NpzMember:
         self._archive = archive
         self._path = path
         self._name = name
+        self._what = f"{path}: array {name!r}"
         self._info = archive.getinfo(f"{name}.npy")
         self._stream: IO[bytes] | None = None
         self._position = 0
         self._array: NDArray[Any] | None = None
+        self._stored: StoredArray | None = None
         with self._reading(), archive.open(self._info) as stream:
             self.shape, fortran_order, self.dtype = read_header(stream)
             self._data_offset = stream.tell()
@@ -49,8 +52,14 @@ class NpzMember:
         if self._info.compress_type == zipfile.ZIP_STORED and self._info.flag_bits & 0x1 == 0 and 0 not in self.shape:
             with self._reading():
                 offset = self._offset_in_file()
-            with self._reading():
-                self._array = np.memmap(path, self.dtype, "r", offset, self.shape, "F" if fortran_order else "C")
+            self._stored = StoredArray(
+                path,
+                what=self._what,
+                shape=self.shape,
+                dtype=self.dtype,
+                offset=offset,
+                fortran_order=fortran_order,
+            )
         elif fortran_order and len(self.shape) > 1:
             # Columns come one after the other: the first row is complete only at the end.
             with self._reading(), archive.open(self._info) as stream:
@@ -65,6 +74,8 @@ class NpzMember:
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Ascending rows; see :meth:`DataSource.take`."""
+        if self._stored is not None:
+            return self._stored.take(rows)
         if self._array is not None:
             return take_rows(self._array, rows)
         if not len(rows):
@@ -74,7 +85,7 @@ class NpzMember:
             self.rewind()
         if last - first + 1 == len(rows):
             return self._read(first, len(rows))
-        return np.concatenate([self._read(int(run[0]), len(run)) for run in _runs(rows)])
+        return np.concatenate([self._read(int(run[0]), len(run)) for run in runs(rows)])
 
     def _read(self, first: int, count: int) -> NDArray[Any]:
         with self._reading():
@@ -96,12 +107,16 @@ class NpzMember:
             count -= skipped
 
     def _reading(self) -> AbstractContextManager[None]:
-        return reading(f"{self._path}: array {self._name!r}")
-
-    def rewind(self) -> None:
-        self.close()
+        return reading(self._what)
 
     def close(self) -> None:
+        """Close what is open."""
+        self.rewind()
+        if self._stored is not None:
+            self._stored.close()
+
+    def rewind(self) -> None:
+        """Begin anew with the first row."""
         if self._stream is not None:
             self._stream.close()
         self._stream = None
@@ -116,7 +131,3 @@ def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]
     if version in ((2, 0), (3, 0)):  # 3.0 differs by utf-8 field names only, which the 2.0 reader takes as latin-1
         return np.lib.format.read_array_header_2_0(stream)
     raise ValueError(f"version {version[0]}.{version[1]} of NumPy's format is not known")
-
-
-def _runs(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    return np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
