@@ -6,7 +6,6 @@ Field numbers are those of onnx.proto (https://github.com/onnx/onnx/blob/main/on
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_mlscope.errors import ArtifactError, MlscopeError
-from pytest_mlscope.host.onnx_file import NotOnnx, Reader
+from pytest_mlscope.host.onnx_file import FileBytes, NotOnnx, Reader
 
 KEPT_VALUES = 1024
 """Bytes of a weight that are kept in a file without weights: shapes of other tensors may depend on its values."""
@@ -150,13 +149,13 @@ def _varint(value: int) -> bytes:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[mmap.mmap, Reader]]:
+def _opened(path: Path) -> Iterator[tuple[FileBytes, Reader]]:
     try:
         with path.open("rb") as stream:
-            if not path.stat().st_size:
-                raise MlscopeError(f"{path}: is not an ONNX file: it is empty")
-            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                yield data, Reader(data)
+            data = FileBytes(stream)
+            if not len(data):
+                raise NotOnnx("is empty")
+            yield data, Reader(data)
     except NotOnnx as error:
         raise MlscopeError(f"{path}: is not an ONNX file: it {error}") from None
     except OSError as error:

@@ -1,12 +1,12 @@
 """The precision that an ONNX file holds, read without the onnx package and without its weights.
 
 Field numbers are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) in protobuf's wire format
-(https://protobuf.dev/programming-guides/encoding/). The file is mapped, not read, and no more of it is kept than the
+(https://protobuf.dev/programming-guides/encoding/). Weights are skipped, not read, and no more of it is kept than the
 names of types and operators that matter here, so that a hostile file costs time alone, and bounded time.
 """
 
-import mmap
-from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+import os
+from typing import Any, BinaryIO, Dict, Iterator, List, Optional, Set, Tuple
 
 MAX_FIELDS = 20000000
 MAX_GRAPHS = 100000
@@ -14,6 +14,9 @@ MAX_WEIGHTS = 1000000
 MAX_EXTERNAL = 10000
 MAX_LOCATION = 4096
 """What has more fields outside its weights, sub-graphs in a node, or weights, is refused; real files have far fewer."""
+
+_WINDOW_BYTES = 1 << 14
+"""What is read at once, since most fields are short."""
 
 _TYPES = {1: "fp32", 10: "fp16", 11: "fp64", 16: "bf16"}
 _TYPES.update(dict.fromkeys((17, 18, 19, 20), "fp8"))
@@ -55,6 +58,40 @@ class OnnxContent(object):
         return "{} ({})".format(self.precision, ", ".join(self.evidence)) if self.evidence else self.precision
 
 
+class FileBytes(object):
+    """An open file's bytes, read when they are looked at, since files may be larger than memory.
+
+    They are not mapped: what another program cuts off a mapped file is a SIGBUS, which ends the process.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._descriptor = stream.fileno()
+        self._size = os.fstat(self._descriptor).st_size
+        self._start = 0
+        self._window = b""
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, place: slice) -> bytes:
+        """From a first to a past-last place, both given. :raises NotOnnx: when they are no longer there."""
+        at, past = place.start - self._start, place.stop - self._start
+        if at >= 0 and past <= len(self._window):
+            return self._window[at:past]
+        start = place.start
+        count = max(min(place.stop, self._size) - start, 0)
+        window = b""
+        while len(window) < count:
+            # The system reads 2 GiB at once at the most.
+            read = os.pread(self._descriptor, max(count, _WINDOW_BYTES) - len(window), start + len(window))
+            if not read:
+                raise NotOnnx("was cut short by another program while it was read")
+            window += read
+        if count <= _WINDOW_BYTES:
+            self._start, self._window = start, window
+        return window[:count]
+
+
 class Reader(object):
     """Fields of protobuf messages in a buffer."""
 
@@ -75,15 +112,17 @@ class Reader(object):
         """The number at a place, and the place after it."""
         value = 0
         # Ten bytes hold 64 bits; a longer varint is malformed.
-        for shift in range(10):
-            if start >= end:
-                raise NotOnnx("is cut short at byte {}".format(start))
-            byte = self._data[start]
-            start += 1
-            value |= (byte & 0x7F) << (7 * shift)
+        last = min(end, start + 10)
+        content = self._data[start:last]
+        if content and content[0] < 0x80:
+            return content[0], start + 1
+        for place, byte in enumerate(content):
+            value |= (byte & 0x7F) << (7 * place)
             if byte < 0x80:
-                return value, start
-        raise NotOnnx("is malformed at byte {}".format(start))
+                return value, start + place + 1
+        if last == end:
+            raise NotOnnx("is cut short at byte {}".format(end))
+        raise NotOnnx("is malformed at byte {}".format(last))
 
     def fields(self, start: int, end: int) -> Iterator[Tuple[int, int, int, int]]:
         """Number, wire type, and then a number and 0, or first and past-last byte, of each field of a message."""
@@ -268,11 +307,10 @@ def onnx_content(path: str) -> OnnxContent:
     :raises OSError: when it cannot be read.
     """
     with open(path, "rb") as stream:
-        stream.seek(0, 2)
-        if not stream.tell():
+        data = FileBytes(stream)
+        if not len(data):
             raise NotOnnx("is empty")
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _Walk(Reader(data)).content(len(data))
+        return _Walk(Reader(data)).content(len(data))
 
 
 ELEMENT_TYPES = dict(
@@ -352,25 +390,24 @@ def onnx_signature(path: str) -> Tuple[List[TensorSignature], List[TensorSignatu
     :raises OSError: when it cannot be read.
     """
     with open(path, "rb") as stream:
-        stream.seek(0, 2)
-        if not stream.tell():
+        data = FileBytes(stream)
+        if not len(data):
             raise NotOnnx("is empty")
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            reader = Reader(data)
-            inputs: List[TensorSignature] = []
-            outputs: List[TensorSignature] = []
-            initialisers: Set[str] = set()
-            graphs = [(first, last) for n, wire, first, last in reader.fields(0, len(data)) if (n, wire) == (7, 2)]
-            if not graphs:
-                raise NotOnnx("has no graph")
-            for number, wire, first, last in reader.fields(*graphs[0]):
-                if wire != 2:
-                    continue
-                if number in (11, 12) and len(inputs) + len(outputs) < MOST_VALUES:
-                    (inputs if number == 11 else outputs).append(_signature(reader, first, last))
-                elif number == 5:
-                    for key, kind, begin, stop in reader.fields(first, last):
-                        if (key, kind) == (8, 2):
-                            initialisers.add(reader.text(begin, stop, 1024))
-            optional = {each.name for each in inputs} & initialisers
-            return [each for each in inputs if each.name not in optional], outputs, optional
+        reader = Reader(data)
+        inputs: List[TensorSignature] = []
+        outputs: List[TensorSignature] = []
+        initialisers: Set[str] = set()
+        graphs = [(first, last) for n, wire, first, last in reader.fields(0, len(data)) if (n, wire) == (7, 2)]
+        if not graphs:
+            raise NotOnnx("has no graph")
+        for number, wire, first, last in reader.fields(*graphs[0]):
+            if wire != 2:
+                continue
+            if number in (11, 12) and len(inputs) + len(outputs) < MOST_VALUES:
+                (inputs if number == 11 else outputs).append(_signature(reader, first, last))
+            elif number == 5:
+                for key, kind, begin, stop in reader.fields(first, last):
+                    if (key, kind) == (8, 2):
+                        initialisers.add(reader.text(begin, stop, 1024))
+        optional = {each.name for each in inputs} & initialisers
+        return [each for each in inputs if each.name not in optional], outputs, optional

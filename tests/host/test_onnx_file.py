@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_mlscope.host import onnx_file
-from pytest_mlscope.host.onnx_file import NotOnnx, onnx_content
+from pytest_mlscope.host.onnx_file import FileBytes, NotOnnx, onnx_content
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402  # after importorskip
@@ -122,6 +123,22 @@ def test_weights_that_lie_in_another_file_need_not_be_there(model: Model, tmp_pa
     onnx.external_data_helper.set_external_data(stored, "elsewhere")
     stored.ClearField("raw_data")
     assert onnx_content(model([helper.make_node("Add", ["x", "w"], ["y"])], [stored])).precision == "fp16"
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_is_said(tmp_path: Path) -> None:
+    """Mapped, it would be a SIGBUS, which ends the process."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(bytes(range(256)) * 1024)
+    with path.open("rb") as stream:
+        data = FileBytes(stream)
+        assert data[300:303] == b"\x2c\x2d\x2e"
+        assert data[250_000:250_002] == b"\x90\x91"
+        assert data[len(data) - 1 : len(data) + 9] == b"\xff"
+        assert data[5:2] == b""
+        assert data[10:200_000] == path.read_bytes()[10:200_000]
+        os.truncate(path, 4096)
+        with pytest.raises(NotOnnx, match="was cut short by another program while it was read"):
+            data[100_000:100_001]
 
 
 @pytest.mark.parametrize(
