@@ -46,9 +46,9 @@ class Baseline(ABC):
     def counterpart(self, plan: Plan) -> Plan:
         """:raises NoCounterpart: when there is none. :raises MlscopeError: when it is broken."""
 
-    def told(self, error: MlscopeError) -> str:
+    def told(self, reason: str) -> str:
         """What went wrong on the baseline's side, in words that fit what it is."""
-        return str(error)
+        return reason
 
 
 def _but_for(dimension: str, cases: Sequence[Case], case: Case) -> list[Case]:
@@ -100,16 +100,16 @@ class FolderBaseline(Baseline):
             try:
                 manifest, cases = self._load(candidate, self._folder)
             except MlscopeError as error:
-                raise BaselineError(self.told(error)) from None
+                raise BaselineError(self.told(str(error))) from None
             if start == 0 or manifest.content.name == plan.case.model:
                 return _same_cell(manifest, cases, plan, f"{candidate.name} there")
         if self._folder.joinpath(*parts) == path:
             raise NoCounterpart("it is the folder that is evaluated; name another checkout")
         raise NotInBaseline(f"there is no {'/'.join(parts)}; is the model new?")
 
-    def told(self, error: MlscopeError) -> str:
+    def told(self, reason: str) -> str:
         """As git names files: ``HEAD:model.mlscope.yml`` for one that lies in the cache."""
-        message = str(error)
+        message = reason
         if self._revision is None:
             return message
         within = f"{self._revision.folder.resolve()}{os.sep}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TypedDict, get_args
 
 from pytest_mlscope import quantities as readable
+from pytest_mlscope.errors import CannotRun, MlscopeError
 from pytest_mlscope.expectations.parity_text import difference_text
 from pytest_mlscope.gate.accuracy_comparison import AccuracyComparison
 from pytest_mlscope.gate.pairs import BASELINE, CANDIDATE, Pair
@@ -71,16 +72,33 @@ def ignored(against: str, *rulings: Ruling) -> Comparison:
     return Comparison(against, "ignored", tuple(ruling.text for ruling in rulings), rulings=rulings)
 
 
-def not_compared(against: str, reason: str, *, is_new: bool = False) -> Comparison:
-    """For a case without a counterpart, or one whose counterpart fails."""
-    return Comparison(against, "not compared", (f"not compared with {against}: {reason}",), is_new=is_new)
+def not_compared(against: str, reason: str, *, is_new: bool = False, command: str | None = None) -> Comparison:
+    """For a case without a counterpart, or one whose counterpart fails.
+
+    :param command: what would make it comparable, where something would.
+    """
+    message = f"not compared with {against}: {reason}"
+    return Comparison(against, "not compared", (message,), is_new=is_new, command=command)
 
 
-def cannot_run_any_more(against: str, reason: str, *, regression: bool) -> Comparison:
+def why_and_command(error: MlscopeError) -> tuple[str, str | None]:
+    """Why something went wrong, and the command that would help, apart where they can be.
+
+    >>> why_and_command(CannotRun("not installed here", subject="pytorch", command="mlscope env create pytorch"))
+    ('pytorch: not installed here', 'mlscope env create pytorch')
+    """
+    if isinstance(error, CannotRun) and error.command:
+        return error.reason, error.command
+    return str(error), None
+
+
+def cannot_run_any_more(against: str, error: CannotRun, *, regression: bool) -> Comparison:
     """For a case that cannot run, whose counterpart can."""
+    reason, command = why_and_command(error)
     if regression:
-        return Comparison(against, "regression", (f"cannot run any more, unlike {against}: {reason}",))
-    return not_compared(against, f"cannot run here any more: {reason}")
+        message = f"cannot run any more, unlike {against}: {reason}"
+        return Comparison(against, "regression", (message,), command=command)
+    return not_compared(against, f"cannot run here any more: {reason}", command=command)
 
 
 def _interval(verdict: Verdict) -> str:
@@ -146,7 +164,10 @@ def latency_comparison(contest: Contest, against: str, policy: Policy = NO_POLIC
         failed = f"failed in pair {pair} of fresh processes, beside {against}, which did not: {contest.failure}"
         return Comparison(against, "regression", (failed,))
     if contest.failure is not None or latency is None:
-        return not_compared(against, str(contest.failure or "nothing was measured"))
+        if contest.failure is None:
+            return not_compared(against, "nothing was measured")
+        reason, command = why_and_command(contest.failure)
+        return not_compared(against, reason, command=command)
     pairs = contest.pairs
     ours, theirs = _such_as(pairs, latency.ratio)
     values = f"; such as {readable.seconds(ours)} against {readable.seconds(theirs)}"

@@ -18,6 +18,7 @@ from pytest_mlscope.gate.comparison import (
     latency_comparison,
     not_compared,
     parity_comparison,
+    why_and_command,
 )
 from pytest_mlscope.gate.floors import floor_for
 from pytest_mlscope.gate.policy import RATIOS, Policy
@@ -91,7 +92,8 @@ class SideBySideGate(Gate):
 
     def _no_counterpart(self, error: MlscopeError) -> Comparison:
         is_new = isinstance(error, NotInBaseline)
-        return not_compared(self.baseline.label, self.baseline.told(error), is_new=is_new)
+        reason, command = why_and_command(error)
+        return not_compared(self.baseline.label, self.baseline.told(reason), is_new=is_new, command=command)
 
     def accuracy(self, evaluation: Evaluation, *, family: int) -> Comparison:
         plan = evaluation.plan
@@ -134,7 +136,7 @@ class SideBySideGate(Gate):
         except MlscopeError:
             return None
         regression = isinstance(reason, NotSupported) and self.baseline.other_files
-        compared = cannot_run_any_more(self.baseline.label, str(reason), regression=regression)
+        compared = cannot_run_any_more(self.baseline.label, reason, regression=regression)
         return _remarked(compared, plan, counterpart)
 
     def latency(self, evaluation: Evaluation, companions: Sequence[Plan], *, family: int) -> Comparison:

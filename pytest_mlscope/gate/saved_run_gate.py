@@ -23,7 +23,7 @@ import numpy as np
 from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.errors import CannotRun, MlscopeError, NoCounterpart, NotInBaseline
 from pytest_mlscope.gate.accuracy_verdict import accuracy_verdict
-from pytest_mlscope.gate.comparison import SeparateRuns, ignored, not_compared, separate_runs
+from pytest_mlscope.gate.comparison import SeparateRuns, ignored, not_compared, separate_runs, why_and_command
 from pytest_mlscope.gate.gate import Gate
 from pytest_mlscope.gate.policy import Policy
 from pytest_mlscope.gate.saved_run import SavedRun
@@ -180,7 +180,8 @@ class SavedRunGate(Gate):
                 return None
         except MlscopeError:
             return None
-        return not_compared(self._saved.label, f"cannot run here: {reason}")
+        why, command = why_and_command(reason)
+        return not_compared(self._saved.label, f"cannot run here: {why}", command=command)
 
     def parity(self, evaluation: Evaluation) -> Comparison:
         return not_compared(self._saved.label, "a saved run keeps no raw outputs")

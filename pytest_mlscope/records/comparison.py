@@ -196,8 +196,8 @@ class Comparison:
     """Whether nothing was compared because the baseline has no such case."""
     rulings: tuple[Ruling, ...] = ()
     """What the manifest's ``gate`` changed of this."""
-    fails: bool | None = None
-    """Whether the test failed because of it; ``None`` in reports that do not say."""
+    failed_with: tuple[str, ...] = ()
+    """The lines with which it failed the test; which outcomes do depends on options."""
     latency: LatencyComparison | None = None
     """Latency, measured side by side, or against a saved run's; ``None`` where it was not compared."""
     peak_memory: RatioComparison | None = None
@@ -212,9 +212,20 @@ class Comparison:
     """Raw outputs against the baseline's; ``None`` where they were not compared."""
 
     @property
+    def ratios(self) -> dict[str, RatioComparison]:
+        """Those quantities that were compared as a ratio, by their names."""
+        named = (("latency", self.latency), ("peak memory", self.peak_memory), ("load time", self.load_time))
+        return {name: ratio for name, ratio in named if ratio is not None}
+
+    @property
     def compares_a_quantity(self) -> bool:
         """Whether there is more than messages."""
-        return bool(self.latency or self.peak_memory or self.load_time or self.accuracy or self.metrics or self.parity)
+        return bool(self.ratios or self.accuracy or self.metrics or self.parity)
+
+    @property
+    def is_verdict(self) -> bool:
+        """Whether anything was compared."""
+        return self.outcome not in ("not compared", "ignored")
 
     def failures(self, strict: Collection[StrictPart]) -> tuple[str, ...]:
         """The lines with which it fails a test; none where it does not.

@@ -47,9 +47,9 @@ def make_record(
         nodeid=nodeid,
         kind=kind,
         outcome=outcome,
-        reason=cannot_run.reason if cannot_run else reason,
+        reason=_reason(reason, cannot_run, comparison),
         subject=cannot_run.subject if cannot_run else None,
-        command=cannot_run.command if cannot_run else None,
+        command=cannot_run.command if cannot_run else comparison.command if comparison and reason else None,
         seconds=seconds,
         case=CaseRecord.of(plan) if plan else None,
         checks=tuple(checks),
@@ -68,6 +68,15 @@ def make_record(
         readings=evaluation.readings,
         measurements=evaluation.measurements,
     )
+
+
+def _reason(reason: str | None, cannot_run: CannotRun | None, comparison: Comparison | None) -> str | None:
+    """Without the command, which is a field of its own."""
+    if cannot_run:
+        return cannot_run.reason
+    if reason is not None and comparison and comparison.command and not comparison.failed_with:
+        return "\n".join(comparison.messages)
+    return reason
 
 
 def _kept(accuracy: Accuracy, plan: Plan) -> Accuracy:

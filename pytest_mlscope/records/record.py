@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from pytest_mlscope.cases.case import Threads
 from pytest_mlscope.cases.plan import Plan
@@ -143,3 +143,25 @@ def from_mapping(entry: Any) -> EvaluationRecord:
     if not isinstance(not_finite, dict):
         raise MalformedRecord("/not_finite", "expected an object")
     return decode(EvaluationRecord, entry, at="", not_finite=not_finite)
+
+
+class RecordMappings(Sequence[Mapping[str, Any]]):
+    """Records as in the JSON report, each made when it is looked at: a whole run's lists would fill the memory."""
+
+    def __init__(self, records: Sequence[EvaluationRecord]) -> None:
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> RecordMappings: ...
+    def __getitem__(self, index: int | slice) -> Mapping[str, Any] | RecordMappings:
+        if isinstance(index, slice):
+            return RecordMappings(self._records[index])
+        return to_mapping(self._records[index])
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return map(to_mapping, self._records)

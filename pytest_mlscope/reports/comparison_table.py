@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pytest_mlscope import quantities as readable
+from pytest_mlscope.measurements.results import Latency
+from pytest_mlscope.records.comparison import Comparison, Outcome, PredictionsComparison
+from pytest_mlscope.records.record import CaseRecord, EvaluationRecord
 from pytest_mlscope.reports.layout import Column, Note, Table
-from pytest_mlscope.reports.records import split_command, was_compared
 from pytest_mlscope.reports.rows import case_label, is_of_manifest, model_key, models_of
 
-Record = Mapping[str, Any]
 ABSENT = "–"
 _STYLES = {
     "regression": "bold red",
@@ -21,8 +21,7 @@ _STYLES = {
     "improved": "cyan",
     "pass": "green",
 }
-_VALUES = {"latency": readable.seconds, "peak_memory": readable.memory, "load_time": readable.seconds}
-_QUANTITIES = ("latency", "peak_memory", "load_time", "accuracy", "metrics", "parity")
+_VALUES = {"latency": readable.seconds, "peak memory": readable.memory, "load time": readable.seconds}
 LIKE = 0.1
 """Relative difference of two figures for one latency that needs no explanation."""
 
@@ -37,27 +36,40 @@ class _Row:
     pairs: str = ABSENT
 
 
-def comparison_tables(records: Sequence[Record]) -> list[Table]:
+@dataclass(frozen=True)
+class _Compared:
+    """A case and what became of it."""
+
+    case: CaseRecord
+    comparison: Comparison
+    latency: Latency | None
+    """As the table of latencies has it."""
+
+
+def comparison_tables(records: Sequence[EvaluationRecord]) -> list[Table]:
     """At most one table: a row for each quantity of each case that was compared."""
-    compared = [record for record in records if record.get("comparison") and is_of_manifest(record)]
+    of_manifests = [record for record in records if record.comparison and is_of_manifest(record)]
+    compared = [
+        _Compared(each.case, each.comparison, each.latency) for each in of_manifests if each.case and each.comparison
+    ]
     if not compared:
         return []
-    models = models_of(compared)
+    models = models_of(of_manifests)
     # Workers finish the cases of one model in any order.
     places = list(models)
-    compared.sort(key=lambda record: places.index(model_key(record["case"])))
-    shown = [(record, row) for record in compared for row in _rows(record["comparison"])]
+    compared.sort(key=lambda each: places.index(model_key(each.case)))
+    shown = [(each.case, row) for each in compared for row in _rows(each.comparison)]
     notes = _notes(compared)
-    title = f"against {' · '.join(dict.fromkeys(str(record['comparison']['against']) for record in compared))}"
+    title = f"against {' · '.join(dict.fromkeys(each.comparison.against for each in compared))}"
     if not shown:
-        if not any(map(was_compared, compared)):
+        if not any(each.comparison.is_verdict for each in compared):
             notes.insert(0, Note("NOTHING was compared, which fails the run"))
         return [Table(title, [], [], [], notes)]
     rows = [row for _, row in shown]
-    cases = [record["case"] for record, _ in shown]
+    cases = [case for case, _ in shown]
     with_p = any(row.interval.startswith("p = ") for row in rows)
     columns = [
-        Column("case", [case["id"] or case["framework"] for case in cases], "left", label=True, shorten=True),
+        Column("case", [case.id or case.framework for case in cases], "left", label=True, shorten=True),
         Column("quantity", [row.quantity for row in rows], "left", label=True),
         Column("before → now", [row.values for row in rows], importance=70),
         Column("change", [row.change for row in rows]),
@@ -68,41 +80,38 @@ def comparison_tables(records: Sequence[Record]) -> list[Table]:
     return [Table(title, columns, [models[model_key(case)] for case in cases], [], notes)]
 
 
-def _rows(comparison: Mapping[str, Any]) -> Iterator[_Row]:
-    for quantity in ("latency", "peak_memory", "load_time"):
-        facts = comparison[quantity]
-        if facts and (quantity == "latency" or is_told(facts)):
-            low_high = facts["interval"]
-            interval = f"{_change(low_high[0])} … {_change(low_high[1])}" if low_high else ABSENT
-            yield _Row(
-                quantity.replace("_", " "),
-                _change(facts["ratio"]),
-                _verdict(comparison, quantity, facts),
-                _before_and_now(facts["baseline"], facts["candidate"], _VALUES[quantity]),
-                interval,
-                str(facts["pairs"] or ABSENT),
-            )
-    if facts := comparison["accuracy"]:
-        yield _predictions(comparison, facts)
-    for name, facts in comparison["metrics"].items():
-        values = _before_and_now(facts["baseline"], facts["candidate"], readable.score)
-        change = ABSENT if values == ABSENT else f"{facts['candidate'] - facts['baseline']:+.4g}"
-        yield _Row(name, change, _verdict(comparison, "accuracy", facts, name), values, f"p = {facts['p_value']:.2g}")
-    if facts := comparison["parity"]:
-        largest = facts["max_abs"]
+def _rows(comparison: Comparison) -> Iterator[_Row]:
+    for quantity, ratio in comparison.ratios.items():
+        if quantity != "latency" and not ratio.is_told:
+            continue
+        yield _Row(
+            quantity,
+            _change(ratio.ratio),
+            _verdict(comparison, quantity.replace(" ", "_"), ratio.outcome),
+            _before_and_now(ratio.baseline, ratio.candidate, _VALUES[quantity]),
+            " … ".join(map(_change, ratio.interval)) if ratio.interval else ABSENT,
+            str(ratio.pairs or ABSENT),
+        )
+    if counts := comparison.accuracy:
+        yield _predictions(comparison, counts)
+    for name, metric in comparison.metrics.items():
+        values = _before_and_now(metric.baseline, metric.candidate, readable.score)
+        verdict = _verdict(comparison, "accuracy", metric.outcome, name)
+        yield _Row(name, f"{metric.candidate - metric.baseline:+.4g}", verdict, values, f"p = {metric.p_value:.2g}")
+    if parity := comparison.parity:
         # Of text there is no difference in numbers; where there are violations of numbers, an infinite one.
-        known = math.inf if largest is None and facts["violations"] else largest
-        change = "mismatch" if facts["mismatch"] else ABSENT if known is None else readable.difference(known)
-        yield _Row("outputs", change, _verdict(comparison, "parity", facts))
+        known = math.inf if parity.max_abs is None and parity.violations else parity.max_abs
+        change = "mismatch" if parity.mismatch else ABSENT if known is None else readable.difference(known)
+        yield _Row("outputs", change, _verdict(comparison, "parity", parity.outcome))
 
 
-def _predictions(comparison: Mapping[str, Any], facts: Mapping[str, Any]) -> _Row:
-    lost, gained = facts["only_baseline_right"], facts["only_candidate_right"]
-    rows = facts["both_right"] + lost + gained + facts["both_wrong"]
-    values = _before_and_now((facts["both_right"] + lost) / rows, (facts["both_right"] + gained) / rows, readable.score)
-    interval = f"{facts['interval'][0]:+.4f} … {facts['interval'][1]:+.4f}" if facts["interval"] else ABSENT
-    change = f"-{lost} +{gained} rows"
-    return _Row("accuracy", change, _verdict(comparison, "accuracy", facts), values, interval)
+def _predictions(comparison: Comparison, counts: PredictionsComparison) -> _Row:
+    lost, gained = counts.only_baseline_right, counts.only_candidate_right
+    rows = counts.both_right + lost + gained + counts.both_wrong
+    values = _before_and_now((counts.both_right + lost) / rows, (counts.both_right + gained) / rows, readable.score)
+    interval = f"{counts.interval[0]:+.4f} … {counts.interval[1]:+.4f}" if counts.interval else ABSENT
+    verdict = _verdict(comparison, "accuracy", counts.outcome)
+    return _Row("accuracy", f"-{lost} +{gained} rows", verdict, values, interval)
 
 
 def _before_and_now(baseline: float | None, candidate: float | None, readable_value: Callable[[float], str]) -> str:
@@ -114,110 +123,98 @@ def _before_and_now(baseline: float | None, candidate: float | None, readable_va
     return f"{before.removesuffix(f' {unit}') if now.endswith(f' {unit}') else before} → {now}"
 
 
-def _verdict(comparison: Mapping[str, Any], quantity: str, facts: Mapping[str, Any], metric: str | None = None) -> str:
+def _verdict(comparison: Comparison, quantity: str, outcome: Outcome, metric: str | None = None) -> str:
     """What a quantity's verdict comes to under the manifest's policy."""
-    if facts["outcome"] == "regression":
-        for ruling in comparison["rulings"]:
-            is_of_it = (ruling["quantity"], ruling["metric"]) == (quantity, metric)
-            if is_of_it and ruling["kind"] in ("accepted", "warned"):
-                return str(ruling["kind"])
-    return str(facts["outcome"])
-
-
-def is_told(facts: Mapping[str, Any]) -> bool:
-    """Whether peak memory or load time is worth a line."""
-    outcome = facts["outcome"]
-    looks_worse: bool = facts["ratio"] > 1 + facts["minimum_effect"]
-    return outcome in ("regression", "improved") or (outcome == "inconclusive" and looks_worse)
+    if outcome == "regression":
+        for ruling in comparison.rulings:
+            is_of_it = (ruling.quantity, ruling.metric) == (quantity, metric)
+            if is_of_it and ruling.kind in ("accepted", "warned"):
+                return ruling.kind
+    return outcome
 
 
 def _change(ratio: float) -> str:
     return f"{(ratio - 1) * 100:+.1f}%"
 
 
-def _what_latency_is(records: Sequence[Record]) -> list[Note]:
+def _what_latency_is(compared: Sequence[_Compared]) -> list[Note]:
     notes = []
-    latencies = [(record["case"], latency) for record in records if (latency := record["comparison"]["latency"])]
-    if any(case["scenario"] == "server" and latency["measured"] is not None for case, latency in latencies):
+    latencies = [(each.case, latency) for each in compared if (latency := each.comparison.latency)]
+    if any(case.scenario == "server" and latency.measured is not None for case, latency in latencies):
         notes.append(Note("server: the time of a full batch is compared, not the queries' latency"))
-    notes += _two_figures(records)
-    bounds = sorted({round(runs["bound"] * 100) for _, latency in latencies if (runs := latency["separate_runs"])})
+    notes += _two_figures(compared)
+    bounds = sorted({round(runs.bound * 100) for _, latency in latencies if (runs := latency.separate_runs)})
     if bounds:
         beyond = f"{bounds[0]}%" if len(bounds) == 1 else f"{bounds[0]}–{bounds[-1]}%"
         notes.append(Note(f"separate runs: only differences of latency beyond {beyond} count"))
     return notes
 
 
-def _two_figures(records: Sequence[Record]) -> list[Note]:
+def _two_figures(compared: Sequence[_Compared]) -> list[Note]:
     """Why the latency here is another than in the table of latencies, where one may wonder."""
     others: list[str] = []
-    for record in records:
-        compared, latency = record["comparison"]["latency"], record["latency"]
+    for each in compared:
+        latency = each.comparison.latency
         # A server's table has the queries' latency, which is not compared.
-        if not (compared and compared["candidate"] and compared["measured"] is not None and latency):
+        if not (latency and latency.candidate and latency.measured is not None and each.latency):
             continue
-        p50 = latency["percentiles"]["p50"]
-        if not p50 or record["case"]["scenario"] == "server":
+        p50 = each.latency.p50
+        if not p50 or each.case.scenario == "server":
             continue
-        if abs(math.log(p50 / compared["candidate"])) > math.log1p(max(compared["minimum_effect"], LIKE)):
-            others.append(f"{case_label(record['case'])} ({readable.seconds(p50)} there)")
+        if abs(math.log(p50 / latency.candidate)) > math.log1p(max(latency.minimum_effect, LIKE)):
+            others.append(f"{case_label(each.case)} ({readable.seconds(p50)} there)")
     if not others:
         return []
     why = "both sides in turns, in fresh processes; the latency table: this side by itself, in a window of its own"
     return [Note(f"latency here: {why}: {', '.join(dict.fromkeys(others))}")]
 
 
-def _ruling_notes(records: Sequence[Record]) -> list[Note]:
+def _ruling_notes(compared: Sequence[_Compared]) -> list[Note]:
     """What the manifests' gates changed, and acceptances that no case of the run needs."""
+    rulings = [(each.case, ruling) for each in compared for ruling in each.comparison.rulings]
+    needed = {(ruling.place, ruling.quantity) for _, ruling in rulings if ruling.kind != "not needed"}
     told: dict[str, list[str]] = {}
-    needed = set()
-    for record in records:
-        for ruling in record["comparison"]["rulings"]:
-            if ruling["kind"] != "not needed":
-                needed.add((ruling["place"], ruling["quantity"]))
-    for record in records:
-        for ruling in record["comparison"]["rulings"]:
-            if ruling["kind"] != "not needed" or (ruling["place"], ruling["quantity"]) not in needed:
-                told.setdefault(ruling["text"], []).append(case_label(record["case"]))
+    for case, ruling in rulings:
+        if ruling.kind != "not needed" or (ruling.place, ruling.quantity) not in needed:
+            told.setdefault(ruling.text, []).append(case_label(case))
     return [Note(f"{text}: {', '.join(dict.fromkeys(cases))}") for text, cases in told.items()]
 
 
-def _rows_left_out(records: Sequence[Record]) -> list[Note]:
+def _rows_left_out(compared: Sequence[_Compared]) -> list[Note]:
     counts: dict[int, list[str]] = {}
-    for record in records:
-        facts = record["comparison"]["accuracy"]
-        if facts and facts["left_out"]:
-            counts.setdefault(facts["left_out"], []).append(case_label(record["case"]))
+    for each in compared:
+        predictions = each.comparison.accuracy
+        if predictions and predictions.left_out:
+            counts.setdefault(predictions.left_out, []).append(case_label(each.case))
     return [
         Note(f"{readable.plural(count, 'row')} that only one side has left out of accuracy: {', '.join(cases)}")
         for count, cases in counts.items()
     ]
 
 
-def _notes(records: Sequence[Record]) -> list[Note]:
+def _notes(compared: Sequence[_Compared]) -> list[Note]:
     # What few pairs leave open about memory and load time is in the JSON report.
-    unshown = [
-        quantity.replace("_", " ")
-        for quantity in ("peak_memory", "load_time")
-        if any((facts := record["comparison"][quantity]) and not is_told(facts) for record in records)
-    ]
-    notes = [Note(f"{' and '.join(unshown)}: compared; pass or inconclusive where not shown")] if unshown else []
-    notes += _what_latency_is(records) + _rows_left_out(records) + _ruling_notes(records)
-    remarked: dict[str, list[str]] = {}
-    for record in records:
-        if remark := record["comparison"]["remark"]:
-            remarked.setdefault(remark, []).append(case_label(record["case"]))
-    notes += [Note(f"{remark}: {', '.join(dict.fromkeys(cases))}") for remark, cases in remarked.items()]
-    counts = Counter(
-        message
-        for record in records
-        # Where no quantity was compared, the message is all there is.
-        if not any(record["comparison"][quantity] for quantity in _QUANTITIES)
-        for message in record["comparison"]["messages"]
+    unshown = dict.fromkeys(
+        quantity
+        for each in compared
+        for quantity, ratio in each.comparison.ratios.items()
+        if quantity != "latency" and not ratio.is_told
     )
-    for message, count in counts.items():
-        why, command = split_command(message)
+    notes = [Note(f"{' and '.join(unshown)}: compared; pass or inconclusive where not shown")] if unshown else []
+    notes += _what_latency_is(compared) + _rows_left_out(compared) + _ruling_notes(compared)
+    remarked: dict[str, list[str]] = {}
+    for each in compared:
+        if remark := each.comparison.remark:
+            remarked.setdefault(remark, []).append(case_label(each.case))
+    notes += [Note(f"{remark}: {', '.join(dict.fromkeys(cases))}") for remark, cases in remarked.items()]
+    # Where no quantity was compared, the message is all there is.
+    counts = Counter(
+        (message, each.comparison.command)
+        for each in compared
+        for message in (each.comparison.left_open if each.comparison.compares_a_quantity else each.comparison.messages)
+    )
+    for (message, command), count in counts.items():
         # A manifest's mistakes are a line each.
-        first, *further = why.splitlines()
+        first, *further = message.splitlines()
         notes += [Note(f"{first} ({readable.plural(count, 'test')})", command), *map(Note, further)]
     return notes

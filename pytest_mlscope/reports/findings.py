@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pytest_mlscope.quantities import plural
-from pytest_mlscope.reports.records import split_command
+from pytest_mlscope.records.record import EvaluationRecord
 from pytest_mlscope.reports.rows import case_label, is_of_manifest, test_name
 
 
@@ -36,56 +35,51 @@ class Failure:
     """What would make them run."""
 
 
-def reasons(records: Sequence[Mapping[str, Any]], outcome: str) -> list[Reason]:
+def reasons(records: Sequence[EvaluationRecord], outcome: str) -> list[Reason]:
     """The distinct reasons of records of this outcome, most frequent first.
 
     The frameworks stand before a reason that names none of them, unless it is about the machine: then its subject
     is the hardware target.
     """
-    grouped: dict[tuple[str, str | None, str | None], list[Mapping[str, Any]]] = {}
+    grouped: dict[tuple[str, str | None, str | None], list[EvaluationRecord]] = {}
     for record in records:
-        if record["outcome"] == outcome:
-            text = _one_line(record["reason"]) or "no reason given"
-            grouped.setdefault((text, record["subject"], record["command"]), []).append(record)
+        if record.outcome == outcome:
+            text = _one_line(record.reason) or "no reason given"
+            grouped.setdefault((text, record.subject, record.command), []).append(record)
     found = []
     for (text, subject, command), members in grouped.items():
-        frameworks = sorted({record["case"]["framework"] for record in members if record["case"]})
-        is_of_the_machine = subject in {record["case"]["hardware"] for record in members if record["case"]}
+        frameworks = sorted({record.case.framework for record in members if record.case})
+        is_of_the_machine = subject in {record.case.hardware for record in members if record.case}
         if frameworks and not is_of_the_machine and not any(name.lower() in text.lower() for name in frameworks):
             text = f"{', '.join(frameworks)}: {text}"
         found.append(Reason(text, len(members), command))
     return sorted(found, key=lambda reason: (-reason.count, reason.text))
 
 
-def failures(records: Sequence[Mapping[str, Any]]) -> list[Failure]:
+def failures(records: Sequence[EvaluationRecord]) -> list[Failure]:
     """What failed, each reason once, in the order of the node ids that it is first met at."""
     grouped: dict[tuple[tuple[str, ...], str | None], list[str]] = {}
-    for record in sorted(records, key=lambda record: str(record["nodeid"])):
-        if record["outcome"] not in ("failed", "error"):
+    for record in sorted(records, key=lambda record: record.nodeid):
+        if record.outcome not in ("failed", "error"):
             continue
-        grouped.setdefault((_why_failed(record), record["command"]), []).append(_label(record))
+        grouped.setdefault((_why_failed(record), record.command), []).append(_label(record))
     return [Failure(tuple(labels), lines, command) for (lines, command), labels in grouped.items()]
 
 
-def _why_failed(record: Mapping[str, Any]) -> tuple[str, ...]:
+def _why_failed(record: EvaluationRecord) -> tuple[str, ...]:
     """Checks that did not hold and what was worse than the baseline, else the reason's first line."""
-    reason = record["reason"] or ""
-    lines = [check["message"] for check in record["checks"] if not check["passed"]]
-    if record["comparison"]:
-        messages = (split_command(message)[0] for message in record["comparison"]["messages"])
-        # Whether a comparison fails a test depends on options; if it did, the reason says so.
-        lines += [line for message in messages if message in reason for line in message.splitlines()]
-    case = record["case"]
-    name = f"{case['model']} on {case['framework']}: " if case else ""
-    lines = lines or [_one_line(reason).removeprefix(name) or "failed without a reason"]
+    lines = [check.message for check in record.checks if not check.passed]
+    if record.comparison:
+        lines += [line for message in record.comparison.failed_with for line in message.splitlines()]
+    lines = lines or [_one_line(record.reason) or "failed without a reason"]
     return tuple(_one_line(line) for line in lines)
 
 
-def _label(record: Mapping[str, Any]) -> str:
-    if not record["case"]:
-        return str(record["nodeid"])
-    test = record["kind"] if is_of_manifest(record) else test_name(record)
-    return f"{case_label(record['case'])} {test}"
+def _label(record: EvaluationRecord) -> str:
+    if not record.case:
+        return record.nodeid
+    test = record.kind if is_of_manifest(record) else test_name(record)
+    return f"{case_label(record.case)} {test}"
 
 
 def _one_line(text: str | None) -> str:

@@ -8,13 +8,13 @@ import fcntl
 import itertools
 import json
 import os
-from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
-from typing import Any
 
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.ordinary_files import why_not_ordinary
+from pytest_mlscope.records.codec import MalformedRecord
+from pytest_mlscope.records.record import EvaluationRecord, from_mapping, to_mapping
 
 
 class Journal:
@@ -65,13 +65,14 @@ class Journal:
         file.close()
         return self._open()
 
-    def append(self, record: Mapping[str, Any]) -> None:
-        """Write one record, packed or expanded, after those that could not be written before.
+    def append(self, record: EvaluationRecord) -> None:
+        """Write one record, after those that could not be written before.
 
         :raises MlscopeError: when it cannot be written; the journal stays usable.
         """
         self.records += 1
-        self._unwritten.append(json.dumps(record, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n")
+        line = json.dumps(to_mapping(record, packed=True), allow_nan=False, separators=(",", ":"))
+        self._unwritten.append(line.encode("ascii") + b"\n")
         try:
             self._write()
         except OSError as error:
@@ -111,19 +112,23 @@ class Journal:
             self._file.close()
 
 
-def read_journal(path: Path) -> list[dict[str, Any]]:
+def read_journal(path: Path) -> list[EvaluationRecord]:
     """The records of a journal that a killed run left; a line that was cut short is passed over.
 
-    :raises MlscopeError: when it cannot be read.
+    :raises MlscopeError: when it cannot be read, or holds something else than records.
     """
-    records: list[dict[str, Any]] = []
+    records: list[EvaluationRecord] = []
     try:
         with path.open("rb") as lines:
-            for line in lines:
-                with contextlib.suppress(ValueError):
-                    record = json.loads(line)
-                    if isinstance(record, dict):
-                        records.append(record)
+            for number, line in enumerate(lines, 1):
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    continue
+                try:
+                    records.append(from_mapping(entry))
+                except MalformedRecord as error:
+                    raise MlscopeError(f"{path}: line {number} is no record ({error})") from None
     except OSError as error:
         raise MlscopeError(f"{path}: cannot be read: {error.strerror or error}") from None
     return records

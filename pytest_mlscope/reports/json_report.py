@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +10,12 @@ from typing import Any
 from pytest_mlscope.assets import shipped_root
 from pytest_mlscope.components.report_writer import ReportWriter
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.files import replacing
 from pytest_mlscope.output_files import require_replaceable
 from pytest_mlscope.quantities import plural
+from pytest_mlscope.records.record import FORMAT, EvaluationRecord, RecordMappings
 from pytest_mlscope.reports.journal import Journal, read_journal
-from pytest_mlscope.reports.records import expand_record
 
-SCHEMA_VERSION = 1
 REPORT_BEGINNING = r'\s*\{\s*"schema"\s*:\s*\d+\s*,\s*"run"\s*:'
 """What every report of ours begins with, laid out by another program or not."""
 _WHAT = "a JSON report of --mlscope-json"
@@ -29,33 +27,25 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
-def write_json(path: Path, run: Mapping[str, Any] | None, records: Iterable[Mapping[str, Any]]) -> None:
+def write_json(path: Path, run: Mapping[str, Any] | None, evaluations: Iterable[Mapping[str, Any]]) -> None:
     """Write the report; readers see the old file or the whole new one, never a part.
 
     One evaluation a line and one in memory at a time, however many samples there are.
 
-    :param run: facts of the run, see :func:`pytest_mlscope.reports.run_facts.run_facts`.
-    :param records: packed or expanded.
+    :param run: facts of the run, as :meth:`RunRecord.to_mapping` gives them.
+    :param evaluations: as :func:`to_mapping` gives them.
     :raises MlscopeError: when it cannot be written.
     """
+    # A symbolic link goes on pointing to the report.
     path = path.resolve()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("w", encoding="ascii") as file:
-                file.write(f'{{"schema":{SCHEMA_VERSION},"run":{_dump(run)},"evaluations":[')
-                for index, record in enumerate(records):
-                    file.write(",\n" if index else "\n")
-                    file.write(_dump(expand_record(record)))
-                file.write("\n]}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
+        with replacing(path, encoding="ascii") as file:
+            file.write(f'{{"schema":{FORMAT},"run":{_dump(run)},"evaluations":[')
+            for index, evaluation in enumerate(evaluations):
+                file.write(",\n" if index else "\n")
+                file.write(_dump(evaluation))
+            file.write("\n]}\n")
     except OSError as error:
         raise MlscopeError(f"{path}: cannot be written: {error.strerror or error}") from None
 
@@ -68,7 +58,7 @@ def recover(journal: Path, path: Path) -> int:
     """
     require_replaceable(path, beginning=REPORT_BEGINNING, what=_WHAT)
     records = read_journal(journal)
-    write_json(path, None, records)
+    write_json(path, None, RecordMappings(records))
     return len(records)
 
 
@@ -83,7 +73,7 @@ class JsonReport(ReportWriter):
         self.path = path
         self._journal = Journal(path)
 
-    def append(self, record: Mapping[str, Any]) -> None:
+    def append(self, record: EvaluationRecord) -> None:
         """Keep a record safe until the report is written. :raises MlscopeError: when it cannot be."""
         self._journal.append(record)
 

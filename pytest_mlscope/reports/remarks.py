@@ -4,41 +4,38 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from pytest_mlscope.measurements.results import Latency
 from pytest_mlscope.quantities import plural
-from pytest_mlscope.reports.values import number
+from pytest_mlscope.reports.rows import Row
 
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
 
 
-def latency_remarks(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def latency_remarks(rows: Sequence[Row[Latency]]) -> list[str]:
     """Windows that ended before the median was known as well as wanted, warnings, and profiles, each once with its
     count.
     """
-    return [*_imprecise(records), *_warnings(records), *_layers(records)]
+    return [*_imprecise(rows), *_warnings(rows), *_layers(rows)]
 
 
-def _layers(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    profiled = [record for record in records if record["layers"]]
-    count = sum(len(record["layers"]["layers"]) for record in profiled)
+def _layers(rows: Sequence[Row[Latency]]) -> list[str]:
+    profiled = [(row.case.framework, row.record.layers) for row in rows if row.record.layers]
+    count = sum(len(profile.layers) for _, profile in profiled)
     lacking = Counter(
-        f"{record['case']['framework']}: {record['layers']['not_available']}"
-        for record in profiled
-        if record["layers"]["not_available"]
+        f"{framework}: {profile.not_available}" for framework, profile in profiled if profile.not_available
     )
     found = [f"layers: {count:,}, in JSON"] if count else []
     return [*found, *(f"layers: {reason} ({plural(cases, 'case')})" for reason, cases in sorted(lacking.items()))]
 
 
-def _imprecise(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def _imprecise(rows: Sequence[Row[Latency]]) -> list[str]:
     counts: Counter[float] = Counter()
-    for record in records:
-        error = number(record, "latency", "relative_error")
-        wanted = number(record, "latency", "wanted_relative_error")
+    for row in rows:
+        error, wanted = row.part.relative_error, row.part.wanted_relative_error
         known = error is not None and wanted is not None and error <= wanted
-        if wanted is not None and record["latency"]["stop_reason"] == "budget" and not known:
+        if wanted is not None and row.part.stop_reason == "budget" and not known:
             counts[wanted] += 1
     return [
         f"p50 is known to worse than {wanted * 100:g}%: {plural(count, 'case')} (the budget ended first; "
@@ -47,11 +44,11 @@ def _imprecise(records: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _warnings(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def _warnings(rows: Sequence[Row[Latency]]) -> list[str]:
     """Warnings that differ in their numbers alone are one, with the range of each number."""
     alike: dict[tuple[str, ...], list[list[str]]] = {}
-    for record in records:
-        for warning in record["latency"]["warnings"]:
+    for row in rows:
+        for warning in row.part.warnings:
             parts = _NUMBER.split(warning)
             alike.setdefault(tuple(parts[::2]), []).append(parts[1::2])
     found = []

@@ -6,21 +6,26 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pytest_mlscope.manifest.dimensions import SHOWN
 from pytest_mlscope.manifest.load import SUFFIX
 from pytest_mlscope.option_values import PRECISIONS
+from pytest_mlscope.records.codec import encode
+from pytest_mlscope.records.fields import fields_of
+from pytest_mlscope.records.record import CaseRecord, EvaluationRecord
 from pytest_mlscope.reports.layout import Column
 from pytest_mlscope.reports.values import framework_version, resolved_precision
 
+P = TypeVar("P")
+
 _TITLES = {"batch_size": "batch"}
 _STATED = "stated"
-_BESIDE_THE_RESULT = ("seconds", "samples_per_second", "predictions", "samples_ns")
-"""Keys that do not tell two results apart: wall times, and raw arrays, whose figures stand beside them."""
+_BESIDE_THE_RESULT = ("seconds", "samples_per_second", "predictions", "row_values", "samples_ns")
+"""Fields that do not tell two results apart: wall times, and raw arrays, whose figures stand beside them."""
 _WORST_FIRST = ("failed", "error", "xpassed", "xfailed", "skipped", "passed")
 _VERDICTS = {
     "failed": ("FAILED", "bold red"),
@@ -32,11 +37,14 @@ _VERDICTS = {
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Generic[P]):
     """One case in one table."""
 
-    record: Mapping[str, Any]
+    record: EvaluationRecord
     """Of the manifest's own test item, where there is one."""
+    case: CaseRecord
+    part: P
+    """What the table shows of the record."""
     model: str
     """Name and version; the manifest's path too, where another manifest of the run has the same."""
     outcome: str | None
@@ -45,47 +53,60 @@ class Row:
     """Whether the manifest expects something of it."""
 
 
-def rows_of(records: Sequence[Mapping[str, Any]], part: str) -> list[Row]:
+def rows_of(records: Sequence[EvaluationRecord], part_of: Callable[[EvaluationRecord], P | None]) -> list[Row[P]]:
     """A row for each measurement of a part of evaluations, sorted by model and case.
 
     Several test items may look at one measurement, or evaluate a case again with the same result: it is one row.
     """
-    rows: dict[str, Row] = {}
+    rows: dict[str, Row[P]] = {}
     models = models_of(records)
     for record in records:
-        if not record["case"] or not record[part]:
+        case, part = record.case, part_of(record)
+        if not case or not part:
             continue
         of_manifest = is_of_manifest(record)
-        model = models[model_key(record["case"])]
-        row = Row(record, model, record["outcome"] if of_manifest else None, of_manifest and bool(record["checks"]))
-        result = {name: value for name, value in record[part].items() if name not in _BESIDE_THE_RESULT}
+        model = models[model_key(case)]
+        judged = of_manifest and bool(record.checks)
+        row = Row(record, case, part, model, record.outcome if of_manifest else None, judged)
         # A case's id depends on the test's parametrization.
-        key = json.dumps([record["key"], {**record["case"], "id": ""}, result], sort_keys=True)
+        key = json.dumps([record.key, _plain(replace(case, id="")), _plain(part)], sort_keys=True)
         same = rows.get(key)
         rows[key] = _joined(same, row) if same else row
     return sorted(rows.values(), key=_order)
 
 
-def _joined(one: Row, other: Row) -> Row:
+def _plain(part: Any) -> Any:
+    """What tells a result from another."""
+    if not is_dataclass(part):
+        return repr(part)
+    not_finite: dict[str, str] = {}
+    values = {
+        field.name: encode(getattr(part, field.name), field.hint, at=field.name, not_finite=not_finite, packed=True)
+        for field in fields_of(type(part))
+        if field.name not in _BESIDE_THE_RESULT
+    }
+    return [values, not_finite]
+
+
+def _joined(one: Row[P], other: Row[P]) -> Row[P]:
     if one.outcome is None or other.outcome is None:
         return other if one.outcome is None and other.outcome is not None else one
     worst = min(one.outcome, other.outcome, key=_WORST_FIRST.index)
     return replace(one, outcome=worst, judged=one.judged or other.judged)
 
 
-def _order(row: Row) -> tuple[Any, ...]:
-    case = row.record["case"]
-    threads = case["threads"]
+def _order(row: Row[Any]) -> tuple[Any, ...]:
+    case = row.case
     return (
-        *(case[name] for name in ("model", "model_version", "manifest", "framework")),
+        *(case.model, case.model_version, case.manifest, case.framework),
         _release(framework_version(row.record)),
-        case["hardware"],
-        PRECISIONS.index(case["precision"]),
-        (isinstance(threads, str), 0 if isinstance(threads, str) else threads),
-        case["batch_size"],
-        case["scenario"],
-        (case["preprocessing"] != _STATED, case["preprocessing"]),
-        row.record["nodeid"],
+        case.hardware,
+        PRECISIONS.index(case.precision),
+        (isinstance(case.threads, str), 0 if isinstance(case.threads, str) else case.threads),
+        case.batch_size,
+        case.scenario,
+        (case.preprocessing != _STATED, case.preprocessing),
+        row.record.nodeid,
     )
 
 
@@ -95,17 +116,17 @@ def _release(version: str | None) -> tuple[int, ...]:
     return tuple(map(int, match[0].split("."))) if match else ()
 
 
-def groups(rows: Sequence[Row]) -> list[str]:
+def groups(rows: Sequence[Row[Any]]) -> list[str]:
     """The group of each row: its model, unless every model has one row only, which then names the model itself."""
     return [""] * len(rows) if _one_row_a_model(rows) else [row.model for row in rows]
 
 
-def label_columns(rows: Sequence[Row]) -> list[Column]:
+def label_columns(rows: Sequence[Row[Any]]) -> list[Column]:
     """Columns that say which case a row is: the framework and the dimensions in which these rows differ."""
     columns = []
     if _one_row_a_model(rows):
         columns.append(Column("model", [row.model for row in rows], "left", label=True, shorten=True))
-    frameworks = [row.record["case"]["framework"] for row in rows]
+    frameworks = [row.case.framework for row in rows]
     columns.append(Column("framework", frameworks, "left", label=True, shorten=True, shorten_last=True))
     if len({_identity(row) for row in rows}) < len(rows):
         # One case measured by several tests.
@@ -134,7 +155,7 @@ def label_columns(rows: Sequence[Row]) -> list[Column]:
     return columns
 
 
-def captions(rows: Sequence[Row]) -> list[str]:
+def captions(rows: Sequence[Row[Any]]) -> list[str]:
     """What all rows share, on one line."""
     shared = []
     for name in SHOWN:
@@ -144,7 +165,7 @@ def captions(rows: Sequence[Row]) -> list[str]:
     return [" · ".join(shared)] if shared else []
 
 
-def verdict_columns(rows: Sequence[Row]) -> list[Column]:
+def verdict_columns(rows: Sequence[Row[Any]]) -> list[Column]:
     """The manifest's verdict: passed, failed, or measured without anything expected. No column where it judged none."""
     verdicts = [_verdict(row) for row in rows]
     if not any(name for name, _ in verdicts):
@@ -152,26 +173,25 @@ def verdict_columns(rows: Sequence[Row]) -> list[Column]:
     return [Column("verdict", [name for name, _ in verdicts], "left", styles=[style for _, style in verdicts])]
 
 
-def _verdict(row: Row) -> tuple[str, str]:
+def _verdict(row: Row[Any]) -> tuple[str, str]:
     if row.outcome is None:
         return "", ""
     return _VERDICTS.get(row.outcome, ("passed", "green") if row.judged else ("no bound", "dim"))
 
 
-def is_of_manifest(record: Mapping[str, Any]) -> bool:
+def is_of_manifest(record: EvaluationRecord) -> bool:
     """Whether it is of a manifest's own test item, not of a hand-written test."""
-    return str(record["nodeid"]).partition("::")[0].endswith(SUFFIX)
+    return record.nodeid.partition("::")[0].endswith(SUFFIX)
 
 
-def test_name(record: Mapping[str, Any]) -> str:
+def test_name(record: EvaluationRecord) -> str:
     """The function's name in a node id: ``test_fast`` of ``suite/test_digits.py::TestSpeed::test_fast[cpu-fp32]``."""
-    nodeid = str(record["nodeid"])
-    return nodeid.partition("::")[2].partition("[")[0].rpartition("::")[2] or nodeid
+    return record.nodeid.partition("::")[2].partition("[")[0].rpartition("::")[2] or record.nodeid
 
 
-def case_label(case: Mapping[str, Any]) -> str:
+def case_label(case: CaseRecord) -> str:
     """A case on one line: model, framework and its id's further dimensions."""
-    return f"{case['model']} {case['id'] or case['framework']}"
+    return f"{case.model} {case.id or case.framework}"
 
 
 def _phrase(name: str, value: str) -> str:
@@ -182,31 +202,31 @@ def _phrase(name: str, value: str) -> str:
     return value
 
 
-def _value(row: Row, name: str) -> str:
-    value = str(row.record["case"][name]).replace("framework_default", "default")
+def _value(row: Row[Any], name: str) -> str:
+    value = str(getattr(row.case, name)).replace("framework_default", "default")
     if name != "precision":
         return value
     # What a framework chose, or made of what it was asked for, is not to be missed.
     resolved = resolved_precision(row.record)
-    return value if resolved in (None, row.record["case"][name]) else f"{value} ({resolved})"
+    return value if resolved in (None, row.case.precision) else f"{value} ({resolved})"
 
 
-def _name(case: Mapping[str, Any]) -> str:
-    return f"{case['model']} {case['model_version']}"
+def _name(case: CaseRecord) -> str:
+    return f"{case.model} {case.model_version}"
 
 
-def model_key(case: Mapping[str, Any]) -> tuple[str, str]:
+def model_key(case: CaseRecord) -> tuple[str, str]:
     """Name and manifest path."""
-    return _name(case), str(case["manifest"])
+    return _name(case), case.manifest
 
 
-def models_of(records: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+def models_of(records: Sequence[EvaluationRecord]) -> dict[tuple[str, str], str]:
     """:func:`model_key` to what the model is called; of paths, what those of one name do not share."""
     paths: dict[str, list[str]] = {}
-    for case in (record["case"] for record in records if record["case"]):
+    for case in (record.case for record in records if record.case):
         same = paths.setdefault(_name(case), [])
-        if str(case["manifest"]) not in same:
-            same.append(str(case["manifest"]))
+        if case.manifest not in same:
+            same.append(case.manifest)
     return {
         (name, path): name if len(same) == 1 else f"{name} ({shorter})"
         for name, same in paths.items()
@@ -223,13 +243,13 @@ def _without_what_is_shared(paths: Sequence[str]) -> list[str]:
     return [os.path.relpath(path, shared or os.curdir) for path in paths]
 
 
-def _identity(row: Row) -> tuple[str, ...]:
-    case = row.record["case"]
-    return (row.model, case["framework"], str(case["version"]), *(str(case[name]) for name in SHOWN))
+def _identity(row: Row[Any]) -> tuple[str, ...]:
+    case = row.case
+    return (row.model, case.framework, str(case.version), *(str(getattr(case, name)) for name in SHOWN))
 
 
-def _one_row_a_model(rows: Sequence[Row]) -> bool:
+def _one_row_a_model(rows: Sequence[Row[Any]]) -> bool:
     counts = Counter(row.model for row in rows)
-    if any(row.model != _name(row.record["case"]) for row in rows):
+    if any(row.model != _name(row.case) for row in rows):
         return False  # a cell's middle may be left out, and with it what tells two paths apart
     return len(counts) > 1 and max(counts.values()) == 1

@@ -7,47 +7,43 @@ import platform
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pytest_mlscope import __version__
 from pytest_mlscope.machine.facts import NOT_AVAILABLE, machine_facts
 from pytest_mlscope.machine.git import run_git
-from pytest_mlscope.records.plain import plain
+from pytest_mlscope.records.report import GitFacts, RunRecord
 
 
-def run_facts(
-    config: pytest.Config, started: float, finished: float, exit_status: int, interrupted: bool
-) -> dict[str, Any]:
+def run_facts(config: pytest.Config, started: float, finished: float, exit_status: int, interrupted: bool) -> RunRecord:
     """Facts of the run, to be gathered once, at its end: git is asked here.
 
     :param started: seconds since the epoch, as ``time.time()`` gives.
     :param finished: likewise.
     :param exit_status: pytest's.
     """
-    facts = {
-        "plugin_version": __version__,
-        "pytest_version": pytest.__version__,
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "platform": platform.platform(),
-        "command_line": ["pytest", *(os.fspath(argument) for argument in config.invocation_params.args)],
-        "folder": config.invocation_params.dir,
-        "rootdir": config.rootpath,
-        "git": git_facts(config.rootpath),
-        "started": _iso(started),
-        "finished": _iso(finished),
-        "seconds": finished - started,
-        "exit_status": int(exit_status),
-        "interrupted": bool(interrupted),
-        "machine": machine_facts(),
-    }
-    return dict(plain(facts, at="", not_finite={}))
+    return RunRecord(
+        plugin_version=__version__,
+        pytest_version=pytest.__version__,
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        platform=platform.platform(),
+        command_line=["pytest", *(os.fspath(argument) for argument in config.invocation_params.args)],
+        folder=str(config.invocation_params.dir),
+        rootdir=str(config.rootpath),
+        git=git_facts(config.rootpath),
+        started=_iso(started),
+        finished=_iso(finished),
+        seconds=finished - started,
+        exit_status=int(exit_status),
+        interrupted=bool(interrupted),
+        machine=machine_facts(),
+    )
 
 
-def git_facts(folder: Path) -> dict[str, Any]:
+def git_facts(folder: Path) -> GitFacts:
     """``commit`` and ``dirty`` (whether tracked files differ from it); "not available" outside a git checkout."""
-    unknown: dict[str, Any] = {"commit": NOT_AVAILABLE, "dirty": NOT_AVAILABLE}
+    unknown: GitFacts = {"commit": NOT_AVAILABLE, "dirty": NOT_AVAILABLE}
     try:
         # One process for both answers.
         status = run_git(folder, "status", "--porcelain=v2", "--branch", "--untracked-files=no", timeout=10)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 from rich.console import Console
 from rich.text import Text
 
 from pytest_mlscope.quantities import plural
+from pytest_mlscope.records.record import EvaluationRecord
 from pytest_mlscope.reports.findings import failures, reasons
 from pytest_mlscope.reports.layout import Note, Table, lay_out
 from pytest_mlscope.reports.tables import summary_tables
@@ -25,11 +25,10 @@ NARROWEST = 40
 
 
 def write_summary(
-    terminalreporter: pytest.TerminalReporter, records: Sequence[Mapping[str, Any]], *, verbose: int
+    terminalreporter: pytest.TerminalReporter, records: Sequence[EvaluationRecord], *, verbose: int
 ) -> None:
     """Print the tables, what could not run and what failed. Nothing when there is no record.
 
-    :param records: as :func:`pytest_mlscope.reports.records.to_record` makes them, packed or expanded.
     :param verbose: pytest's verbosity; from 1 on every row is shown.
     """
     if not records:
@@ -62,7 +61,7 @@ class Summary:
         self.text = TerminalText(encoding)
         self.rows = rows
 
-    def sections(self, records: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Text]]]:
+    def sections(self, records: Sequence[EvaluationRecord]) -> list[tuple[str, list[Text]]]:
         """``(title, lines)`` of every section that has something to say."""
         sections = [(table.title, self._table(table)) for table in summary_tables(records)]
         sections += [
@@ -96,7 +95,7 @@ class Summary:
             return []
         return self._wrapped(f"… and {count:,} more (-v shows all; --mlscope-json has every row)", style="dim")
 
-    def _reasons(self, records: Sequence[Mapping[str, Any]], outcome: str) -> list[Text]:
+    def _reasons(self, records: Sequence[EvaluationRecord], outcome: str) -> list[Text]:
         lines: list[Text] = []
         for reason in reasons(records, outcome):
             lines += self._with_command(reason.line, reason.command)
@@ -122,7 +121,7 @@ class Summary:
                 line = f"{line} {word}"
         return [*lines, line]
 
-    def _failures(self, records: Sequence[Mapping[str, Any]]) -> list[Text]:
+    def _failures(self, records: Sequence[EvaluationRecord]) -> list[Text]:
         found = failures(records)
         shown = found[: self._first(len(found))]
         lines: list[Text] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -166,8 +167,17 @@ class CaseEvaluation:
             return self._guarded(lambda: gate.accuracy(evaluation, family=len(plans)))
         return self._guarded(lambda: gate.parity(evaluation))
 
-    def _compared_badly(self, comparison: Comparison | None) -> list[str]:
-        return [] if comparison is None else list(comparison.failures(self._evaluator.settings.strict))
+    def _compared_badly(self) -> list[str]:
+        """The lines with which the comparison fails the test."""
+        if self.comparison is None:
+            return []
+        failed = self.comparison.failures(self._evaluator.settings.strict)
+        self.comparison = replace(self.comparison, failed_with=failed)
+        return [self._advised(message) for message in failed]
+
+    def _advised(self, message: str) -> str:
+        command = self.comparison.command if self.comparison is not None else None
+        return f"{message}; to enable: {command}" if command else message
 
     def _evaluated(self, kind: Kind) -> Evaluation | None:
         """What a kind's test is about."""
@@ -191,7 +201,7 @@ class CaseEvaluation:
         is_said = self.comparison is not None and self.comparison.outcome != "regression"
         if is_said and isinstance(self._raised, pytest.fail.Exception):
             return
-        if failures := self._compared_badly(self.comparison):
+        if failures := self._compared_badly():
             self._fail(failures)
 
     def _fail(self, messages: Sequence[str]) -> None:
@@ -224,9 +234,9 @@ class CaseEvaluation:
         self.checks = checks(evaluation, kind)
         self.comparison = self._compare(kind, evaluation)
         failed = [check.message for check in self.checks if not check.passed]
-        failed += self._compared_badly(self.comparison)
+        failed += self._compared_badly()
         if failed:
             self._fail(failed)
         if self._unmeasured is not None and self.comparison is not None and self.comparison.outcome == "not compared":
             # Nothing was checked, which is no pass.
-            pytest.skip(shown("\n".join(self.comparison.messages)))
+            pytest.skip(shown("\n".join(map(self._advised, self.comparison.messages))))

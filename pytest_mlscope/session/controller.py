@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from pytest_mlscope.components.mistakes import raised
 from pytest_mlscope.components.report_writer import ReportWriter
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.quantities import plural
+from pytest_mlscope.records.making import make_record
+from pytest_mlscope.records.record import EvaluationRecord, RecordMappings, from_mapping
 from pytest_mlscope.reports.json_report import JsonReport
-from pytest_mlscope.reports.records import ExpandedRecords, to_record, was_compared
 from pytest_mlscope.reports.run_facts import run_facts
 from pytest_mlscope.reports.terminal import write_summary
 from pytest_mlscope.session.items.module import SUFFIX
@@ -46,7 +48,7 @@ class Controller:
         self._started = time.time()
         wanted = path and not runs_no_test(config)
         self._json = JsonReport(Path(config.invocation_params.dir, path)) if wanted else None
-        self._records: dict[str, dict[str, Any]] = {}
+        self._records: dict[str, EvaluationRecord] = {}
         self._expected: set[str] = set()
         self._reported: set[str] = set()
         self._lines: list[str] = []
@@ -79,12 +81,13 @@ class Controller:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         name = self._name(report.nodeid, getattr(report, "node", None))
         self._reported.add(name)
-        record = getattr(report, RECORD_ATTRIBUTE, None)
+        travelled = getattr(report, RECORD_ATTRIBUTE, None)
+        record = None if travelled is None else from_mapping(travelled)
         if record is None and _died_with_its_worker(report) and name not in self._records:
             record = _record_of_the_dead(report)
         if record is None:
             return
-        record = self._records[name] = {**record, "nodeid": name}
+        record = self._records[name] = replace(record, nodeid=name)
         if self._json is not None:
             try:
                 self._json.append(record)
@@ -114,7 +117,7 @@ class Controller:
         if self._records:
             interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
             run = run_facts(config, self._started, time.time(), int(exitstatus), interrupted)
-            self._write_reports(run, ExpandedRecords(list(self._records.values())))
+            self._write_reports(run.to_mapping(), RecordMappings(list(self._records.values())))
         elif self._json is not None:
             # An earlier run's report is worth more than one of nothing.
             self._lines.append(f"JSON report: not written, for no model was evaluated: {self._json.path}")
@@ -126,7 +129,7 @@ class Controller:
     def _see_that_something_was_compared(self) -> None:
         """A gate that compared nothing has let everything through."""
         against = self._config.getoption("mlscope_against")
-        if against is None or any(was_compared(record) for record in self._records.values()):
+        if against is None or any(each.comparison and each.comparison.is_verdict for each in self._records.values()):
             return
         tests = plural(len(self._reported), "test")
         self._trouble(f"--mlscope-against {against}: nothing was compared in {tests}, so the run fails")
@@ -155,7 +158,7 @@ class Controller:
                     self._trouble(f"{hook_name}: returned {writer!r}; expected ReportWriters")
         return writers
 
-    def _write_reports(self, run: dict[str, Any], evaluations: ExpandedRecords) -> None:
+    def _write_reports(self, run: dict[str, Any], evaluations: RecordMappings) -> None:
         for writer in self._report_writers():
             where = f"report writer {getattr(writer, 'name', type(writer).__name__)}"
             try:
@@ -196,9 +199,9 @@ def _died_with_its_worker(report: pytest.TestReport) -> bool:
     return report.failed and not in_phase and report.nodeid.partition("::")[0].endswith(SUFFIX)
 
 
-def _record_of_the_dead(report: pytest.TestReport) -> dict[str, Any]:
+def _record_of_the_dead(report: pytest.TestReport) -> EvaluationRecord:
     test = report.nodeid.partition("::")[2].partition("[")[0]
-    return to_record(
+    return make_record(
         None,
         nodeid=report.nodeid,
         kind=test.removeprefix("test_"),

@@ -22,9 +22,10 @@ from pytest_mlscope.gate.saved_run_gate import SavedRunGate
 from pytest_mlscope.machine.affinity import Affinity, why_not_here
 from pytest_mlscope.machine.cache_folder import cache_home
 from pytest_mlscope.measurements.evaluator import Evaluator
+from pytest_mlscope.records.making import make_record
+from pytest_mlscope.records.record import TestOutcome, to_mapping
 from pytest_mlscope.reports.junit import junit_properties
 from pytest_mlscope.reports.progress import ProgressLines
-from pytest_mlscope.reports.records import TestOutcome, to_record
 from pytest_mlscope.session.case_evaluation import CaseEvaluation, failure_name, item_case
 from pytest_mlscope.session.controller import RECORD_ATTRIBUTE, WORKER_MISTAKE, Controller
 from pytest_mlscope.session.items.module import SUFFIX, ManifestModule
@@ -228,7 +229,7 @@ class MlscopePlugin:
             # The host died after the measurement: the outcome stands, and there is no provenance to record.
             evaluation = None
         kinds = [mark.name for mark in item.iter_markers() if mark.name in ("accuracy", "parity", "latency")]
-        record = to_record(
+        record = make_record(
             evaluation,
             nodeid=item.nodeid,
             kind=kinds[0] if kinds else "test",
@@ -240,7 +241,7 @@ class MlscopePlugin:
             seconds=report.duration,
             cannot_run=made.cannot_run(call.excinfo.value) if made is not None and call.excinfo is not None else None,
         )
-        setattr(report, RECORD_ATTRIBUTE, record)
+        setattr(report, RECORD_ATTRIBUTE, to_mapping(record, packed=True))
         if item.path.name.endswith(SUFFIX):
             _begin_with_the_reason(report, f"{failure_name(case)}: ")
         item.user_properties.extend(junit_properties(record))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.gate.comparison import latency_comparison
 from pytest_mlscope.gate.pairs import BASELINE, Pair, SideError
 from pytest_mlscope.gate.rounds import Contest, Rules
@@ -16,6 +17,7 @@ from pytest_mlscope.gate.sequential import Verdict
 from pytest_mlscope.option_values import STRICT_PARTS, StrictPart
 from pytest_mlscope.records.comparison import Comparison
 from pytest_mlscope.reports.findings import failures
+from tests.reports.synthetic_evaluations import record
 
 
 def _pair(blocks: list[tuple[float, float]]) -> Pair:
@@ -117,17 +119,14 @@ def test_a_baseline_that_fails_once_latency_is_decided_takes_nothing_back() -> N
 
 
 def test_a_failure_tells_every_quantity_that_got_worse() -> None:
-    record = {
-        "nodeid": "a.mlscope.yml::test_latency[toy]",
-        "kind": "latency",
-        "case": {"model": "a", "id": "toy", "framework": "toy"},
-        "outcome": "failed",
-        "reason": "\n".join(f"a on toy: {why}" for why in ("p50 is 2 s", "latency is 2 times", "load time is 3 times")),
-        "command": None,
-        "checks": [{"passed": False, "message": "p50 is 2 s"}],
-        "comparison": {"outcome": "regression", "messages": ["latency is 2 times", "load time is 3 times"]},
-    }
-    (failure,) = failures([record])
+    worse = ("latency is 2 times", "load time is 3 times")
+    failed = record(
+        outcome="failed",
+        reason="\n".join(("p50 is 2 s", *worse)),
+        checks=[Check("p50", 2.0, "≤ 1 s", passed=False, message="p50 is 2 s")],
+        comparison=Comparison("main", "regression", worse, failed_with=worse),
+    )
+    (failure,) = failures([failed])
     assert failure.lines == ("p50 is 2 s", "latency is 2 times", "load time is 3 times")
 
 

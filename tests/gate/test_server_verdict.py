@@ -10,6 +10,7 @@ import pytest
 from pytest_mlscope.expectations.checks import checks
 from pytest_mlscope.manifest.schema import Manifest
 from pytest_mlscope.measurements.results import Evaluation, RateTrial, ServerRun
+from pytest_mlscope.reports.rows import rows_of
 from pytest_mlscope.reports.scenario_notes import scenario_notes
 from tests.reports import synthetic_evaluations as synthetic
 
@@ -104,4 +105,6 @@ def test_numbers_have_one_form() -> None:
     assert said[0].endswith("(expected ≤ 1.00 ms) over 99,885 samples")
     assert said[1] == "throughput is 1,234,568 samples/s (expected ≥ 2,000,000 samples/s)"
     record = synthetic.record(synthetic.case(scenario="server"), latency=synthetic.latency(server=server()))
-    assert "server: 99% of arrivals noticed within 20.0 µs" in scenario_notes([record])
+    assert "server: 99% of arrivals noticed within 20.0 µs" in scenario_notes(
+        rows_of([record], lambda each: each.latency)
+    )

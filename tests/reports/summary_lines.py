@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_mlscope.records.record import EvaluationRecord
 from pytest_mlscope.reports.terminal import Summary
 
 
-def sections_of(records: list[dict[str, Any]], *, width: int = 80, **options: Any) -> dict[str, list[str]]:
+def sections_of(records: list[EvaluationRecord], *, width: int = 80, **options: Any) -> dict[str, list[str]]:
     summary = Summary(width=width, **options)
     return {title: [line.plain for line in lines] for title, lines in summary.sections(records)}
 

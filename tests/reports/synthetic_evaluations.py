@@ -28,7 +28,8 @@ from pytest_mlscope.measurements.results import (
     Predictions,
 )
 from pytest_mlscope.records.comparison import Comparison
-from pytest_mlscope.reports.records import TestOutcome, to_record
+from pytest_mlscope.records.making import make_record
+from pytest_mlscope.records.record import EvaluationRecord, TestOutcome
 from pytest_mlscope.statistics.percentiles import supported_percentiles
 
 
@@ -138,7 +139,7 @@ def record(
     comparison: Comparison | None = None,
     cannot_run: CannotRun | None = None,
     **parts: Any,
-) -> dict[str, Any]:
+) -> EvaluationRecord:
     """A record; ``parts`` are ``accuracy``, ``parity`` and ``latency``."""
     evaluated = evaluated or case()
     evaluation = None
@@ -147,7 +148,7 @@ def record(
         if resolved is not None:
             provenance["resolved"] = {"precision": resolved}
         evaluation = Evaluation(evaluated, f"key-{evaluated.case}", provenance, readings=readings or {}, **parts)
-    return to_record(
+    return make_record(
         evaluation,
         nodeid=nodeid or f"{evaluated.manifest.path.name}::test_{kind}[{evaluated.case.id}]",
         kind=kind,
@@ -161,7 +162,7 @@ def record(
     )
 
 
-def full_run() -> list[dict[str, Any]]:
+def full_run() -> list[EvaluationRecord]:
     """What a run over several models and frameworks gives: everything the summary has a place for."""
     expected = Check("top1", 0.9711, "≥ 0.97", True, "top1 0.9711 (437 of 450), expected ≥ 0.97")
     missed = Check("top1", 0.1133, "≥ 0.97", False, "top1 0.1133 (51 of 450), expected ≥ 0.97")

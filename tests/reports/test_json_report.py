@@ -13,16 +13,16 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.records.record import RecordMappings, to_mapping
 from pytest_mlscope.reports.journal import Journal, read_journal
 from pytest_mlscope.reports.json_report import JsonReport, json_schema, recover, write_json
-from pytest_mlscope.reports.records import ExpandedRecords
 from pytest_mlscope.reports.run_facts import run_facts
 from tests.reports.synthetic_evaluations import full_run, record
 
 
 @pytest.fixture
 def run(pytestconfig: pytest.Config) -> dict[str, Any]:
-    return run_facts(pytestconfig, 1_000_000.0, 1_000_002.5, 0, False)
+    return run_facts(pytestconfig, 1_000_000.0, 1_000_002.5, 0, False).to_mapping()
 
 
 def _strict(path: Path) -> Any:
@@ -34,7 +34,7 @@ def _strict(path: Path) -> Any:
 
 def test_a_report_is_valid_against_the_shipped_schema(tmp_path: Path, run: dict[str, Any]) -> None:
     path = tmp_path / "report.json"
-    write_json(path, run, full_run())
+    write_json(path, run, RecordMappings(full_run()))
     schema = json_schema()
     Draft202012Validator.check_schema(schema)
     Draft202012Validator(schema).validate(_strict(path))
@@ -48,7 +48,7 @@ def test_a_report_of_no_evaluations_is_valid(tmp_path: Path, run: dict[str, Any]
 
 def test_raw_samples_are_in_the_report(tmp_path: Path, run: dict[str, Any]) -> None:
     path = tmp_path / "report.json"
-    write_json(path, run, full_run())
+    write_json(path, run, RecordMappings(full_run()))
     timed = [entry for entry in _strict(path)["evaluations"] if entry["latency"]]
     assert [len(entry["latency"]["samples_ns"]) for entry in timed] == [800, 800, 40]
     assert all(isinstance(sample, int) for entry in timed for sample in entry["latency"]["samples_ns"])
@@ -58,8 +58,8 @@ def test_a_failed_write_leaves_the_old_report_and_no_temporary_file(tmp_path: Pa
     path = tmp_path / "report.json"
     write_json(path, run, [])
     before = path.read_bytes()
-    with pytest.raises(MlscopeError, match="lacks nodeid"):
-        write_json(path, run, [record(), {"not": "a record"}])
+    with pytest.raises(TypeError):
+        write_json(path, run, [to_mapping(record()), {"not": {"of", "JSON"}}])
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
@@ -83,7 +83,7 @@ def test_the_journal_holds_each_record_at_once_and_is_gone_after_the_report(
     for count, entry in enumerate(records, 1):
         report.append(entry)
         assert len(read_journal(journal)) == count
-    line = report.write(run, ExpandedRecords(records))
+    line = report.write(run, RecordMappings(records))
     assert str(path) in line
     assert not journal.exists()
     assert len(_strict(path)["evaluations"]) == len(records)
@@ -108,13 +108,14 @@ def test_what_was_measured_before_a_sigkill_is_on_disk(tmp_path: Path) -> None:
     script = """
 import json, os, signal, sys
 from pathlib import Path
+from pytest_mlscope.records.record import from_mapping
 from pytest_mlscope.reports.json_report import JsonReport
 report = JsonReport(Path("report.json"))
 for line in sys.stdin:
-    report.append(json.loads(line))
+    report.append(from_mapping(json.loads(line)))
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    lines = "".join(json.dumps(entry) + "\n" for entry in full_run())
+    lines = "".join(json.dumps(to_mapping(entry)) + "\n" for entry in full_run())
     killed = subprocess.run([sys.executable, "-c", script], input=lines, text=True, cwd=tmp_path, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "report.json").exists()
@@ -159,7 +160,7 @@ def test_a_report_that_cannot_be_written_says_where_the_journal_is(tmp_path: Pat
     report.append(record())
     path.mkdir()
     with pytest.raises(MlscopeError, match=r"cannot be written.*what was measured is in .*report\.json\.partial"):
-        report.write(run, [record()])
+        report.write(run, [to_mapping(record())])
     assert len(read_journal(tmp_path / "report.json.partial")) == 1
 
 
@@ -189,7 +190,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_whole_lines(
     full_after(None)
     journal.append(record(nodeid="fourth"))
     journal.close(success=False)
-    assert [entry["nodeid"] for entry in read_journal(journal.path)] == ["first", "second", "third", "fourth"]
+    assert [entry.nodeid for entry in read_journal(journal.path)] == ["first", "second", "third", "fourth"]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,7 @@ def test_a_disk_that_stays_full_says_what_is_lost(
         else:
             report.append(entry)
     with pytest.raises(MlscopeError, match=said):
-        report.write(run, records)
+        report.write(run, RecordMappings(records))
     full_after(None)
     kept = [path.name for path in tmp_path.iterdir()]
     assert kept == (["report.json.partial"] if whole else [])
@@ -245,4 +246,4 @@ def test_a_line_torn_by_a_full_disk_does_not_swallow_the_next(tmp_path: Path, mo
         journal.append(record())
     journal.append(record(nodeid="second"))
     journal.close(success=False)
-    assert [entry["nodeid"] for entry in read_journal(journal.path)] == [record()["nodeid"], "second"]
+    assert [entry.nodeid for entry in read_journal(journal.path)] == [record().nodeid, "second"]

@@ -25,11 +25,11 @@ from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.measurements.provenance_facts import Provenance
 from pytest_mlscope.measurements.results import Evaluation
 from pytest_mlscope.records import making
+from pytest_mlscope.records.making import make_record
 from pytest_mlscope.records.packed import is_packed, listed, pack, unpack
 from pytest_mlscope.records.plain import plain
+from pytest_mlscope.records.record import RecordMappings, from_mapping, to_mapping
 from pytest_mlscope.reports.json_report import json_schema
-from pytest_mlscope.reports.records import ExpandedRecords, expand_record, to_record
-from pytest_mlscope.reports.values import number
 from tests.reports.synthetic_evaluations import accuracy, case, full_run, latency, parity, record
 
 ENTRY = Draft202012Validator(json_schema()["properties"]["evaluations"]["items"])
@@ -42,6 +42,10 @@ arrays = npst.arrays(
     dtype=st.sampled_from(["float16", "float32", "float64", "int8", "int64", "uint64", ">i4", "bool", "U3"]),
     shape=npst.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4),
 )
+
+
+def packed_record(*positional: Any, **named: Any) -> dict[str, Any]:
+    return to_mapping(make_record(*positional, **named), packed=True)
 
 
 def _exactly_builtin(value: Any) -> bool:
@@ -77,7 +81,7 @@ def test_any_record_is_strict_json(
     Whatever frameworks, profilers and file names put in must come out as exactly what both can carry, valid against
     the schema, and the same again after a journey through JSON.
     """
-    made = to_record(
+    made = packed_record(
         Evaluation(
             case(),
             "key",
@@ -98,10 +102,10 @@ def test_any_record_is_strict_json(
     assert _exactly_builtin(made)
     travelled = json.loads(json.dumps(made, allow_nan=False))
     assert travelled == made
-    expanded = expand_record(travelled)
+    expanded = to_mapping(from_mapping(travelled))
     assert _exactly_builtin(expanded)
     ENTRY.validate(json.loads(json.dumps(expanded, allow_nan=False)))
-    assert expand_record(expanded) == expanded
+    assert to_mapping(from_mapping(expanded)) == expanded
 
 
 @given(arrays)
@@ -127,39 +131,41 @@ def _flat(value: Any) -> list[Any]:
 
 
 def test_not_finite_numbers_are_null_and_named() -> None:
-    made = record(kind="parity", parity=parity(max_abs=math.inf, max_rel=math.nan))
+    made = to_mapping(record(kind="parity", parity=parity(max_abs=math.inf, max_rel=math.nan)))
     assert made["parity"]["max_abs"] is None
     assert made["not_finite"] == {"/parity/max_abs": "inf", "/parity/max_rel": "nan"}
-    assert number(made, "parity", "max_abs") == math.inf
+    read = from_mapping(made).parity
+    assert read is not None
+    assert read.max_abs == math.inf
 
 
 def test_what_was_never_measured_is_not_among_the_not_finite() -> None:
-    made = record(parity=parity(top1_agreement=None))
-    assert number(made, "parity", "top1_agreement") is None
+    made = to_mapping(record(parity=parity(top1_agreement=None)))
+    assert made["parity"]["top1_agreement"] is None
     assert made["not_finite"] == {}
 
 
 def test_the_command_of_a_case_that_cannot_run_is_apart_from_the_reason() -> None:
     error = CannotRun("pytorch is not installed here", command="mlscope env create pytorch")
     made = record(outcome="skipped", cannot_run=error)
-    assert made["reason"] == "pytorch is not installed here"
-    assert made["command"] == "mlscope env create pytorch"
+    assert made.reason == "pytorch is not installed here"
+    assert made.command == "mlscope env create pytorch"
 
 
 def test_under_strict_the_command_is_apart_as_well() -> None:
     error = CannotRun("pytorch is not installed here", command="mlscope env create pytorch")
     made = record(outcome="failed", cannot_run=error)
-    assert (made["reason"], made["command"]) == ("pytorch is not installed here", "mlscope env create pytorch")
+    assert (made.reason, made.command) == ("pytorch is not installed here", "mlscope env create pytorch")
 
 
 def test_the_precision_wanted_of_the_median_stands_beside_the_one_reached() -> None:
-    measured = record(latency=latency())["latency"]
+    measured = to_mapping(record(latency=latency()))["latency"]
     assert (measured["relative_error"], measured["wanted_relative_error"]) == (0.0042, 0.01)
 
 
 def test_a_reason_without_a_command_is_left_alone() -> None:
     made = record(outcome="skipped", reason=str(CannotRun("no NVIDIA driver")))
-    assert (made["reason"], made["command"]) == ("no NVIDIA driver", None)
+    assert (made.reason, made.command) == ("no NVIDIA driver", None)
 
 
 def test_types_that_execnet_refuses_become_builtin() -> None:
@@ -174,7 +180,7 @@ def test_types_that_execnet_refuses_become_builtin() -> None:
 
 def test_what_has_no_json_form_is_named_with_its_place() -> None:
     with pytest.raises(MlscopeError, match=r"/provenance/a~1b/1: a bytes cannot be reported"):
-        to_record(
+        packed_record(
             Evaluation(case(), "key", cast(Provenance, {"a/b": [1, b"x"]})),
             nodeid="n",
             kind="test",
@@ -189,26 +195,26 @@ def test_what_has_no_json_form_is_named_with_its_place() -> None:
 def test_predictions_beyond_the_limit_are_left_out_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(making, "KEPT_ELEMENTS", 4)
     made = record(accuracy=accuracy(predicted=np.zeros((3, 2))))
-    predictions = expand_record(made)["accuracy"]["predictions"]
+    predictions = to_mapping(made)["accuracy"]["predictions"]
     assert predictions["predicted"] is None
     assert predictions["omitted"] == "predicted has 6 elements; up to 4 are kept"
     assert predictions["rows"] == [0, 1, 2]
-    ENTRY.validate(expand_record(made))
+    ENTRY.validate(to_mapping(made))
 
 
 def test_a_record_travels_in_less_room_than_its_samples() -> None:
-    made = record(latency=latency(50_000, median_ns=15_000))
+    made = to_mapping(record(latency=latency(50_000, median_ns=15_000)), packed=True)
     assert len(json.dumps(made)) < 50_000 * 4
 
 
-def test_expanded_records_are_a_sequence_that_expands_on_the_way() -> None:
-    packed = full_run()
-    expanded = ExpandedRecords(packed)
-    assert len(expanded) == len(packed)
-    assert list(expanded) == [expand_record(entry) for entry in packed]
-    assert list(expanded[1:3]) == [expanded[1], expanded[2]]
-    entry: Mapping[str, Any] = expanded[-1]
-    assert entry["nodeid"] == packed[-1]["nodeid"]
+def test_mappings_of_records_are_a_sequence_that_is_made_on_the_way() -> None:
+    records = full_run()
+    mappings = RecordMappings(records)
+    assert len(mappings) == len(records)
+    assert list(mappings) == [to_mapping(each) for each in records]
+    assert list(mappings[1:3]) == [mappings[1], mappings[2]]
+    entry: Mapping[str, Any] = mappings[-1]
+    assert entry["nodeid"] == records[-1].nodeid
 
 
 def test_no_time_of_an_emulated_case_is_kept() -> None:
@@ -219,7 +225,7 @@ def test_no_time_of_an_emulated_case_is_kept() -> None:
     evaluated = case(hardware="other")
     registry = Registry(hardware_targets=HardwareTargets({"other": emulated}))
     evaluated = replace(evaluated, manifest=replace(evaluated.manifest, registry=registry))
-    made = record(evaluated, kind="accuracy", accuracy=accuracy())
+    made = to_mapping(record(evaluated, kind="accuracy", accuracy=accuracy()))
     assert made["accuracy"]["metrics"]["top1"]["value"] == 0.9711
     assert made["accuracy"]["seconds"] is None
     assert made["accuracy"]["samples_per_second"] is None

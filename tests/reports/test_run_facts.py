@@ -45,8 +45,8 @@ def test_without_git_nothing_is_claimed(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_times_are_iso_with_their_zone(pytestconfig: pytest.Config) -> None:
     facts = run_facts(pytestconfig, 0.0, 90.5, 2, True)
-    assert (facts["started"], facts["finished"]) == ("1970-01-01T00:00:00.000+00:00", "1970-01-01T00:01:30.500+00:00")
-    assert (facts["seconds"], facts["exit_status"], facts["interrupted"]) == (90.5, 2, True)
+    assert (facts.started, facts.finished) == ("1970-01-01T00:00:00.000+00:00", "1970-01-01T00:01:30.500+00:00")
+    assert (facts.seconds, facts.exit_status, facts.interrupted) == (90.5, 2, True)
 
 
 def test_the_machine_is_the_one_psutil_sees() -> None:

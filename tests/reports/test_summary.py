@@ -14,6 +14,7 @@ from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.measurements.latency.restarts import summarise_restarts
+from pytest_mlscope.records.record import EvaluationRecord
 from tests.reports.summary_lines import column, sections_of
 from tests.reports.synthetic_evaluations import accuracy, case, full_run, latency, parity, record
 
@@ -78,7 +79,7 @@ def test_the_spread_between_processes_stands_beside_the_one_within() -> None:
 
 
 def test_at_a_narrow_width_a_percentile_with_a_bound_outlives_the_others() -> None:
-    def shown(record_: dict[str, Any]) -> set[str]:
+    def shown(record_: EvaluationRecord) -> set[str]:
         header = next(line for line in sections_of([record_], width=62)["latency"] if line.startswith("  framework"))
         return {"p90", "p95", "p99"}.intersection(header.split())
 

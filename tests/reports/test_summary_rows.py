@@ -11,6 +11,7 @@ import pytest
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.measurements.results import InputShift
+from pytest_mlscope.records.record import EvaluationRecord
 from pytest_mlscope.reports.terminal import Summary
 from tests.reports.summary_lines import column, sections_of
 from tests.reports.synthetic_evaluations import accuracy, case, latency, record
@@ -131,7 +132,7 @@ def test_warnings_that_differ_in_a_number_are_one_remark() -> None:
 def test_models_of_one_name_are_told_apart_by_their_manifests() -> None:
     """A copied manifest keeps its name; its rows must not pass for those of the original, even in another table."""
 
-    def of(folder: str, **parts: Any) -> dict[str, Any]:
+    def of(folder: str, **parts: Any) -> EvaluationRecord:
         copied = case()
         path = Path(f"/suites/{folder}/digits.mlscope.yml")
         copied = replace(copied, manifest=replace(copied.manifest, path=path))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from pytest_mlscope.errors import CannotRun
 from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.records.comparison import Comparison
+from pytest_mlscope.records.record import EvaluationRecord
 from tests.reports.summary_lines import sections_of
 from tests.reports.synthetic_evaluations import accuracy, case, latency, record
 
@@ -21,7 +22,7 @@ def test_framework_output_cannot_steer_the_terminal() -> None:
 
 
 def test_reasons_are_told_once_with_their_count_most_frequent_first() -> None:
-    def skipped(framework: str, reason: str, **more: str) -> dict[str, Any]:
+    def skipped(framework: str, reason: str, **more: str) -> EvaluationRecord:
         cannot_run = CannotRun(reason, **more)
         return record(case(framework=framework), outcome="skipped", reason=str(cannot_run), cannot_run=cannot_run)
 
@@ -108,10 +109,11 @@ def test_failures_for_one_reason_are_told_once() -> None:
     assert sections_of([*records[:4], records[-1]])["failed"] == [*one_by_one[:4], *told, *other]
 
 
-def _compared(*quantities: str, outcome: Any = "regression", reason: str | None = None) -> dict[str, Any]:
+def _compared(*quantities: str, outcome: Any = "regression", reason: str | None = None) -> EvaluationRecord:
     messages = tuple(f"{quantity} is 2.000 times that of HEAD" for quantity in quantities)
     reason = reason or "\n".join(f"digits-cnn on onnxruntime: {message}" for message in messages)
-    return record(outcome="failed", reason=reason, comparison=Comparison("HEAD", outcome, messages))
+    comparison = Comparison("HEAD", outcome, messages, failed_with=messages if outcome == "regression" else ())
+    return record(outcome="failed", reason=reason, comparison=comparison)
 
 
 def test_every_reason_for_a_failure_is_told_without_the_name_that_stands_above() -> None:
@@ -119,17 +121,17 @@ def test_every_reason_for_a_failure_is_told_without_the_name_that_stands_above()
     compared = _compared("latency", "load time")
     assert sections_of([compared])["failed"] == ["digits-cnn onnxruntime latency", *lines]
     bound = Check("p50", 0.02, "≤ 10 ms", passed=False, message="p50 is 20 ms (expected ≤ 10 ms)")
-    both = {**compared, "checks": [asdict(bound)]}
+    both = replace(compared, checks=[bound])
     assert sections_of([both])["failed"][1:] == ["  p50 is 20 ms (expected ≤ 10 ms)", *lines]
     # Where the comparison is not why it failed, it is not one of the reasons.
-    other = _compared("latency", outcome="inconclusive", reason="digits-cnn on onnxruntime: p50 is 20 ms")
+    other = _compared("latency", outcome="inconclusive", reason="p50 is 20 ms")
     assert sections_of([other])["failed"][1:] == ["  p50 is 20 ms"]
 
 
 def test_a_command_that_makes_a_baseline_comparable_can_be_copied() -> None:
     command = "mlscope env create onnxruntime==1.30"
-    message = f"not compared with onnxruntime 1.30: onnxruntime 1.30 has no environment here; to enable: {command}"
-    compared = record(comparison=Comparison("onnxruntime 1.30", "not compared", (message,)))
+    message = "not compared with onnxruntime 1.30: onnxruntime 1.30 has no environment here"
+    compared = record(comparison=Comparison("onnxruntime 1.30", "not compared", (message,), command=command))
     lines = sections_of([compared])["against onnxruntime 1.30"]
     assert lines[-1] == f"    to enable: {command}"
     assert lines[-2].endswith("(1 test)")
@@ -137,7 +139,7 @@ def test_a_command_that_makes_a_baseline_comparable_can_be_copied() -> None:
 
 def test_each_mistake_in_a_baselines_manifest_has_its_line() -> None:
     message = "not compared with HEAD: HEAD:a.mlscope.yml:1:9: schema is wrong\nHEAD:a.mlscope.yml:4:1: unknown key"
-    facts = Comparison("HEAD", "not compared", (message,))
+    facts = Comparison("HEAD", "not compared", (message,), failed_with=(message,))
     compared = record(outcome="failed", reason=f"digits-cnn on onnxruntime: {message}", comparison=facts)
     sections = sections_of([compared], width=100)
     first, second = message.splitlines()
