@@ -36,9 +36,7 @@ def accuracy_verdict(baseline: Accuracy, candidate: Accuracy, plan: Plan, agains
     metrics = compare_metrics(
         baseline,
         candidate,
-        higher_is_better={
-            bound.name: bound.metric.higher_is_better for bound in bounds if not policy.ignores("accuracy", bound.name)
-        },
+        names=[bound.name for bound in bounds if not policy.ignores("accuracy", bound.name)],
         significance=significance / max(len(bounds), 1),
         accepted_losses={bound.name: policy.accepted_loss(bound.name) for bound in bounds},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,34 +19,28 @@ def compare_metrics(
     baseline: Accuracy,
     candidate: Accuracy,
     *,
-    higher_is_better: Mapping[str, bool],
+    names: Collection[str] | None = None,
     significance: float = SIGNIFICANCE,
     accepted_losses: Mapping[str, float] | None = None,
 ) -> dict[str, MetricComparison | str]:
-    """Each of the candidate's metrics that is named; a text says why one was not compared.
+    """Metrics of the candidate; a text says why one was not compared.
 
-    :param higher_is_better: of each metric to compare.
+    :param names: of those to compare; all when absent.
     :param accepted_losses: the largest loss of a metric that passes, relative to the baseline's value; 0 where absent.
     """
     losses = accepted_losses or {}
     return {
-        name: _compare(
-            baseline,
-            candidate,
-            name,
-            higher=higher_is_better[name],
-            significance=significance,
-            accepted_loss=losses.get(name, 0.0),
-        )
+        name: _compare(baseline, candidate, name, significance=significance, accepted_loss=losses.get(name, 0.0))
         for name in candidate.metrics
-        if name in higher_is_better
+        if names is None or name in names
     }
 
 
 def _compare(
-    baseline: Accuracy, candidate: Accuracy, name: str, *, higher: bool, significance: float, accepted_loss: float
+    baseline: Accuracy, candidate: Accuracy, name: str, *, significance: float, accepted_loss: float
 ) -> MetricComparison | str:
     now = candidate.metrics[name].value
+    higher = candidate.metrics[name].higher_is_better is not False
     ours, theirs = candidate.row_values.get(name), baseline.row_values.get(name)
     if ours is None:
         return f"it has no values of rows; it is {now:.6g} here{_there(baseline, name)}"

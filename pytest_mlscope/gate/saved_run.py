@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import BaselineError, NoCounterpart, NotInBaseline
 from pytest_mlscope.manifest.dimensions import NAMES
-from pytest_mlscope.measurements.results import Accuracy, FailedRows, Predictions
+from pytest_mlscope.measurements.results import Latency
 from pytest_mlscope.ordinary_files import open_ordinary
-
-READ_SCHEMA = 1
+from pytest_mlscope.records.codec import MalformedRecord
+from pytest_mlscope.records.record import FORMAT, CaseRecord, EvaluationRecord, from_mapping
 
 
 @dataclass(frozen=True)
-class SavedEvaluation:
-    """What a saved run holds of one test item, as far as it can be compared."""
+class _Measured:
+    """A record of which something can be compared."""
 
-    model: str
-    manifest: str
-    """File name."""
-    dimensions: tuple[object, ...]
-    hardware: Mapping[str, Any]
-    medians: tuple[float, ...]
-    """Seconds, one a process; empty where there was no latency, or its p50 was not supported."""
-    has_latency: bool
-    server_qps: float | None
-    """Rate at which queries came, of the server scenario."""
-    accuracy: Accuracy | None
-    predictions_omitted: str | None
-    dataset: str | None = None
-    """Its sha256; ``None`` where the run does not say."""
+    record: EvaluationRecord
+    case: CaseRecord
+
+    @property
+    def dimensions(self) -> tuple[object, ...]:
+        return _dimensions(self.case)
 
 
 class SavedRun:
@@ -46,24 +37,24 @@ class SavedRun:
 
     def __init__(self, path: Path) -> None:
         self.label = path.name
-        report = _read(path)
-        self._evaluations: list[SavedEvaluation] = []
-        for place, record in enumerate(report):
+        self._measured: list[_Measured] = []
+        for place, entry in enumerate(_read(path)):
             try:
-                saved = _evaluation(record)
-            except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-                raise BaselineError(f"{path}: evaluation {place + 1} is not as --mlscope-json writes it") from None
-            if saved is not None:
-                self._evaluations.append(saved)
+                record = from_mapping(entry)
+            except MalformedRecord as error:
+                where = f"/evaluations/{place}{error.at}"
+                raise BaselineError(f"{path}: is malformed at {where}: {error.what}; save a new one") from None
+            if record.case is not None and (record.latency or record.accuracy):
+                self._measured.append(_Measured(record, record.case))
 
-    def _of(self, case: Case) -> Sequence[SavedEvaluation]:
-        dimensions = tuple(getattr(case, name) for name in NAMES)
+    def _of(self, case: Case) -> Sequence[EvaluationRecord]:
+        dimensions = _dimensions(case)
         model = case.model
-        found = [each for each in self._evaluations if each.model == model and each.dimensions == dimensions]
-        same_file = [each for each in found if each.manifest == Path(case.manifest).name]
+        found = [each for each in self._measured if each.case.model == model and each.dimensions == dimensions]
+        same_file = [each for each in found if Path(each.case.manifest).name == Path(case.manifest).name]
         if not (same_file or found):
             raise NotInBaseline(self._lacking(case, dimensions))
-        return same_file or found
+        return [each.record for each in same_file or found]
 
     def _lacking(self, case: Case, dimensions: tuple[object, ...]) -> str:
         """What there is instead, where the case differs from one of the run's in one dimension only."""
@@ -71,8 +62,8 @@ class SavedRun:
         for place, dimension in enumerate(NAMES):
             others = {
                 str(each.dimensions[place])
-                for each in self._evaluations
-                if each.model == case.model
+                for each in self._measured
+                if each.case.model == case.model
                 and each.dimensions[:place] == dimensions[:place]
                 and each.dimensions[place + 1 :] == dimensions[place + 1 :]
             }
@@ -81,24 +72,41 @@ class SavedRun:
                 return f"the saved run has {name} with {dimension} {there}, not {dimensions[place]}"
         return f"the saved run has no case {name}"
 
-    def latency(self, case: Case) -> SavedEvaluation:
-        """:raises NoCounterpart: when the run has none for the case."""
-        timed = [each for each in self._of(case) if each.has_latency]
+    def latency(self, case: Case) -> EvaluationRecord:
+        """The latest that has one. :raises NoCounterpart: when the run has none for the case."""
+        timed = [each for each in self._of(case) if each.latency]
         if not timed:
             raise NotInBaseline("the saved run has no latency of this case")
-        if not timed[-1].medians:
+        if timed[-1].latency is None or not medians(timed[-1].latency):
             raise NoCounterpart("the saved run has too few calls for a p50 of this case")
         return timed[-1]
 
-    def accuracy(self, case: Case) -> tuple[SavedEvaluation, Accuracy]:
-        """With the predictions of each row. :raises NoCounterpart: when the run has none for the case."""
-        scored = [each for each in self._of(case) if each.accuracy or each.predictions_omitted]
+    def accuracy(self, case: Case) -> EvaluationRecord:
+        """The latest that has one, with a result of each row.
+
+        :raises NoCounterpart: when the run has none for the case.
+        """
+        scored = [each for each in self._of(case) if each.accuracy]
         if not scored:
             raise NotInBaseline("the saved run has no accuracy of this case")
         latest = scored[-1]
-        if latest.accuracy is None:
-            raise NoCounterpart(f"the saved run kept no predictions ({latest.predictions_omitted})")
-        return latest, latest.accuracy
+        omitted = latest.accuracy.predictions.omitted if latest.accuracy else None
+        if latest.accuracy and omitted is not None and not latest.accuracy.row_values:
+            raise NoCounterpart(f"the saved run kept no predictions ({omitted})")
+        return latest
+
+
+def medians(latency: Latency) -> tuple[float, ...]:
+    """Seconds, one a process; empty where one has none, such as where it left half of its queries unanswered."""
+    if latency.restarts is not None:
+        found = tuple(process.median for process in latency.restarts.processes)
+        return found if all(map(math.isfinite, found)) else ()
+    p50 = latency.percentiles.get("p50")
+    return () if p50 is None else (p50,)
+
+
+def _dimensions(case: Case | CaseRecord) -> tuple[object, ...]:
+    return tuple(getattr(case, name) for name in NAMES)
 
 
 def _read(path: Path) -> list[Any]:
@@ -123,51 +131,9 @@ def _read(path: Path) -> list[Any]:
         raise BaselineError(f"{path}: is not a report of --mlscope-json (nested too deeply)") from None
     if not isinstance(report, dict) or "schema" not in report or not isinstance(report.get("evaluations"), list):
         raise BaselineError(f"{path}: is not a report of --mlscope-json (it lacks schema or evaluations)")
-    if report["schema"] != READ_SCHEMA:
+    if report["schema"] != FORMAT:
         raise BaselineError(
-            f"{path}: is a report of schema {report['schema']!r}, and this version reads {READ_SCHEMA}; save a new one"
+            f"{path}: is a report of schema {report['schema']!r}, and this version reads {FORMAT}; save a new one"
         )
     evaluations: list[Any] = report["evaluations"]
     return evaluations
-
-
-def _evaluation(record: Mapping[str, Any]) -> SavedEvaluation | None:
-    """``None`` for an item of which nothing was measured."""
-    case, provenance = record["case"], record["provenance"]
-    latency, accuracy = record["latency"], record["accuracy"]
-    if case is None or provenance is None or (latency is None and accuracy is None):
-        return None
-    scored, omitted = (None, None) if accuracy is None else _accuracy(accuracy)
-    return SavedEvaluation(
-        model=str(case["model"]),
-        manifest=Path(case["manifest"]).name,
-        dimensions=tuple(case[name] for name in NAMES),
-        hardware=dict(provenance["hardware"]),
-        medians=() if latency is None else _medians(latency),
-        has_latency=latency is not None,
-        server_qps=None if not latency or not latency["server"] else float(latency["server"]["qps"]),
-        accuracy=scored,
-        predictions_omitted=omitted,
-        dataset=(provenance.get("dataset") or {}).get("sha256"),
-    )
-
-
-def _medians(latency: Mapping[str, Any]) -> tuple[float, ...]:
-    restarts = latency.get("restarts")
-    if restarts:
-        medians = [process["median"] for process in restarts["processes"]]
-        # Of a process that left half of its queries unanswered there is none.
-        return () if None in medians else tuple(map(float, medians))
-    p50 = latency["percentiles"]["p50"]
-    return () if p50 is None else (float(p50),)
-
-
-def _accuracy(accuracy: Mapping[str, Any]) -> tuple[Accuracy | None, str | None]:
-    kept = accuracy["predictions"]
-    if kept["omitted"] is not None or any(kept[name] is None for name in ("rows", "labels", "predicted")):
-        return None, str(kept["omitted"] or "no reason given")
-    rows = np.array(kept["rows"], dtype=np.int64)
-    predictions = Predictions(rows, np.array(kept["labels"]), np.array(kept["predicted"]))
-    failures = [FailedRows(tuple(each["rows"]), str(each["message"])) for each in accuracy["failures"]]
-    n, errors = int(accuracy["n"]), int(accuracy["errors"])
-    return Accuracy({}, n, errors, failures, predictions, seconds=0.0), None

@@ -15,8 +15,8 @@ What lies between is inconclusive. On other hardware nothing is compared.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,11 +26,14 @@ from pytest_mlscope.gate.accuracy_verdict import accuracy_verdict
 from pytest_mlscope.gate.comparison import SeparateRuns, ignored, not_compared, separate_runs, why_and_command
 from pytest_mlscope.gate.gate import Gate
 from pytest_mlscope.gate.policy import Policy
-from pytest_mlscope.gate.saved_run import SavedRun
+from pytest_mlscope.gate.saved_run import SavedRun, medians
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR
+from pytest_mlscope.machine.facts import MachineFacts
 from pytest_mlscope.measurements.data_identity import data_differ
-from pytest_mlscope.measurements.results import Evaluation, Latency
+from pytest_mlscope.measurements.provenance_facts import HardwareFacts
+from pytest_mlscope.measurements.results import Evaluation
 from pytest_mlscope.records.comparison import Comparison, Outcome
+from pytest_mlscope.records.record import EvaluationRecord
 from pytest_mlscope.statistics.rank_sum import rank_sum_p_value
 
 if TYPE_CHECKING:
@@ -45,19 +48,19 @@ SAME_RATE = 0.01
 LEVEL = 0.01
 
 
-def _quota(machine: Mapping[str, Any]) -> str:
+def _quota(machine: MachineFacts) -> str:
     # A run saved before quotas were recorded is taken to have had none.
     quota = machine.get("cpu_quota")
     return "none" if quota is None else f"{quota:.4g} CPUs"
 
 
-def _differs(saved: Mapping[str, Any], now: Mapping[str, Any], *, accelerated: bool, timed: bool) -> str | None:
+def _differs(saved: HardwareFacts, now: HardwareFacts, *, accelerated: bool, timed: bool) -> str | None:
     """What differs, in words; ``None`` where the hardware is the same.
 
     :param timed: whether times are compared, which a CPU quota changes; it changes no prediction.
     """
     then, here = saved["machine"], now["machine"]
-    pairs = [
+    pairs: list[tuple[str, object, object]] = [
         ("architecture", saved["architecture"], now["architecture"]),
         ("CPU", then["cpu_model"], here["cpu_model"]),
         ("CPU", _without_microcode(then["cpu_identity"]), _without_microcode(here["cpu_identity"])),
@@ -104,12 +107,6 @@ def judge(
     return SeparateRuns(outcome, ratio, bound, p_value, tuple(baseline), tuple(candidate))
 
 
-def _medians(latency: Latency) -> tuple[float, ...]:
-    if latency.restarts is not None:
-        return tuple(process.median for process in latency.restarts.processes)
-    return () if latency.p50 is None else (latency.p50,)
-
-
 class SavedRunGate(Gate):
     """Compares what this run measures with what another one wrote down."""
 
@@ -117,11 +114,11 @@ class SavedRunGate(Gate):
         self._saved = saved
         self._minimum_effect = minimum_effect
 
-    def _check_hardware(self, evaluation: Evaluation, saved: Mapping[str, Any], *, timed: bool) -> None:
+    def _check_hardware(self, evaluation: Evaluation, saved: EvaluationRecord, *, timed: bool) -> None:
         target = evaluation.plan.target
         try:
-            now = evaluation.provenance["hardware"]
-            reason = _differs(saved, now, accelerated=not target.is_a("cpu"), timed=timed)
+            then, now = (saved.provenance or {})["hardware"], evaluation.provenance["hardware"]
+            reason = _differs(then, now, accelerated=not target.is_a("cpu"), timed=timed)
         except (KeyError, TypeError, AttributeError):
             reason = "the saved run does not say what it ran on"
         if reason is not None:
@@ -135,40 +132,44 @@ class SavedRunGate(Gate):
             return ignored(against, policy.ignored("latency"))
         try:
             saved = self._saved.latency(evaluation.case)
-            self._check_hardware(evaluation, saved.hardware, timed=True)
+            self._check_hardware(evaluation, saved, timed=True)
         except MlscopeError as error:
             return not_compared(against, str(error), is_new=isinstance(error, NotInBaseline))
-        if latency is None:
+        then = saved.latency
+        if latency is None or then is None:
             return not_compared(against, "there is no latency to compare")
         qps = latency.server.qps if latency.server else None
-        if qps and saved.server_qps and abs(math.log(qps / saved.server_qps)) > SAME_RATE:
-            rates = f"{saved.server_qps:.4g} queries a second then and {qps:.4g} now"
+        saved_qps = then.server.qps if then.server else None
+        if qps and saved_qps and abs(math.log(qps / saved_qps)) > SAME_RATE:
+            rates = f"{saved_qps:.4g} queries a second then and {qps:.4g} now"
             return not_compared(against, f"{rates}, so their latencies do not compare")
-        medians = _medians(latency)
+        known = medians(latency)
         # Where calls are too few for a median, the fastest is below it: it can show a regression, and nothing else.
-        values = medians or (float(latency.samples_ns.min()) / 1e9,)
-        if min(*values, *saved.medians) <= 0:
+        values = known or (float(latency.samples_ns.min()) / 1e9,)
+        baseline = medians(then)
+        if min(*values, *baseline) <= 0:
             return not_compared(against, "there is no p50 to compare")
         effect = policy.smallest_effect("latency")
-        verdict = judge(saved.medians, values, minimum_effect=effect, family=family)
-        if not medians and verdict.outcome != "regression":
+        verdict = judge(baseline, values, minimum_effect=effect, family=family)
+        if not known and verdict.outcome != "regression":
             return not_compared(against, "there is no p50 to compare")
-        return separate_runs(verdict, against, minimum_effect=effect, at_least=not medians, policy=policy)
+        return separate_runs(verdict, against, minimum_effect=effect, at_least=not known, policy=policy)
 
     def accuracy(self, evaluation: Evaluation, *, family: int) -> Comparison:
         against = self._saved.label
         try:
-            saved, baseline = self._saved.accuracy(evaluation.case)
-            self._check_hardware(evaluation, saved.hardware, timed=False)
+            saved = self._saved.accuracy(evaluation.case)
+            self._check_hardware(evaluation, saved, timed=False)
         except MlscopeError as error:
             return not_compared(against, str(error), is_new=isinstance(error, NotInBaseline))
-        ours = evaluation.accuracy
-        if ours is None:
+        ours, theirs = evaluation.accuracy, saved.accuracy
+        if ours is None or theirs is None:
             return not_compared(against, "there is no accuracy to compare")
         here = evaluation.provenance.get("dataset")
-        if differ := data_differ(saved.dataset, here["sha256"] if here else None):
+        there = saved.provenance.get("dataset") if saved.provenance else None
+        if differ := data_differ(there["sha256"] if there else None, here["sha256"] if here else None):
             return not_compared(against, differ)
-        return accuracy_verdict(baseline, ours, evaluation.plan, against, family=family)
+        return accuracy_verdict(theirs, ours, evaluation.plan, against, family=family)
 
     def cannot_run(self, plan: Plan, kind: Kind, reason: CannotRun) -> Comparison | None:
         try:

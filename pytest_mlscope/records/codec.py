@@ -120,7 +120,7 @@ class _Decoder:
         origin = get_origin(kind)
         if origin is np.ndarray or Mark.PACKED in marks:
             array = _array(kind, value, at)
-            return array if origin is np.ndarray else tuple(map(tuple, array.tolist()))
+            return array if origin is np.ndarray else self._sequence(kind, array.tolist(), at)
         if origin is AbstractMapping:
             _expect(dict, value, at)
             element = get_args(kind)[1]

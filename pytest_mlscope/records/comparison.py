@@ -142,9 +142,12 @@ class MetricComparison:
     """The largest loss that the manifest's gate accepts, relative to the baseline's value."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ParityComparison(Parity):
     """Raw outputs against the baseline's, which is the reference."""
+
+    reference: str = "the baseline"
+    """Framework, version and precision of the baseline, readable."""
 
     @property
     @derived

@@ -15,15 +15,16 @@ from pytest_mlscope.records.comparison import MetricComparison
 from pytest_mlscope.statistics.sign_flips import sign_flip_p_value
 
 
-def _accuracy(values: list[float] | None, value: float) -> Accuracy:
+def _accuracy(values: list[float] | None, value: float, *, higher: bool = True) -> Accuracy:
     rows = np.arange(60)
     kept = {} if values is None else {"m": np.array(values)}
     predictions = Predictions(rows, np.zeros(60), np.zeros(60))
-    return Accuracy({"m": MetricValue(value, 60)}, 60, 0, [], predictions, seconds=1.0, row_values=kept)
+    metrics = {"m": MetricValue(value, 60, higher_is_better=higher)}
+    return Accuracy(metrics, 60, 0, [], predictions, seconds=1.0, row_values=kept)
 
 
 def _outcome(before: list[float], now: list[float], *, higher: bool) -> str:
-    compared = compare_metrics(_accuracy(before, 0), _accuracy(now, 0), higher_is_better={"m": higher})["m"]
+    compared = compare_metrics(_accuracy(before, 0), _accuracy(now, 0, higher=higher))["m"]
     assert isinstance(compared, MetricComparison), compared
     return compared.outcome
 
@@ -42,7 +43,7 @@ def test_rows_that_are_no_numbers_any_more_are_a_regression() -> None:
 
 
 def test_a_metric_without_rows_is_said_not_to_be_compared() -> None:
-    compared = compare_metrics(_accuracy(None, 1.0), _accuracy(None, 0.0), higher_is_better={"m": True})
+    compared = compare_metrics(_accuracy(None, 1.0), _accuracy(None, 0.0))
     whole = with_metrics(not_compared("HEAD", "no classes"), compared, "HEAD")
     assert whole.outcome == "not compared"
     assert whole.left_open == ("m is not compared with HEAD: it has no values of rows; it is 0 here and 1 there",)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -163,7 +164,7 @@ def test_a_run_without_the_case_is_said_so(saved: Callable[..., Any], pytester: 
         ("not json", "is not a report of --mlscope-json (no JSON at line 1)"),
         ("[1, 2]", "is not a report of --mlscope-json (it lacks schema or evaluations)"),
         ('{"schema": 2, "evaluations": []}', "is a report of schema 2, and this version reads 1; save a new one"),
-        ('{"schema": 1, "evaluations": [{"case": 1}]}', "evaluation 1 is not as --mlscope-json writes it"),
+        ('{"schema": 1, "evaluations": [{"case": 1}]}', "is malformed at /evaluations/0: lacks nodeid; save a new one"),
         (None, "there is no such file"),
     ],
 )
@@ -266,3 +267,37 @@ def test_wrong_options_are_one_line(suite: Suite, pytester: pytest.Pytester, opt
     result = pytester.runpytest_subprocess("--mlscope", option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([line])
+
+
+CLOSENESS = """\
+import pytest
+from pytest_mlscope import per_sample_metric
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_mlscope_register_metrics():
+    return [per_sample_metric("small", lambda outputs, labels: outputs.max(axis=1) < 0.9999)]
+"""
+
+
+def test_a_metric_of_ones_own_that_collapses_is_seen_beside_a_saved_run(
+    suite: Suite, pytester: pytest.Pytester
+) -> None:
+    (suite.folder / "conftest.py").write_text(CLOSENESS)
+    expect = "{accuracy: {top1: {min: 0.1}}}"
+    suite.manifest(metrics="[top1, small]", expect=expect)
+    _, report = _run(pytester, "saved.json", "-k", "accuracy")
+    saved = _of(report, "accuracy")["accuracy"]
+    assert saved["metrics"]["small"]["higher_is_better"] is True
+    assert len(saved["row_values"]["small"]) == len(saved["predictions"]["rows"])
+    # The largest score stays the largest, so that top-1 sees nothing.
+    np.save(suite.folder / "weights.npy", np.load(suite.folder / "weights.npy") * 1000)
+    suite.manifest(metrics="[top1, small]", expect=expect)
+    result, report = _run(pytester, "now.json", "--mlscope-against=saved.json", "-k", "accuracy")
+    compared = _of(report, "accuracy")["comparison"]
+    assert result.ret == 1
+    assert (compared["outcome"], compared["left_open"]) == ("regression", [])
+    assert compared["failed_with"][0].startswith("small is 0, ")
+    # Each outcome is that of the figures beside it.
+    assert compared["metrics"]["small"]["outcome"] == "regression"
+    assert compared["metrics"]["small"]["candidate"] == 0
+    assert (compared["accuracy"]["outcome"], compared["accuracy"]["changed"]) == ("pass", 0)

@@ -73,6 +73,7 @@ def accuracy(
     errors: int = 0,
     input_shift: InputShift | None = None,
     predicted: Any = (3, 1, 4),
+    row_values: Mapping[str, Any] | None = None,
 ) -> Accuracy:
     return Accuracy(
         metrics={"top1": MetricValue(0.9711, 450, (0.9513, 0.9830))} if metrics is None else metrics,
@@ -82,6 +83,7 @@ def accuracy(
         predictions=Predictions(np.array([0, 1, 2]), np.array([3, 1, 7]), np.asarray(predicted)),
         seconds=0.25,
         input_shift=input_shift,
+        row_values=row_values or {},
     )
 
 

@@ -168,7 +168,7 @@ class _Scores:
         for bound, state in self._states:
             if errors:
                 state.count_errors(errors)
-            metrics[bound.name] = state.result()
+            metrics[bound.name] = replace(state.result(), higher_is_better=bound.metric.higher_is_better)
         return Accuracy(
             metrics=metrics,
             n=self.n,
