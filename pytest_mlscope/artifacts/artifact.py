@@ -111,6 +111,7 @@ def _cached(path: Path, make: Callable[[Path], None], facts: dict[str, object], 
         if _recorded(path) is not None:
             recorder.progress(f"{path} is not what it was when it was made; making it again")
         try:
+            # The record goes first and comes last: a file without one was not completed, whatever is in it.
             _record(path).unlink(missing_ok=True)
             make(path)
             _write_record(path, facts)

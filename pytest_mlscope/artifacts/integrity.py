@@ -68,6 +68,7 @@ def file_artifact(path: Path, *, origin: str | None = None) -> Artifact:
             raise ArtifactError(f"{shown}: is a folder; a model file is one file, so name a file in it, or an archive")
         if not stat.S_ISREG(found.st_mode):
             raise ArtifactError(f"{shown}: is not an ordinary file")
+        # The inode too: a file that is replaced may keep its size, and its time where an archive sets it.
         identity = (str(path), found.st_size, found.st_mtime_ns, found.st_ino)
         digest = _hashes.get(identity)
         if digest is None:

@@ -69,6 +69,7 @@ def read_graph(source: Path) -> onnx.ModelProto:
         ) from None
 
     try:
+        # The weights are replaced, so files of them need not be there.
         return onnx.load(source, load_external_data=False)
     except OSError as error:
         raise ArtifactError(f"{source}: cannot be read: {error.strerror}") from None
@@ -129,6 +130,7 @@ class _Uses:
         else:
             fan_in, channels = shape[0], 0
         arriving = _VARIANCE_OF_RELU if self._is_rectified(node.input[0]) else 1.0
+        # The variance of a uniform distribution on ±limit is limit² / 3.
         limit = math.sqrt(3 / (fan_in * arriving))
         return _Distribution(-limit, limit, opposites=channels)
 
@@ -157,6 +159,7 @@ def replace_weights(model: onnx.ModelProto, *, seed: int) -> None:
     """Put random weights in place of constant ones, as :func:`build` says."""
     from onnx import TensorProto, helper, numpy_helper
 
+    # Not a Generator, whose stream may change with numpy's version.
     stream = np.random.RandomState(seed)
     graph = model.graph
     stored = {tensor.name: tensor for tensor in graph.initializer}

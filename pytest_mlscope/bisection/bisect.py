@@ -111,6 +111,7 @@ def bisect(
         other = stack.enter_context(Side(loader, reference, file=file))
         size = plan.case.batch_size
         there = count_rows(plan)
+        # Whole batches, since a last one of another size would be of another shape than was inferred.
         count = -(-min(rows or size, there) // size) * size
         # The reference may name its inputs otherwise; the rows are the same.
         given = [list(batches(side.inputs(count), size)) for side in (candidate, other)]
@@ -200,6 +201,7 @@ class _Walk:
             )
             for layer, difference in zip(window, differences, strict=True):
                 found.compared.append(difference)
+                # Alone once more: which layers are outputs decides what a framework may fuse.
                 if difference.leaves(found.tolerance):
                     alone = difference if len(window) == 1 else self._compare((layer,))[0]
                     if alone.leaves(found.tolerance):

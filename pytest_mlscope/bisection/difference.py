@@ -45,6 +45,7 @@ class LayerDifference:
 
     def leaves(self, tolerance: float) -> bool:
         """Whether it is not within the tolerance."""
+        # Not "greater": NaN must leave it.
         return not self.relative <= tolerance
 
 

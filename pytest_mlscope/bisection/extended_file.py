@@ -84,6 +84,7 @@ def _value_info(layer: Layer) -> bytes:
 
 def _bring(source: Path, destination: Path) -> None:
     destination.parent.mkdir(parents=True, exist_ok=True)
+    # A link costs nothing; between file systems there is none.
     with contextlib.suppress(OSError):
         os.link(source, destination)
         return

@@ -90,7 +90,9 @@ def _inferred(path: Path, shapes: Mapping[str, Sequence[int]]) -> tuple[dict[str
         for value in model.graph.output:
             # What was stated for another batch size would contradict.
             value.type.tensor_type.ClearField("shape")
+        # Likewise: inference keeps what is stated.
         del model.graph.value_info[:]
+        # data_prop follows the values of small tensors, from which exporters compute shapes.
         inferred = shape_inference.infer_shapes(model, data_prop=True)
     except Exception:  # of a graph that inference stumbles over, no size is known
         return {}, set()

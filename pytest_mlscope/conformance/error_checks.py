@@ -31,6 +31,7 @@ def _attempt(subject: Subject, request: LoadRequest, inputs: Tensors, *, size: i
     except (HostCrashed, HostTimeout) as error:
         raise Fault(f"no exception: {error}") from None
     except (CannotRun, PredictorError) as error:
+        # Refused is as good as failed: both say something.
         return str(error)
     lacking = [name for name in request.outputs if name not in outputs]
     # The plugin itself refuses what lacks an output.

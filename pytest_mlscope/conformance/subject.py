@@ -77,6 +77,7 @@ class Subject:
             self._loaded = None
             if self._host is not None:
                 self._host.kill()
+            # Such a framework reads the number once, from the environment it starts in.
             scoped = self.threads if self.description.thread_scope == "process" else None
             self._host = HostClient(self.environment, threads=scoped, timeout=self.timeout)
         return self._host
@@ -164,6 +165,7 @@ class Subject:
         predicted = self.try_predicting(inputs, batch_size=batch_size, pad=pad)
         if predicted.errors:
             raise PredictorError(f"{self.folder.name}: predicting: {predicted.errors[0].message}")
+        # Copies: the arena is overwritten by the next request but one.
         return {name: np.array(array) for name, array in predicted.tensors.items()}
 
     def try_predicting(self, inputs: Tensors, *, batch_size: int, pad: bool = False) -> Predicted:

@@ -96,6 +96,7 @@ def unknown(what: str, word: object, names: Sequence[object], *, suggest: bool =
 
 def render(path: Path, mistakes: Iterable[Mistake]) -> str:
     """All mistakes of a file, sorted by place, one line each, the path as given."""
+    # Two checks may find the same mistake.
     ordered = sorted(dict.fromkeys(mistakes), key=lambda mistake: mistake.position)
     lines = [f"{path}:{at.line}:{at.column}: {one_line(message)}" for at, message in ordered[:MAX_LINES]]
     if len(ordered) > MAX_LINES:

@@ -102,6 +102,7 @@ def _is_type_mismatch(error: ErrorDetails) -> bool:
 
 
 def _flatten(annotation: Any) -> Iterator[Any]:
+    # Annotated[T, …] is T for this purpose, and may be nested.
     while hasattr(annotation, "__metadata__"):
         annotation = annotation.__origin__
     if get_origin(annotation) in (Union, types.UnionType):
@@ -267,6 +268,7 @@ def _union(branches: dict[str, list[_Located]], union: Path, path: Path) -> list
         if not any(error.path == union and _is_type_mismatch(error.error) for error in errors)
     ]
     if meant:
+        # Of several branches that take this type, the one with the fewest mistakes was meant most likely.
         return min(meant, key=len)
     errors = [error for members in branches.values() for error in members]
     words = list(dict.fromkeys(_allowed(error.error) or "" for error in errors if error.path == union))

@@ -21,6 +21,7 @@ MAX_NODES = 300_000
 MAX_TEXT = 16_384
 """Characters of one text: no path, name or description needs more, and every check of one stays quick."""
 
+# libyaml, where PyYAML was built with it: several times as fast.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _OTHER_ENCODINGS = {
@@ -204,6 +205,7 @@ def _events(text: str, builder: _Builder) -> Iterator[Any]:
 def _number(text: str) -> int | float | None:
     """The number a plain scalar stands for, ``None`` if it is none. :raises ValueError: when out of range."""
     if _INT.fullmatch(text):
+        # int() of over 4,300 digits raises an error of its own; 64 bits have 20.
         too_long = len(text) > 30
         value = 0 if too_long else int(text, {"0x": 16, "0o": 8}.get(text[:2], 10))
         if too_long or not -(2**63) <= value < 2**64:
@@ -369,6 +371,7 @@ class _Builder:
             return
         frame = self._stack[-1]
         parent = frame.node
+        # An alias is a reference here, but a tree to whoever walks the data: ten levels of ten are ten billion.
         parent.size += node.size
         parent.depth = max(parent.depth, node.depth + 1)
         if parent.size > MAX_NODES:

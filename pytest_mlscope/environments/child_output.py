@@ -62,6 +62,7 @@ def run_tool(
     )
     try:
         with process:
+            # Read to the end before waiting: a tool that has filled its pipe stops until somebody reads.
             for text in process.stdout or ():
                 stripped = text.rstrip()
                 if stripped:

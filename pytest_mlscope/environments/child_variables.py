@@ -36,5 +36,6 @@ _OF_THIS_INTERPRETER = frozenset(
 def child_variables() -> dict[str, str]:
     """This process's variables without those that would leak its interpreter into another one."""
     variables = {name: value for name, value in os.environ.items() if name not in _OF_THIS_INTERPRETER}
+    # The user's site-packages would take the place of what the lock pins.
     variables["PYTHONNOUSERSITE"] = "1"
     return variables

@@ -88,6 +88,7 @@ def create_environment(
 
     try:
         with file_lock(environment.lock_path, waiting=waiting) as descriptor:
+            # Looked at under the lock: whoever held it before may have just made the environment.
             if not force and environment.fault(description.distributions, emulator=emulator) is None:
                 recorder.progress(f"{folder.name}: ready in {environment.path}")
             else:
@@ -98,5 +99,6 @@ def create_environment(
         raise EnvironmentCreationError(
             f"{environment.path}: cannot be made: {describe_os_error(error)}{place}"
         ) from None
+    # A new object, since the one above may have read the marker when there was none, and keeps what it read.
     made = ProvisionedEnvironment(environment.path, folder.name, recipe.hash, series)
     return made.as_environment(recipe, made.version(description.distributions) or "")

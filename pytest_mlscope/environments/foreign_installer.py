@@ -120,6 +120,7 @@ def foreign_installer(*, series: str, architecture: str, glibc: str, folder: Pat
     :raises EnvironmentCreationError: when neither is here, or there are no such wheels.
     """
     if importlib.util.find_spec("pip"):
+        # pip first: it takes any platform tag, while uv has no platform for ppc64le.
         return ForeignPip(series=series, architecture=architecture, glibc=glibc, folder=folder)
     uv = find_uv()
     if uv is None or architecture not in ("x86_64", "aarch64"):

@@ -76,6 +76,7 @@ def framework_state(folder: FrameworkFolder, home: Path) -> FrameworkState:
         return FrameworkState("can be made", "", locked, base.version)
     if found.kind == "current":
         return FrameworkState("current", "", found.version, platform.python_version())
+    # ENVIRONMENT/bin/python
     path = found.python.parents[1]
     made = next(environment for environment in list_environments(home) if environment.path == path)
     marker = made.marker or {}

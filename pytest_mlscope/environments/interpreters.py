@@ -58,6 +58,7 @@ def probe(path: Path) -> Interpreter | None:
         return Interpreter(path, platform.python_version(), has_tools)
     try:
         answer = subprocess.run(
+            # -I and -S: no site-packages, no .pth files, so that nothing of a project runs or prints here.
             [str(path), "-I", "-S", "-c", _PROBE],
             capture_output=True,
             timeout=_PROBE_TIMEOUT,

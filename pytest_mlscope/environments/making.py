@@ -73,6 +73,7 @@ class EnvironmentMaking:
             installer = self._fill_on_base(self.base) if self.base else self._fill_on_debian()
             make_links(environment.path, environment.site_packages, folder.description.environment.links)
             version, python, packages = self._check()
+            # Last, and before the marker: a framework that installs but does not import here is no environment.
             if self.verify:
                 stated = self.verify(environment.as_environment(self.recipe, version))
                 self._progress(f"{folder.name} {stated} works")

@@ -26,6 +26,7 @@ def index_answer() -> tuple[str, str | None]:
         return shown, None if path.exists() else "it does not exist"
     try:
         context = ssl.create_default_context(cafile=pip.get("cert"))
+        # One package's page, since the whole index of PyPI has tens of megabytes.
         request = urllib.request.Request(f"{url}/pip/", headers={"User-Agent": "pytest-mlscope"})  # noqa: S310 - above
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS, context=context):  # noqa: S310 - likewise
             return shown, None

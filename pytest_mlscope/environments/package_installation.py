@@ -55,6 +55,7 @@ def choose_installers(
     uv = find_uv() if installer != "pip" else None
     if installer == "uv" and uv is None:
         raise EnvironmentCreationError(f"{folder.name}: there is no uv here; pip install uv, or let pip do it")
+    # uv makes environments of any interpreter; without it the interpreter needs venv and ensurepip of its own.
     interpreter = find_interpreter(python, own_tools=uv is None)
     if interpreter is None:
         incapable = find_interpreter(python)
@@ -136,6 +137,7 @@ class _Installation:
         wanted.write_text(_wanted(self._recipe, lock), "utf-8")
         resolve = self._installer.resolve(path, wanted, self._environment.requirements)
         if resolve:
+            # The folder's lock is where uv starts from: it keeps each pin of its output file that still fits.
             self._environment.requirements.write_text(lock.read_text("utf-8"), "utf-8")
             resolved = self._run(resolve)
             return (
@@ -146,9 +148,11 @@ class _Installation:
         preferences.write_text(_preferences(self._recipe, lock), "utf-8")
         outcome = self._run(self._installer.install(path, wanted, preferences=preferences, closed=False))
         if outcome.returncode:
+            # pip takes constraints as strict, so that one pin that does not fit fails them all: then without any.
             outcome = self._run(self._installer.install(path, wanted, closed=False))
         if outcome.returncode == 0:
             versions = installed_versions([self._environment.site_packages])
+            # venv puts pip there, and no framework needs it.
             pins = "".join(f"{name}=={version}\n" for name, version in versions.items() if name != "pip")
             self._environment.requirements.write_text(pins, "utf-8")
         return outcome
@@ -210,8 +214,10 @@ def install_packages(
         if recipe.constraint and cause == _NOT_TO_BE_HAD:
             cause = f"no version that satisfies {recipe.constraint} is available for this Python"
         message = f"{recipe.name}: installing with {installer.name} failed: {cause}"
+        # Another installer would only meet the same full disk.
         if cause == _DISK_FULL or installer is installers[-1]:
             break
         recorder.progress(f"{message}; trying again with pip")
+        # What the first installer left could mix with what the next one installs.
         delete_tree(environment)
     raise EnvironmentCreationError(with_output(message, outcome))

@@ -65,6 +65,7 @@ class Uv:
         return [*self.command, "pip", "compile", *options, str(wanted), "--output-file", str(lock)]
 
     def make(self, interpreter: Interpreter, environment: Path) -> list[str]:
+        # Without these uv takes a project's settings from the current folder, and may download another Python.
         options = ["--no-project", "--no-python-downloads", "--python", str(interpreter.path)]
         return [*self.command, "venv", *options, str(environment)]
 
@@ -95,6 +96,7 @@ class VenvAndPip:
         return []
 
     def make(self, interpreter: Interpreter, environment: Path) -> list[str]:
+        # -I: a file called venv.py in the current folder would run instead.
         return [str(interpreter.path), "-I", "-m", "venv", str(environment)]
 
     def install(

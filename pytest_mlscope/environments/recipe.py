@@ -104,6 +104,7 @@ def _requirements(folder: FrameworkFolder, architecture: str, constraint: str | 
     version = locked_version(folder, lock)
     if constraint is None or version is None or folder.accepts(version, constraint):
         return lock, None
+    # A folder may pin further releases, each in requirements-VERSION.lock.
     for other in sorted(folder.path.glob("requirements-*.lock"), reverse=True):
         if is_release(other.stem.partition("-")[2]):
             version = locked_version(folder, other)
@@ -139,5 +140,6 @@ def environment_recipe(
     if requirements is None and debian is None:
         raise CannotRun("its folder has no requirements.lock to make an environment from")
     recipe = EnvironmentRecipe(folder, machine, requirements, unsatisfied, debian)
+    # Asked for now, so that what is wrong with it shows before anything is made.
     _ = recipe.debian_interpreter
     return recipe

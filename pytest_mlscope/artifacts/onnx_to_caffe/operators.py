@@ -81,6 +81,7 @@ def _gemm(net: Translation, node: Node) -> None:
 def _batch_normalization(net: Translation, node: Node) -> None:
     scale, bias, mean, variance = (net.constant(node, position, "weight") for position in range(1, 5))
     parameters = {"batch_norm_param": {"use_global_stats": True, "eps": node.get("epsilon", 1e-5)}}
+    # Caffe divides mean and variance by the third blob, the factor of its moving average.
     blobs = (mean, variance, np.ones(1, np.float32))
     net.add(node, "BatchNorm", parameters, net.shapes[node.inputs[0]], blobs=blobs, in_place=True)
     net.then("scale", "Scale", {"scale_param": {"bias_term": True}}, scale, bias)
@@ -158,6 +159,7 @@ def _lrn(net: Translation, node: Node) -> None:
         "beta": node.get("beta", 0.75),
         "k": node.get("bias", 1.0),
     }
+    # Caffe's LRN wants a centre, and refuses even sizes.
     if parameters["local_size"] % 2 == 0:
         raise Inexpressible("an even size")
     net.add(node, "LRN", {"lrn_param": parameters}, net.shapes[node.inputs[0]])
@@ -182,6 +184,7 @@ def _concat(net: Translation, node: Node) -> None:
 
 
 def _sum(net: Translation, node: Node) -> None:
+    # Caffe's Eltwise takes computed blobs alone; a constant is a layer's weight.
     if any(tensor in net.constants for tensor in node.inputs):
         _per_channel(net, node, "Bias", {"bias_param": {}})
         return
@@ -200,6 +203,7 @@ def _mul(net: Translation, node: Node) -> None:
 
 def _per_channel(net: Translation, node: Node, kind: str, parameters: dict[str, dict[str, bool]]) -> None:
     """A constant for each channel."""
+    # The constant last; both orders are the same sum or product.
     node.inputs.sort(key=net.constants.__contains__)
     computed, constant, *others = node.inputs
     if others or computed in net.constants:

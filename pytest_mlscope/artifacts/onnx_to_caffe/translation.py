@@ -64,7 +64,9 @@ class Translation:
         self.layers: list[Layer] = []
         names = Counter(node.name for node in graph.node)
         self.nodes = [
-            Node(node, node.name if names[node.name] == 1 and node.name else node.output[0]) for node in graph.node
+            # Caffe finds weights by a layer's name. ONNX nodes may have none or share one; outputs are always unique.
+            Node(node, node.name if names[node.name] == 1 and node.name else node.output[0])
+            for node in graph.node
         ]
         self._readers = Counter(tensor for node in self.nodes for tensor in node.inputs)
         self._outputs = {value.name for value in graph.output}

@@ -74,9 +74,11 @@ def _is_it(path: Path, package: DebianPackage) -> bool:
 def _receive(url: str, unfinished: Path, package: DebianPackage, received: Callable[[int], None]) -> None:
     """Append to what an earlier attempt left. Raises as :func:`_open`."""
     start = unfinished.stat().st_size if unfinished.exists() else 0
+    # A complete file was not what the lock says, or it would have been moved to its place.
     if start >= package.size:
         start = 0
     with _open(url, start=start) as source:
+        # A server may ignore Range and send everything from the first byte.
         if start and getattr(source, "status", None) != http.client.PARTIAL_CONTENT:
             start = 0
         with unfinished.open("ab" if start else "wb") as target:
@@ -85,6 +87,7 @@ def _receive(url: str, unfinished: Path, package: DebianPackage, received: Calla
                 target.write(chunk)
                 start += len(chunk)
                 received(start)
+                # More than the lock says is wrong whatever comes; a hostile mirror must not fill the disk.
                 if start > package.size:
                     break
 

@@ -103,6 +103,7 @@ def read_index(archive: str, suite: str, architecture: str, *, fetch: Callable[[
     """
     base = f"{archive}/dists/{suite}"
     hashes, date = _release(fetch(f"{base}/Release").decode("utf-8", "replace"))
+    # The smaller first; an archive need not have both.
     names = [f"main/binary-{architecture}/Packages.{suffix}" for suffix in ("xz", "gz")]
     name = next((name for name in names if name in hashes), None)
     if name is None:

@@ -61,6 +61,7 @@ def make_debian_lock(
     archive, index = _first_index(archives, suite, name, fetch)
     chosen = resolve(index.packages, packages, exclude=exclude)
     sources = list(archives)
+    # Mirrors drop superseded versions within days; the snapshot keeps exactly these.
     if archive in ARCHIVES and index.snapshot:
         sources.append(f"{SNAPSHOTS}/{index.snapshot}")
     return DebianLock(tuple(sources), suite, name, chosen)

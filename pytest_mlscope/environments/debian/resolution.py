@@ -51,6 +51,7 @@ class _Resolution:
             for provider in self._providers.get(name, ()):
                 if not self._excluded(provider):
                     return provider
+            # All that provide it are excluded, so whoever wrote the command does without it.
             if self._providers.get(name):
                 return None
         raise MlscopeError(

@@ -104,6 +104,7 @@ def write_python(
     alternatives = [f"{system}/{name}" for name in _ALTERNATIVES if (root / system / name).is_dir()]
     folders = [*library_path, *alternatives, system, "usr/lib"]
     libraries = ":".join(f'"$root"/{shlex.quote(folder)}' for folder in folders)
+    # --inhibit-cache: /etc/ld.so.cache lists the machine's own libraries.
     command = [*map(shlex.quote, emulator), f'"$root"/{platform.loader}', "--inhibit-cache"]
     script = (
         "#!/bin/sh\n"

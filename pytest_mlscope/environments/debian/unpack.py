@@ -55,6 +55,7 @@ def _members(stream: IO[bytes]) -> Iterator[tuple[str, int]]:
         name, size = header[:16].decode("ascii").strip().rstrip("/"), int(header[48:58])
         begin = stream.tell()
         yield name, size
+        # Members begin at even offsets.
         stream.seek(begin + size + size % 2)
 
 
@@ -135,6 +136,7 @@ def _real_parent(root: Path, path: Path) -> Path:
 
     :raises ValueError: when a link leads outside.
     """
+    # After links: a package may make a link in one member and write through it in the next.
     parent = Path(os.path.realpath(path.parent))
     if not parent.is_relative_to(root):
         raise ValueError(f"{path} leads outside")
@@ -178,6 +180,7 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> Non
         with path.open("wb") as target_file:
             if content is not None:
                 shutil.copyfileobj(content, target_file, _CHUNK)
+        # Never setuid, and always such that the cache's owner can remove it again.
         path.chmod(member.mode & 0o777 | 0o600)
 
 
