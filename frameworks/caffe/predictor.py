@@ -1,4 +1,7 @@
-"""Caffe 1.0 on the CPU."""
+"""Caffe 1.0 on the CPU.
+
+Caffe ends its process at what it does not like, so files, weights and inputs are checked here before it sees them.
+"""
 
 import ctypes
 import os
@@ -21,6 +24,7 @@ _MOST_VALUES = 2**31 - 1
 """What a blob may hold; Caffe ends the process beyond it."""
 _REACHING_OUT = {"Python", "Data", "HDF5Data", "HDF5Output", "ImageData", "WindowData"}
 """Types of layers that run Python code, or read or write files that the net names."""
+# The same layers in prototxts of the older format, which has no Python layer.
 _REACHING_OUT_V1 = {"DATA", "HDF5_DATA", "HDF5_OUTPUT", "IMAGE_DATA", "WINDOW_DATA"}
 
 
@@ -105,6 +109,7 @@ def _stored_shapes(path: str) -> Dict[str, List[Tuple[int, ...]]]:
 
 
 def _check_weights(file_name: str, net: Any, stored: Dict[str, List[Tuple[int, ...]]]) -> None:
+    """:raises ValueError: where a layer's weights are missing or of another shape."""
     # Caffe ends the process at a wrong shape, and leaves zeros where a layer is missing.
     for name, blobs in net.params.items():
         wanted = [tuple(blob.shape) for blob in blobs]
@@ -117,6 +122,8 @@ def _check_weights(file_name: str, net: Any, stored: Dict[str, List[Tuple[int, .
 
 
 class _Model(LoadedModel):
+    """A net, whose blobs hold the inputs of whoever set them last."""
+
     returns_new_arrays = True
 
     def __init__(self, net: Any, request: LoadRequest, resolved: Dict[str, Any]) -> None:
@@ -129,13 +136,17 @@ class _Model(LoadedModel):
         self.resolved = resolved
 
     def predict(self, inputs: Tensors) -> Tensors:
+        """``Net._forward`` over all layers; outputs are copied out of the net's blobs."""
         self._set(inputs)
         self._net._forward(0, self._last)
         self._held = None
         return self._copies()
 
     def bind(self, inputs: Tensors) -> Bound:
-        """What was put into the net's blobs stays there, unless another prediction came between."""
+        """What was put into the net's blobs stays there, unless another prediction came between.
+
+        ``_forward`` is what ``Net.forward`` calls; it copies nothing, and returns when the last layer is done.
+        """
         forward, last = self._net._forward, self._last
 
         def run() -> None:
@@ -181,6 +192,7 @@ class _Model(LoadedModel):
         return {name: numpy.array(blob.data) for name, blob in self._outputs.items()}
 
     def _set(self, inputs: Tensors) -> None:
+        """Check the inputs and copy them into the net, which is reshaped where the batch has another size."""
         # Caffe ends the process at a wrong shape, casts another dtype in silence and ignores an input not set.
         if inputs.keys() != self._shapes.keys():
             raise ValueError("inputs {} given; the net has {}".format(sorted(inputs), sorted(self._shapes)))
@@ -202,6 +214,8 @@ class _Model(LoadedModel):
 
 
 class FrameworkPredictor(Predictor):
+    """The CPU build of Caffe, whose only threads are those of its BLAS."""
+
     def version(self) -> str:
         return str(caffe.__version__)
 
@@ -215,6 +229,7 @@ class FrameworkPredictor(Predictor):
         }
 
     def load(self, request: LoadRequest) -> LoadedModel:
+        """Make the net from the prototxt, and fill in the weights of the caffemodel. Caffe computes in fp32 alone."""
         if request.device != "CPU":
             raise Unsupported("this Caffe runs on the CPU alone, not on " + request.device)
         if request.precision not in ("fp32", "framework_default"):
@@ -224,6 +239,7 @@ class FrameworkPredictor(Predictor):
         prototxt, caffemodel = request.files["prototxt"], request.files["model"]
         _read_prototxt(prototxt)
         stored = _stored_shapes(caffemodel)
+        # Without the weights at first: Caffe ends the process where these do not fit, and only the net tells what does.
         net = caffe.Net(prototxt, caffe.TEST)
         _check_weights(os.path.basename(caffemodel), net, stored)
         net.copy_from(caffemodel)
@@ -232,6 +248,7 @@ class FrameworkPredictor(Predictor):
 
 
 def _check_names(file_name: str, net: Any, request: LoadRequest) -> None:
+    """:raises ValueError: for names or shapes that are not the net's."""
     inputs = [description.name for description in request.inputs]
     for what, asked, present in (("input", inputs, list(net.inputs)), ("output", request.outputs, list(net.blobs))):
         for name in asked:

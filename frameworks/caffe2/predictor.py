@@ -24,6 +24,7 @@ from pytest_mlscope.host.predictor import (
 )
 
 _MILLISECOND = 1e-3
+# The newest that the ONNX importer of this Caffe2 knows.
 _LARGEST_OPSET = 9
 _LOG_ERRORS_ONLY = "--caffe2_log_level=2"
 # They call Python, of which "Python" unpickles what the file holds, or reach files, sockets or the process itself.
@@ -112,6 +113,8 @@ class _Running(object):
 
 
 class _Model(LoadedModel):
+    """Weights in one workspace, and nets over them in workspaces of their own: one to predict, one to be timed."""
+
     returns_new_arrays = True
 
     def __init__(self, nets: _Nets, request: LoadRequest) -> None:
@@ -130,6 +133,7 @@ class _Model(LoadedModel):
             raise RuntimeError("{}: {}".format(self._file_name, _one_line(error))) from None
 
     def predict(self, inputs: Tensors) -> Tensors:
+        """Feed the inputs, run the net, and fetch the outputs, which copies them."""
         self._check(inputs)
         if self._predicting is None:
             self._predicting = _Running(self._nets, self._weights)
@@ -223,6 +227,8 @@ def _shape_and_bytes(target: Any, operator: Any) -> Tuple[Optional[List[int]], O
 
 
 class FrameworkPredictor(Predictor):
+    """Caffe2 on the CPU, with the threads that its flags gave this process."""
+
     def __init__(self) -> None:
         self._initialised = False
 
@@ -234,6 +240,10 @@ class FrameworkPredictor(Predictor):
         return {name.lower(): str(build.build_options.get(name, "")) for name in ("BLAS_INFO", "USE_OPENMP", "USE_MKL")}
 
     def load(self, request: LoadRequest) -> LoadedModel:
+        """Read a pair of nets, or an ONNX file through Caffe2's importer.
+
+        ``fp32`` is refused for a net with operators of another precision; ``framework_default`` takes it.
+        """
         if request.device != "CPU":
             raise Unsupported("Caffe2 runs on the CPU alone here, not on " + request.device)
         if request.precision not in ("fp32", "framework_default"):
@@ -273,6 +283,7 @@ class FrameworkPredictor(Predictor):
 
 
 def _read_net(path: str) -> Any:
+    """A net from its file. :raises ValueError: for what is no net, or reaches beyond it."""
     net = caffe2_pb2.NetDef()
     with open(path, "rb") as file:
         content = file.read()
@@ -311,6 +322,11 @@ def _from_nets(request: LoadRequest) -> _Nets:
 
 
 def _from_onnx(request: LoadRequest) -> _Nets:
+    """Convert an ONNX file node by node.
+
+    :raises ValueError: for an opset that Caffe2 does not know.
+    :raises RuntimeError: when the importer fails.
+    """
     path = request.files["model"]
     file_name = os.path.basename(path)
     try:
@@ -343,6 +359,7 @@ def _from_onnx(request: LoadRequest) -> _Nets:
 
 
 def _check_names(file_name: str, nets: _Nets, request: LoadRequest) -> None:
+    """:raises ValueError: for names that the nets do not have, and for inputs that nobody gives."""
     asked = [description.name for description in request.inputs]
     for what, names, present in (("input", asked, nets.inputs), ("output", request.outputs, nets.outputs)):
         for name in names:

@@ -101,6 +101,8 @@ def _names_in_order(root: Any) -> Dict[str, Tuple[str, Any]]:
 
 
 class _Model(LoadedModel):
+    """A function of the outputs asked for."""
+
     returns_new_arrays = True
 
     def __init__(self, function: Any, outputs: Dict[str, Any], request: LoadRequest, resolved: Dict[str, Any]) -> None:
@@ -112,13 +114,17 @@ class _Model(LoadedModel):
         self.resolved = resolved
 
     def predict(self, inputs: Tensors) -> Tensors:
+        """``Function.evaluate`` on values made of the arrays; outputs are copied out of CNTK's memory."""
         arguments = self._values(inputs)
         results = dict.fromkeys(self._outputs.values())
         self._evaluate(arguments, results)
         return self._arrays(results)
 
     def bind(self, inputs: Tensors) -> Bound:
-        """The call that ``Function.eval`` ends in, on values that CNTK holds already."""
+        """The call that ``Function.eval`` ends in, on values that CNTK holds already.
+
+        It skips the conversion of arguments and results, and returns when the CPU has finished.
+        """
         arguments = self._values(inputs)
         function, device, variables = self._function, self._device, list(self._outputs.values())
         evaluate = cntk_py.Function.evaluate
@@ -168,6 +174,7 @@ class _Model(LoadedModel):
         return Layer(name, function.op_name, statistics.median(seconds) or None, shapes[0], memory)
 
     def _values(self, inputs: Tensors) -> Dict[Any, Any]:
+        """The inputs as values that CNTK holds, checked: CNTK itself names neither the input nor what it wants."""
         if inputs.keys() != self._inputs.keys():
             raise ValueError("inputs {} given; the model has {}".format(sorted(inputs), sorted(self._inputs)))
         for name, array in inputs.items():
@@ -199,6 +206,8 @@ class _Model(LoadedModel):
 
 
 class FrameworkPredictor(Predictor):
+    """CNTK on the CPU."""
+
     def version(self) -> str:
         return str(cntk.__version__)
 
@@ -211,6 +220,7 @@ class FrameworkPredictor(Predictor):
         return facts
 
     def load(self, request: LoadRequest) -> LoadedModel:
+        """Read a V2 model or an ONNX file. ``fp32`` is refused for a file with other types."""
         if request.device != "CPU":
             raise Unsupported("this CNTK runs on the CPU alone, not on " + request.device)
         if request.precision not in ("fp32", "framework_default"):
@@ -227,6 +237,7 @@ class FrameworkPredictor(Predictor):
 
 
 def _threads(asked: Optional[int]) -> int:
+    """Set the threads, and return what CNTK then says."""
     if asked is not None:
         cntk_py.set_max_num_cputhreads(asked)
     obtained = int(cntk_py.get_max_num_cputhreads())
@@ -254,6 +265,7 @@ def _read(path: str) -> Any:
 
 
 def _precision(path: str, function: Any, asked: str) -> str:
+    """What the file's variables come to. :raises Unsupported: where that is not fp32 and fp32 was asked for."""
     for variable in function.inputs:
         if variable.dtype != numpy.float32:
             if asked == "fp32":
@@ -281,6 +293,9 @@ def _outputs(path: str, function: Any, request: LoadRequest) -> Dict[str, Any]:
 
 
 def _check_inputs(path: str, function: Any, request: LoadRequest) -> None:
+    """:raises ValueError: for names, types or shapes that are not the file's.
+    :raises Unsupported: for sparse inputs and sequences.
+    """
     file_name = os.path.basename(path)
     present = {variable.name or variable.uid: variable for variable in function.arguments}
     for variable in function.arguments:

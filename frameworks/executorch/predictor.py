@@ -1,4 +1,4 @@
-"""ExecuTorch."""
+"""ExecuTorch: a program's method ``forward``, lowered beforehand, in the types the file states."""
 
 import gc
 import os
@@ -101,6 +101,8 @@ class _Program(object):
 
 
 class _Model(LoadedModel):
+    """A program. It has no names, so inputs and outputs are in the manifest's order."""
+
     returns_new_arrays = True
 
     def __init__(self, loaded: _Program, request: LoadRequest) -> None:
@@ -113,6 +115,7 @@ class _Model(LoadedModel):
         self.resolved = {}
 
     def predict(self, inputs: Tensors) -> Tensors:
+        """Call the method and have its outputs cloned, since they lie in memory that the next call uses again."""
         tensors = self._tensors(inputs)
         return self._named(self._call(self._loaded, tensors, True))
 
@@ -206,6 +209,8 @@ def _typical(milliseconds: List[float]) -> float:
 
 
 class FrameworkPredictor(Predictor):
+    """ExecuTorch's Python runtime on the CPU, with one pool of threads for the process."""
+
     def __init__(self) -> None:
         warnings.filterwarnings("ignore", message=".*given NumPy array is not writable.*")
 
@@ -220,6 +225,7 @@ class FrameworkPredictor(Predictor):
         }
 
     def load(self, request: LoadRequest) -> LoadedModel:
+        """Load the program. ``fp32`` is refused where inputs, outputs or a lowered part are 16-bit or quantised."""
         if request.device != "cpu":
             raise Unsupported("ExecuTorch's Python runtime computes on the processor; it has no " + request.device)
         if request.precision not in ("fp32", "framework_default"):

@@ -1,4 +1,4 @@
-"""JAX."""
+"""JAX: a program serialised by ``jax.export``, compiled ahead of time for each set of input shapes."""
 
 import gc
 import glob
@@ -59,6 +59,8 @@ class _Program(object):
 
 
 class _Model(LoadedModel):
+    """A program with an executable for each set of shapes it has seen; compiling is never part of what is timed."""
+
     returns_new_arrays = True
 
     def __init__(self, program: _Program, device: Any, request: LoadRequest, resolved: Dict[str, Any]) -> None:
@@ -70,11 +72,15 @@ class _Model(LoadedModel):
         self.resolved = resolved
 
     def predict(self, inputs: Tensors) -> Tensors:
+        """Copy the inputs to the device, call the executable, and copy the outputs back."""
         compiled, arrays = self._prepare(inputs)
         return self._named(self._call(compiled, arrays))
 
     def bind(self, inputs: Tensors) -> Bound:
-        """An executable compiled ahead of time for these shapes, on arrays that lie on the device."""
+        """An executable compiled ahead of time for these shapes, on arrays that lie on the device.
+
+        A call skips ``jit``'s look-up. JAX may return before the device has finished, so each output is waited for.
+        """
         compiled, arrays = self._prepare(inputs)
         latest = self._call(compiled, arrays)  # an error shows here with the file's name, not in the timed loop
 
@@ -111,6 +117,7 @@ class _Model(LoadedModel):
     def unload(self) -> None:
         del self._program
         self._compiled = {}
+        # JAX keeps every function that it has traced and compiled.
         jax.clear_caches()
         gc.collect()
 
@@ -158,6 +165,8 @@ class _Model(LoadedModel):
 
 
 class FrameworkPredictor(Predictor):
+    """JAX on the CPU or on CUDA; one process has one pool of threads."""
+
     def __init__(self) -> None:
         # Else 64-bit inputs are taken for 32-bit ones.
         jax.config.update("jax_enable_x64", True)
@@ -175,6 +184,11 @@ class FrameworkPredictor(Predictor):
         return ["cpu", "cuda"] if _cuda_plugins() else ["cpu"]
 
     def load(self, request: LoadRequest) -> LoadedModel:
+        """Read the program, and refuse one that calls code by its name.
+
+        ``fp32`` wants floats of 32 bits alone, and on CUDA products at the highest precision, since XLA otherwise takes
+        TensorFloat-32 for them.
+        """
         if request.device not in ("cpu", "cuda"):
             raise Unsupported("no device " + request.device)
         if request.precision not in ("fp32", "framework_default"):
@@ -214,6 +228,7 @@ class FrameworkPredictor(Predictor):
         return device, request.threads if found is None else found
 
     def _check(self, file_name: str, exported: Any, module: "_Module", request: LoadRequest) -> None:
+        """:raises Unsupported: for another device or precision. :raises RuntimeError: for a program that calls code."""
         if request.device not in exported.platforms:
             raise Unsupported(
                 "{}: exported for {}, not for {}".format(file_name, ", ".join(exported.platforms), request.device)

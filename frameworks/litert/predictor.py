@@ -1,4 +1,4 @@
-"""LiteRT."""
+"""LiteRT, formerly TensorFlow Lite: an interpreter that computes in the types the file states."""
 
 import os
 from typing import Any, Dict, List, Optional, Set, Tuple
@@ -48,6 +48,7 @@ class _Model(LoadedModel):
         self.resolved = resolved
 
     def predict(self, inputs: Tensors) -> Tensors:
+        """Set the inputs, invoke, and copy the outputs: ``get_tensor`` returns new arrays."""
         self._place(inputs, None)
         try:
             self._interpreter.invoke()
@@ -77,6 +78,10 @@ class _Model(LoadedModel):
         return {name: numpy.ascontiguousarray(get_tensor(index)) for name, index in self._outputs.items()}
 
     def _place(self, inputs: Tensors, owner: Optional[object]) -> None:
+        """Copy the inputs into the interpreter's tensors, resized where their shapes are others than before.
+
+        :param owner: the bound batch that the tensors then belong to; ``None`` for a plain prediction.
+        """
         if set(inputs) != set(self._inputs):
             raise ValueError("inputs {} given; the model has {}".format(sorted(inputs), sorted(self._inputs)))
         for name, wanted in self._inputs.items():
@@ -106,6 +111,8 @@ class _Model(LoadedModel):
 
 
 class FrameworkPredictor(Predictor):
+    """LiteRT's interpreter on the CPU."""
+
     def version(self) -> str:
         return str(ai_edge_litert.__version__)
 
@@ -113,6 +120,11 @@ class FrameworkPredictor(Predictor):
         return ["CPU"]
 
     def load(self, request: LoadRequest) -> LoadedModel:
+        """Make an interpreter, with XNNPACK unless the option says otherwise.
+
+        ``fp32`` wants a file whose floats are all float32, ``int8`` one that is int8 throughout; ``framework_default``
+        takes any and records its types.
+        """
         if request.device != "CPU":
             raise Unsupported("LiteRT's interpreter runs on the CPU alone, not on " + request.device)
         if request.precision not in ("fp32", "int8", "framework_default"):

@@ -131,6 +131,8 @@ class _Executor(object):
 
 
 class _Model(LoadedModel):
+    """A symbol, bound to the shapes in use: one executor for plain prediction, one for the timed batches."""
+
     returns_new_arrays = True
 
     def __init__(self, graph: _Graph, context: Any, request: LoadRequest) -> None:
@@ -149,6 +151,7 @@ class _Model(LoadedModel):
             self._executor = self._bound_to(shapes)
 
     def predict(self, inputs: Tensors) -> Tensors:
+        """Copy the inputs into an executor of their shapes, run it, wait, and copy the outputs."""
         self._check(inputs)
         shapes = {name: array.shape for name, array in inputs.items()}
         if self._executor is None or self._executor.shapes != shapes:
@@ -162,6 +165,8 @@ class _Model(LoadedModel):
 
     def bind(self, inputs: Tensors) -> Bound:
         """Through MXNet's C interface, for ``Executor.forward`` wraps its outputs anew at every call.
+
+        The engine is asynchronous: ``wait_to_read`` of every output ends a call.
 
         An executor keeps the weights in an order of its own, so that batches of one shape share one. Where several take
         turns, each is copied in when its turn comes.
@@ -234,6 +239,7 @@ class _Model(LoadedModel):
         self._executor = None
         self._timed = None
         self._graph = None
+        # What the engine still runs keeps its arrays alive.
         mxnet.nd.waitall()
         if self._context.device_type == "gpu":
             self._context.empty_cache()
@@ -286,6 +292,8 @@ def _profiled(bound: _Executor, inputs: Tensors, runs: int, path: str) -> List[T
 
 
 class FrameworkPredictor(Predictor):
+    """MXNet on the CPU or a GPU, with the OpenMP threads that this process was started with."""
+
     def version(self) -> str:
         return str(mxnet.__version__)
 
@@ -297,6 +305,11 @@ class FrameworkPredictor(Predictor):
         return ["cpu", "gpu"] if _gpus() else ["cpu"]
 
     def load(self, request: LoadRequest) -> LoadedModel:
+        """Read a symbol with its parameters, or an ONNX file through MXNet's importer.
+
+        ``fp32`` is refused for fp16 parameters. ``bf16`` is MXNet's automatic mixed precision over fp32 parameters, on
+        processors that multiply it.
+        """
         context = self._context(request)
         threads = _openmp_threads()
         if request.threads is not None and threads != request.threads:
@@ -324,6 +337,7 @@ class FrameworkPredictor(Predictor):
         return model
 
     def _context(self, request: LoadRequest) -> Any:
+        """The device. :raises Unsupported: where it is not here, or does not compute in the precision asked for."""
         if request.device not in ("cpu", "gpu"):
             raise Unsupported("MXNet has no device {}; it has cpu and gpu".format(request.device))
         if request.device == "gpu":
@@ -349,6 +363,7 @@ def _gpus() -> int:
 
 
 def _from_symbol(request: LoadRequest) -> _Graph:
+    """:raises ValueError: for what is no symbol, or calls code of its own."""
     path = request.files["model"]
     file_name = os.path.basename(path)
     try:
@@ -394,6 +409,7 @@ def _parameters(path: Optional[str]) -> Tuple[Arrays, Arrays]:
 
 
 def _from_onnx(request: LoadRequest) -> _Graph:
+    """:raises ValueError: for an opset that MXNet does not know. :raises RuntimeError: when its importer fails."""
     path = request.files["model"]
     file_name = os.path.basename(path)
     try:

@@ -1,4 +1,4 @@
-"""The dnn module of OpenCV 4."""
+"""The dnn module of OpenCV 4: ONNX files and Caffe nets, in fp32 on the CPU."""
 
 import os
 import statistics
@@ -44,6 +44,8 @@ def _check_precision(request: LoadRequest) -> None:
 
 
 class _Model(LoadedModel):
+    """A net, which has one set of inputs, whoever set them."""
+
     def __init__(self, file_name: str, net: Any, request: LoadRequest, resolved: Dict[str, Any]) -> None:
         self._file_name = file_name
         self._net = net
@@ -53,11 +55,15 @@ class _Model(LoadedModel):
         self.resolved = resolved
 
     def predict(self, inputs: Tensors) -> Tensors:
+        """Set the inputs, and run the net as far as the outputs need."""
         self._set(inputs)
         return dict(zip(self._outputs, self._forward()))
 
     def bind(self, inputs: Tensors) -> Bound:
-        """OpenCV copies a set input into the net, where it stays for every further ``forward`` until another is set."""
+        """OpenCV copies a set input into the net, where it stays for every further ``forward`` until another is set.
+
+        Batches share the net, so each has a mark, and is set again only where another one was set since.
+        """
         mark = object()
         self._set(inputs, mark)
         self._forward()
@@ -118,6 +124,7 @@ class _Model(LoadedModel):
         self._net = None
 
     def _set(self, inputs: Tensors, mark: Any = None) -> None:
+        """Set the inputs, and remember whose they are."""
         self._set_by = mark
         # OpenCV casts a wrong dtype in silence and ignores an input that was not set.
         if set(inputs) != set(self._dtypes):
@@ -135,6 +142,8 @@ class _Model(LoadedModel):
 
 
 class FrameworkPredictor(Predictor):
+    """OpenCV on the CPU, the only target that its wheels are good for."""
+
     def version(self) -> str:
         return str(cv2.__version__)
 
@@ -147,6 +156,10 @@ class FrameworkPredictor(Predictor):
         return facts
 
     def load(self, request: LoadRequest) -> LoadedModel:
+        """Read the net and try the manifest's names on it, since OpenCV cannot list a net's inputs.
+
+        Its CPU target computes in fp32 alone. ``fp32`` is refused for a quantised file, which is another network.
+        """
         if request.device != "CPU":
             raise Unsupported("the OpenCV wheels run on the CPU alone, not on " + request.device)
         if request.precision not in ("fp32", "framework_default"):
@@ -182,6 +195,7 @@ class FrameworkPredictor(Predictor):
             raise RuntimeError("{}: {}".format(file_name, _one_line(error))) from None
 
     def _check(self, file_name: str, net: Any, request: LoadRequest) -> None:
+        """:raises ValueError: for a name that the net does not have."""
         for description in request.inputs:
             shape = [size if size is not None else request.batch_size for size in description.shape]
             try:

@@ -1,4 +1,8 @@
-"""OpenVINO."""
+"""OpenVINO: a model compiled for one device, with one stream.
+
+Left alone it computes in bf16 or fp16 on processors that have it, so the precision is always stated as a hint and then
+read back from the execution graph.
+"""
 
 import os
 from typing import Any, Callable, Dict, List
@@ -32,6 +36,8 @@ def _one_line(error: BaseException) -> str:
 
 
 class _Model(LoadedModel):
+    """A compiled model, with an infer request for plain prediction; each bound batch has a request of its own."""
+
     def __init__(
         self,
         request: LoadRequest,
@@ -50,6 +56,7 @@ class _Model(LoadedModel):
         self.resolved = {}
 
     def predict(self, inputs: Tensors) -> Tensors:
+        """One inference on the request's tensors; outputs are copied, since the next one writes to the same memory."""
         request = self._request
         self._set(request, inputs)
         try:
@@ -59,7 +66,11 @@ class _Model(LoadedModel):
         return {name: numpy.array(request.get_output_tensor(index).data) for name, index in self._outputs.items()}
 
     def bind(self, inputs: Tensors) -> Bound:
-        """A request of its own whose input tensors borrow the arrays' memory."""
+        """A request of its own whose input tensors borrow the arrays' memory.
+
+        ``infer`` without arguments uses them as they are, so that no call copies an input or an output. It returns when
+        the device has finished.
+        """
         request = self._compiled.create_infer_request()
         kept = self._set(request, inputs)
         infer = request.infer
@@ -107,6 +118,7 @@ class _Model(LoadedModel):
         self._compiled = None
 
     def _set(self, request: Any, inputs: Tensors) -> Any:
+        """Give the inputs to a request; what is returned holds their memory, and must live as long as the request."""
         if set(inputs) != set(self._inputs):
             raise ValueError("inputs {} given; the model has {}".format(sorted(inputs), sorted(self._inputs)))
         kept = []
@@ -127,6 +139,8 @@ class _Model(LoadedModel):
 
 
 class FrameworkPredictor(Predictor):
+    """A device is OpenVINO's own name of it, such as ``CPU``."""
+
     def __init__(self) -> None:
         self._core = openvino.Core()
 
@@ -141,6 +155,11 @@ class FrameworkPredictor(Predictor):
         return {"build": openvino.get_version(), "devices": ", ".join(self._core.available_devices)}
 
     def load(self, request: LoadRequest) -> LoadedModel:
+        """Compile the model for latency, in one stream.
+
+        ``fp32``, ``bf16`` and ``fp16`` are precision hints. ``int8`` takes a file with quantisation in it; what is not
+        quantised there runs in fp32. A hint that OpenVINO does not follow on this processor is ``Unsupported``.
+        """
         file_name = os.path.basename(request.files["model"])
         if request.device not in self._core.available_devices:
             raise Unsupported(
@@ -227,6 +246,7 @@ def _executed(compiled: Any) -> Dict[str, int]:
 
 
 def _indices(ports: Any) -> Dict[str, int]:
+    """Name to index; a port may have several names."""
     return {name: index for index, port in enumerate(ports) for name in sorted(port.names)}
 
 

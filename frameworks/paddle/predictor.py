@@ -1,4 +1,4 @@
-"""PaddlePaddle, through Paddle Inference."""
+"""PaddlePaddle, through Paddle Inference, on the CPU: oneDNN's kernels where it has any, Paddle's own elsewhere."""
 
 import gc
 import json
@@ -111,6 +111,8 @@ def _is_whole(path: str) -> bool:
 
 
 class _Model(LoadedModel):
+    """A predictor of Paddle's; clones of it share the weights."""
+
     returns_new_arrays = True
 
     def __init__(self, predictor: Any, request: LoadRequest) -> None:
@@ -126,12 +128,16 @@ class _Model(LoadedModel):
         self.resolved = {}
 
     def predict(self, inputs: Tensors) -> Tensors:
+        """Copy the inputs in, run, and copy the outputs out."""
         self._set(self._predictor, inputs)
         self._run(self._predictor)
         return self._read(self._predictor)
 
     def bind(self, inputs: Tensors) -> Bound:
-        """A predictor of its own, which shares the weights, with the inputs copied into it once."""
+        """A predictor of its own, which shares the weights, with the inputs copied into it once.
+
+        ``Predictor.run`` copies nothing, and returns when the CPU has finished.
+        """
         predictor = self._predictor.clone()
         self._set(predictor, inputs)
         self._run(predictor)  # an error shows here with its name, not in the timed loop
@@ -196,6 +202,8 @@ class _Model(LoadedModel):
 
 
 class FrameworkPredictor(Predictor):
+    """Paddle on the CPU."""
+
     def version(self) -> str:
         return str(paddle.__version__)
 
@@ -208,6 +216,10 @@ class FrameworkPredictor(Predictor):
         }
 
     def load(self, request: LoadRequest) -> LoadedModel:
+        """Check the program and its parameters, then make a predictor.
+
+        ``fp32`` and ``bf16`` want a program without narrower types; ``bf16`` is oneDNN's, over fp32 weights.
+        """
         if request.device != "cpu":
             raise Unsupported("Paddle runs on the processor here; it has no device " + request.device)
         onednn = bool(request.options.get("onednn", True))

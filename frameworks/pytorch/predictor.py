@@ -1,4 +1,4 @@
-"""PyTorch."""
+"""PyTorch: exported programs (``.pt2``) and TorchScript (``.pt``), no pickled modules: loading those runs code."""
 
 import contextlib
 import gc
@@ -61,6 +61,8 @@ class _Program(NamedTuple):
 
 
 class _Model(LoadedModel):
+    """A program under ``inference_mode``; at ``bf16`` and ``fp16`` under ``autocast`` too."""
+
     def __init__(self, program: _Program, request: LoadRequest) -> None:
         self._program = program
         self._file_name = os.path.basename(request.files["model"])
@@ -74,6 +76,7 @@ class _Model(LoadedModel):
         self.resolved = {}
 
     def predict(self, inputs: Tensors) -> Tensors:
+        """The program with the checks that PyTorch makes at every call, so that a wrong input is said in words."""
         tensors = self._tensors(inputs)
         try:
             with self._inference, self._mixed:
@@ -83,12 +86,17 @@ class _Model(LoadedModel):
         return self._named(result)
 
     def bind(self, inputs: Tensors) -> Bound:
-        """Tensors on the device, and the program's forward function without the checks round it."""
+        """Tensors on the device, and the program's forward function without the checks round it.
+
+        A CUDA call returns when its kernels are queued; ``torch.cuda.synchronize`` waits for them, within the time
+        measured.
+        """
         tensors = self._tensors(inputs)
         inference, mixed, forward = self._inference, self._mixed, self._program.forward
         synchronize = torch.cuda.synchronize
         latest: List[Any] = [self.predict(inputs)]
 
+        # Four functions instead of one with conditions, which would be part of what is timed.
         def run_on_cpu() -> None:
             with inference:
                 latest[0] = forward(*tensors)
@@ -147,9 +155,11 @@ class _Model(LoadedModel):
         del self._program
         gc.collect()
         if self._device == "cuda":
+            # PyTorch's allocator keeps freed memory for itself, where no other framework gets it.
             torch.cuda.empty_cache()
 
     def _tensors(self, inputs: Tensors) -> List[Any]:
+        """The inputs on the device, in the order the program takes them."""
         if set(inputs) != set(self._dtypes):
             raise ValueError("inputs {} given; the model has {}".format(sorted(inputs), sorted(self._dtypes)))
         tensors = []
@@ -208,6 +218,7 @@ def _operators(event: Any) -> List[Any]:
 
 
 def _layers_by_node(marked: List[Any], shown: Dict[str, Any]) -> List[Layer]:
+    """A layer for each node of the graph that calls an operator, timed by its operators."""
     times: Dict[str, List[float]] = {}
     for run in marked:
         for node in sorted(run.cpu_children, key=lambda node: float(node.time_range.start)):
@@ -224,6 +235,7 @@ def _layers_by_node(marked: List[Any], shown: Dict[str, Any]) -> List[Layer]:
 
 
 def _layers_by_place(runs: List[List[Any]]) -> List[Layer]:
+    """A layer for each operator called, by its place in the order of calls, which must be the same in every run."""
     names = [operator.name for operator in runs[0]]
     if any([operator.name for operator in run] != names for run in runs):
         raise Unsupported("the program calls other operators from run to run")
@@ -235,9 +247,12 @@ def _layers_by_place(runs: List[List[Any]]) -> List[Layer]:
 
 
 class FrameworkPredictor(Predictor):
+    """PyTorch on the CPU or on CUDA; TensorFloat-32 is off unless ``framework_default`` asks for its own choice."""
+
     def __init__(self) -> None:
         # torch.export logs a traceback of its own for every file it cannot read.
         logging.getLogger("torch.export").setLevel(logging.CRITICAL)
+        # Inputs may be read-only; they are copied before a program could write to them.
         warnings.filterwarnings("ignore", message=".*given NumPy array is not writable.*")
         self._interop_threads_set = False
 
@@ -256,6 +271,11 @@ class FrameworkPredictor(Predictor):
         }
 
     def load(self, request: LoadRequest) -> LoadedModel:
+        """Load a program whose archive holds data alone.
+
+        ``fp32`` wants fp32 weights. ``bf16`` and ``fp16`` are automatic mixed precision over fp32 weights.
+        ``framework_default`` takes any weights, and is resolved to what they are.
+        """
         if request.device == "cuda" and not torch.cuda.is_available():
             raise Unsupported("this PyTorch finds no CUDA device")
         if request.device not in ("cpu", "cuda"):
@@ -305,6 +325,7 @@ class FrameworkPredictor(Predictor):
         return model
 
     def _set_threads(self, request: LoadRequest) -> None:
+        """Threads within an operator as asked; one between operators, whose number PyTorch takes once a process."""
         if request.threads is None:
             return
         torch.set_num_threads(request.threads)
@@ -317,6 +338,7 @@ class FrameworkPredictor(Predictor):
             )
 
     def _load_exported(self, file_name: str, entries: List[str], request: LoadRequest) -> _Program:
+        """A ``.pt2``, refused where its archive holds more than weights and graphs."""
         for entry in entries:
             if not _DATA_ENTRY.fullmatch(entry):
                 raise RuntimeError("{}: holds {}, which may run code when loaded".format(file_name, entry))
@@ -338,6 +360,7 @@ class FrameworkPredictor(Predictor):
         return _Program(module, module.forward, names, "GraphModule.forward", module, held)
 
     def _load_script(self, file_name: str, request: LoadRequest) -> _Program:
+        """A TorchScript file, frozen: weights become constants that the graph is optimised around."""
         if request.precision in _AUTOCAST:
             raise Unsupported("{}: TorchScript is run as it is; {} takes a .pt2".format(file_name, request.precision))
         if request.options.get("compile", False):

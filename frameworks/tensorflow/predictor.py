@@ -1,4 +1,4 @@
-"""TensorFlow 2."""
+"""TensorFlow 2: a zipped SavedModel or a ``.keras`` file, called through one concrete function."""
 
 import gc
 import os
@@ -35,6 +35,7 @@ from pytest_mlscope.host.predictor import (
 )
 
 _HELD = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64"}
+# A small zip may unpack to any number of files and bytes.
 _MOST_ENTRIES = 10000
 _MOST_BYTES = 16 * 2**30
 _FILE_OPERATIONS = {"ReadFile", "WriteFile", "PyFunc", "PyFuncStateless", "EagerPyFunc"}
@@ -94,6 +95,8 @@ class _Program(object):
 
 
 class _Model(LoadedModel):
+    """A concrete function on one device."""
+
     def __init__(self, program: _Program, concrete: Any, request: LoadRequest, resolved: Dict[str, Any]) -> None:
         self._file_name = os.path.basename(request.files["model"])
         self._program = program
@@ -103,6 +106,7 @@ class _Model(LoadedModel):
         self.resolved = resolved
 
     def predict(self, inputs: Tensors) -> Tensors:
+        """The same concrete function that is timed, with inputs copied to the device and outputs copied back."""
         tensors = self._tensors(inputs)
         try:
             return self._named(self._concrete(*tensors))
@@ -110,7 +114,11 @@ class _Model(LoadedModel):
             raise RuntimeError("{}: {}".format(self._file_name, _one_line(error))) from None
 
     def bind(self, inputs: Tensors) -> Bound:
-        """Constants made beforehand, given by position to the concrete function."""
+        """Constants made beforehand, given by position to the concrete function.
+
+        A call of the signature, by keywords, costs more, and an eager call more still. On a GPU ``sync_devices`` waits
+        for what is queued, within the time measured.
+        """
         tensors = self._tensors(inputs)
         concrete = self._concrete
         self.predict(inputs)  # an error shows here with the file's name, not in the timed loop
@@ -185,6 +193,8 @@ class _Model(LoadedModel):
 
 
 class FrameworkPredictor(Predictor):
+    """One process has one device and one number of threads: TensorFlow fixes both when it first computes."""
+
     def version(self) -> str:
         return str(tensorflow.__version__)
 
@@ -198,6 +208,10 @@ class FrameworkPredictor(Predictor):
         return facts
 
     def load(self, request: LoadRequest) -> LoadedModel:
+        """Load the file, and trace one function from the inputs asked for to the outputs asked for.
+
+        ``fp32`` wants fp32 variables, and turns TensorFloat-32 off. ``framework_default`` takes any, and leaves it on.
+        """
         if request.precision not in ("fp32", "framework_default"):
             raise Unsupported("TensorFlow computes in the types the model states; it has no " + request.precision)
         self._configure(request)
@@ -231,6 +245,7 @@ class FrameworkPredictor(Predictor):
         return _Model(program, concrete, request, resolved)
 
     def _configure(self, request: LoadRequest) -> None:
+        """Devices, threads and TensorFloat-32, which hold for the whole process."""
         config = tensorflow.config
         gpus = config.list_physical_devices("GPU")
         if request.device not in ("CPU", "GPU"):
@@ -253,6 +268,7 @@ class FrameworkPredictor(Predictor):
         config.experimental.enable_tensor_float_32_execution(request.precision == "framework_default")
 
     def _read(self, file_name: str, request: LoadRequest) -> _Program:
+        """Whichever of the two formats the zip holds."""
         path = request.files["model"]
         try:
             with zipfile.ZipFile(path) as archive:
@@ -275,6 +291,7 @@ class FrameworkPredictor(Predictor):
             raise RuntimeError("{}: {}".format(file_name, _one_line(error))) from None
 
     def _read_keras(self, path: str) -> _Program:
+        """A ``.keras`` file in safe mode, in which Keras refuses to load Python code, such as a Lambda layer's."""
         handle, linked = tempfile.mkstemp(prefix="mlscope-", suffix=".keras", dir=os.environ.get("MLSCOPE_SCRATCH"))
         os.close(handle)
         try:  # Keras goes by the suffix, which a cached file may not have.
@@ -294,6 +311,7 @@ class FrameworkPredictor(Predictor):
         return _Program(function, specs, model.variables, None)
 
     def _read_saved_model(self, file_name: str, folder: str, request: LoadRequest) -> _Program:
+        """One signature of a SavedModel, refused where its graph reaches files or Python."""
         root = _saved_model_root(file_name, folder)
         _refuse_file_operations(file_name, root)
         loaded = tensorflow.saved_model.load(root)
@@ -369,6 +387,7 @@ def _extract(file_name: str, archive: zipfile.ZipFile) -> str:
 
 
 def _saved_model_root(file_name: str, folder: str) -> str:
+    """The folder with ``saved_model.pb``: the archive's own, or one in it, since people zip either."""
     for root, folders, files in os.walk(folder):
         folders.sort()
         if "saved_model.pb" in files:
@@ -377,6 +396,7 @@ def _saved_model_root(file_name: str, folder: str) -> str:
 
 
 def _refuse_file_operations(file_name: str, root: str) -> None:
+    """:raises _Refused: for a graph that reaches outside, found in the file itself before anything of it is loaded."""
     saved_model = saved_model_pb2.SavedModel()
     with open(os.path.join(root, "saved_model.pb"), "rb") as stream:
         saved_model.ParseFromString(stream.read())

@@ -1,4 +1,7 @@
-"""TensorRT."""
+"""TensorRT: an engine built from an ONNX file, for the GPU at hand and the batch size of the case.
+
+CUDA is reached through the driver's C interface, so that TensorRT needs no other Python package beside it.
+"""
 
 import collections
 import ctypes
@@ -119,6 +122,8 @@ class _Memory(object):
 
 
 class _Stream(object):
+    """A CUDA stream, destroyed with the object."""
+
     def __init__(self, driver: _Driver) -> None:
         self._driver = driver
         handle = _HANDLE()
@@ -150,6 +155,8 @@ class _Log(tensorrt.ILogger):  # type: ignore[misc]  # tensorrt has no type hint
 
 
 class _Profiler(tensorrt.IProfiler):  # type: ignore[misc]  # likewise
+    """Collects what TensorRT reports of each layer, in seconds."""
+
     def __init__(self) -> None:
         tensorrt.IProfiler.__init__(self)
         self.times: List[Tuple[str, float]] = []
@@ -237,6 +244,8 @@ class _Session(object):
 
 
 class _Model(LoadedModel):
+    """An engine, and a session for plain prediction; each bound batch has a session of its own."""
+
     returns_new_arrays = True
 
     def __init__(self, driver: _Driver, engine: Any, log: _Log, request: LoadRequest) -> None:
@@ -253,6 +262,7 @@ class _Model(LoadedModel):
         self.resolved = {}
 
     def predict(self, inputs: Tensors) -> Tensors:
+        """Copy the inputs to the device, run, and copy the outputs back."""
         session = self._session
         if session is None:
             raise RuntimeError("{}: unloaded".format(self._file_name))
@@ -261,7 +271,10 @@ class _Model(LoadedModel):
         return session.read(self._outputs)
 
     def bind(self, inputs: Tensors) -> Bound:
-        """A context of its own, with inputs and outputs that stay on the device."""
+        """A context of its own, with inputs and outputs that stay on the device.
+
+        A call enqueues on a stream and waits for that stream, within the time measured.
+        """
         session = self._new_session()
         session.set(self._checked(inputs))
         session.run()  # an error shows here with its name, not in the timed loop
@@ -320,6 +333,8 @@ class _Model(LoadedModel):
 
 
 class FrameworkPredictor(Predictor):
+    """TensorRT on the first CUDA device, which one thread gives its work."""
+
     def __init__(self) -> None:
         self._log = _Log()
         self._driver: Optional[_Driver] = None
@@ -347,6 +362,12 @@ class FrameworkPredictor(Predictor):
         return self._driver
 
     def load(self, request: LoadRequest) -> LoadedModel:
+        """Build an engine, which takes seconds to minutes.
+
+        Networks are strongly typed, so every precision is the one that the file states: ``fp16`` and ``bf16`` want
+        16-bit tensors, ``int8`` wants QuantizeLinear and DequantizeLinear. TensorFloat-32 is off except at
+        ``framework_default``.
+        """
         if request.device != "cuda":
             raise Unsupported("TensorRT runs on NVIDIA GPUs; it has no device " + request.device)
         if request.threads not in (1, None):
@@ -410,6 +431,9 @@ class FrameworkPredictor(Predictor):
 
 
 def _check_names(file_name: str, network: Any, request: LoadRequest) -> None:
+    """:raises ValueError: for names that the network does not have.
+    :raises Unsupported: for tensors of a type that numpy lacks, and for tensors that hold shapes.
+    """
     inputs = {network.get_input(index).name: network.get_input(index) for index in range(network.num_inputs)}
     outputs = {network.get_output(index).name: network.get_output(index) for index in range(network.num_outputs)}
     for what, asked, present in (

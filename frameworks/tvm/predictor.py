@@ -1,4 +1,4 @@
-"""Apache TVM."""
+"""Apache TVM: an ONNX file, compiled at load for this machine's processor and not tuned."""
 
 import gc
 import os
@@ -54,6 +54,8 @@ class _Input(object):
 
 
 class _Model(LoadedModel):
+    """An executable, run by a virtual machine."""
+
     returns_new_arrays = True
 
     def __init__(
@@ -68,6 +70,7 @@ class _Model(LoadedModel):
         self.resolved = resolved
 
     def predict(self, inputs: Tensors) -> Tensors:
+        """Copy the inputs into TVM's tensors, call the main function, and copy its results."""
         tensors = self._tensors(inputs)
         try:
             return self._named(self._main(*tensors))
@@ -75,7 +78,10 @@ class _Model(LoadedModel):
             raise RuntimeError("{}: {}".format(self._file_name, _one_line(error))) from None
 
     def bind(self, inputs: Tensors) -> Bound:
-        """A closure over the inputs, saved in a virtual machine of its own."""
+        """A closure over the inputs, saved in a virtual machine of its own.
+
+        Its call passes no arguments, and returns when the CPU has finished.
+        """
         self.predict(inputs)  # an error shows here with the file's name, not in the timed loop
         machine = self._machine()
         machine.save_function("main", "bound", *self._tensors(inputs))
@@ -133,12 +139,14 @@ class _Model(LoadedModel):
     def unload(self) -> None:
         del self._main, self._executable
         gc.collect()
+        # The virtual machine keeps freed memory in a pool, for the next model.
         tvm.get_global_func("vm.builtin.memory_manager.clear")()
 
     def _machine(self) -> Any:
         return tvm.relax.VirtualMachine(self._executable, tvm.cpu(0))
 
     def _tensors(self, inputs: Tensors) -> List[Any]:
+        """The inputs in TVM's memory, in the order the main function takes them."""
         if set(inputs) != set(self._inputs):
             raise ValueError("inputs {} given; the model has {}".format(sorted(inputs), sorted(self._inputs)))
         tensors = []
@@ -161,6 +169,8 @@ class _Model(LoadedModel):
 
 
 class FrameworkPredictor(Predictor):
+    """TVM on the CPU."""
+
     def version(self) -> str:
         return str(tvm.__version__)
 
@@ -171,6 +181,7 @@ class FrameworkPredictor(Predictor):
         return ["cpu"]
 
     def load(self, request: LoadRequest) -> LoadedModel:
+        """Import and compile the file, which takes seconds. ``fp32`` is refused for a file with other floats."""
         if request.device != "cpu":
             raise Unsupported("this predictor compiles for the CPU alone, not for " + request.device)
         if request.precision not in ("fp32", "framework_default"):
