@@ -161,12 +161,14 @@ class _Model(LoadedModel):
     def unload(self) -> None:
         folder = self._program.folder
         del self._program, self._concrete
+        # Keras keeps what it has made in a state of its own, beyond the objects' life.
         tensorflow.keras.backend.clear_session()
         gc.collect()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _tensors(self, inputs: Tensors) -> List[Any]:
+        """The inputs as constants on the device, in the order of the function's parameters."""
         specs = self._program.specs
         if set(inputs) != set(specs):
             raise ValueError("inputs {} given; the model has {}".format(sorted(inputs), sorted(specs)))

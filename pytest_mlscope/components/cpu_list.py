@@ -11,7 +11,13 @@ CPU_LIST = r"[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?)*"
 
 
 def parse_cpu_list(text: str) -> tuple[int, ...]:
-    """CPU numbers, sorted, each once. :raises ValueError: one line, for anything else than a list of CPUs."""
+    """CPU numbers, sorted, each once.
+
+    >>> parse_cpu_list("0-3,6")
+    (0, 1, 2, 3, 6)
+
+    :raises ValueError: one line, for anything else than a list of CPUs.
+    """
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"the list of CPUs has {len(text)} characters; allowed: at most {MOST_CHARACTERS}")
     if not re.fullmatch(CPU_LIST, text):
@@ -30,7 +36,11 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
 
 
 def format_cpu_list(cpus: Iterable[int]) -> str:
-    """The shortest list of these CPUs."""
+    """The shortest list of these CPUs.
+
+    >>> format_cpu_list([6, 0, 1, 2, 3])
+    '0-3,6'
+    """
     parts: list[list[int]] = []
     for cpu in sorted(set(cpus)):
         if parts and cpu == parts[-1][1] + 1:

@@ -173,6 +173,7 @@ class FrameworkFolder:
     def accepts(self, version: str, constraint: str | None = None) -> bool:
         """Whether a framework version satisfies ``framework.yml`` and a manifest's further constraint."""
         for specifiers in (self.description.version, constraint):
+            # A build that is installed is judged by its number; PEP 440 would leave out development builds.
             if specifiers and specifiers != "*" and not SpecifierSet(specifiers).contains(version, prereleases=True):
                 return False
         return True

@@ -44,6 +44,7 @@ def checked_readings(returned: Any, *, profiler: str) -> Sequence[Reading]:
         for field in ("unit", "note"):
             if not isinstance(getattr(reading, field), str):
                 raise MlscopeError(f"{where} has the {field} {getattr(reading, field)!r}; expected text")
+        # In Python, True is an int.
         number = isinstance(reading.value, int | float | np.integer | np.floating) and not isinstance(
             reading.value, bool
         )

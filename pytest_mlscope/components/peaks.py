@@ -21,7 +21,10 @@ def peak_unit(name: str) -> str:
 
 
 def parse_peak(text: str) -> tuple[float, str]:
-    """Amount and unit, the SI prefix worked in: ``312 TFLOP/s`` is ``(3.12e14, "FLOP/s")``.
+    """Amount and unit, the SI prefix worked in.
+
+    >>> parse_peak("312 TFLOP/s")
+    (312000000000000.0, 'FLOP/s')
 
     :raises ValueError: for anything else than a positive number, a space, and a unit.
     """

@@ -35,7 +35,11 @@ def one_line(text: object) -> str:
 
 
 def found(value: Any) -> str:
-    """A value of a document, in words."""
+    """A value of a document, in words.
+
+    >>> found("fp23"), found(None), found([1])
+    ("the text 'fp23'", 'empty', 'a list')
+    """
     if value is None:
         return "empty"
     if isinstance(value, bool):
@@ -54,7 +58,13 @@ def quoted(text: str) -> str:
 
 
 def dotted(path: DocumentPath, *, whole: str = "the file") -> str:
-    """A path as ``inputs[0].shape``; ``whole`` is what the document is called."""
+    """A path as messages write it.
+
+    >>> dotted(("inputs", 0, "shape"))
+    'inputs[0].shape'
+
+    :param whole: what the document is called, where the path is empty.
+    """
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -70,7 +80,11 @@ def dotted(path: DocumentPath, *, whole: str = "the file") -> str:
 
 
 def listed(names: Iterable[object]) -> str:
-    """Names with commas, a long list cut short."""
+    """Names with commas, a long list cut short.
+
+    >>> listed(["top1", "top5"])
+    'top1, top5'
+    """
     every = list(names)
     words = [one_line(name) for name in every[:_MAX_LISTED]]
     words = [word if len(word) <= _MAX_NAME else f"{word[: _MAX_NAME - 1]}…" for word in words]
@@ -85,6 +99,9 @@ def suggestion(word: object, names: Sequence[object]) -> str:
 
 def unknown(what: str, word: object, names: Sequence[object], *, suggest: bool = True) -> str:
     """The message for a name that is not one of ``names``.
+
+    >>> unknown("metric", "top-1", ["top1", "top5"])
+    "unknown metric 'top-1'; allowed: top1, top5 (did you mean 'top1'?)"
 
     :param what: what is named, such as ``metric``, or ``the manifest's metrics`` for what it should be one of.
     :param suggest: whether to look for the name that was meant.

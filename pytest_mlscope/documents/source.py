@@ -227,7 +227,11 @@ def _plain(text: str) -> Any:
 
 
 def is_plain_text(text: str) -> bool:
-    """Whether text, written without quotes, is read as text and not as a number, a boolean or null."""
+    """Whether text, written without quotes, is read as text and not as a number, a boolean or null.
+
+    >>> is_plain_text("no"), is_plain_text("1e-4")
+    (True, False)
+    """
     try:
         return isinstance(_plain(text), str)
     except ValueError:
@@ -406,7 +410,12 @@ class _Builder:
 
 
 def read_source(raw: bytes) -> Source:
-    """Read a file's bytes; whatever is wrong with them ends up in ``mistakes``, nothing is raised."""
+    """Read a file's bytes; whatever is wrong with them ends up in ``mistakes``, nothing is raised.
+
+    >>> source = read_source(b"schema: 1\\ntask: classification\\n")
+    >>> source.data, source.position(("task",))
+    ({'schema': 1, 'task': 'classification'}, Position(line=2, column=7))
+    """
     builder = _Builder()
     try:
         for event in _events(_decode(raw), builder):

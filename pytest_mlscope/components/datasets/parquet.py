@@ -41,6 +41,7 @@ class _ParquetSource(DataSource):
                 sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
                 self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
                 self._grouping = Grouping(str(path), _leaves(self._file.schema_arrow, self._arrow), groups)
+            # Both numbers come from the file; where they differ, rows would be missing without a word.
             if metadata.num_rows != self._starts[-1]:
                 raise DatasetError(f"{path}: says it has {metadata.num_rows} rows, its row groups {self._starts[-1]}")
         except BaseException:

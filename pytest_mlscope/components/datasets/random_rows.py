@@ -25,6 +25,7 @@ class _RandomColumn:
 
     def __init__(self, parameters: Random, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
         self._parameters = parameters
+        # Not hash(), which is another in every process.
         self._stream = zlib.crc32(name.encode())
         self._dtype = dtype
         self.shape = shape
@@ -49,6 +50,7 @@ class _RandomColumn:
         low, high = self._parameters.low, self._parameters.high
         if self._parameters.distribution == "integers":
             return generator.integers(int(low), int(high), shape).astype(self._dtype)
+        # numpy draws no float16; those are rounded from float32.
         computed: Any = np.float64 if self._dtype == np.float64 else np.float32
         if self._parameters.distribution == "normal":
             drawn = generator.standard_normal(shape, dtype=computed)

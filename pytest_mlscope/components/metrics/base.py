@@ -122,6 +122,12 @@ def per_sample_metric(
 ) -> type[Metric]:
     """A metric that is the mean of ``score(outputs, labels)``, which returns one number a sample.
 
+    >>> within = per_sample_metric("within_one", lambda outputs, labels: abs(outputs[:, 0] - labels) <= 1)
+    >>> state = within().start()
+    >>> state.update(np.array([[1.0], [5.0]]), np.array([2, 2]))
+    >>> state.result().value
+    0.5
+
     Rows without a prediction score 0.
     """
 

@@ -47,6 +47,7 @@ class _DifferenceState(MetricState):
                 raise error(
                     f"metric {self._metric!r}: the {side} {held} NaN ({rows} of {len(values)} rows of one batch)"
                 )
+        # float64 before subtracting: unsigned integers wrap around, and float16 rounds.
         difference = outputs.astype(np.float64).ravel() - labels.astype(np.float64).ravel()
         self._total += float(difference @ difference) if self._squared else float(np.abs(difference).sum())
         self._elements += difference.size
@@ -60,6 +61,7 @@ class _DifferenceState(MetricState):
 
     def result(self) -> MetricValue:
         if not self._elements:
+            # No number, rather than 0.0, which would be a perfect score.
             return MetricValue(float("nan"), 0)
         mean = self._total / self._elements
         return MetricValue(sqrt(mean) if self._squared else mean, self._n)
@@ -70,7 +72,13 @@ class _DifferenceState(MetricState):
 
 
 class MeanAbsoluteError(Metric):
-    """Mean of ``|output - label|`` over all elements; in the labels' unit."""
+    """Mean of ``|output - label|`` over all elements; in the labels' unit.
+
+    >>> state = MeanAbsoluteError().start()
+    >>> state.update(np.array([1.0, 4.0]), np.array([2.0, 2.0]))
+    >>> state.result().value
+    1.5
+    """
 
     name: ClassVar[str] = "mean_absolute_error"
     higher_is_better: ClassVar[bool] = False

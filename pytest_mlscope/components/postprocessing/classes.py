@@ -22,6 +22,9 @@ def _check_numbers(batch: NDArray[Any], step: str) -> None:
 class Argmax(PostprocessingStep):
     """The number of the largest element, int64, the dimension removed. Of equal elements the first.
 
+    >>> Argmax().apply_batch(np.array([[0.1, 0.7, 0.2], [0.5, np.nan, 0.1]])).tolist()
+    [1, -1]
+
     -1, which is no class, where one of the elements is not a number.
     """
 
@@ -43,6 +46,9 @@ class Argmax(PostprocessingStep):
 
 class TopK(PostprocessingStep):
     """The numbers of the ``k`` largest of the classes, best first: ``(batch, classes)`` to int64 ``(batch, k)``.
+
+    >>> TopK(k=2).apply_batch(np.array([[0.1, 0.7, 0.2]])).tolist()
+    [[1, 2]]
 
     Of equal elements the lower number comes first. Elements that are not a number come before all others, as -1,
     which is no class.

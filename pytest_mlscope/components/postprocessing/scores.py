@@ -33,7 +33,11 @@ def check_axis(batch: NDArray[Any], axis: int, step: str) -> None:
 
 
 class Softmax(PostprocessingStep):
-    """``exp(x) / Σ exp(x)`` along one dimension, shifted by the maximum so that it cannot overflow."""
+    """``exp(x) / Σ exp(x)`` along one dimension, shifted by the maximum so that it cannot overflow.
+
+    >>> Softmax().apply_batch(np.array([[0.0, 0.0, 1000.0]])).tolist()
+    [[0.0, 0.0, 1.0]]
+    """
 
     name: ClassVar[str] = "softmax"
     gives: ClassVar[Holds | None] = "scores"

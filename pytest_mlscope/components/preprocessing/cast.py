@@ -15,7 +15,11 @@ DType = Literal[
 
 
 class Cast(ArrayStep):
-    """Change the dtype. Fractions are cut off towards zero; a value the new dtype cannot hold is an error."""
+    """Change the dtype. Fractions are cut off towards zero; a value the new dtype cannot hold is an error.
+
+    >>> Cast(dtype="uint8").apply_batch(np.array([[1.9, 254.2]])).tolist()
+    [[1, 254]]
+    """
 
     name: ClassVar[str] = "cast"
 

@@ -38,6 +38,7 @@ class Color(ArrayStep):
             return np.ascontiguousarray(batch[..., ::-1])
         red, green, blue = (batch[..., self.source.index(channel)] for channel in "RGB")
         if batch.dtype == np.uint8:
+            # The coefficients times 2 ** 16, as in Pillow's source, so that both give the same pixels.
             luma = 19595 * red.astype(np.uint32) + 38470 * green.astype(np.uint32) + 7471 * blue.astype(np.uint32)
             return ((luma + 0x8000) >> 16).astype(np.uint8)
         if batch.dtype.kind != "f":

@@ -13,7 +13,11 @@ Position = Literal["center", "top_left", "top_right", "bottom_left", "bottom_rig
 
 
 def place(position: Position, spare_height: int, spare_width: int) -> tuple[int, int]:
-    """Top and left of a smaller rectangle in a larger one; an odd spare pixel goes below and to the right."""
+    """Top and left of a smaller rectangle in a larger one; an odd spare pixel goes below and to the right.
+
+    >>> place("center", 5, 4)
+    (2, 2)
+    """
     if position == "center":
         return spare_height // 2, spare_width // 2
     return (
@@ -48,6 +52,7 @@ class Crop(ArrayStep):
             raise self.error(f"needs an image of layout HWC or HW, not shape {shape_text(batch.shape[1:])}")
         full_height, full_width = batch.shape[1:3]
         if self.fraction is not None:
+            # Twice a rounded border, as TensorFlow does, not a rounded size: the two differ by a pixel.
             height, width = (size - 2 * int((size - size * self.fraction) / 2) for size in (full_height, full_width))
         else:
             height, width = self.height or 0, self.width or 0

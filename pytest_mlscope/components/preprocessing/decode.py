@@ -49,6 +49,7 @@ class Decode(PreprocessingStep):
         pil = pillow()
         try:
             with warnings.catch_warnings():
+                # A small file may say that it has any number of pixels; Pillow warns from 89 million on.
                 warnings.simplefilter("error", pil.Image.DecompressionBombWarning)
                 image: Any = pil.Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS)
                 if image.mode.startswith(("I", "F")):

@@ -24,7 +24,11 @@ SampleLayout = Annotated[str, Field(pattern=r"^[A-Z]{1,8}$"), AfterValidator(_di
 
 class Layout(ArrayStep):
     """Transpose a sample. A dimension that only ``target`` has is added with size 1; one that only ``source`` has is
-    removed, and must have size 1."""
+    removed, and must have size 1.
+
+    >>> Layout(source="HWC", target="CHW").apply_batch(np.zeros((1, 2, 4, 3))).shape
+    (1, 3, 2, 4)
+    """
 
     name: ClassVar[str] = "layout"
 

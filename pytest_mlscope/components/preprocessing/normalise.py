@@ -12,7 +12,11 @@ from pytest_mlscope.components.preprocessing.array_step import ArrayStep, shape_
 
 
 class Normalise(ArrayStep):
-    """``(x - mean) / std``, in the dtype of ``x``, which must be a floating-point one."""
+    """``(x - mean) / std``, in the dtype of ``x``, which must be a floating-point one.
+
+    >>> Normalise(mean=[0.5, 0.0], std=[0.5, 2.0], axis=-1).apply_batch(np.array([[1.0, 4.0]])).tolist()
+    [[1.0, 2.0]]
+    """
 
     name: ClassVar[str] = "normalise"
 

@@ -12,7 +12,11 @@ from pytest_mlscope.components.preprocessing.array_step import ArrayStep
 
 
 class Scale(ArrayStep):
-    """``x × factor + offset``, in the dtype of ``x``, which must be a floating-point one."""
+    """``x × factor + offset``, in the dtype of ``x``, which must be a floating-point one.
+
+    >>> Scale(factor=2.0, offset=-1.0).apply_batch(np.array([[0.0, 0.5]])).tolist()
+    [[-1.0, 0.0]]
+    """
 
     name: ClassVar[str] = "scale"
 

@@ -68,6 +68,7 @@ class NvmlProfiler(Profiler):
                 self._samples[quantity].append((seconds, sensor()))
             except self._nvml.NVMLError as error:
                 self._absent[quantity] = str(error)
+                # A sensor that this GPU lacks fails each time; the others go on.
                 del self._sensors[quantity]
         return bool(self._sensors)
 

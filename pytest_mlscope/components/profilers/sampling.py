@@ -22,6 +22,7 @@ class Sampler:
         self._stop = threading.Event()
         self._began = perf_counter()
         self._goes_on = sample(0.0)
+        # A daemon: a sensor that hangs must not keep pytest from ending.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
