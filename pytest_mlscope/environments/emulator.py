@@ -49,7 +49,7 @@ def find_emulator(architecture: str, *, home: Path) -> Path | None:
 def get_emulator(architecture: str, *, home: Path, recorder: Recorder) -> Path:
     """As :func:`find_emulator`; where there is none, it comes from Debian's packages into the cache.
 
-    :raises EnvironmentCreationError: when it cannot be had.
+    :raises EnvironmentCreationError: when it is not available.
     """
     found = find_emulator(architecture, home=home)
     if found is not None:

@@ -62,7 +62,7 @@ class TestLock:
         ("old", "new", "told"),
         [
             ("libc6 2.31", "libc6", "x.lock:4: not 'NAME VERSION SHA256 SIZE PATH', nor one of archive, suite,"),
-            ("0" * 64, "0" * 63, "x.lock:4: not a package's NAME VERSION SHA256 SIZE PATH; make the lock anew"),
+            ("0" * 64, "0" * 63, "x.lock:4: not a package's NAME VERSION SHA256 SIZE PATH; make the lock again"),
             (" 5 ", " five ", "x.lock:4: not a package's"),
             ("pool/l", "../l", "x.lock:4: not a package's"),
             ("pool/l", "/l", "x.lock:4: not a package's"),
@@ -222,7 +222,7 @@ class TestDownload:
         with pytest.raises(EnvironmentCreationError) as caught:
             download_packages(archive.lock(*urls[:3]), home=home / "other", recorder=SILENT)
         first, *reasons = str(caught.value).split("; ")
-        assert first.startswith("the Debian package app 1.0-1 cannot be had: file:///nonexistent/pool/")
+        assert first.startswith("the Debian package app 1.0-1 is not available: file:///nonexistent/pool/")
         assert reasons[0].endswith("not one of http://, https://, file://")
         assert reasons[1].endswith("has another sha256")
 

@@ -50,7 +50,7 @@ def _reason(error: Exception) -> str:
 def fetch(url: str) -> bytes:
     """What is at a URL.
 
-    :raises MlscopeError: when it cannot be had.
+    :raises MlscopeError: when it cannot be downloaded.
     """
     try:
         with _open(url) as stream:
@@ -119,7 +119,7 @@ def _download(
                 reasons.append(f"{url}: {wrong}")
                 break
     raise EnvironmentCreationError(
-        f"the Debian package {package.name} {package.version} cannot be had: {'; '.join(reasons)}"
+        f"the Debian package {package.name} {package.version} is not available: {'; '.join(reasons)}"
     )
 
 

@@ -78,7 +78,7 @@ def parse_debian_lock(text: str, *, origin: str) -> DebianLock:
             raise FrameworkError(f"{place}: not 'NAME VERSION SHA256 SIZE PATH', nor one of {', '.join(_HEADERS)}")
         name, version, sha256, size, path = words
         if not (_NAME.fullmatch(name) and _SHA256.fullmatch(sha256) and size.isdecimal() and _is_safe(path)):
-            raise FrameworkError(f"{place}: not a package's NAME VERSION SHA256 SIZE PATH; make the lock anew")
+            raise FrameworkError(f"{place}: not a package's NAME VERSION SHA256 SIZE PATH; make the lock again")
         if name in packages:
             raise FrameworkError(f"{place}: {name} is there twice")
         packages[name] = DebianPackage(name, version, sha256, int(size), path)
@@ -86,7 +86,7 @@ def parse_debian_lock(text: str, *, origin: str) -> DebianLock:
         if len(headers[name]) != 1:
             raise FrameworkError(f"{origin}: must have one line '{name}: …', has {len(headers[name])}")
     if not headers["archive"]:
-        raise FrameworkError(f"{origin}: has no line 'archive: URL', so its packages cannot be had")
+        raise FrameworkError(f"{origin}: has no line 'archive: URL', so its packages cannot be downloaded")
     if not packages:
         raise FrameworkError(f"{origin}: names no package")
     archives = tuple(url.rstrip("/") for url in headers["archive"])

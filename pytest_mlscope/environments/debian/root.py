@@ -63,7 +63,7 @@ def _inside(root: Path, path: str, key: str) -> Path:
 def unpack_packages(lock: DebianLock, environment: Path, *, home: Path, recorder: Recorder) -> None:
     """Download what is not in the cache and unpack all of it into the environment.
 
-    :raises EnvironmentCreationError: when a package cannot be had or unpacked.
+    :raises EnvironmentCreationError: when a package is not available, or cannot be unpacked.
     :raises OSError: when something cannot be written.
     """
     root = environment / FOLDER
