@@ -88,6 +88,7 @@ def test_a_link_is_followed(get: Materialiser, tmp_path: Path) -> None:
 
 
 def test_a_file_url(get: Materialiser, tmp_path: Path) -> None:
+    """An escaped absolute path is found; one that names a host is refused with what to write."""
     (tmp_path / "a model.onnx").write_bytes(CONTENT)
     assert get(f"file://{tmp_path}/a%20model.onnx").sha256 == SHA256
     assert get.error("file://model.onnx") == (
@@ -125,6 +126,7 @@ def test_a_file_changed_between_two_uses(get: Materialiser) -> None:
 
 
 def test_a_file_is_read_once(get: Materialiser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While size, time and inode stay, the hash is remembered."""
     (get.base / "model.onnx").write_bytes(CONTENT)
     get("model.onnx")
     monkeypatch.setattr(hashlib, "file_digest", None)
@@ -133,11 +135,13 @@ def test_a_file_is_read_once(get: Materialiser, monkeypatch: pytest.MonkeyPatch)
 
 class TestPackages:
     def test_with_and_without_the_import_package(self, get: Materialiser) -> None:
+        """The import package's name may be left out where it is the distribution's own."""
         path = Path(pytest.__file__).parent / "py.typed"
         assert get("package://pytest/pytest/py.typed").path == path
         assert get("package://pytest/py.typed").path == path
 
     def test_nothing_is_imported(self, get: Materialiser) -> None:
+        """A file in a framework's package is found without importing the framework."""
         code = (
             "import sys; from pytest_mlscope.artifacts.package_file import package_file;"
             "package_file('package://onnxruntime/onnxruntime/__init__.py'); print('onnxruntime' in sys.modules)"
@@ -183,6 +187,7 @@ class TestPackages:
 
 class TestDownloads:
     def test_downloaded_once(self, get: Materialiser, memory: str) -> None:
+        """The second time the file comes from the cache, although the URL has lost it."""
         first = get(memory, sha256=SHA256, size=len(CONTENT))
         assert first.path.read_bytes() == CONTENT
         assert first.path.suffix == ".onnx"
@@ -193,6 +198,7 @@ class TestDownloads:
         fsspec.filesystem("memory").pipe(memory, CONTENT)
 
     def test_without_a_hash(self, get: Materialiser, memory: str) -> None:
+        """A URL alone is enough to download."""
         assert get(memory).sha256 == SHA256
 
     def test_a_cached_file_that_was_changed_is_downloaded_again(self, get: Materialiser, memory: str) -> None:
@@ -267,6 +273,7 @@ class TestDownloads:
         assert get(memory).sha256 == SHA256
 
     def test_progress_every_few_seconds(self, get: Materialiser, memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each line says how much has come of how much."""
         monkeypatch.setattr(fetch, "_CHUNK", 3500)
         monkeypatch.setattr(fetch, "_PROGRESS_EVERY", -1)
         get(memory, size=len(CONTENT))
@@ -367,6 +374,7 @@ class TestHttp:
         assert "T0KEN" not in told
 
     def test_a_wrong_sha256_leaves_nothing(self, get: Materialiser, server: Callable[[int, bytes, int], str]) -> None:
+        """What was downloaded and is wrong does not stay in the cache."""
         assert "sha256 is" in get.error(server(200, CONTENT, len(CONTENT)), sha256="0" * 64)
         assert [path.name for path in get.home.rglob("*") if path.is_file()] == [".lock"]
 
@@ -381,6 +389,8 @@ class TestHttp:
         assert get(memory, size=len(CONTENT)).sha256 == SHA256
 
     def test_a_trickle_is_ended(self, get: Materialiser, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A server that sends a few bytes at a time, never silent for long, does not hold a run for days."""
+
         class Trickle(http.server.BaseHTTPRequestHandler):
             def do_HEAD(self) -> None:
                 self.send_response(200)
@@ -429,6 +439,7 @@ class TestShownUrls:
         assert without_secrets(url) == shown
 
     def test_messages_of_libraries_neither(self) -> None:
+        """A library's message may repeat a URL's secrets anywhere in its text."""
         text = "no route to https://other.org/x?sig=zzzzz, user me:passw0rd, passw0rd"
         assert scrubbed(text, "https://me:passw0rd@host.org/m") == (
             "no route to https://other.org/x?sig=***, user ***, ***"
@@ -449,6 +460,7 @@ class TestBuilds:
         return seeds
 
     def test_built_once_a_source_and_seed(self, get: Materialiser, builds: list[int]) -> None:
+        """Another seed or other bytes of the source are another file."""
         (get.base / "model.onnx").write_bytes(CONTENT)
         step = {"builder": "random_onnx_weights", "seed": 7}
         built = get("model.onnx", sha256=SHA256, build=step)
@@ -464,6 +476,7 @@ class TestBuilds:
         assert (record["sha256"], record["source_sha256"], record["seed"]) == (built.sha256, SHA256, 7)
 
     def test_the_source_is_checked_first(self, get: Materialiser, builds: list[int]) -> None:
+        """A source with another sha256 is not built from."""
         (get.base / "model.onnx").write_bytes(CONTENT)
         get.error("model.onnx", sha256=WRONG, build={"builder": "random_onnx_weights"})
         assert builds == []

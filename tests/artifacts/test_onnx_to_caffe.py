@@ -50,6 +50,7 @@ def built(tmp_path: Path) -> Callable[[Path], str]:
 
 
 def test_the_prototxt_is_protocol_buffers_text() -> None:
+    """Enumerations stand without quotes; other text is escaped by octal numbers."""
     layer = Layer('a "b"\\é', "Pooling", ["x"], ["y"], {"pooling_param": {"pool": Word("AVE"), "global_pooling": True}})
     assert prototxt("net", [layer]) == (
         'name: "net"\n'
@@ -141,6 +142,7 @@ def test_what_caffe_lacks_is_refused(
 
 
 def test_a_dynamic_image_is_refused(write: Write, built: Callable[[Path], str]) -> None:
+    """Only the batch may be dynamic: Caffe's layers have sizes."""
     source = write([helper.make_node("Relu", ["x"], ["y"])], shape=["batch", 3, "height", "width"])
     with pytest.raises(ArtifactError, match="input 'x', which is not float32 of fixed size"):
         built(source)

@@ -71,6 +71,7 @@ def first(found: Bisection) -> LayerDifference:
 
 @pytest.mark.parametrize("window_bytes", [1, 3000, 10**8])
 def test_an_altered_layer_is_found(loader: ModelLoader, alter: Alter, window_bytes: int) -> None:
+    """With one altered weight, the layer that takes it is named, and what it computes from is within the tolerance."""
     altered = alter(DIGITS.with_name("digits.onnx"), "conv2.weight")
     plan = plan_of(DIGITS, "onnxruntime")
     found = bisect(plan, reference=plan, loader=loader, file=altered, rows=3, window_bytes=window_bytes)
@@ -126,6 +127,7 @@ def test_frameworks_that_agree_and_one_that_has_other_weights(
 
 
 def test_a_classic_in_windows(loader: ModelLoader, alter: Alter) -> None:
+    """A real network is compared window by window, and every size is inferred."""
     plan = plan_of(SQUEEZENET, "onnxruntime")
     loader.prepare(plan)
     original = loader.ready(plan).artifacts["model"].path

@@ -54,6 +54,7 @@ def archive(tmp_path: Path) -> ToyArchive:
 class TestLock:
     @given(locks)
     def test_written_and_read(self, lock: DebianLock) -> None:
+        """A lock that is written reads back as it was; comments are no part of it."""
         assert parse_debian_lock(format_debian_lock(lock, comments=["Made by: me"]), origin="x.lock") == lock
 
     GOOD = f"archive: http://a\nsuite: s\narchitecture: amd64\nlibc6 2.31 {'0' * 64} 5 pool/l/libc6.deb\n"
@@ -77,6 +78,7 @@ class TestLock:
         assert str(caught.value).startswith(told)
 
     def test_a_package_twice(self) -> None:
+        """A name that stands twice is refused at the line of the second."""
         with pytest.raises(FrameworkError, match=r"x\.lock:5: libc6 is there twice"):
             parse_debian_lock(self.GOOD + self.GOOD.splitlines()[-1], origin="x.lock")
 
@@ -115,9 +117,11 @@ class TestResolution:
         return [package.name for package in resolve(indexed(self.SUITE), wanted, exclude=exclude)]
 
     def test_all_that_is_needed_by_name(self) -> None:
+        """The closure of dependencies, first alternatives taken, sorted by name."""
         assert self.chosen("app") == ["app", "data", "dpkg", "libblas3", "libc6", "libgcc", "perl", "python3"]
 
     def test_what_was_asked_for_settles_alternatives(self) -> None:
+        """A package asked for fulfils a dependency, whichever of the two was named first."""
         assert "libblas3" not in self.chosen("app", "openblas")
         assert self.chosen("app", "openblas") == self.chosen("openblas", "app")
 
@@ -126,6 +130,7 @@ class TestResolution:
         assert self.chosen("app", exclude=("*",)) == ["app"]
 
     def test_an_alternative_that_is_only_provided(self) -> None:
+        """Of virtual alternatives the first provider is taken that is not excluded."""
         assert self.chosen("viewer") == ["gawk", "viewer"]
         assert self.chosen("viewer", exclude=("gawk",)) == ["mawk", "viewer"]
 
@@ -145,6 +150,7 @@ class TestResolution:
 
 class TestIndex:
     def test_from_archive_to_lock(self, archive: ToyArchive) -> None:
+        """Archives that lack the suite are passed over, and still come into the lock."""
         archive.add("app", {}, fields="Pre-Depends: lib\nDepends: libc6\n")
         archive.add("lib", {})
         archive.add("other", {})
@@ -157,6 +163,7 @@ class TestIndex:
         assert lock.packages == tuple(archive.packages[:2])
 
     def test_the_day_of_the_suite(self, archive: ToyArchive) -> None:
+        """The snapshot is one day after the date in the Release file."""
         archive.add("app", {})
         archive.publish()
         assert read_index(archive.url, "toybox", "amd64", fetch=fetch).snapshot == "20250810T091630Z"
@@ -187,6 +194,7 @@ class TestDownload:
         return [path.read_bytes() for path in download_packages(lock, home=home, recorder=SILENT)]
 
     def test_once(self, archive: ToyArchive, home: Path) -> None:
+        """What was downloaded stays in the cache: the archive may lose it afterwards."""
         package = archive.add("app", {"usr/a": "a"})
         path = archive.folder / package.path
         content = path.read_bytes()
@@ -203,6 +211,7 @@ class TestDownload:
 
     @pytest.mark.parametrize("left", [b"", b"!<ar", b"something else", b"x" * 10_000])
     def test_what_an_interrupted_download_left(self, archive: ToyArchive, home: Path, left: bytes) -> None:
+        """Whatever the left-over holds, the whole package comes of it, and no left-over stays."""
         package = archive.add("app", {"usr/a": "a"})
         folder = home / "artifacts" / "debian"
         folder.mkdir(parents=True)
@@ -227,6 +236,7 @@ class TestDownload:
         assert reasons[1].endswith("has another sha256")
 
     def test_an_interrupted_download_goes_on(self, archive: ToyArchive, home: Path) -> None:
+        """The rest alone is asked for, by a Range header."""
         package = archive.add("app", {"usr/a": os.urandom(5000)})
         content = (archive.folder / package.path).read_bytes()
         asked: list[str | None] = []
@@ -252,11 +262,14 @@ class TestDownload:
         assert asked == ["bytes=3000-"]
 
     def test_no_network(self, archive: ToyArchive, home: Path) -> None:
+        """The last reason of all archives stands in the message."""
         archive.add("app", {})
         with pytest.raises(EnvironmentCreationError, match=r"app_1\.0-1_amd64\.deb: Connection refused$"):
             download_packages(archive.lock("http://127.0.0.1:9/debian"), home=home, recorder=SILENT)
 
     def test_a_full_disk(self, archive: ToyArchive, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The message says what to do, not only that there is no space."""
+
         def full(*_: object) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -293,6 +306,7 @@ def unpacked(tmp_path: Path) -> Iterator[Unpack]:
 class TestUnpacking:
     @pytest.mark.parametrize("compression", ["xz", "gz", "bz2", ""])
     def test_files(self, unpacked: Unpack, compression: str) -> None:
+        """Contents and the executable bit are kept, in every compression."""
         root = unpacked({"usr/": "", "usr/bin/": "", "usr/bin/app": "#!", "usr/lib/a": b"\0"}, compression=compression)
         assert (root / "usr/bin/app").read_text() == "#!"
         assert os.access(root / "usr/bin/app", os.X_OK)
@@ -327,6 +341,7 @@ class TestUnpacking:
         assert [(root / "etc" / name).read_text() for name in "ab"] == ["2", "3"]
 
     def test_hard_links(self, unpacked: Unpack) -> None:
+        """A hard link finds its source where merging /usr has put it."""
         root = unpacked({"lib/a": "a", "usr/b": ("hardlink", "./lib/a")})
         assert (root / "usr/b").samefile(root / "usr/lib/a")
 
@@ -353,6 +368,7 @@ class TestUnpacking:
         assert (root / "outside").read_text() == "x"
 
     def test_an_absolute_path_is_one_inside(self, unpacked: Unpack, tmp_path: Path) -> None:
+        """Absolute paths are of the root that is unpacked, never of the machine."""
         root = unpacked({f"{tmp_path}/outside": "x", "usr/a": ("link", f"{tmp_path}/outside")})
         assert (root / "usr/a").read_text() == "x"
 

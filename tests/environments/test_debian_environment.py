@@ -59,6 +59,7 @@ class TestItsOwnPython:
         return folder
 
     def test_made_found_and_moved(self, folder: FrameworkFolder, home: Path) -> None:
+        """An environment of Debian packages is complete once made, and its script finds them from where it stands."""
         made = create(folder, home)
         assert (made.kind, made.version, made.library_path) == ("provisioned", "", ())
         assert find_environment(folder, home=home) == made
@@ -81,6 +82,7 @@ class TestItsOwnPython:
         assert (done.stdout, done.stderr) == ("['a b', '$c']\n", "")
 
     def test_what_the_loader_is_told(self, folder: FrameworkFolder, home: Path) -> None:
+        """The packages' own loader takes the folders of framework.yml first, and never the machine's cache."""
         made = create(folder, home)
         root = made.python.parents[1] / "debian"
         (root / "usr/lib64/ld-linux-x86-64.so.2").write_text('#!/bin/sh\nfor each; do echo "$each"; done\n')
@@ -160,6 +162,7 @@ class TestBesideAVirtualEnvironment:
         return folder
 
     def test_libraries_and_links(self, archive: ToyArchive, make_framework: MakeFramework, home: Path) -> None:
+        """With a Python of this machine, the packages give libraries and links alone."""
         folder = self.make(
             archive,
             make_framework,
@@ -205,6 +208,7 @@ class TestAnotherArchitecture:
         return folder
 
     def test_without_packages_for_it(self, make_framework: MakeFramework, home: Path) -> None:
+        """Both reasons are given: the machine is another, and the folder has no lock for that architecture."""
         with pytest.raises(CannotRun) as caught:
             find_environment(make_framework(), architecture="vax", home=home)
         assert str(caught.value) == (
@@ -240,6 +244,7 @@ class TestAnotherArchitecture:
 
 
 def test_which_wheels_run_there() -> None:
+    """The newest tag first, down to the oldest glibc of the architecture, with the older names of three of them."""
     tags = wheel_platforms("x86_64", "2.31-13+deb11u11")
     assert tags[0] == "manylinux_2_31_x86_64"
     assert tags[-3:] == ["manylinux_2_5_x86_64", "manylinux1_x86_64", "linux_x86_64"]

@@ -132,10 +132,12 @@ def archive(tmp_path: Path) -> ToyArchive:
 
 
 def test_killed_while_installing(make_framework: MakeFramework, home: Path) -> None:
+    """Killed ten times at random moments, a creation never leaves what looks complete, and the next one succeeds."""
     killed_ten_times_then_made(make_framework(), home)
 
 
 def test_killed_while_unpacking(archive: ToyArchive, make_framework: MakeFramework, home: Path) -> None:
+    """Likewise with Debian packages, of which every file is there in the end."""
     folder = debian_framework(archive, make_framework)
     killed_ten_times_then_made(folder, home)
     (made,) = list_environments(home)
@@ -160,6 +162,7 @@ def small_files_only() -> None:
 
 
 def test_a_disk_that_takes_no_more(archive: ToyArchive, make_framework: MakeFramework, home: Path) -> None:
+    """One line says why, nothing looks complete, and with room again it is made."""
     folder = debian_framework(archive, make_framework)
     process = creating(folder, home, before=small_files_only)
     _, errors = process.communicate(timeout=120)

@@ -153,6 +153,7 @@ def test_killed_in_the_middle_and_made_again(
 
 
 def test_two_at_once_make_one(make_framework: MakeFramework, home: Path) -> None:
+    """The second of two processes waits, and uses what the first has made."""
     folder = make_framework()
     both = [creating(folder, home) for _ in range(2)]
     outputs = [process.communicate(timeout=60)[0] for process in both]
@@ -190,6 +191,8 @@ def test_an_interrupt_kills_the_installer_and_leaves_nothing(
 
 
 def test_verify_decides_whether_it_is_complete(make_framework: MakeFramework, home: Path) -> None:
+    """Where the predictor does not load, nothing of the environment is left."""
+
     def refuse(environment: object) -> str:
         raise MlscopeError("toy: the predictor does not load")
 
@@ -226,6 +229,7 @@ def test_a_hash_that_is_not_the_locked_one(make_framework: MakeFramework, home: 
 def test_an_index_that_cannot_be_reached(
     make_framework: MakeFramework, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The installer's many words for it are one reason."""
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.delenv("PIP_FIND_LINKS")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
@@ -285,6 +289,7 @@ def test_a_full_disk_is_not_tried_a_second_time(
 
 
 def test_no_interpreter(make_framework: MakeFramework, home: Path) -> None:
+    """The message names where was looked, and how to get a Python that fits."""
     assert failure(make_framework(python=">=3.99"), home) == (
         "toy: needs a Python >=3.99, and none was found on PATH, in ~/.pyenv or of uv; "
         "get one with: uv python install VERSION"
@@ -307,6 +312,7 @@ def test_a_lock_without_the_framework(make_framework: MakeFramework, home: Path)
 
 
 def test_a_lock_without_numpy(make_framework: MakeFramework, home: Path) -> None:
+    """The host needs numpy in every environment, whatever the framework needs."""
     folder = make_framework(lock="toyframework==1.5.0\n")
     assert failure(folder, home).startswith("toy: numpy cannot be imported in ")
 

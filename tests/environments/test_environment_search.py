@@ -43,6 +43,7 @@ def reason(folder: FrameworkFolder, home: Path, constraint: str | None = None) -
 
 
 def test_the_current_interpreter_comes_first(make_framework: MakeFramework, home: Path) -> None:
+    """A distribution installed beside pytest wins over a provisioned environment that would fit too."""
     folder = make_framework(distributions="[no-such-distribution, pytest]")
     pretend_environment(folder, home)
     environment = find_environment(folder, constraint=">=1", home=home)
@@ -88,6 +89,7 @@ def test_an_installed_version_that_does_not_satisfy_gives_way_to_a_provisioned_o
 
 
 def test_not_installed(make_framework: MakeFramework, home: Path) -> None:
+    """The reason comes with the command that helps."""
     error = reason(make_framework(), home)
     assert error.reason == "toy: toyframework is not installed here"
     assert error.command == "mlscope env create toy"
@@ -148,6 +150,7 @@ class TestVersions:
     ],
 )
 def test_what_a_version_means(text: str | None, normal: str | None) -> None:
+    """A bare release is any version that begins so, and normalising twice changes nothing."""
     assert normalised(text) == normal
     assert normalised(normal) == normal
 
@@ -158,12 +161,14 @@ def test_python_does_not_fit(make_framework: MakeFramework, home: Path) -> None:
 
 
 def test_no_lock(make_framework: MakeFramework, home: Path) -> None:
+    """Without a lock nothing can be made, so the advice is to install the framework beside pytest."""
     error = reason(make_framework(lock=None, version=">=1"), home, "<2")
     assert "no requirements.lock" in error.reason
     assert error.command == "pip install 'toyframework>=1,<2'"
 
 
 def test_half_made(make_framework: MakeFramework, home: Path) -> None:
+    """A folder without its marker does not count, however complete it looks."""
     folder = make_framework()
     path = pretend_environment(folder, home)
     (path / MARKER).unlink()

@@ -31,6 +31,7 @@ def test_every_pin_is_read(pins: dict[str, tuple[str, str, str]]) -> None:
 
 
 def test_the_frameworks_version(make_framework: MakeFramework) -> None:
+    """Only a pin by == counts, of the distribution named first, for the Python that runs."""
     assert locked_version(make_framework(name="a", lock="Toy_Framework==2\n", distributions="[toy-framework]")) == "2"
     assert locked_version(make_framework(name="b", lock="toyframework>=2\n")) is None
     assert locked_version(make_framework(name="c", lock=None)) is None

@@ -80,6 +80,7 @@ def test_shared_ones_share(holders: list[Holder]) -> None:
 
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="needs proc(5)")
 def test_who_holds_one_is_known(holders: list[Holder]) -> None:
+    """Holders of the same device are listed, other devices and this process are not."""
     assert lease_holders("cpu") == []
     for holder in (start(holders, "shared"), start(holders, "shared")):
         holder.wait_until_held()
@@ -125,6 +126,7 @@ def test_devices_are_independent(holders: list[Holder]) -> None:
 
 
 def test_a_killed_holder_holds_nothing(holders: list[Holder]) -> None:
+    """The kernel frees the lock: no file is left to clean up."""
     alone = start(holders, "exclusive")
     alone.wait_until_held()
     os.kill(alone.process.pid, signal.SIGKILL)

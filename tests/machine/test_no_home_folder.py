@@ -21,6 +21,7 @@ def _nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_cache_needs_a_folder() -> None:
+    """A container's unknown user gets one line that names the variable to set."""
     with pytest.raises(MlscopeError) as caught:
         cache_home()
     assert str(caught.value) == "this user has no home folder; set MLSCOPE_HOME to a folder for the cache"
