@@ -57,7 +57,7 @@ class PairedProportions:
 
         >>> low, high = PairedProportions(45, 5, 0, 4).interval
         >>> round(low, 3), round(high, 3)
-        (-0.18, 0.001)
+        (-0.172, -0.007)
         """
         n = self.n + 2.0
         gained, lost = self.only_candidate_right + 0.5, self.only_baseline_right + 0.5
