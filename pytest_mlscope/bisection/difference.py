@@ -61,6 +61,7 @@ class LayerComparison:
     def update(self, output: NDArray[Any], reference: NDArray[Any]) -> None:
         """Compare one batch. Dimensions of 1 may be left out by either."""
         self._shape = output.shape
+        # Frameworks differ in whether they keep (n, c, 1, 1) or drop the ones; the elements are the same.
         if [size for size in output.shape if size != 1] != [size for size in reference.shape if size != 1]:
             self._mismatch = f"shape {list(output.shape)}, the reference's {list(reference.shape)}"
             return

@@ -41,6 +41,7 @@ class HardwareTarget(BaseModel):
     """Framework name to the precisions it offers here, for the same frameworks."""
     peaks: dict[PeakName, Peak] = Field(default_factory=dict)
 
+    # Private, so that no file can state it.
     _lineage: tuple[str, ...] = PrivateAttr(default=())
 
     @property

@@ -66,6 +66,7 @@ def unloading(subject: Subject) -> str:
         resident.append(after)
     allowed = max(SLACK_BYTES, subject.model_bytes // 2)
     counted = resident[SETTLING - 1 :]
+    # The slope over many cycles: a leak goes on, while what a cache takes comes once.
     growth = (counted[-1] - counted[0]) / (len(counted) - 1)
     shown = f"{growth / 1e6:+.2f} MB a cycle over the last {len(counted) - 1} of {CYCLES}"
     if growth > allowed:

@@ -56,6 +56,7 @@ def _listed(outputs: Tensors) -> str:
 
 def _difference(outputs: Tensors, expected: Tensors) -> str | None:
     """How outputs differ beyond the tolerance of fp32; ``None`` where they do not."""
+    # Not bit by bit: batches of another size may take other kernels, whose sums differ in their last digits.
     comparison = OutputComparison(*DEFAULT_TOLERANCE["fp32"])
     for name, array in expected.items():
         if name not in outputs:
@@ -96,6 +97,7 @@ def _fixed_batch(subject: Subject, size: int) -> str:
     subject.ensure_loaded()
     rows = subject.rows(2 * size)
     whole = subject.predict(rows, batch_size=size)
+    # Half a batch further on, each row has another place and other neighbours.
     shifted = {name: array[size // 2 :] for name, array in rows.items()}
     outputs = subject.predict(shifted, batch_size=size, pad=True)
     differs = _difference(outputs, {name: array[size // 2 :] for name, array in whole.items()})

@@ -243,8 +243,10 @@ def _scalar(event: Any) -> Any:
     text, tag = event.value, event.tag
     if len(text) > MAX_TEXT:
         raise ValueError(f"text has {len(text)} characters; allowed: at most {MAX_TEXT}")
+    # Any text may become a path, and a path cannot hold a NUL.
     if "\0" in text:
         raise ValueError("text has a NUL character; allowed: any other")
+    # An escape may write one; no report in UTF-8 could.
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
         raise ValueError("text has half of a surrogate pair; allowed: whole characters")
     if tag is None and event.implicit[0]:

@@ -103,6 +103,7 @@ def _index() -> Iterator[Diagnosis]:
 def _leases() -> Iterator[Diagnosis]:
     try:
         folder = leases_folder()
+        # Tried, since network file systems may make files and refuse to lock them.
         with tempfile.NamedTemporaryFile(dir=folder, prefix="doctor-") as probe, file_lock(Path(probe.name)):
             pass
     except MlscopeError as error:

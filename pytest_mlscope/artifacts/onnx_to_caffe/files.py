@@ -80,6 +80,7 @@ def _chunk(number: int, content: bytes) -> bytes:
 
 def _blob(values: Array) -> bytes:
     shape = _chunk(_SHAPE_DIM, b"".join(map(_varint, values.shape)))
+    # BlobProto.data is packed: one length, then the numbers, little-endian on every machine.
     return _chunk(_BLOB_SHAPE, shape) + _chunk(_BLOB_DATA, values.astype("<f4").tobytes())
 
 

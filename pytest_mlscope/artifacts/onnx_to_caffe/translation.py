@@ -71,6 +71,7 @@ class Translation:
         self._readers = Counter(tensor for node in self.nodes for tensor in node.inputs)
         self._outputs = {value.name for value in graph.output}
         self._blobs: dict[str, str] = {}
+        # Blobs that no layer may overwrite: inputs stay for the next pass, and some share another's memory.
         self._unchangeable: set[str] = set()
         for value in graph.input:
             if value.name not in self.constants:

@@ -63,6 +63,7 @@ class _ImageFolderSource(DataSource):
     def _read(self, row: int) -> bytes:
         path = self._folder / self._files[row]
         try:
+            # One byte more tells a file that is too large from one that just fits.
             image = read_ordinary(path, most=_MOST_BYTES + 1)
         except OSError as error:
             raise DatasetError(f"{path}: row {row} cannot be read: {error.strerror}") from None

@@ -26,6 +26,7 @@ class _NpzSource(DataSource):
         with reading(str(path)):
             self._archive = zipfile.ZipFile(path)
         try:
+            # np.savez keeps the array x as the member x.npy; an archive may hold other files too.
             available = [name.removesuffix(".npy") for name in self._archive.namelist() if name.endswith(".npy")]
             if columns is None:
                 columns = {name: name for name in available}

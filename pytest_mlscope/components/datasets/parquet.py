@@ -79,7 +79,9 @@ class _ParquetSource(DataSource):
         parts = self._grouping.parts(column)
         rows = f"rows {self._starts[group]} to {self._starts[group + 1] - 1}"
         with reading(f"{self._path}: {rows}, column {column!r}"):
+            # A vector may name a column twice; the file gives it once.
             table = self._file.read_row_group(group, columns=list(dict.fromkeys(parts)))
+            # flatten() opens one level of structs at a time.
             while any(self._arrow.types.is_struct(field.type) for field in table.schema):
                 table = table.flatten()
             values = [self._values(table.column(part), part, group) for part in parts]

@@ -51,6 +51,7 @@ class Normalise(ArrayStep):
         if batch.dtype.kind != "f":
             raise self.error(f"needs a floating-point dtype, not {batch.dtype}; put a cast step first")
         normalised: NDArray[Any] = np.subtract(batch, self._broadcast(self.mean, batch))
+        # In place: np.subtract has made an array of its own.
         normalised /= self._broadcast(self.std, batch)
         return normalised
 

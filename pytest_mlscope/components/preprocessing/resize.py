@@ -101,6 +101,7 @@ class Resize(PreprocessingStep):
             raise PreprocessingError(f"step 'resize': pillow resizes uint8 or float32, not {image.dtype}")
         if image.ndim == 2:
             return self._pillow_plane(image, width, height)
+        # Channel by channel: Pillow's float32 images have one, and it weighs the colours of RGBA by their alpha.
         planes = [self._pillow_plane(image[..., channel], width, height) for channel in range(image.shape[2])]
         return np.stack(planes, axis=-1)
 

@@ -52,6 +52,7 @@ class DebianLock:
 
 
 def _is_safe(path: str) -> bool:
+    # It follows the archive's URL, which may be a file:// one: ".." would lead out of the archive.
     parts = PurePosixPath(path).parts
     return bool(parts) and not path.startswith("/") and ".." not in parts
 
