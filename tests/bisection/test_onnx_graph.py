@@ -67,6 +67,7 @@ def test_layers_are_tensors_that_vary_and_are_read(tmp_path: Path) -> None:
 
 
 def test_added_outputs_are_read_by_everyone(tmp_path: Path) -> None:
+    """The onnx package accepts the copy with its second graph part, and the copy before is gone."""
     path, graph = _graph(tmp_path)
     layers = layers_of(graph, path, shapes={"x": (2, 4)}, present=graph.read())
     window = tuple(layers)

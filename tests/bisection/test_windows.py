@@ -39,6 +39,7 @@ def test_a_window_keeps_to_its_bound_or_is_one_layer(layers: list[Layer], limit:
 
 @given(networks(), limits)
 def test_no_two_neighbours_would_fit_into_one(layers: list[Layer], limit: int) -> None:
+    """Fewer windows mean fewer loads, so each is as full as its bound allows."""
     windows = plan_windows(layers, limit=limit)
     for one, other in pairwise(windows):
         sizes = [layer.size for layer in (*one, other[0])]

@@ -153,6 +153,7 @@ def test_a_csv_of_a_hundred_thousand_columns_is_quick(tmp_path: Path) -> None:
 
 
 def test_folders_without_an_end_are_one_line(tmp_path: Path) -> None:
+    """Folders nested without end are refused before Python's stack is used up."""
     (tmp_path / "cat" / "/".join(["a"] * 300)).mkdir(parents=True)
     with pytest.raises(DatasetError, match="has folders more than 64 levels deep"):
         ImageFolder(path=".").open(tmp_path, [])

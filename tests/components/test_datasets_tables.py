@@ -169,6 +169,7 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_parquet_columns(table: Path) -> None:
+    """Structs are opened, lists become arrays, numbers keep their dtype, and a group is a vector in its own order."""
     source = Parquet(path="table.parquet", columns={"features": ["b", "a"]}).open(table.parent, [])
     assert len(source) == 25
     assert source.columns == (

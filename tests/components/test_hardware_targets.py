@@ -144,6 +144,7 @@ def test_what_is_extended_must_be_there_and_lead_somewhere(targets: Targets) -> 
     unit=st.sampled_from(["FLOP/s", "OP/s", "B/s"]),
 )
 def test_peaks_are_normalised(number: str, prefix: str, unit: str) -> None:
+    """The SI prefix is worked into the amount, by thousands."""
     amount, found = parse_peak(f"{number} {prefix}{unit}")
     assert found == unit
     assert amount == pytest.approx(float(number) * 1000 ** ["", "k", "M", "G", "T", "P"].index(prefix))

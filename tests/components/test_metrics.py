@@ -106,6 +106,7 @@ def test_top_k_without_ties_is_scikit_learns() -> None:
 
 
 def test_batches_add_up() -> None:
+    """The result does not depend on how rows are cut into batches."""
     generator = np.random.default_rng(1)
     scores, labels = generator.normal(size=(100, 10)), generator.integers(0, 10, 100)
     state = Top1().start()

@@ -46,6 +46,7 @@ def _images(count: int = 3, height: int = 5, width: int = 7, dtype: str = "uint8
     ids=lambda value: type(value).__name__ if isinstance(value, ArrayStep) else "",
 )
 def test_a_batch_gives_what_its_samples_give(step: ArrayStep, batch: np.ndarray[Any, Any]) -> None:
+    """Whole batches take another path than samples, and must give the same values and dtype."""
     before = batch.copy()
     together = step.apply_batch(batch)
     one_by_one = np.stack([step.apply(sample) for sample in batch])

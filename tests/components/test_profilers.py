@@ -120,6 +120,7 @@ def test_psutil_without_a_process_has_no_readings() -> None:
 
 
 def test_a_sampler_samples_at_both_ends_and_stops_when_told() -> None:
+    """A window shorter than the interval still has two samples, and no thread is left."""
     times: list[float] = []
 
     def sample(seconds: float) -> bool:

@@ -209,6 +209,7 @@ def test_every_check_can_find_a_fault() -> None:
 
 
 def test_a_hang_is_no_answer(tmp_path: Path) -> None:
+    """A predictor that hangs is killed, and both the check and the host's death are faults."""
     folder = write_toy(tmp_path / "toy", (REFUSED, "time.sleep(60)"))
     faults = found(check(folder, only=["corrupt file", "host survives"], timeout=3), "fault")
     assert "no answer after 3.0 s" in faults["corrupt file"]
@@ -216,6 +217,7 @@ def test_a_hang_is_no_answer(tmp_path: Path) -> None:
 
 
 def test_an_untrue_version_is_found(tmp_path: Path) -> None:
+    """A predictor may not state another version than the installed distribution's."""
     folder = write_toy(tmp_path / "toy", description="distributions: [numpy]\n")
     faults = found(check(folder, only=["version"]), "fault")
     assert "the predictor's version is 1.0; the distribution installed is" in faults["version"]

@@ -155,6 +155,7 @@ def test_calls_that_scatter_are_steady_within_their_own_scatter(virtually: Measu
 
 
 def test_min_calls_holds_for_a_steady_end(virtually: Measure) -> None:
+    """A latency that never varies still takes as many calls as were asked for."""
     measured, _ = virtually(lambda i: MS, budget=10.0, min_calls=5000)
     assert measured.stop_reason == "steady"
     assert len(measured.samples) >= 5000

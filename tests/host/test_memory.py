@@ -58,6 +58,7 @@ def without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("without_proc")
 def test_without_proc_the_peak_is_that_of_the_whole_life() -> None:
+    """getrusage(2) cannot be reset, and says so."""
     resource = pytest.importorskip("resource", reason="Windows has no getrusage")
     assert reset_peak() is False
     unit = 1 if sys.platform == "darwin" else 1024

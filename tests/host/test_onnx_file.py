@@ -57,6 +57,7 @@ def weight(name: str, kind: int, *shape: int) -> Any:
     ],
 )
 def test_the_digits(file: str, precision: str, evidence: list[str]) -> None:
+    """The precision of the shipped files, and where it shows."""
     content = onnx_content(str(DIGITS / file))
     assert (content.precision, content.evidence) == (precision, evidence)
 
@@ -106,6 +107,7 @@ def test_constants_count_as_weights(model: Model) -> None:
 
 
 def test_sub_graphs_and_functions_are_looked_into(model: Model) -> None:
+    """One quantised operator within three nested branches, or in a function, makes the file int8."""
     quantise = helper.make_node("QLinearConv", ["x"], ["y"])
     branch = helper.make_graph([quantise], "branch", [], [helper.make_tensor_value_info("y", FLOAT, None)])
     for _ in range(3):
@@ -160,6 +162,7 @@ def test_what_is_no_onnx_file(tmp_path: Path, content: bytes, message: str) -> N
 
 
 def test_there_is_an_end_to_what_is_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hostile file with endless fields is refused."""
     path = tmp_path / "model.onnx"
     path.write_bytes(b"\x08\x08" * 200)
     monkeypatch.setattr(onnx_file, "MAX_FIELDS", 100)
@@ -188,6 +191,7 @@ def test_graphs_nested_deeper_than_python_calls(tmp_path: Path) -> None:
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_damaged_files_are_told_or_refused(tmp_path: Path, data: st.DataObject) -> None:
+    """Whatever bytes are changed, the answer is a known precision or NotOnnx, never another exception."""
     original = bytearray((DIGITS / "digits-int8.onnx").read_bytes())
     for _ in range(data.draw(st.integers(1, 8))):
         original[data.draw(st.integers(0, len(original) - 1))] = data.draw(st.integers(0, 255))

@@ -32,6 +32,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 def test_only_usable_cpus_count(machine: dict[str, str]) -> None:
+    """Of /proc/stat, only the lines of CPUs that this process may use are summed."""
     machine["/proc/stat"] = (
         "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 500 0 0 0 0 0 0 500 0 0\n"
         "cpu1 100 20 30 4000 500 6 7 80 11 0\ncpu2 1 0 0 0 0 0 0 2 0 0\nintr 5\n"
@@ -47,6 +48,7 @@ def test_only_usable_cpus_count(machine: dict[str, str]) -> None:
 
 
 def test_the_clock_is_the_running_cpus(machine: dict[str, str]) -> None:
+    """The CPU is field 39 of /proc/self/stat, whatever a process is called."""
     fields = " ".join(str(number) for number in range(3, 53))
     machine["/proc/self/stat"] = f"123 (python ) 3) {fields}"
     machine["/sys/devices/system/cpu/cpu39/cpufreq/scaling_cur_freq"] = "2400000"
@@ -54,6 +56,7 @@ def test_the_clock_is_the_running_cpus(machine: dict[str, str]) -> None:
 
 
 def test_throttling_is_summed(machine: dict[str, str]) -> None:
+    """Cores and packages count, of usable CPUs alone."""
     machine["/sys/devices/system/cpu/cpu1/thermal_throttle/core_throttle_count"] = "3"
     machine["/sys/devices/system/cpu/cpu2/thermal_throttle/package_throttle_count"] = "4"
     machine["/sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count"] = "50"

@@ -17,6 +17,7 @@ RIGHT = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=6
 @settings(deadline=None)  # the first example imports scipy
 @given(st.integers(0, 300), st.data())
 def test_the_binomial_is_counted_out(n: int, data: st.DataObject) -> None:
+    """scipy's value is that of the sum of binomial coefficients."""
     k = data.draw(st.integers(0, n))
     assert binomial_at_most(k, n) == pytest.approx(sum(math.comb(n, i) for i in range(k + 1)) / 2**n, rel=1e-8)
 

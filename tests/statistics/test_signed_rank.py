@@ -77,6 +77,7 @@ def test_more_confidence_is_a_wider_interval(values: list[float]) -> None:
 
 
 def test_a_few_values_bound_nothing_at_a_high_confidence() -> None:
+    """Three values cannot reach 95 %, so the interval is infinite; eight can."""
     assert interval([0.1, 0.2, 0.3], confidence=0.95) == (-math.inf, math.inf)
     assert interval([0.1] * 8, confidence=0.95) == (0.1, 0.1)
 
