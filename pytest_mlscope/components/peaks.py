@@ -14,7 +14,11 @@ _QUANTITY = re.compile(r"(?P<number>\d+(?:\.\d+)?) (?P<prefix>[kMGTP]?)(?P<unit>
 
 
 def peak_unit(name: str) -> str:
-    """The unit a peak is in: ``FLOP/s`` for floating-point types, ``OP/s`` for integers, ``B/s`` for memory."""
+    """The unit a peak is in: ``FLOP/s`` for floating-point types, ``OP/s`` for integers, ``B/s`` for memory.
+
+    >>> peak_unit("fp16"), peak_unit("int8"), peak_unit("memory_bandwidth")
+    ('FLOP/s', 'OP/s', 'B/s')
+    """
     if name == "memory_bandwidth":
         return "B/s"
     return "OP/s" if name.startswith("int") else "FLOP/s"

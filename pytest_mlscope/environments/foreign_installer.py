@@ -23,6 +23,9 @@ _UVS_OWN = (17, *range(28, 41))
 def wheel_platforms(architecture: str, glibc: str) -> list[str]:
     """The platform tags of wheels that run there, the newest first.
 
+    >>> wheel_platforms("aarch64", "2.17-1")
+    ['manylinux_2_17_aarch64', 'manylinux2014_aarch64', 'linux_aarch64']
+
     :param glibc: Debian's version of it, such as ``2.31-13+deb11u11``.
     :raises EnvironmentCreationError: for an architecture or a version that wheels are not made for.
     """

@@ -44,7 +44,11 @@ class Interpreter:
 
 
 def python_fits(version: str, python: str) -> bool:
-    """Whether a Python version satisfies PEP 440 specifiers; ``*`` is satisfied by any."""
+    """Whether a Python version satisfies PEP 440 specifiers; ``*`` is satisfied by any.
+
+    >>> python_fits("3.11.7", ">=3.9,<3.12"), python_fits("3.6.15", "*")
+    (True, True)
+    """
     return python == "*" or SpecifierSet(python).contains(version.rstrip("+"), prereleases=True)
 
 
@@ -131,7 +135,8 @@ def find_interpreter(python: str, *, own_tools: bool = False) -> Interpreter | N
 def how_to_get(python: str) -> str:
     """A command that installs a fitting interpreter, as far as the specifiers say which.
 
-    ``>=3.6,<3.7`` → ``uv python install 3.6``.
+    >>> how_to_get(">=3.6,<3.7")
+    'uv python install 3.6'
     """
     # The oldest that fits: of the newer ones nobody knows here whether they exist yet.
     for minor in range(_OLDEST_MINOR, _NEWEST_MINOR + 1):

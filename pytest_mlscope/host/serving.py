@@ -14,7 +14,11 @@ from pytest_mlscope.host.timing_window import BoundQueue
 
 
 def bound_sizes(batch_size: int, dynamic: bool) -> List[int]:
-    """The batch sizes that are bound: powers of two up to ``batch_size`` and itself; where the batch is fixed, that."""
+    """The batch sizes that are bound: powers of two up to ``batch_size`` and itself; where the batch is fixed, that.
+
+    >>> bound_sizes(6, dynamic=True), bound_sizes(6, dynamic=False)
+    ([1, 2, 4, 6], [6])
+    """
     if not dynamic:
         return [batch_size]
     sizes = []

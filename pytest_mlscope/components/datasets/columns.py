@@ -47,7 +47,12 @@ def runs(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
 
 def take_rows(array: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
-    """The given ascending rows; a view where they are neighbours."""
+    """The given ascending rows; a view where they are neighbours.
+
+    >>> squares = np.arange(5) ** 2
+    >>> take_rows(squares, np.array([1, 2])).base is squares, take_rows(squares, np.array([0, 4])).tolist()
+    (True, [0, 16])
+    """
     if not len(rows):
         return array[:0]
     first, last = int(rows[0]), int(rows[-1])

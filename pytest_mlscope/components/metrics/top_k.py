@@ -195,7 +195,13 @@ class TopK(Metric):
 
 
 class Top1(Metric):
-    """Share of rows whose label is the best class: ``top_k`` with ``k: 1``."""
+    """Share of rows whose label is the best class: ``top_k`` with ``k: 1``.
+
+    >>> state = Top1().start()
+    >>> state.update(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
+    >>> state.result().value
+    0.5
+    """
 
     name: ClassVar[str] = "top1"
 

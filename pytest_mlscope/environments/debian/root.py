@@ -38,7 +38,10 @@ _C_LIBRARY = re.compile(r"(libc|libm|libpthread|ld-linux.*|ld64)\.so\.\d")
 
 
 def python_series(interpreter: str) -> str:
-    """``usr/bin/python3.9`` → ``3.9``.
+    """The series of a Python, from its path.
+
+    >>> python_series("usr/bin/python3.9")
+    '3.9'
 
     :raises FrameworkError: when the name does not end in a version.
     """
