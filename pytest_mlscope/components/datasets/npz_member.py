@@ -49,7 +49,7 @@ class NpzMember:
         self._row_bytes = self.dtype.itemsize * prod(self.shape[1:])
         if self._info.file_size - self._data_offset < self._row_bytes * (self.shape[0] if self.shape else 1):
             raise DatasetError(f"{path}: array {name!r} is cut short")
-        # Bit 0 says that the member is encrypted. An array without elements cannot be mapped.
+        # Bit 0 says that the member is encrypted.
         if self._info.compress_type == zipfile.ZIP_STORED and self._info.flag_bits & 0x1 == 0 and 0 not in self.shape:
             with self._reading():
                 offset = self._offset_in_file()
