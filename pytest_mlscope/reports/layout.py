@@ -19,6 +19,8 @@ _INDENT = 2
 _NAME_WIDTH = 12
 """Names are shortened to no less than this before a column is dropped."""
 _SHORTEST_NAME = 9
+_LAST_RESORT = 5
+"""Where seven columns of names stand before one wide number, which is never cut."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ def lay_out(table: Table, width: int, text: TerminalText) -> tuple[list[Text], l
                 widths = [min(_natural(c), _NAME_WIDTH) if c.shorten else _natural(c) for c in columns]
                 labels = [i for i in chosen if columns[i].label]
                 widest = max((i for i in chosen if i not in labels), key=lambda i: widths[i])
-                _shrink(columns, widths, [*labels, widest], room, _SHORTEST_NAME)
+                for least in (_SHORTEST_NAME, _LAST_RESORT):
+                    if _shrink(columns, widths, [*labels, widest], room, least):
+                        break
             break
         dropped.append(min(droppable, key=lambda i: (columns[i].importance, -i)))
         # With a column gone, names may have room again.

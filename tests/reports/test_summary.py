@@ -137,7 +137,22 @@ def test_whatever_was_measured_fits_80_columns_and_keeps_its_numbers(
     assert all(cell_len(line) <= width for lines in sections.values() for line in lines)
     assert all(line.isprintable() for lines in sections.values() for line in lines)
     measured = [line for line in sections["latency"] if line.startswith("  ") and " ms" in line]
-    assert len(measured) == len({str(one) for one in cases})
+    assert len(measured) == len({case(**one).id for one in cases})
+
+
+def test_names_give_way_to_a_wide_number_beside_many_of_them() -> None:
+    long = "a_variant_named_at_length_by_somebody_thorough"
+    common: dict[str, Any] = {"batch_size": 1024, "hardware": "cuda", "threads": 1, "precision": "framework_default"}
+    wide = accuracy({"top1": MetricValue(-1_000_000.0, 1)})
+    cases = [
+        case(**common, framework="onnxruntime", preprocessing=long),
+        case(framework="tensorflow-with-a-long-name", preprocessing="stated", threads=64),
+        # Another id and the same case, so that the test's name has a column of its own.
+        case(framework="onnxruntime", preprocessing=long, **common),
+    ]
+    lines = sections_of([record(one, accuracy=wide) for one in cases], width=80)["accuracy"]
+    assert max(map(cell_len, lines)) <= 80
+    assert sum("-1,000,000" in line for line in lines) == 3
 
 
 def test_columns_are_aligned_whatever_their_values() -> None:

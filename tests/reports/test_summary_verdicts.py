@@ -9,7 +9,7 @@ import pytest
 
 from pytest_mlscope.errors import CannotRun
 from pytest_mlscope.expectations.check import Check
-from pytest_mlscope.records.comparison import Comparison
+from pytest_mlscope.records.comparison import Comparison, LatencyComparison, MeasuredPair, RatioComparison, Ruling
 from pytest_mlscope.records.record import EvaluationRecord
 from tests.reports.summary_lines import sections_of
 from tests.reports.synthetic_evaluations import accuracy, case, latency, record
@@ -149,6 +149,45 @@ def test_each_mistake_in_a_baselines_manifest_has_its_line() -> None:
         f"  {second}",
     ]
     assert sections["failed"][1:] == [f"  {first}", f"  {second}"]
+
+
+def _side_by_side(candidate: float = 224e-6, **changes: Any) -> EvaluationRecord:
+    verdict: dict[str, Any] = {"interval": None, "pairs": 3, "p_value": 0.1, "early": False, "minimum_effect": 0.03}
+    facts = LatencyComparison(
+        outcome="regression",
+        ratio=1.04,
+        **{**verdict, "interval": (1.012, 1.0931)},
+        baseline=candidate / 1.04,
+        candidate=candidate,
+        measured=(MeasuredPair(candidate / 1.04, candidate, 0.039),),
+    )
+    peak = RatioComparison(outcome="regression", ratio=2.0, **verdict, baseline=1e8, candidate=2e8)
+    compared = Comparison("HEAD", "regression", ("latency is worse",), latency=facts, peak_memory=peak, **changes)
+    return record(latency=latency(median_ns=373_000), comparison=compared)
+
+
+def test_a_comparison_shows_both_sides_and_says_why_its_latency_is_another() -> None:
+    lines = sections_of([_side_by_side()], width=80)["against HEAD"]
+    assert lines[2].endswith("latency      215 → 224 µs    +4.0%  +1.2% … +9.3%  regression")
+    assert "100 → 200 MB" in lines[3]
+    said = " ".join(" ".join(lines).split())
+    assert "latency here: both sides in turns, in fresh processes; the latency table: this side by itself" in said
+    assert "in a window of its own: digits-cnn onnxruntime (372 µs there)" in said
+    alike = sections_of([_side_by_side(candidate=370e-6)])["against HEAD"]
+    assert not [line for line in alike if "latency here" in line]
+
+
+def test_what_a_policy_changed_is_told_and_an_acceptance_that_some_case_needs_is_needed() -> None:
+    def ruled(kind: Any, text: str, **more: str) -> EvaluationRecord:
+        return _side_by_side(rulings=(Ruling(kind, "latency", text, place="m.mlscope.yml:9:7", **more),))
+
+    idle = ruled("not needed", "no regression of latency to accept")
+    assert "no regression of latency to accept" in " ".join(sections_of([idle])["against HEAD"])
+    accepted = ruled("accepted", "accepted until 2027-01-31: a larger stem")
+    lines = sections_of([idle, accepted])["against HEAD"]
+    assert [line.split()[-1] for line in lines[2:6]] == ["regression", "regression", "accepted", "regression"]
+    assert "accepted until 2027-01-31: a larger stem" in " ".join(lines)
+    assert "no regression of latency to accept" not in " ".join(lines)
 
 
 @pytest.mark.parametrize(
