@@ -137,7 +137,7 @@ def test_whatever_was_measured_fits_80_columns_and_keeps_its_numbers(
     assert all(cell_len(line) <= width for lines in sections.values() for line in lines)
     assert all(line.isprintable() for lines in sections.values() for line in lines)
     measured = [line for line in sections["latency"] if line.startswith("  ") and " ms" in line]
-    assert len(measured) == len({case(**one).id for one in cases})
+    assert len(measured) == len({case(**one).case.id for one in cases})
 
 
 def test_names_give_way_to_a_wide_number_beside_many_of_them() -> None:
