@@ -23,7 +23,7 @@ from pytest_mlscope.errors import (
 )
 from pytest_mlscope.host.frames import ProtocolError, header_length, parse_header, write_frame
 from pytest_mlscope.hosts.process import DEPTH, HostProcess, why
-from pytest_mlscope.hosts.replies import Tensors, wrong_error
+from pytest_mlscope.hosts.reply_reading import Tensors, wrong_error
 
 _POLL_SECONDS = 0.25
 

@@ -16,7 +16,8 @@ from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.errors import HostError, HostTimeout
 from pytest_mlscope.hosts.client import HostClient
-from pytest_mlscope.hosts.replies import FailedBatch, Measured
+from pytest_mlscope.hosts.replies import FailedBatch
+from pytest_mlscope.hosts.timing_replies import Measured
 from pytest_mlscope.manifest.schema import FrameworkEntry, Output
 
 

@@ -17,7 +17,8 @@ from pytest_mlscope.environments.search import find_environment
 from pytest_mlscope.errors import CannotRun, PredictorError
 from pytest_mlscope.hosts.client import HostClient
 from pytest_mlscope.hosts.load_request import InputTensor, LoadRequest
-from pytest_mlscope.hosts.replies import Layer, Measured
+from pytest_mlscope.hosts.replies import Layer
+from pytest_mlscope.hosts.timing_replies import Measured
 from pytest_mlscope.machine.cache_folder import cache_home
 from tests.frameworks.perceptron_models import FRAMEWORKS
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pytest_mlscope.hosts.replies import Measured, read_reply
+from pytest_mlscope.hosts.reply_reading import read_reply
+from pytest_mlscope.hosts.timing_replies import Measured
 from pytest_mlscope.measurements.latency.doubts import Doubt, machine_doubts, told, window_doubts
 
 STEADY = (12_200 * np.random.default_rng(0).normal(1, 0.02, 1000)).astype(np.int64)

@@ -20,7 +20,7 @@ from pytest_mlscope.host.arrivals import poisson_arrivals
 from pytest_mlscope.host.loadgen import SCENARIOS
 from pytest_mlscope.hosts.loadgen_settings import LoadGenSettings
 from pytest_mlscope.hosts.ready_model import ReadyModel
-from pytest_mlscope.hosts.replies import LoadGenRun
+from pytest_mlscope.hosts.timing_replies import LoadGenRun
 from pytest_mlscope.machine.affinity import least_busy_cpu, needs_one_cpu
 from pytest_mlscope.manifest.schema import Scenario
 from pytest_mlscope.measurements.latency.latency import rows_in_a_sample, time_in_scenario

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.hosts.ready_model import ReadyModel
-from pytest_mlscope.hosts.replies import Served
+from pytest_mlscope.hosts.timing_replies import Served
 from pytest_mlscope.manifest.schema import ServerScenario
 from pytest_mlscope.measurements.latency.doubts import Doubt, counter_doubts, warm_up_doubts
 from pytest_mlscope.measurements.latency.rate_search import RateSearch, search_rate
