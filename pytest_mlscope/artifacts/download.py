@@ -34,6 +34,7 @@ def _options(protocol: str) -> dict[str, Any]:
         ) from None
     # aiohttp's own limit is five minutes for the whole of a download, however large.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=_SILENCE_TIMEOUT)
+    # trust_env: without it aiohttp ignores the proxies in the environment.
     return {"client_kwargs": {"timeout": timeout, "trust_env": True}}
 
 

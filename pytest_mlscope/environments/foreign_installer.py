@@ -60,6 +60,7 @@ class _Foreign:
         return []
 
     def _target(self) -> list[str]:
+        # pip takes another platform only where nothing has to be built.
         return ["--target", str(self._folder), "--python-version", self._series, "--only-binary", ":all:"]
 
     @staticmethod

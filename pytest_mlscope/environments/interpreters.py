@@ -25,6 +25,7 @@ _PROBE = (
 )
 _PROBE_TIMEOUT = 20.0
 _OLDEST_MINOR, _NEWEST_MINOR = 6, 25
+# Later than any series' last patch release: specifiers that allow it need no patch number in a command.
 _LATE_PATCH = 30
 
 

@@ -32,6 +32,7 @@ from pytest_mlscope.errors import EnvironmentCreationError
 from pytest_mlscope.files import replacing
 from pytest_mlscope.recorder import Recorder
 
+# The host's code needs numpy, whatever the framework itself needs.
 _SMOKE = "import platform, sys, numpy; sys.stdout.write(platform.python_version())"
 
 Verify = Callable[[Environment], str]

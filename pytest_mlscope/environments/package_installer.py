@@ -103,6 +103,7 @@ class VenvAndPip:
         self, environment: Path, lock: Path, *, preferences: Path | None = None, closed: bool = True
     ) -> list[str]:
         python = str(environment / "bin" / "python")
+        # Nobody is there to answer a question, and output is passed on line by line.
         options = ["--no-input", "--disable-pip-version-check", "--progress-bar", "off", "-r", str(lock)]
         options += ["-c", str(preferences)] if preferences else []
         return [python, "-I", "-m", "pip", "install", *options]

@@ -29,6 +29,7 @@ def pip_config_list() -> str:
             timeout=60,
             check=True,
             text=True,
+            # Otherwise pip may ask the network for a newer pip.
             env={**child_variables(), "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
             stdin=subprocess.DEVNULL,
         )

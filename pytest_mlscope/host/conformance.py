@@ -10,6 +10,7 @@ from pytest_mlscope.host.predictor import LoadedModel, Tensors
 from pytest_mlscope.host.returned import check_bound, check_outputs
 
 _KEPT_PREDICTIONS = 16
+# Parity's default at fp32.
 _TOLERANCE = 1e-4
 
 

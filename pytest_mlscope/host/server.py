@@ -76,6 +76,7 @@ class Server(object):
     def _start(self, request: Header) -> Header:
         began = time.perf_counter()
         path = request["predictor"]
+        # By path: were frameworks/ on sys.path, its folder jax/ would be imported in place of JAX.
         spec = importlib.util.spec_from_file_location(PREDICTOR_MODULE, path)
         if spec is None or spec.loader is None:
             raise ImportError("{} cannot be loaded as Python".format(path))
@@ -250,6 +251,7 @@ def serve(requests: int, replies: int, arena_descriptors: List[int]) -> int:
                 "error": {
                     "kind": "exception",
                     "message": error_message(error),
+                    # The innermost frames: the outer ones are this loop's.
                     "traceback": "" if raised_on_purpose(error) else traceback.format_exc(limit=-12)[-8192:],
                 }
             }
