@@ -181,6 +181,7 @@ def _node(reader: Reader, start: int, end: int, text: Any) -> Node:
     for number, first, last in _parts(reader, start, end):
         if number in names:
             names[number].append(text(first, last))
+    # Name and type stand once at most; joined, an absent one is empty.
     return Node("".join(names[3]), "".join(names[4]), tuple(names[1]), tuple(names[2]))
 
 

@@ -128,5 +128,6 @@ class HardwareFile:
 
     def place_of(self, key: str) -> str:
         """``file:line:column`` of a key's value."""
+        # Read again, since only a message needs a position.
         position = read_source(read_bytes(self.path)).position((key,))
         return f"{self.path}:{position.line}:{position.column}"

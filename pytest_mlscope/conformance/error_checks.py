@@ -56,6 +56,7 @@ def _damaged(content: Callable[[bytes], bytes | None]) -> Callable[[Subject], st
         size = subject.fixed_batch or 1
         with tempfile.TemporaryDirectory(prefix="mlscope-conformance-") as folder:
             for role, artifact in subject.artifacts.items():
+                # A name that a message can only have from the path; the suffix stays, since frameworks go by it.
                 damaged = Path(folder) / f"mlscope-damaged-{role}{artifact.path.suffix}"
                 made = content(artifact.path.read_bytes())
                 if made is not None:

@@ -49,6 +49,7 @@ def environment_of(folder: FrameworkFolder, settings: Settings) -> Environment:
     try:
         return find_environment(folder, home=settings.home)
     except CannotRun as missing:
+        # Python forgets an exception's name at the end of its clause.
         reason = missing
     if not settings.provision:
         raise Fault(f"{reason} (--provision makes it)" if reason.command else str(reason))

@@ -23,7 +23,9 @@ MAX_TEXT = 16_384
 
 # libyaml, where PyYAML was built with it: several times as fast.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# All but c-printable of YAML 1.2, section 5.1; the byte order mark is taken off before.
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+# UTF-32 first, since its little-endian mark begins with that of UTF-16.
 _OTHER_ENCODINGS = {
     b"\xff\xfe\x00\x00": "UTF-32",
     b"\x00\x00\xfe\xff": "UTF-32",

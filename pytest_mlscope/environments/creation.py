@@ -35,6 +35,7 @@ def _recipe(folder: FrameworkFolder, constraint: str | None, architecture: str |
             f"{recipe.requirements}: pins {folder.description.distributions[0]} {locked}, and framework.yml wants "
             f"{folder.description.version!r}"
         )
+    # A foreign environment brings its own: this machine's libraries are of another architecture.
     missing = missing_libraries(folder.description.system_libraries) if not recipe.is_foreign else None
     if missing:
         raise EnvironmentCreationError(f"{folder.name}: {missing}")

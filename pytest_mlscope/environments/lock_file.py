@@ -44,6 +44,7 @@ def locked_version(folder: FrameworkFolder, lock: Path | None = None) -> str | N
         for specifier in requirement.specifier
         if specifier.operator == "=="
     ]
+    # Least is a pin of the distribution named first, and of its pins one whose marker holds.
     return min(pins)[2] if pins else None
 
 

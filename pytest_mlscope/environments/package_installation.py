@@ -22,6 +22,7 @@ from pytest_mlscope.recorder import Recorder
 InstallerChoice = Literal["auto", "uv", "pip"]
 
 _NOT_TO_BE_HAD = "a package of the lock is not available for this Python"
+# What pip, uv and the system print, by what it means. They have no codes for it; the first sign found counts.
 _CAUSES = {
     ("No space left on device", "Disk quota exceeded"): "the disk is full",
     (

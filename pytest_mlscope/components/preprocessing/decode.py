@@ -52,6 +52,7 @@ class Decode(PreprocessingStep):
                 # A small file may say that it has any number of pixels; Pillow warns from 89 million on.
                 warnings.simplefilter("error", pil.Image.DecompressionBombWarning)
                 image: Any = pil.Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS)
+                # Pillow's modes of 16 and 32 bits; converting them to 8 would cut values off.
                 if image.mode.startswith(("I", "F")):
                     raise PreprocessingError("step 'decode': the image has more than 8 bits a channel")
                 image.load()
