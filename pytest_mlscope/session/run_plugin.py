@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,7 @@ from pytest_mlscope.session.case_evaluation import CaseEvaluation, failure_name,
 from pytest_mlscope.session.controller import RECORD_ATTRIBUTE, WORKER_MISTAKE, Controller
 from pytest_mlscope.session.items.module import SUFFIX, ManifestModule
 from pytest_mlscope.session.items.run_state import RUN_STATE, RunState, run_state
-from pytest_mlscope.session.items.uncollected import uncollected_mistake
+from pytest_mlscope.session.items.uncollected import uncollected
 from pytest_mlscope.session.options import strictness
 from pytest_mlscope.session.termination import TerminationPlugin
 from pytest_mlscope.settings import Settings
@@ -157,13 +158,26 @@ def _begin_with_the_reason(report: pytest.TestReport, name: str) -> None:
         crash.message = str(crash.message).replace(name, "", 1)
 
 
+def _warn(config: pytest.Config, text: str) -> None:
+    """Add to pytest's summary of warnings, also where a project makes warnings errors."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warnings.warn(pytest.PytestCollectionWarning(text), stacklevel=1)
+    for message in caught:
+        config.hook.pytest_warning_recorded.call_historic(
+            kwargs={"warning_message": message, "nodeid": "", "when": "collect", "location": None}
+        )
+
+
 class MlscopePlugin:
     """Collects manifests, runs items, and attaches a record to each report."""
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         if not file_path.name.endswith(SUFFIX):
             return None
-        module: pytest.Collector = ManifestModule.from_parent(parent, path=file_path, state=run_state(parent.config))
+        state = run_state(parent.config)
+        state.collected.add(file_path.resolve())
+        module: pytest.Collector = ManifestModule.from_parent(parent, path=file_path, state=state)
         return module
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -204,8 +218,12 @@ class MlscopePlugin:
         mistake = state.selection_mistake()
         if mistake is None and isinstance(baseline, VersionBaseline):
             mistake = baseline.mistake(state.frameworks())
-        if mistake is None and not state.has_items and not session.testsfailed:
-            mistake = uncollected_mistake(config)
+        if mistake is None and not session.testsfailed:
+            left_out = uncollected(config, collected=state.collected, has_items=state.has_items)
+            mistake = left_out.mistake
+            if not hasattr(config, "workerinput") or config.workerinput["workerid"] == "gw0":
+                for text in left_out.warnings:
+                    _warn(config, text)
         if mistake is None:
             return
         if not hasattr(config, "workeroutput"):

@@ -58,6 +58,51 @@ def test_manifests_that_an_ini_option_leaves_out_are_a_usage_error(
     assert said.split("*")[1] in result_text
 
 
+@pytest.fixture
+def two_folders(suite: Suite, pytester: pytest.Pytester) -> Suite:
+    """One manifest in each of two folders."""
+    for name in ("kept", "legacy"):
+        (pytester.path / name).mkdir()
+        path = suite.manifest(name=name)
+        path.write_text(path.read_text().replace("path: ", "path: ../").replace("../../", "../"))
+        path.rename(pytester.path / name / path.name)
+    return suite
+
+
+def _text(result: pytest.RunResult) -> str:
+    return " ".join((result.stdout.str() + result.stderr.str()).split())
+
+
+@pytest.mark.parametrize("workers", [(), ("-n1",)])
+def test_one_of_two_manifests_does_not_vanish_by_an_ini_option(
+    two_folders: Suite, run: Run, pytester: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    ini(pytester, "norecursedirs = legacy")
+    result = run("-m", "accuracy", *workers)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert (
+        "legacy/legacy.mlscope.yml: this manifest was not collected ('legacy' of the ini option norecursedirs leaves "
+        "it out); name it on the command line, or leave it out by --ignore"
+    ) in _text(result)
+    run("-m", "accuracy", "kept", "legacy", *workers).assert_outcomes(passed=2)
+    run("-m", "accuracy", "--ignore=legacy", *workers).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)])
+@pytest.mark.parametrize("by", ["testpaths", "conftest"])
+def test_what_a_conftest_or_testpaths_leaves_out_is_said(
+    two_folders: Suite, run: Run, pytester: pytest.Pytester, by: str, workers: tuple[str, ...]
+) -> None:
+    if by == "testpaths":
+        ini(pytester, "testpaths = kept")
+    else:
+        pytester.makeconftest("collect_ignore = ['legacy']")
+    result = run("-m", "accuracy", *workers)
+    result.assert_outcomes(passed=1, warnings=1)
+    why = "the ini option testpaths" if by == "testpaths" else "a conftest or another ini option"
+    assert f"legacy/legacy.mlscope.yml: this manifest was not collected ({why} leaves it out)" in _text(result)
+
+
 @pytest.mark.parametrize(
     "options",
     [("-k", "unit"), ("-m", "not latency and not accuracy"), ("--ignore=linear.mlscope.yml",), ("test_unit.py",)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ class RunState:
         """Whether there is a baseline whose outputs can be compared."""
         self.has_items = False
         """Whether any item of a case was collected, deselected ones included."""
+        self.collected: set[Path] = set()
+        """Resolved paths of the manifests that pytest came upon."""
         self._first: dict[str, Case] = {}
         """The first selected case of each framework."""
         frameworks = frozenset(config.getoption("mlscope_framework") or ())
