@@ -45,6 +45,12 @@ class ManifestError(MlscopeError):
     """A manifest that cannot be used; the message holds one ``file:line:column: …`` line per mistake."""
 
 
+class WrongUse(MlscopeError):  # noqa: N818  # says what was done, as the reports do
+    """A command line asks for what cannot be: an unknown name, options that do not go together, a file that is not ours
+    to replace. Nothing was done. The exit status is pytest's for wrong use, 4.
+    """
+
+
 class ArtifactError(MlscopeError):
     """A model file, dataset file or other asset is missing, unreadable or not what the manifest says."""
 

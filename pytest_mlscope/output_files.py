@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.errors import WrongUse
 from pytest_mlscope.ordinary_files import read_ordinary, why_not_ordinary
 
 _STREAM = re.compile(r"/dev/(stdin|stdout|stderr|fd(/.*)?)|/proc/[^/]+/(task/[^/]+/)?fd(/.*)?")
@@ -37,26 +37,26 @@ def require_replaceable(path: Path, *, beginning: str, what: str) -> None:
 
     :param beginning: a regular expression that the beginning of our files matches.
     :param what: what our files are, such as ``a JSON report of --mlscope-json``.
-    :raises MlscopeError: for a device, a FIFO, a stream of this process, a folder, a manifest, and a file with other
+    :raises WrongUse: for a device, a FIFO, a stream of this process, a folder, a manifest, and a file with other
         content.
     """
     # By name: a redirected /dev/stdout leads to an ordinary file.
     names = _names(path)
     if any(_STREAM.fullmatch(str(name)) for name in names):
-        raise MlscopeError(f"{path}: is a stream of a process, not a file; give the path of a file")
+        raise WrongUse(f"{path}: is a stream of a process, not a file; give the path of a file")
     if any(name.name.endswith(_MANIFEST) for name in names):
-        raise MlscopeError(f"{path}: is the name of a model manifest; give the path of a file for {what}")
+        raise WrongUse(f"{path}: is the name of a model manifest; give the path of a file for {what}")
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
-        raise MlscopeError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
+        raise WrongUse(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
     if wrong := why_not_ordinary(mode):
-        raise MlscopeError(f"{path}: {wrong.removeprefix('it ')}; give the path of a file")
+        raise WrongUse(f"{path}: {wrong.removeprefix('it ')}; give the path of a file")
     try:
         content = read_ordinary(path, most=_BEGINNING)
     except OSError as error:
-        raise MlscopeError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise WrongUse(f"{path}: cannot be read: {error.strerror or error}") from None
     if content.strip() and not re.match(beginning, content.decode("utf-8", "replace")):
-        raise MlscopeError(f"{path}: is not {what}, so it is not replaced; remove it, or give another path")
+        raise WrongUse(f"{path}: is not {what}, so it is not replaced; remove it, or give another path")

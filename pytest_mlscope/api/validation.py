@@ -19,7 +19,7 @@ from pytest_mlscope.components.postprocessing import SHIPPED_POSTPROCESSING_STEP
 from pytest_mlscope.components.registry import build_registry
 from pytest_mlscope.documents.diagnostics import listed, one_line, quoted
 from pytest_mlscope.documents.source import Path as DocumentPath
-from pytest_mlscope.errors import ArtifactError, CannotRun, ManifestError, MlscopeError
+from pytest_mlscope.errors import ArtifactError, CannotRun, ManifestError, MlscopeError, WrongUse
 from pytest_mlscope.host.onnx_file import ELEMENT_TYPES, NotOnnx, TensorSignature, onnx_signature
 from pytest_mlscope.manifest.load import SUFFIX, load_manifest
 from pytest_mlscope.manifest.loaded import BoundMetric, LoadedManifest
@@ -48,15 +48,17 @@ class Validation:
 def manifests_in(paths: Sequence[Path]) -> list[Path]:
     """The manifests that paths mean: files themselves, and those in folders.
 
-    :raises MlscopeError: when a path is not there, or a folder has no manifest.
+    :raises WrongUse: when a path is not there, or a folder has no manifest.
     """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(path.rglob(f"*{SUFFIX}"))
             if not inside:
-                raise MlscopeError(f"{path}: the folder has no *{SUFFIX}")
+                raise WrongUse(f"{path}: the folder has no *{SUFFIX}")
             found += inside
+        elif not path.exists():
+            raise WrongUse(f"{path}: there is no such file")
         else:
             found.append(path)
     return list(dict.fromkeys(found))

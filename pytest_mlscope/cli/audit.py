@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_mlscope.cli.case_choice import choose_plan
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
-from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.errors import WrongUse
 from pytest_mlscope.option_values import percentage, positive_number, whole_number
 from pytest_mlscope.output_files import require_replaceable
 from pytest_mlscope.quantities import plural
@@ -136,7 +136,7 @@ def _audit(options: argparse.Namespace) -> int:
     from pytest_mlscope.settings import Settings
 
     if options.resume and options.json is None:
-        raise MlscopeError("--resume needs --json PATH, the trials to go on with")
+        raise WrongUse("--resume needs --json PATH, the trials to go on with")
     if options.json:
         require_replaceable(options.json, beginning=r'\s*\{\s*"plugin"\s*:', what="an audit's trials")
     home = home_of(options)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, shown_size
-from pytest_mlscope.errors import MlscopeError, shown
+from pytest_mlscope.errors import MlscopeError, WrongUse, shown
 from pytest_mlscope.option_values import whole_number
 from pytest_mlscope.output_files import require_replaceable
 from pytest_mlscope.quantities import plural
@@ -78,7 +78,7 @@ def _reference(plan: Plan, framework: str | None, manifest: Path) -> Plan:
     if framework is None or framework == plan.case.framework:
         return plan
     if framework not in frameworks:
-        raise MlscopeError(f"{manifest}: {unknown('framework', framework, frameworks)}")
+        raise WrongUse(f"{manifest}: {unknown('framework', framework, frameworks)}")
     return plan.with_case(
         framework=framework, version=frameworks[framework].versions[0], hardware="cpu", precision="fp32"
     )
@@ -100,13 +100,11 @@ def _bisect(options: argparse.Namespace) -> int:
     if options.json:
         require_replaceable(options.json, beginning=r'\s*\{\s*"candidate"\s*:', what="a report of mlscope bisect")
     if options.reference is None and file is None:
-        raise MlscopeError("nothing to compare with: give --reference FRAMEWORK, --against-file FILE, or both")
+        raise WrongUse("nothing to compare with: give --reference FRAMEWORK, --against-file FILE, or both")
     plan = choose_plan(load_alone(manifest), options.case)
     reference = _reference(plan, options.reference, manifest)
     if reference == plan and file is None:
-        raise MlscopeError(
-            f"{plan.case.framework} is what the case runs on; compare it with another framework, or a file"
-        )
+        raise WrongUse(f"{plan.case.framework} is what the case runs on; compare it with another framework, or a file")
     loader = ModelLoader(
         Settings(
             home=home_of(options),

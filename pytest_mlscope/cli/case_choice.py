@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.errors import WrongUse
 
 if TYPE_CHECKING:
     from pytest_mlscope.cases.plan import Plan
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def choose_plan(manifest: LoadedManifest, wanted: str | None) -> Plan:
     """Of the case with this id; without one, the first on onnxruntime or else the first.
 
-    :raises MlscopeError: when there is no such case.
+    :raises WrongUse: when there is no such case.
     """
     from pytest_mlscope.cases.matrix import expand
     from pytest_mlscope.cases.plan import Plan
@@ -26,4 +26,4 @@ def choose_plan(manifest: LoadedManifest, wanted: str | None) -> Plan:
         if case.id == wanted:
             return Plan.of(manifest, case)
     there = ", ".join(case.id for case in cases[:8]) + (" …" if len(cases) > 8 else "")
-    raise MlscopeError(f"{manifest.path}: no case {wanted!r}; there: {there}")
+    raise WrongUse(f"{manifest.path}: no case {wanted!r}; there: {there}")

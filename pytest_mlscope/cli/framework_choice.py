@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_mlscope.assets import search_path
 from pytest_mlscope.cli.parsers import unknown
-from pytest_mlscope.errors import FrameworkError, MlscopeError
+from pytest_mlscope.errors import FrameworkError, WrongUse
 
 if TYPE_CHECKING:
     from pytest_mlscope.components.framework import FrameworkFolder
@@ -45,6 +45,6 @@ def choose_frameworks(names: list[str], project: Path) -> list[tuple[FrameworkFo
     for text in names:
         name = re.split(r"[=<>!~\s]", text, maxsplit=1)[0]
         if name not in frameworks:
-            raise malformed.get(name) or MlscopeError(unknown("framework", name, frameworks))
+            raise malformed.get(name) or WrongUse(unknown("framework", name, frameworks))
         chosen[name, normalised(text[len(name) :])] = frameworks[name]
     return [(folder, constraint) for (_, constraint), folder in chosen.items()]

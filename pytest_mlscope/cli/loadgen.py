@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_mlscope.cli.case_choice import choose_plan
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
-from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.errors import MlscopeError, WrongUse
 from pytest_mlscope.option_values import positive_number, whole_number
 from pytest_mlscope.output_files import require_replaceable
 
@@ -164,7 +164,7 @@ def _require_unused(folder: Path, cases: list[Case]) -> None:
     for case in cases:
         logs = logs_folder(folder, case)
         if logs.exists():
-            raise MlscopeError(f"{logs}: holds another call's logs; remove it, or name another --output")
+            raise WrongUse(f"{logs}: holds another call's logs; remove it, or name another --output")
 
 
 def _others(path: Path, scenarios: set[str]) -> list[dict[str, Any]]:

@@ -10,9 +10,11 @@ from typing import NoReturn
 
 from pytest_mlscope import __version__
 from pytest_mlscope.cli import audit, bisect, cache, doctor, env, framework, loadgen, schema, suite, validate
-from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.errors import MlscopeError, WrongUse
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+EXIT_USAGE = 4
+"""As pytest's, so that a script need not tell the two commands apart."""
 
 _DESCRIPTION = """\
 Prepare this machine for `pytest --mlscope`: environments, suites, the cache.
@@ -46,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
-    :return: 0; 1 when something could not be done; 2 when the command line is wrong.
+    :return: 0; 1 when something could not be done; 4 when the command line is wrong; 130 when interrupted.
     """
     options = build_parser().parse_args(arguments)
     try:
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except MlscopeError as error:
         print(f"mlscope: error: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return EXIT_USAGE if isinstance(error, WrongUse) else EXIT_FAILED
     except KeyboardInterrupt:
         print("mlscope: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from pytest_mlscope.cli.parsers import Commands, add_command, unknown
-from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.errors import MlscopeError, WrongUse
 
 _WHERE = (
     "Suites are those of ./model_suites, of installed packages, and the shipped ones; of two with one name, the first."
@@ -45,7 +45,7 @@ def _suites() -> dict[str, Path]:
 def _suite(name: str) -> Path:
     suites = _suites()
     if name not in suites:
-        raise MlscopeError(unknown("suite", name, suites))
+        raise WrongUse(unknown("suite", name, suites))
     return suites[name]
 
 
@@ -67,9 +67,9 @@ def _copy(options: argparse.Namespace) -> int:
 
     source, destination = _suite(options.name), options.destination
     if destination.exists() or destination.is_symlink():
-        raise MlscopeError(f"{destination}: is there already; name a folder that is not")
+        raise WrongUse(f"{destination}: is there already; name a folder that is not")
     if destination.resolve().is_relative_to(source.resolve()):
-        raise MlscopeError(f"{destination}: is inside {source}, which would be copied into itself; name another folder")
+        raise WrongUse(f"{destination}: is inside {source}, which would be copied into itself; name another folder")
     try:
         shutil.copytree(source, destination, ignore=shutil.ignore_patterns("__pycache__", ".*_cache"))
     except (OSError, shutil.Error) as error:

@@ -117,8 +117,39 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_wrong_command_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
-    assert caught.value.code == 2
+    assert caught.value.code == 4
     assert re.fullmatch(r"mlscope[a-z ]*: error: .*; see mlscope[a-z ]* --help", error_line(capsys))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["env", "create", "onnx"], "no framework named 'onnx'; did you mean onnxruntime?"),
+        (["framework", "check", "torch"], "no framework named 'torch'; did you mean pytorch?"),
+        (["suite", "path", "digit"], "no suite named 'digit'; did you mean digits?"),
+        (["validate", "gone.mlscope.yml"], "gone.mlscope.yml: there is no such file"),
+        (["validate", "."], ".: the folder has no *.mlscope.yml"),
+        (["audit", "m.mlscope.yml", "--resume"], "--resume needs --json PATH"),
+        (["audit", "m.mlscope.yml", "--json", "/dev/stdout"], "/dev/stdout: is a stream of a process"),
+        (
+            ["bisect", "m.mlscope.yml", "--case", "x", "--json", "m.mlscope.yml"],
+            "m.mlscope.yml: is the name of a model manifest",
+        ),
+        (["bisect", "m.mlscope.yml", "--case", "x", "--json", "notes.txt"], "notes.txt: is not a report of"),
+    ],
+)
+def test_wrong_use_has_the_exit_status_of_pytests(
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine\n")
+    assert main(arguments) == 4
+    assert error_line(capsys).startswith(f"mlscope: error: {said}")
+    assert (tmp_path / "notes.txt").read_text() == "mine\n"
 
 
 class TestEnv:
@@ -177,7 +208,7 @@ class TestEnv:
         assert asked == [(name, project / "here", True, "pip") for name in ("one", "two")]
 
     def test_create_of_an_unknown_framework(self, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["env", "create", "onnxruntim"]) == 1
+        assert main(["env", "create", "onnxruntim"]) == 4
         assert error_line(capsys) == "mlscope: error: no framework named 'onnxruntim'; did you mean onnxruntime?"
 
     def test_create_of_a_malformed_framework(self, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -279,16 +310,16 @@ class TestSuite:
     def test_path(self, suite: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["suite", "path", "mine"]) == 0
         assert capsys.readouterr().out == f"{suite}\n"
-        assert main(["suite", "path", "mime"]) == 1
+        assert main(["suite", "path", "mime"]) == 4
         assert error_line(capsys) == "mlscope: error: no suite named 'mime'; did you mean mine?"
 
     def test_copy(self, suite: Path, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["suite", "copy", "mine", "copied/here"]) == 0
         assert [path.name for path in (project / "copied" / "here").iterdir()] == ["a.mlscope.yml"]
         capsys.readouterr()
-        assert main(["suite", "copy", "mine", "copied/here"]) == 1
+        assert main(["suite", "copy", "mine", "copied/here"]) == 4
         assert error_line(capsys) == "mlscope: error: copied/here: is there already; name a folder that is not"
-        assert main(["suite", "copy", "mine", "model_suites/mine/again"]) == 1
+        assert main(["suite", "copy", "mine", "model_suites/mine/again"]) == 4
         assert "is inside" in error_line(capsys)
 
 

@@ -217,7 +217,7 @@ def test_an_audit_is_gone_on_with(suite: Suite, tmp_path: Path, capsys: pytest.C
     assert main(["audit", str(manifest), "--trials", "3", *common]) == 1
     assert "its trials have plugin '0.0.9'" in capsys.readouterr().err
     kept.write_text("[]")
-    assert main(["audit", str(manifest), *common]) == 1
+    assert main(["audit", str(manifest), *common]) == 4
     assert "is not an audit's trials, so it is not replaced" in capsys.readouterr().err
 
 
@@ -240,17 +240,17 @@ def test_single_threaded_pairs_share_a_cpu(suite: Suite, loader: ModelLoader) ->
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "status", "said"),
     [
-        (["none.mlscope.yml"], "none.mlscope.yml"),
-        (["linear.mlscope.yml", "--case", "absent"], "no case 'absent'; there: toy"),
+        (["none.mlscope.yml"], 1, "none.mlscope.yml"),
+        (["linear.mlscope.yml", "--case", "absent"], 4, "no case 'absent'; there: toy"),
     ],
 )
 def test_an_audit_of_nothing_is_one_line(
-    suite: Suite, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+    suite: Suite, capsys: pytest.CaptureFixture[str], arguments: list[str], status: int, said: str
 ) -> None:
     suite.manifest()
-    assert main(["audit", *arguments]) == 1
+    assert main(["audit", *arguments]) == status
     error = capsys.readouterr().err
     assert said in error
     assert "Traceback" not in error
