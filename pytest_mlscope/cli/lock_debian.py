@@ -10,6 +10,7 @@ from pathlib import Path
 from pytest_mlscope.cli.parsers import Commands, add_command
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.output_files import require_replaceable
+from pytest_mlscope.text import without_secrets
 
 _DETAILS = """\
 Prints the lock of the packages and all that they depend on: it belongs in frameworks/NAME/debian-ARCH.lock, from
@@ -58,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     words = ["mlscope", "env", "lock-debian", options.suite, options.architecture, *options.packages]
     words += [word for pattern in options.exclude for word in ("--exclude", pattern)]
-    words += [word for url in archives for word in ("--archive", url)]
+    words += [word for url in archives for word in ("--archive", without_secrets(url))]
     text = format_debian_lock(lock, comments=[f"Made by: {shlex.join(words)}"])
     if options.output is None:
         print(text, end="")

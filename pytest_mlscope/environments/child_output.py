@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_mlscope.text import scrubbed
+
 TAIL_LINES = 20
 
 
@@ -29,6 +31,15 @@ def _kill(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
+def _without_secrets(text: str, variables: Mapping[str, str]) -> str:
+    """A tool repeats the URL of a package index that asks for a password, and its own configuration."""
+    for value in variables.values():
+        if "://" in value:
+            for url in value.split():
+                text = scrubbed(text, url)
+    return scrubbed(text)
+
+
 def run_tool(
     command: Sequence[str | Path],
     *,
@@ -37,7 +48,7 @@ def run_tool(
     inherit: Sequence[int] = (),
     line: Callable[[str], None],
 ) -> ToolRun:
-    """Run a command to its end, passing on each line it prints to stdout or stderr.
+    """Run a command to its end, passing on each line it prints to stdout or stderr, without the secrets of URLs.
 
     Whatever ends this early, a KeyboardInterrupt too, kills the command and what it started.
 
@@ -64,7 +75,7 @@ def run_tool(
         with process:
             # Read to the end before waiting: a tool that has filled its pipe stops until somebody reads.
             for text in process.stdout or ():
-                stripped = text.rstrip()
+                stripped = _without_secrets(text.rstrip(), variables)
                 if stripped:
                     tail.append(stripped)
                     line(stripped)

@@ -22,6 +22,7 @@ from pytest_mlscope.machine.hardware_identity import hardware_identity
 from pytest_mlscope.measurements.code_identity import code_identity
 from pytest_mlscope.measurements.data_identity import data_identity
 from pytest_mlscope.measurements.provenance_facts import Provenance
+from pytest_mlscope.text import scrubbed
 
 
 @cache
@@ -112,7 +113,7 @@ def provenance(ready: ReadyModel, *, command_line: tuple[str, ...], restarts: in
         "seed": sample.seed if sample else None,
         "plugin": __version__,
         "git_commit": git_commit(manifest.folder.resolve()),
-        "command_line": list(command_line),
+        "command_line": [scrubbed(argument) for argument in command_line],
     }
     parts: dict[str, Any] = {
         "manifest": manifest.sha256,

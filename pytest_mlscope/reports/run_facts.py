@@ -14,6 +14,7 @@ from pytest_mlscope import __version__
 from pytest_mlscope.machine.facts import NOT_AVAILABLE, machine_facts
 from pytest_mlscope.machine.git import run_git
 from pytest_mlscope.records.report import GitFacts, RunRecord
+from pytest_mlscope.text import scrubbed
 
 
 def run_facts(config: pytest.Config, started: float, finished: float, exit_status: int, interrupted: bool) -> RunRecord:
@@ -28,7 +29,7 @@ def run_facts(config: pytest.Config, started: float, finished: float, exit_statu
         pytest_version=pytest.__version__,
         python=f"{platform.python_implementation()} {platform.python_version()}",
         platform=platform.platform(),
-        command_line=["pytest", *(os.fspath(argument) for argument in config.invocation_params.args)],
+        command_line=["pytest", *(scrubbed(os.fspath(argument)) for argument in config.invocation_params.args)],
         folder=str(config.invocation_params.dir),
         rootdir=str(config.rootpath),
         git=git_facts(config.rootpath),

@@ -17,6 +17,7 @@ from pytest_mlscope.errors import EnvironmentCreationError, MlscopeError
 from pytest_mlscope.machine.cache_folder import artifacts_folder, describe_os_error, writable_folder
 from pytest_mlscope.machine.file_lock import file_lock
 from pytest_mlscope.recorder import Recorder
+from pytest_mlscope.text import scrubbed, without_secrets
 
 _CHUNK = 2**18
 _SILENCE_SECONDS = 60.0
@@ -56,7 +57,7 @@ def fetch(url: str) -> bytes:
         with _open(url) as stream:
             return stream.read()
     except (OSError, http.client.HTTPException) as error:
-        raise MlscopeError(f"{url}: cannot be downloaded: {_reason(error)}") from None
+        raise MlscopeError(f"{without_secrets(url)}: cannot be downloaded: {scrubbed(_reason(error), url)}") from None
 
 
 def _sha256(path: Path) -> str:
@@ -105,7 +106,7 @@ def _download(
             try:
                 _receive(url, unfinished, package, received)
             except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-                reasons.append(f"{url}: {_reason(error)}")
+                reasons.append(f"{without_secrets(url)}: {scrubbed(_reason(error), url)}")
                 break
             except OSError as error:
                 raise EnvironmentCreationError(f"{unfinished}: cannot be written: {describe_os_error(error)}") from None
@@ -116,7 +117,7 @@ def _download(
             unfinished.unlink()
             if not resumed:
                 wrong = f"has {size:,} bytes, not {package.size:,}" if size != package.size else "has another sha256"
-                reasons.append(f"{url}: {wrong}")
+                reasons.append(f"{without_secrets(url)}: {wrong}")
                 break
     raise EnvironmentCreationError(
         f"the Debian package {package.name} {package.version} is not available: {'; '.join(reasons)}"

@@ -13,6 +13,7 @@ from typing import Any
 
 from pytest_mlscope.environments.debian.lock import DebianPackage
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.text import without_secrets
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,13 @@ def read_index(archive: str, suite: str, architecture: str, *, fetch: Callable[[
     name = next((name for name in names if name in hashes), None)
     if name is None:
         there = sorted({match[1] for key in hashes if (match := re.search(r"main/binary-([a-z0-9]+)/", key))})
-        raise MlscopeError(f"{base}: has nothing for {architecture}; it has: {', '.join(there) or 'nothing'}")
+        raise MlscopeError(
+            f"{without_secrets(base)}: has nothing for {architecture}; it has: {', '.join(there) or 'nothing'}"
+        )
     content = fetch(f"{base}/{name}")
     if hashlib.sha256(content).hexdigest() != hashes[name]:
-        raise MlscopeError(f"{base}/{name}: its sha256 is not the one in {base}/Release; try again")
+        shown = without_secrets(base)
+        raise MlscopeError(f"{shown}/{name}: its sha256 is not the one in {shown}/Release; try again")
     # A suite is published some hours after its date, and snapshots are of what is published.
     snapshot = (date.astimezone(UTC) + timedelta(days=1)).strftime("%Y%m%dT%H%M%SZ") if date else None
     return SuiteIndex(parse_packages(_decompressed(name, content).decode("utf-8", "replace")), snapshot)
