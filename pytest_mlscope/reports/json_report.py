@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +86,25 @@ class JsonReport(ReportWriter):
             write_json(self.path, run, evaluations)
         except MlscopeError as error:
             self._journal.close(success=False)
-            raise MlscopeError(f"{error}; {self._kept()}") from None
+            elsewhere = self._rescue(run, evaluations) if self._journal.unwritten else None
+            kept = f"the report is in {elsewhere} instead; move it from there" if elsewhere else self._kept()
+            raise MlscopeError(f"{error}; {kept}") from None
         self._journal.close(success=True)
         return f"JSON report: {self.path}"
+
+    def _rescue(self, run: Mapping[str, Any], evaluations: Sequence[Mapping[str, Any]]) -> Path | None:
+        """Where else the report could be written: a full disk is full for the journal too."""
+        for folder in _other_file_systems(self.path.resolve().parent):
+            with contextlib.suppress(MlscopeError, OSError):
+                # A folder of our own: others may write where temporary files are.
+                path = Path(tempfile.mkdtemp(prefix="mlscope-", dir=folder)) / self.path.name
+                try:
+                    write_json(path, run, evaluations)
+                except MlscopeError:
+                    path.parent.rmdir()
+                    raise
+                return path
+        return None
 
     def _kept(self) -> str:
         lost, all_of_them = self._journal.unwritten, self._journal.records
@@ -101,6 +120,15 @@ class JsonReport(ReportWriter):
     def close(self) -> None:
         """End a run that writes no report: an earlier report stays, and so do evaluations in the journal."""
         self._journal.close(success=False)
+
+
+def _other_file_systems(folder: Path) -> Iterator[Path]:
+    """Folders for temporary files that are on another file system than ``folder``."""
+    shared = ("/var/tmp", "/dev/shm")  # noqa: S108  # a folder of our own is made there
+    for other in dict.fromkeys(map(Path, (tempfile.gettempdir(), *shared))):
+        with contextlib.suppress(OSError):
+            if other.stat().st_dev != folder.stat().st_dev and os.access(other, os.W_OK):
+                yield other
 
 
 def _dump(value: Any) -> str:

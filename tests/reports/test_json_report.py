@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.records.record import RecordMappings, to_mapping
+from pytest_mlscope.reports import json_report
 from pytest_mlscope.reports.journal import Journal, read_journal
 from pytest_mlscope.reports.json_report import JsonReport, json_schema, recover, write_json
 from pytest_mlscope.reports.run_facts import run_facts
@@ -174,6 +175,35 @@ def full_after() -> Iterator[Callable[[int | None], None]]:
 
     yield limit
     limit(None)
+
+
+def test_the_report_goes_to_another_file_system_when_its_own_is_full(
+    tmp_path: Path,
+    run: dict[str, Any],
+    full_after: Callable[[int | None], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, other = tmp_path / "report.json", tmp_path / "other"
+    other.mkdir()
+    monkeypatch.setattr(json_report, "_other_file_systems", lambda folder: iter([tmp_path / "absent", other]))
+    report = JsonReport(path)
+    full_after(100)
+    with pytest.raises(MlscopeError, match="results are still in memory"):
+        report.append(record())
+    written = json_report.write_json
+
+    def with_space_elsewhere(target: Path, *arguments: Any) -> None:
+        full_after(None if other in target.parents else 100)
+        written(target, *arguments)
+
+    monkeypatch.setattr(json_report, "write_json", with_space_elsewhere)
+    with pytest.raises(
+        MlscopeError, match=rf"cannot be written: .*; the report is in {other}/\S+/report\.json instead"
+    ):
+        report.write(run, [to_mapping(record())])
+    full_after(None)
+    (rescued,) = other.rglob("*.json")
+    assert len(_strict(rescued)["evaluations"]) == 1
 
 
 def test_a_full_disk_is_one_clear_line_and_leaves_whole_lines(
