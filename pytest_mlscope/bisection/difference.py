@@ -54,6 +54,7 @@ class LayerComparison:
 
     def __init__(self, layer: Layer) -> None:
         self._layer = layer
+        # Without tolerances: of numbers the largest difference is read, and text must not differ at all.
         self._comparison = OutputComparison(0.0, 0.0)
         self._shape: tuple[int, ...] = ()
         self._mismatch: str | None = None

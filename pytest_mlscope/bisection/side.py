@@ -53,6 +53,7 @@ class Side:
             self._extended = ExtendedFile(self.path, self.graph)
             self.precision = str(own.resolved.get("precision") or plan.case.precision)
             self.described = f"{own.host.name} {own.host.version} {self.precision}"
+        # Nobody closes an object that was never made.
         except BaseException:
             self.close()
             raise

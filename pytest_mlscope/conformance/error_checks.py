@@ -84,6 +84,7 @@ def unknown_input(subject: Subject) -> str:
     request = replace(request, inputs=(*request.inputs, replace(request.inputs[0], name=UNKNOWN)))
     size = subject.fixed_batch or 1
     rows = subject.rows(size)
+    # Data that the model could take, so that only the name is wrong.
     rows[UNKNOWN] = next(iter(rows.values())).copy()
     return _judge(_attempt(subject, request, rows, size=size), UNKNOWN)
 

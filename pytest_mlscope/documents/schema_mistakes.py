@@ -80,6 +80,7 @@ def _allowed(error: ErrorDetails) -> str | None:
     if kind in _TYPES:
         return _TYPES[kind]
     if kind in ("literal_error", "enum"):
+        # pydantic writes them as 'a', 'b' or 'c'.
         return re.sub(r"(.*) or ", r"\1, ", str(context["expected"])).replace("'", "")
     if kind == "union_tag_invalid":
         return str(context["expected_tags"]).replace("'", "")
@@ -165,6 +166,7 @@ def _locate(error: ErrorDetails, model: type[BaseModel], data: Any) -> _Located:
         is_item = isinstance(place, list) and isinstance(part, int) and part < len(place)
         if is_item or (isinstance(place, dict) and part in place):
             place = place[part]
+        # What the data does not have is the name of a union's branch, unless it is the key that is missing.
         elif not (last and error["type"] == "missing"):
             if union is None:
                 union, branch = tuple(path), str(part)
@@ -276,6 +278,7 @@ def _union(branches: dict[str, list[_Located]], union: Path, path: Path) -> list
     literals = [_allowed(error.error) or "" for error in errors if error.error["type"] == "literal_error"]
     names = [name for literal in literals for name in literal.split(", ")]
     hint = suggestion(value, names) if isinstance(value, str) else ""
+    # A number where only text fits was meant as text: YAML reads it as a number for want of quotes.
     if isinstance(value, int | float) and not any("number" in word for word in words):
         words = ["text in quotes" if word == "text" else word for word in words]
     expected = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]

@@ -65,6 +65,7 @@ class _CsvSource(DataSource):
 
     def rewind(self) -> None:
         self.close()
+        # Spreadsheets begin a file with a byte order mark, which would be a part of the first column's name.
         self._stream = self._path.open(encoding="utf-8-sig", newline="")
         reader = csv.reader(_lines(self._stream), delimiter=self._parameters.delimiter)
         self._records = (record for record in reader if record)
@@ -126,6 +127,7 @@ class _CsvSource(DataSource):
         fields = np.asarray(text)
         if dtype.kind == "f":
             missing = np.isin(fields, self._parameters.missing)
+            # A missing field is any text; as a number it parses, and becomes NaN below.
             numbers: NDArray[Any] = np.where(missing, "0", fields).astype(np.float64)
             with np.errstate(over="ignore"):
                 narrow = numbers.astype(dtype)
