@@ -93,6 +93,7 @@ def provenance(ready: ReadyModel, *, command_line: tuple[str, ...], restarts: in
         "code": dict(code.files),
         "libraries": libraries,
         "restarts": restarts,
+        "settings": plan.changes(),
         "not_hashed": [*code.not_hashed, *([data.why_not] if data is not None and data.why_not else [])],
         "framework": {
             "name": case.framework,
@@ -132,7 +133,7 @@ def provenance(ready: ReadyModel, *, command_line: tuple[str, ...], restarts: in
         "resolved": facts["resolved"],
         "affinity": ready.host.affinity,
         "restarts": restarts,
-        "settings": plan.changes(),
+        "settings": facts["settings"],
         "case": [
             case.framework,
             case.hardware,

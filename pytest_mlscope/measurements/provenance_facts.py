@@ -100,6 +100,8 @@ class Provenance(TypedDict, total=False):
     """Versions of the libraries that read and prepare rows in the pytest process."""
     restarts: Positive
     """Processes that a latency is measured in."""
+    settings: Mapping[str, Any]
+    """Settings that were chosen in place of the manifest's, by its section; empty where none was."""
     not_hashed: Sequence[str]
     """What could change the result and could not be read for the key."""
     key_parts: Mapping[str, str]

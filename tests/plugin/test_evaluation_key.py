@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
+from pytest_mlscope.cases.matrix import expand
+from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.components.plugins import plugin_manager
+from pytest_mlscope.components.registry import build_registry
+from pytest_mlscope.manifest.load import load_manifest
+from pytest_mlscope.measurements.evaluator import Evaluator
 from pytest_mlscope.reports.json_report import json_schema
+from pytest_mlscope.settings import Settings
 from tests.plugin.linear_suite import Suite
 
 METRIC = """\
@@ -162,3 +169,21 @@ def test_other_data_in_another_checkout_is_no_regression_of_the_model(
     _other_data(suite.folder)
     (message,) = evaluated(f"--mlscope-against={there}")["comparison"]["messages"]
     assert "the datasets differ (sha256 " in message
+
+
+def test_what_was_chosen_in_place_of_the_manifest_is_another_key(suite: Suite, pytester: pytest.Pytester) -> None:
+    """A window of a tenth of the time, say, gives another number."""
+    manifest = load_manifest(suite.manifest(), build_registry(plugin_manager().hook, project=pytester.path))
+    plan = Plan.of(manifest, expand(manifest)[0])
+    evaluator = Evaluator(Settings(home=pytester.path / "home", timeout=60))
+    try:
+        key, facts = evaluator.provenance(plan)
+        assert evaluator.provenance(Plan.of(manifest, plan.case)) == (key, facts)
+        other, changed = evaluator.provenance(plan.with_budget(0.125))
+    finally:
+        evaluator.close()
+    assert other != key
+    assert facts["settings"] == {}
+    assert changed["settings"] == {"measurement": {"budget": 0.125}}
+    parts, changed_parts = facts["key_parts"], changed["key_parts"]
+    assert [name for name in parts if parts[name] != changed_parts[name]] == ["settings"]
