@@ -24,14 +24,27 @@ def shown(text: str) -> str:
     return "\n".join([*kept, *([f"[… {len(lines) - MAX_LINES:,} more lines]"] if len(lines) > MAX_LINES else [])])
 
 
+def printable(text: str) -> str:
+    """Text whose other characters, lone surrogates of file names in no known encoding too, stand as escapes.
+
+    >>> printable("caf\\udce9")
+    'caf\\\\udce9'
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else _escape(ord(letter)) for letter in text)
+
+
+def _escape(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
 def _line(line: str) -> str:
     if len(line) > MAX_LINE:
         # Both ends stay: what is wrong stands at the beginning, what to do at the end.
         line = f"{line[: MAX_LINE // 2]} [… {len(line) - MAX_LINE:,} characters …] {line[-MAX_LINE // 2 :]}"
     line = line.rstrip("\r").expandtabs(4)
-    if line.isprintable():
-        return line
-    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in line)
+    return printable(line)
 
 
 class MlscopeError(Exception):

@@ -11,7 +11,7 @@ from pytest_mlscope.errors import MAX_LINE, MAX_LINES, ArtifactError, CannotRun,
 def test_control_characters_of_others_stand_as_escapes(error: type[Exception]) -> None:
     """A model file's operator or a server's reason phrase could otherwise clear the screen or set the title."""
     text = str(error("no operator \x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\nnext\tline"))
-    assert text == "no operator \\x1b]0;owned\\x07\\x1b[2J\\x9b31m\\x202eevil\nnext    line"
+    assert text == "no operator \\x1b]0;owned\\x07\\x1b[2J\\x9b31m\\u202eevil\nnext    line"
 
 
 def test_the_output_of_a_framework_does_not_act_on_the_terminal() -> None:

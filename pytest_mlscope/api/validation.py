@@ -19,7 +19,7 @@ from pytest_mlscope.components.postprocessing import SHIPPED_POSTPROCESSING_STEP
 from pytest_mlscope.components.registry import build_registry
 from pytest_mlscope.documents.diagnostics import listed, one_line, quoted
 from pytest_mlscope.documents.source import Path as DocumentPath
-from pytest_mlscope.errors import ArtifactError, CannotRun, ManifestError, MlscopeError, WrongUse
+from pytest_mlscope.errors import ArtifactError, CannotRun, ManifestError, MlscopeError, WrongUse, shown
 from pytest_mlscope.host.onnx_file import ELEMENT_TYPES, NotOnnx, TensorSignature, onnx_signature
 from pytest_mlscope.manifest.load import SUFFIX, load_manifest
 from pytest_mlscope.manifest.loaded import BoundMetric, LoadedManifest
@@ -85,7 +85,7 @@ def validate_manifest(path: Path) -> Validation:
             unchecked.append(f"{place_of(manifest, ('dataset',))}: dataset: {one_line(error)}")
         except MlscopeError as error:
             text, place = one_line(error), place_of(manifest, ("dataset",))
-            mistakes.append(text if text.startswith(f"{manifest.path}:") else f"{place}: {text}")
+            mistakes.append(text if text.startswith(shown(f"{manifest.path}:")) else f"{place}: {text}")
     return Validation(path, tuple(dict.fromkeys(mistakes)), tuple(dict.fromkeys(unchecked)))
 
 

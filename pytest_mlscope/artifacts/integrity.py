@@ -55,6 +55,14 @@ class Artifact:
         return replace(self, sha256=digest, external=external, own_sha256=self.sha256)
 
 
+def _is_text(path: str) -> bool:
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def file_artifact(path: Path, *, origin: str | None = None) -> Artifact:
     """Size and sha256 of a file.
 
@@ -68,6 +76,11 @@ def file_artifact(path: Path, *, origin: str | None = None) -> Artifact:
             raise ArtifactError(f"{shown}: is a folder; a model file is one file, so name a file in it, or an archive")
         if not stat.S_ISREG(found.st_mode):
             raise ArtifactError(f"{shown}: is not an ordinary file")
+        if not _is_text(str(path)):
+            # Frameworks take paths as text and fail in ways of their own.
+            raise ArtifactError(
+                f"{shown}: its path is not UTF-8, which frameworks cannot open; rename the file or folder"
+            )
         # The inode too: a file that is replaced may keep its size, and its time where an archive sets it.
         identity = (str(path), found.st_size, found.st_mtime_ns, found.st_ino)
         digest = _hashes.get(identity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -50,6 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     :return: 0; 1 when something could not be done; 4 when the command line is wrong; 130 when interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A path may have bytes that the locale cannot decode.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     options = build_parser().parse_args(arguments)
     try:
         status: int = options.run(options)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pytest_mlscope.documents.source import Path as DocumentPath
 from pytest_mlscope.documents.source import Position
-from pytest_mlscope.errors import MAX_LINE
+from pytest_mlscope.errors import MAX_LINE, printable
 from pytest_mlscope.text import closest, did_you_mean, without_secrets
 
 MAX_LINES = 100
@@ -29,9 +29,7 @@ def one_line(text: object) -> str:
     joined = " ".join(str(text).split())
     if len(joined) > MAX_LINE:
         joined = f"{joined[: MAX_LINE // 2]} [… {len(joined) - MAX_LINE:,} characters …] {joined[-MAX_LINE // 2 :]}"
-    if joined.isprintable():
-        return joined
-    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in joined)
+    return printable(joined)
 
 
 def found(value: Any) -> str:

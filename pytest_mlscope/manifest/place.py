@@ -6,7 +6,7 @@ import hashlib
 
 from pytest_mlscope.documents.document import read_bytes
 from pytest_mlscope.documents.source import Path, read_source
-from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.errors import MlscopeError, shown
 from pytest_mlscope.manifest.loaded import LoadedManifest
 
 
@@ -18,8 +18,8 @@ def place_of(manifest: LoadedManifest, path: Path) -> str:
     try:
         raw = read_bytes(manifest.path)
     except MlscopeError:
-        return str(manifest.path)
+        return shown(str(manifest.path))
     if hashlib.sha256(raw).hexdigest() != manifest.sha256:
-        return str(manifest.path)
+        return shown(str(manifest.path))
     position = read_source(raw).position(path)
-    return f"{manifest.path}:{position.line}:{position.column}"
+    return f"{shown(str(manifest.path))}:{position.line}:{position.column}"

@@ -24,6 +24,7 @@ from pytest_mlscope.machine.affinity import Affinity, why_not_here
 from pytest_mlscope.machine.cache_folder import cache_home
 from pytest_mlscope.measurements.evaluator import Evaluator
 from pytest_mlscope.records.making import make_record
+from pytest_mlscope.records.plain import plain_text
 from pytest_mlscope.records.record import TestOutcome, to_mapping
 from pytest_mlscope.reports.junit import junit_properties
 from pytest_mlscope.reports.progress import ProgressLines
@@ -158,6 +159,12 @@ def _begin_with_the_reason(report: pytest.TestReport, name: str) -> None:
         crash.message = str(crash.message).replace(name, "", 1)
 
 
+def _encodable_id(config: pytest.Config, path: Path) -> str | None:
+    """The node id of a path that no report can encode, its odd bytes as escapes; ``None`` for any other path."""
+    text = str(path.relative_to(config.rootpath) if path.is_relative_to(config.rootpath) else path)
+    return None if text.isascii() or plain_text(text) == text else plain_text(text)
+
+
 def _warn(config: pytest.Config, text: str) -> None:
     """Add to pytest's summary of warnings, also where a project makes warnings errors."""
     with warnings.catch_warnings(record=True) as caught:
@@ -177,7 +184,9 @@ class MlscopePlugin:
             return None
         state = run_state(parent.config)
         state.collected.add(file_path.resolve())
-        module: pytest.Collector = ManifestModule.from_parent(parent, path=file_path, state=state)
+        module: pytest.Collector = ManifestModule.from_parent(
+            parent, path=file_path, state=state, nodeid=_encodable_id(parent.config, file_path)
+        )
         return module
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -238,6 +247,9 @@ class MlscopePlugin:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         case = item_case(item)
+        if case is not None:
+            # JUnit's older families write the file's path.
+            report.location = (plain_text(report.location[0]), *report.location[1:])
         if case is None or not (report.when == "call" or (report.when == "setup" and not report.passed)):
             return report
         made = item.stash.get(CASE_EVALUATION, None)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,3 +102,29 @@ def test_files_that_are_not_there_are_found_at_collection(suite: Suite, run: Run
     assert f"linear.mlscope.yml:10:30: {suite.folder / 'wors.npz'}: no such dataset file" in said
     path.write_text(path.read_text().replace("path: wors", "path: rows"))
     run("--mlscope-framework", "toy", "-k", "accuracy").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("family", ["xunit1", "xunit2"])
+def test_a_path_that_the_locale_cannot_decode(suite: Suite, run: Run, pytester: pytest.Pytester, family: str) -> None:
+    """Neither pytest's JUnit file nor ours takes lone surrogates, and a model file's path goes to a framework."""
+    folder = Path(os.fsdecode(os.fsencode(str(pytester.path)) + b"/caf\xe9"))
+    folder.mkdir()
+    written = suite.manifest()
+    text = written.read_text().replace("path: rows", "path: ../rows")
+    written.unlink()
+    path = folder / written.name
+    path.write_text(text.replace("path: weights.npy", f"path: file://{suite.folder}/weights.npy"))
+    options = ("-m", "accuracy", "--mlscope-json", "out.json", "--junitxml", "out.xml", "-o", f"junit_family={family}")
+    result = run(*options)
+    result.assert_outcomes(passed=1)
+    nodeid = "caf\\udce9/linear.mlscope.yml::test_accuracy[toy]"
+    assert json.loads((pytester.path / "out.json").read_text())["evaluations"][0]["nodeid"] == nodeid
+    assert ElementTree.parse(pytester.path / "out.xml").find(".//property[@name='mlscope.top1']") is not None
+    (suite.folder / "weights.npy").rename(folder / "weights.npy")
+    path.write_text(text)
+    result = run(*options)
+    result.assert_outcomes(failed=1)
+    assert "weights.npy: its path is not UTF-8, which frameworks cannot open; rename the file or folder" in _said(
+        result
+    )
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()

@@ -165,7 +165,8 @@ def machine_doubts(machine: Mapping[str, Any], *, threads: object, cpus: Sequenc
         doubts.append(Doubt("threads", threads / len(cpus), text))
     quota = machine.get("cpu_quota")
     if isinstance(threads, int) and quota is not None and threads > quota:
-        text = f"{threads} threads share a CPU quota of {quota:.3g} CPUs; ask for fewer, or raise the container's limit"
+        who, fewer = (f"{threads} threads share", "ask for fewer, or ") if threads > 1 else ("1 thread has", "")
+        text = f"{who} a CPU quota of {quota:.3g} CPUs; {fewer}raise the container's limit"
         doubts.append(Doubt("quota threads", threads / quota, text))
     return doubts
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pytest_mlscope.errors import ArtifactError, DatasetError, PreprocessingError
+from pytest_mlscope.errors import ArtifactError, DatasetError, PreprocessingError, shown
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.place import place_of
 
@@ -20,7 +20,8 @@ def naming(manifest: LoadedManifest) -> Iterator[None]:
         yield
     except (ArtifactError, DatasetError, PreprocessingError) as error:
         message = str(error)
-        if str(manifest.path) not in message:
+        # A message has the path as it may be shown.
+        if shown(str(manifest.path)) not in message:
             place = place_of(manifest, ("dataset", "path")) if isinstance(error, DatasetError) else manifest.path
             error.args = (f"{place}: {message}",)
         raise
