@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal, get_args
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "framework_default")
@@ -58,6 +59,18 @@ def positive_number(unit: str = "") -> Callable[[str], float]:
         return number
 
     return parse
+
+
+def user_path(text: str) -> Path:
+    """A path with ``~`` at its beginning replaced by a home folder: a shell leaves it where it stands after ``=``."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the path is empty")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: there is no home folder for '~'; write the path without it"
+        ) from None
 
 
 def percentage(*, most: float) -> Callable[[str], float]:

@@ -6,13 +6,12 @@ import argparse
 import math
 import statistics
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_mlscope.cli.case_choice import choose_plan
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
 from pytest_mlscope.errors import WrongUse
-from pytest_mlscope.option_values import percentage, positive_number, whole_number
+from pytest_mlscope.option_values import percentage, positive_number, user_path, whole_number
 from pytest_mlscope.output_files import require_replaceable
 from pytest_mlscope.quantities import plural
 
@@ -39,7 +38,7 @@ def _slowdowns(text: str) -> list[float]:
 def add_to(commands: Commands) -> None:
     """Add ``audit``."""
     parser = add_command(commands, "audit", "measure how often the gate is wrong on this machine", _audit, _DETAILS)
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="a *.mlscope.yml")
+    parser.add_argument("manifest", type=user_path, metavar="MANIFEST", help="a *.mlscope.yml")
     parser.add_argument(
         "--case", metavar="ID", help="the case, by its id as in test names; by default the first one on onnxruntime"
     )
@@ -70,7 +69,9 @@ def add_to(commands: Commands) -> None:
         metavar="N",
         help="keep so many other processes busy meanwhile (default: 0)",
     )
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write every trial to this file, while they are made")
+    parser.add_argument(
+        "--json", type=user_path, metavar="PATH", help="write every trial to this file, while they are made"
+    )
     parser.add_argument(
         "--resume", action="store_true", help="count the trials in --json PATH, and add what is missing"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, shown_size
 from pytest_mlscope.errors import MlscopeError, WrongUse, shown
-from pytest_mlscope.option_values import whole_number
+from pytest_mlscope.option_values import user_path, whole_number
 from pytest_mlscope.output_files import require_replaceable
 from pytest_mlscope.quantities import plural
 
@@ -48,11 +48,11 @@ def _megabytes(text: str) -> int:
 def add_to(commands: Commands) -> None:
     """Add ``bisect``."""
     parser = add_command(commands, "bisect", "find the first layer that differs", _bisect, _DETAILS)
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="a *.mlscope.yml")
+    parser.add_argument("manifest", type=user_path, metavar="MANIFEST", help="a *.mlscope.yml")
     parser.add_argument("--case", metavar="ID", required=True, help="the case, by its id as in test names")
     parser.add_argument("--reference", metavar="FRAMEWORK", help="the framework to compare with")
     parser.add_argument(
-        "--against-file", type=Path, metavar="FILE", help="another ONNX file of the same graph to compare with"
+        "--against-file", type=user_path, metavar="FILE", help="another ONNX file of the same graph to compare with"
     )
     parser.add_argument(
         "--rows", type=whole_number(most=2**20), metavar="N", help="rows of the dataset (default: one batch)"
@@ -66,7 +66,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--window", type=_megabytes, metavar="MB", help="megabytes of outputs held at once, of each side (default: 64)"
     )
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write every layer's difference to this file")
+    parser.add_argument("--json", type=user_path, metavar="PATH", help="write every layer's difference to this file")
     parser.add_argument("--provision", action="store_true", help="make a missing framework environment")
     add_home(parser)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_mlscope.cli.case_choice import choose_plan
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
 from pytest_mlscope.errors import MlscopeError, WrongUse
-from pytest_mlscope.option_values import positive_number, whole_number
+from pytest_mlscope.option_values import positive_number, user_path, whole_number
 from pytest_mlscope.output_files import require_replaceable
 
 if TYPE_CHECKING:
@@ -33,11 +33,11 @@ _SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 def add_to(commands: Commands) -> None:
     """Add ``loadgen``."""
     parser = add_command(commands, "loadgen", "run a case through MLPerf LoadGen, beside our own loop", _run, _DETAILS)
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="a *.mlscope.yml")
+    parser.add_argument("manifest", type=user_path, metavar="MANIFEST", help="a *.mlscope.yml")
     parser.add_argument(
         "--case", metavar="ID", help="the case, by its id as in test names; by default the first one on onnxruntime"
     )
-    parser.add_argument("--output", type=Path, metavar="DIR", required=True, help="where LoadGen's logs are kept")
+    parser.add_argument("--output", type=user_path, metavar="DIR", required=True, help="where LoadGen's logs are kept")
     parser.add_argument(
         "--scenario",
         action="append",

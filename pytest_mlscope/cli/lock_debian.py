@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from pathlib import Path
 
 from pytest_mlscope.cli.parsers import Commands, add_command
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.option_values import user_path
 from pytest_mlscope.output_files import require_replaceable
 from pytest_mlscope.text import without_secrets
 
@@ -37,7 +37,7 @@ def add_to(actions: Commands) -> None:
         metavar="URL",
         help="where packages come from, instead of Debian's own archives; may be repeated",
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write the lock there instead of printing it")
+    parser.add_argument("--output", type=user_path, metavar="FILE", help="write the lock there instead of printing it")
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_mlscope.cli.folding import folded_prose
+from pytest_mlscope.option_values import user_path
 from pytest_mlscope.text import closest
 
 Commands = Any
@@ -34,7 +35,7 @@ def add_home(parser: argparse.ArgumentParser) -> None:
     """Add ``--home``."""
     parser.add_argument(
         "--home",
-        type=Path,
+        type=user_path,
         metavar="DIR",
         help="the cache folder, instead of $MLSCOPE_HOME or the user's cache folder",
     )

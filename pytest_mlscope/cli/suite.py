@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pytest_mlscope.cli.parsers import Commands, add_command, unknown
 from pytest_mlscope.errors import MlscopeError, WrongUse
+from pytest_mlscope.option_values import user_path
 
 _WHERE = (
     "Suites are those of ./model_suites, of installed packages, and the shipped ones; of two with one name, the first."
@@ -24,7 +25,9 @@ def add_to(commands: Commands) -> None:
     path.add_argument("name", metavar="NAME", help="a suite")
     copy = add_command(actions, "copy", "copy a suite, to change it", _copy)
     copy.add_argument("name", metavar="NAME", help="a suite")
-    copy.add_argument("destination", metavar="DEST", type=Path, help="the folder to make, such as model_suites/NAME")
+    copy.add_argument(
+        "destination", metavar="DEST", type=user_path, help="the folder to make, such as model_suites/NAME"
+    )
 
 
 def _manifests(folder: Path) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from pytest_mlscope.cli.parsers import Commands, add_command
+from pytest_mlscope.option_values import user_path
 
 _DETAILS = """\
 Checks everything that needs no framework: the schema, whether files are there, their sha256 and size, the dataset's
@@ -17,7 +17,7 @@ is downloaded. Each mistake is one line, file:line:column; the exit status is 1 
 def add_to(commands: Commands) -> None:
     """Add ``validate``."""
     parser = add_command(commands, "validate", "check manifests and the files they name", _validate, _DETAILS)
-    parser.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="a *.mlscope.yml, or a folder of them")
+    parser.add_argument("paths", metavar="PATH", type=user_path, nargs="+", help="a *.mlscope.yml, or a folder of them")
 
 
 def _validate(options: argparse.Namespace) -> int:

@@ -194,6 +194,13 @@ def _is_saved_run(path: Path) -> bool:
         return False
 
 
+def _expanded(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise BaselineError(f"{text}: there is no home folder for '~'; write the path without it") from None
+
+
 def find_baseline(text: str, *, project: Path, home: Path, load: LoadCases) -> Baseline | SavedRun:
     """What ``--mlscope-against`` names.
 
@@ -205,7 +212,7 @@ def find_baseline(text: str, *, project: Path, home: Path, load: LoadCases) -> B
     if text.startswith(FRAMEWORK_PREFIX):
         return _framework_version(text)
     if text.startswith(MODEL_PREFIX):
-        manifest = Path(text.removeprefix(MODEL_PREFIX)).expanduser()
+        manifest = _expanded(text.removeprefix(MODEL_PREFIX))
         if not manifest.exists():
             raise BaselineError(f"{manifest}: there is no such file")
         if not manifest.is_file():
@@ -215,7 +222,7 @@ def find_baseline(text: str, *, project: Path, home: Path, load: LoadCases) -> B
         except MlscopeError as error:
             raise BaselineError(str(error)) from None
         return ModelBaseline(manifest, project=project, load=load)
-    path = Path(text).expanduser()
+    path = _expanded(text)
     if path.is_dir():
         if path.resolve() == project.resolve():
             raise BaselineError(

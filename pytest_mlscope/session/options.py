@@ -16,6 +16,7 @@ from pytest_mlscope.option_values import (
     StrictPart,
     percentage,
     positive_number,
+    user_path,
     whole_number,
 )
 
@@ -62,9 +63,8 @@ def _against(text: str) -> str:
 
 
 def _path(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("the path is empty")
-    return text
+    # As text: options travel to pytest-xdist's workers.
+    return str(user_path(text))
 
 
 def strict_parts(words: Iterable[str]) -> frozenset[StrictPart]:

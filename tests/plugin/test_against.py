@@ -134,6 +134,7 @@ def test_another_model_is_a_baseline(committed: Suite, pytester: pytest.Pytester
         ),
         ("nosuch", "*, nor a folder, a saved run, framework:NAME==VERSION or model:MANIFEST"),
         ("", "*the baseline is empty*"),
+        ("~no-such-user/x", "*--mlscope-against: ~no-such-user/x: there is no home folder for '~'; write the path *"),
     ],
 )
 def test_what_is_no_baseline_is_one_line(committed: Suite, pytester: pytest.Pytester, baseline: str, line: str) -> None:

@@ -305,6 +305,22 @@ def test_an_empty_json_path_is_a_usage_error(run: Run, suite: Suite) -> None:
     result.stderr.fnmatch_lines(["*--mlscope-json: the path is empty"])
 
 
+def test_a_json_path_that_begins_with_a_tilde_is_in_the_home_folder(
+    run: Run, suite: Suite, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell leaves ``~`` as it is after ``=``."""
+    suite.manifest()
+    home = tmp_path_factory.mktemp("user")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    run("-m", "accuracy", "--mlscope-json=~/report.json")
+    assert (home / "report.json").is_file()
+    assert not (suite.folder / "~").exists()
+    result = run("--mlscope-json=~no-such-user/report.json")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*there is no home folder for '~'; write the path without it"])
+
+
 def test_an_item_whose_worker_dies_has_its_row(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     pytester.makeconftest(
