@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pytest_mlscope.components.datasets.base import DataSource
 from pytest_mlscope.components.datasets.image_folder import ImageFolder
 from pytest_mlscope.errors import DatasetError
+from pytest_mlscope.measurements.rows.labels import LabelReader
 
 
 def _write(folder: Path, *files: str) -> None:
@@ -44,8 +45,16 @@ def test_folders_named_by_numbers_are_class_numbers(tmp_path: Path) -> None:
     _write(tmp_path, *(f"{number}/x.png" for number in range(11)))
     source = ImageFolder(path="images").open(tmp_path, [])
     taken = _all(source)
-    assert [int(path.split("/")[0]) for path in taken["path"]] == taken["label"].tolist()
-    assert source.class_names is None
+    reader = LabelReader("label", source.class_names, stated=False)
+    numbers = reader(taken["label"], np.arange(11))
+    assert [int(path.split("/")[0]) for path in taken["path"]] == numbers.tolist()
+
+
+def test_stated_names_win_over_folders_named_by_numbers(tmp_path: Path) -> None:
+    _write(tmp_path, "2/x.png", "180/x.png")
+    taken = _all(ImageFolder(path="images").open(tmp_path, []))
+    assert taken["path"] == ["180/x.png", "2/x.png"]
+    assert LabelReader("label", ["2", "180"])(taken["label"], np.arange(2)).tolist() == [1, 0]
 
 
 def test_labels_can_come_from_a_csv(tmp_path: Path) -> None:

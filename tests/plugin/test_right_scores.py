@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pytest_mlscope.errors import DatasetError
 from pytest_mlscope.measurements.rows.labels import LabelReader
 from tests.plugin.linear_suite import Suite
 
@@ -99,6 +100,66 @@ def test_stated_names_that_are_numerals_win_in_every_source(values: object) -> N
 
 def test_class_numbers_stay_what_they_are_beside_names_that_are_words() -> None:
     assert LabelReader("label", ["cat", "dog"])(np.array([1, 0]), np.arange(2)).tolist() == [1, 0]
+
+
+def test_an_integer_is_a_name_where_one_class_is_called_by_another_ones_number() -> None:
+    reader = LabelReader("label", ["background", "0", "1"])
+    assert reader(np.array([1, 0]), np.arange(2)).tolist() == [2, 1]
+    with pytest.raises(DatasetError, match="row 0: '2' is not one of the 3 class names"):
+        reader(np.array([2]), np.arange(1))
+
+
+@pytest.mark.parametrize("names", [["0", "1", "2"], ["2", "1", "0"], ["a", "b", "c"], None])
+@pytest.mark.parametrize("source", ["csv", "csv_int", "npz", "npz_int", "parquet", "parquet_int"])
+def test_sources_agree_on_labels_written_as_numbers(
+    suite: Suite, run: Run, source: str, names: list[str] | None
+) -> None:
+    kind, _, is_integer = source.partition("_")
+    rows = np.load(suite.folder / "rows.npz")
+    features, numbers = rows["features"], rows["labels"]
+    # So that names in reverse order are right for the same rows.
+    values = 2 - numbers if names == ["2", "1", "0"] else numbers
+    labels = values if is_integer else values.astype(str)
+    dataset = f"{{source: {kind}, path: data.{kind}, label: labels"
+    if kind == "npz":
+        np.savez(suite.folder / "data.npz", features=features, labels=labels)
+    elif kind == "parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        table = pyarrow.table({"features": features.tolist(), "labels": labels.tolist()})
+        parquet.write_table(table, suite.folder / "data.parquet")
+    else:
+        lines = [",".join(map(str, [*row, label])) for row, label in zip(features.tolist(), labels)]
+        (suite.folder / "data.csv").write_text("\n".join(["a,b,c,d,labels", *lines]))
+        dataset += ", columns: {features: [a, b, c, d]}, dtypes: {features: float32"
+        dataset += ", labels: int64}" if is_integer else "}"
+    manifest = suite.manifest(expect="{}")
+    text = manifest.read_text().replace("{source: npz, path: rows.npz, label: labels", dataset)
+    stated = "" if names is None else f", labels: [{', '.join(map(repr, names))}]"
+    steps = "postprocess: [{step: softmax, axis: -1}]"
+    cast = "shape: [batch, 4], preprocess: [{step: cast, dtype: float32}]"
+    manifest.write_text(text.replace(steps, steps + stated).replace("shape: [batch, 4]", cast))
+    output = " ".join(run("-k", "accuracy").stdout.str().split())
+    if is_integer or names in (["0", "1", "2"], ["2", "1", "0"]):
+        assert " 0.9000 " in output
+    elif names is None:
+        assert "label column 'labels' holds numbers as text" in output
+    else:
+        assert "is not one of the 3 class names" in output
+
+
+def test_outputs_with_other_names_for_the_classes_do_not_share_labels(suite: Suite, run: Run) -> None:
+    predict = """
+        return {"scores": x.dot(self.weights), "other": x.dot(self.weights)}
+    """
+    suite.framework("toy", predict=predict)
+    manifest = suite.manifest(expect="{}", metrics="[{metric: top1, output: scores}, {metric: top1, output: other}]")
+    steps = "postprocess: [{step: softmax, axis: -1}]"
+    other = ", labels: [a, b, c]}, {name: other, labels: [c, b, a]"
+    manifest.write_text(manifest.read_text().replace(steps, steps + other))
+    result = run("-k", "accuracy")
+    result.assert_outcomes(failed=1)
+    assert "'scores' and 'other', whose `labels` differ" in " ".join(result.stdout.str().split())
 
 
 @pytest.mark.parametrize("method", ["update", "count_errors", "result", "start"])

@@ -28,7 +28,10 @@ class DataSource(ABC):
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """Names of the classes, in index order, where the source knows them (folder names, target names)."""
+        """Names of the classes, in index order, where the source knows them (folder names, target names).
+
+        They count where the manifest states none; where all of them are whole numbers they are class numbers.
+        """
         return None
 
     @abstractmethod

@@ -29,17 +29,17 @@ class LabelReader:
         stated: bool = True,
         as_numbers: Callable[[str], str] = "store the labels as {}".format,
     ) -> None:
-        """:param as_numbers: from a dtype to what makes the column numbers of it, where it holds text."""
+        """:param stated: whether the manifest states the names, or the source has them.
+        :param as_numbers: from a dtype to what makes the column numbers of it, where it holds text."""
         self._column = column
         self._as_numbers = as_numbers
-        self._numbers = None if class_names is None else {name: number for number, name in enumerate(class_names)}
+        names = tuple(class_names or ())
+        self._numbers = None if class_names is None else {name: number for number, name in enumerate(names)}
+        if not stated and all(name.isascii() and name.isdecimal() and len(name) < 19 for name in names):
+            # "10" sorts before "2": a folder called by a number is that class.
+            self._numbers = {name: int(name) for name in names} or None
         # Names 0, 1, 2 … say the same either way.
-        self._numerals = (
-            stated
-            and bool(class_names)
-            and all(_is_numeral(name) for name in class_names or ())
-            and any(name != str(number) for number, name in enumerate(class_names or ()))
-        )
+        self._numerals = stated and any(_is_numeral(name) and name != str(place) for place, name in enumerate(names))
 
     def __call__(self, values: Column, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Labels of the given rows, shape ``(rows, …)``; int64 for class names.
@@ -63,7 +63,7 @@ class LabelReader:
         return self._by_numeral(labels, rows)
 
     def _by_numeral(self, values: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Integers of a source that reads numerals as numbers, where every class is named by a numeral."""
+        """Integers of a source that reads numerals as numbers, where a class is named by another's number."""
         if not self._numerals or values.dtype.kind not in "iu" or values.size != len(values):
             return np.array(values)
         return self._by_name([str(value) for value in values.reshape(-1).tolist()], rows)

@@ -215,8 +215,20 @@ def _pipelines(manifest: LoadedManifest, preprocessing: str) -> dict[str, Pipeli
 
 
 def _class_names(manifest: LoadedManifest, column: str) -> tuple[str, ...] | None:
+    """What the outputs that are compared with a column call their classes.
+
+    :raises DatasetError: when two of them have different names: a label cannot be two classes.
+    """
     outputs = [bound.output for bound in manifest.metrics if bound.label == column]
-    return next((manifest.labels[output] for output in outputs if output in manifest.labels), None)
+    stated = {output: manifest.labels[output] for output in outputs if output in manifest.labels}
+    first = next(iter(stated), None)
+    for output, names in stated.items():
+        if first is not None and names != stated[first]:
+            raise DatasetError(
+                f"label column {column!r} is compared with the outputs {first!r} and {output!r}, whose `labels` "
+                "differ; give each metric a `label` of its own"
+            )
+    return None if first is None else stated[first]
 
 
 def _surviving(samples: Samples, failed_here: Mapping[int, str], alive: NDArray[np.bool_]) -> Samples:
