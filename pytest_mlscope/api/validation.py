@@ -21,6 +21,7 @@ from pytest_mlscope.documents.diagnostics import listed, one_line, quoted
 from pytest_mlscope.documents.source import Path as DocumentPath
 from pytest_mlscope.errors import ArtifactError, CannotRun, ManifestError, MlscopeError, WrongUse, shown
 from pytest_mlscope.host.onnx_file import ELEMENT_TYPES, NotOnnx, TensorSignature, onnx_signature
+from pytest_mlscope.hosts.onnx_batches import batch_mistakes
 from pytest_mlscope.manifest.load import SUFFIX, load_manifest
 from pytest_mlscope.manifest.loaded import BoundMetric, LoadedManifest
 from pytest_mlscope.manifest.missing_files import files_of, local_path
@@ -123,6 +124,8 @@ def _file_mistakes(
         yield f"{place}: {local}: {error}"
         return
     content = manifest.content
+    for path, mistake in batch_mistakes(content, entry, local, inputs, outputs):
+        yield f"{place_of(manifest, path)}: {mistake}"
     names = entry.input_names
     required = {each.name for each in inputs}
     stated = {names.get(each.name, each.name) for each in content.inputs}

@@ -85,7 +85,7 @@ class Subject:
     @property
     def fixed_batch(self) -> int | None:
         """The batch size that the manifest's shapes fix; ``None`` where they fix none."""
-        sizes = [each.shape[0] for each in self.plan.inputs]
+        sizes = [each.batch_extent for each in self.plan.inputs if each.batch_dimension is not None]
         return sizes[0] if sizes and isinstance(sizes[0], int) else None
 
     @property

@@ -8,11 +8,19 @@ import numpy
 
 from pytest_mlscope.host.frames import Arena
 from pytest_mlscope.host.predictor import Tensors
-from pytest_mlscope.host.returned import check_outputs
+from pytest_mlscope.host.returned import check_outputs, check_rows
 
 
 def _padded(array: numpy.ndarray, rows: int) -> numpy.ndarray:
     return numpy.concatenate([array, numpy.repeat(array[-1:], rows - len(array), axis=0)])
+
+
+class _OtherShape(Exception):
+    """A row's output has another shape than an earlier row's."""
+
+
+def _other_dtype(name: str, array: numpy.ndarray, dtype: numpy.dtype) -> ValueError:
+    return ValueError("output {!r} has dtype {}; in an earlier batch it had {}".format(name, array.dtype, dtype))
 
 
 class _Outputs(object):
@@ -28,20 +36,13 @@ class _Outputs(object):
         self.pick: Callable[[Any], Any] = lambda predicted: ()
         """Of what ``predict`` returned, the output in the slot, or a tuple of those in the slots."""
 
-    def allocate(self, outputs: Tensors) -> None:
-        """Make room, by the outputs of any batch.
+    def allocate(self, outputs: Tensors, rows: int) -> None:
+        """Make room, by the outputs of any batch, of so many rows.
 
-        :raises WrongReturn: when these are no outputs.
-        :raises ValueError: when one has no batch dimension.
+        :raises WrongReturn: when these are no outputs, or one has another number of rows.
         """
         check_outputs(outputs, "predict")
-        predicted_rows = None
-        for name, array in outputs.items():
-            predicted_rows = len(array) if predicted_rows is None and array.ndim else predicted_rows
-            if array.ndim == 0 or len(array) != predicted_rows:
-                raise ValueError(
-                    "output {!r} has shape {}; its first dimension must be the batch".format(name, list(array.shape))
-                )
+        check_rows(outputs, rows)
         self.places = self._arena.allocate(
             {name: (array.dtype, (self._rows,) + array.shape[1:]) for name, array in outputs.items()}
         )
@@ -56,12 +57,12 @@ class _Outputs(object):
         if self.slots:
             self.pick = operator.itemgetter(*[slot[0] for slot in self.slots])
 
-    def mismatch(self, name: str, array: numpy.ndarray, expected: Tuple[int, ...], dtype: numpy.dtype) -> ValueError:
+    def mismatch(self, name: str, array: numpy.ndarray, expected: Tuple[int, ...], dtype: numpy.dtype) -> Exception:
         """The error for an output of another shape or dtype than a batch's outputs have."""
         if array.shape == expected:
-            return ValueError(
-                "output {!r} has dtype {}; in an earlier batch it had {}".format(name, array.dtype, dtype)
-            )
+            return _other_dtype(name, array, dtype)
+        if self._batch_size == 1 and array.ndim and len(array) == 1:
+            return _OtherShape()
         return ValueError(
             "output {!r} has shape {}; its first dimension must be the batch, and the whole {}".format(
                 name, list(array.shape), list(expected)
@@ -71,7 +72,7 @@ class _Outputs(object):
     def store_tail(self, outputs: Tensors, start: int, predicted_rows: int) -> None:
         """Keep the last, shorter batch; rows beyond the end were padding."""
         if not self.places:
-            self.allocate(outputs)
+            self.allocate(outputs, predicted_rows)
         check_outputs(outputs, "predict", [place["name"] for place in self.places])
         for place in self.places:
             array = outputs[place["name"]]
@@ -84,7 +85,7 @@ class _Outputs(object):
     def store(self, number: int, predicted: Any) -> None:
         """Keep what ``predict`` returned for a whole batch."""
         if not self.slots:
-            self.allocate(predicted)
+            self.allocate(predicted, self._batch_size)
         try:
             picked = self.pick(predicted)
         except Exception as error:
@@ -171,12 +172,33 @@ def predict_batches(
 ) -> Dict[str, Any]:
     """Predict all rows and leave the stacked outputs in the arena.
 
-    A batch that fails is named in ``errors`` with its rows (``start``, ``stop``) and message; the others go on.
+    A batch that fails is named in ``errors`` with its rows (``start``, ``stop``) and message; the others go on. Where
+    rows predicted one by one have outputs of different shapes, ``parts`` has the rows (start, stop) of those that could
+    be stacked, and ``I:NAME`` is an output of part I.
 
     :param pad: whether a last, shorter batch is filled up by repeating its last row; the surplus is dropped.
     :param returns_new_arrays: whether no later prediction overwrites what an earlier one returned
         (:attr:`~pytest_mlscope.host.predictor.LoadedModel.returns_new_arrays`).
     """
+    began = time.perf_counter()
+    try:
+        reply = _stacked(predict, inputs, batch_size, pad, arena, error_message, returns_new_arrays)
+    except _OtherShape:
+        # Rare, so that the rows are predicted once more rather than every row kept apart.
+        reply = _in_parts(predict, inputs, arena, error_message)
+    reply["seconds"] = time.perf_counter() - began
+    return reply
+
+
+def _stacked(
+    predict: Callable[[Tensors], Tensors],
+    inputs: Tensors,
+    batch_size: int,
+    pad: bool,
+    arena: Arena,
+    error_message: Callable[[BaseException], str],
+    returns_new_arrays: bool,
+) -> Dict[str, Any]:
     names = list(inputs)
     rows = len(inputs[names[0]])
     outputs = _Outputs(arena, rows, batch_size)
@@ -188,11 +210,12 @@ def predict_batches(
         start = number * batch_size
         errors.append({"start": start, "stop": start + batch_size, "message": error_message(error)})
 
-    began = time.perf_counter()
     batches = _batches(names, shaped)
     for number, batch in enumerate(batches):
         try:
             outputs.store(number, predict(batch))
+        except _OtherShape:
+            raise
         except Exception as error:
             failed(number, error)
         if returns_new_arrays and outputs.slots:
@@ -206,6 +229,8 @@ def predict_batches(
                         if isinstance(picked, _Failed):
                             raise picked.error
                         outputs.store_picked(later, picked)
+                    except _OtherShape:
+                        raise
                     except Exception as error:
                         failed(later, error)
     if whole < rows:
@@ -218,4 +243,44 @@ def predict_batches(
             outputs.store_tail(predict(tail), whole, predicted_rows)
         except Exception as error:
             errors.append({"start": whole, "stop": rows, "message": error_message(error)})
-    return {"tensors": outputs.places, "errors": errors, "seconds": time.perf_counter() - began}
+    return {"tensors": outputs.places, "errors": errors}
+
+
+def _in_parts(
+    predict: Callable[[Tensors], Tensors],
+    inputs: Tensors,
+    arena: Arena,
+    error_message: Callable[[BaseException], str],
+) -> Dict[str, Any]:
+    """Predict rows one by one, and stack neighbours whose outputs have the same shapes."""
+    parts: List[Tuple[int, List[Tensors]]] = []
+    errors: List[Dict[str, Any]] = []
+    dtypes: Dict[str, numpy.dtype] = {}
+    shapes: Any = None
+    for row in range(len(next(iter(inputs.values())))):
+        try:
+            outputs = predict({name: array[row : row + 1] for name, array in inputs.items()})
+            check_outputs(outputs, "predict", dtypes)
+            check_rows(outputs, 1)
+            dtypes = dtypes or {name: array.dtype for name, array in outputs.items()}
+            # What an earlier row did not have has no place.
+            kept = {name: numpy.array(outputs[name]) for name in dtypes}
+            for name, array in kept.items():
+                if array.dtype != dtypes[name]:
+                    raise _other_dtype(name, array, dtypes[name])
+        except Exception as error:
+            errors.append({"start": row, "stop": row + 1, "message": error_message(error)})
+            shapes = None
+            continue
+        latest = {name: array.shape for name, array in kept.items()}
+        if latest != shapes:
+            parts.append((row, []))
+            shapes = latest
+        parts[-1][1].append(kept)
+    tensors = {
+        "{}:{}".format(number, name): numpy.concatenate([each[name] for each in kept])
+        for number, (_, kept) in enumerate(parts)
+        for name in dtypes
+    }
+    places = [[start, start + len(kept)] for start, kept in parts]
+    return {"tensors": arena.write(tensors), "errors": errors, "parts": places}

@@ -344,32 +344,38 @@ MOST_VALUES = 10000
 class TensorSignature(object):
     """What a file says of an input or output."""
 
-    def __init__(self, name: str, dtype: str, shape: Optional[List[Any]]) -> None:
+    def __init__(
+        self, name: str, dtype: str, shape: Optional[List[Any]], symbols: Optional[List[Optional[str]]] = None
+    ) -> None:
         self.name = name
         self.dtype = dtype
         """As in ``ELEMENT_TYPES``; or ``sequence``, ``map`` or another kind of value; or empty where it is not said."""
         self.shape = shape
         """A size, or ``None`` for one that is not fixed, a dimension; ``None`` where the file does not say."""
+        self.symbols = symbols or []
+        """What the file calls each dimension; ``None`` for one without a name."""
 
 
 def _signature(reader: Reader, start: int, end: int) -> TensorSignature:
     name, dtype = "", ""
     shape: Optional[List[Any]] = None
+    symbols: List[Optional[str]] = []
     for number, wire, first, last in reader.fields(start, end):
         if number == 1 and wire == 2:
             name = reader.text(first, last, 1024)
         elif number == 2 and wire == 2:  # TypeProto
             for kind, inner_wire, begin, stop in reader.fields(first, last):
                 if kind == 1 and inner_wire == 2:
-                    dtype, shape = _tensor_type(reader, begin, stop)
+                    dtype, shape, symbols = _tensor_type(reader, begin, stop)
                 elif kind in _OTHER_VALUES:
                     dtype = _OTHER_VALUES[kind]
-    return TensorSignature(name, dtype, shape)
+    return TensorSignature(name, dtype, shape, symbols)
 
 
-def _tensor_type(reader: Reader, start: int, end: int) -> Tuple[str, Optional[List[Any]]]:
+def _tensor_type(reader: Reader, start: int, end: int) -> Tuple[str, Optional[List[Any]], List[Optional[str]]]:
     dtype = ""
     shape: Optional[List[Any]] = None
+    symbols: List[Optional[str]] = []
     for number, wire, first, last in reader.fields(start, end):
         if number == 1 and wire == 0:
             dtype = ELEMENT_TYPES.get(first, "type {}".format(first))
@@ -377,10 +383,13 @@ def _tensor_type(reader: Reader, start: int, end: int) -> Tuple[str, Optional[Li
             shape = []
             for dim, dim_wire, begin, stop in reader.fields(first, last):
                 if dim == 1 and dim_wire == 2:
-                    sizes = [value for key, kind, value, _ in reader.fields(begin, stop) if key == 1 and kind == 0]
+                    fields = list(reader.fields(begin, stop))
+                    sizes = [value for key, kind, value, _ in fields if key == 1 and kind == 0]
+                    named = [reader.text(left, right) for key, kind, left, right in fields if (key, kind) == (2, 2)]
+                    symbols.append(named[0] if named and named[0] else None)
                     # What is not above zero, some exporters write for a size that is not fixed.
                     shape.append(sizes[0] if sizes and 0 < sizes[0] < 2**63 else None)
-    return dtype, shape
+    return dtype, shape, symbols
 
 
 def onnx_signature(path: str) -> Tuple[List[TensorSignature], List[TensorSignature], Set[str]]:

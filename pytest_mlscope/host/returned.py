@@ -28,6 +28,16 @@ def check_bound(bound: Any) -> None:
         raise WrongReturn("the predictor's bind returned {}; it must return a Bound".format(what_it_is(bound)))
 
 
+def check_rows(outputs: Mapping[str, Any], rows: int) -> None:
+    """:raises WrongReturn: when an output of a call with so many rows has another number of them."""
+    for name, array in outputs.items():
+        if array.ndim == 0 or len(array) != rows:
+            raise WrongReturn(
+                "output {!r} has shape {}, and the call had {}: its first dimension is not the batch; state its "
+                "`batch` in the manifest".format(name, list(array.shape), "1 row" if rows == 1 else str(rows) + " rows")
+            )
+
+
 def check_outputs(outputs: Any, source: str, expected: Iterable[str] = ()) -> None:
     """:raises WrongReturn: when these are not arrays by name, or an expected one is not among them."""
     must = "it must return a dict of output name to numpy array"

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Optional
 import numpy
 
 from pytest_mlscope.host import batches, memory, timing_window
+from pytest_mlscope.host.batch_first import BatchFirst
 from pytest_mlscope.host.blocks import TimedBlocks
 from pytest_mlscope.host.conformance import examine
 from pytest_mlscope.host.frames import PROTOCOL_VERSION, Arena, ProtocolError, read_frame, write_frame
@@ -126,6 +127,9 @@ class Server(object):
         )
         seconds = time.perf_counter() - began
         check_model(model)
+        input_batches, output_batches = request.get("input_batches"), request.get("output_batches")
+        if input_batches or output_batches:
+            model = BatchFirst(model, input_batches or {}, output_batches or {})
         self._model = model
         return {"seconds": seconds, "resolved": dict(model.resolved)}
 

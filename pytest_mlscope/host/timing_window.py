@@ -8,7 +8,7 @@ from pytest_mlscope.host import memory
 from pytest_mlscope.host.frames import Arena
 from pytest_mlscope.host.measure import measure
 from pytest_mlscope.host.predictor import Bound, LoadedModel, Tensors
-from pytest_mlscope.host.returned import check_bound, check_outputs
+from pytest_mlscope.host.returned import check_bound, check_outputs, check_rows
 from pytest_mlscope.host.sensors import clock_step
 
 
@@ -28,6 +28,8 @@ class BoundQueue(object):
         self._predict: Callable[[], Tensors] = lambda: model.predict(batches[0])
         outputs = self._predict()
         check_outputs(outputs, "predict")
+        # What cannot be read row by row is refused here as in a prediction: its time would be of something else.
+        check_rows(outputs, len(next(iter(batches[0].values()))))
         self._predicted = {name: numpy.array(array) for name, array in outputs.items()}
         self.memory_was_reset = memory.reset_peak()
         self._bounds: List[Bound] = [model.bind(batch) for batch in batches]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from weakref import WeakKeyDictionary
 
 from packaging.specifiers import SpecifierSet
@@ -19,10 +19,18 @@ from pytest_mlscope.environments.emulator import get_emulator
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.environments.framework_state import framework_state
 from pytest_mlscope.environments.search import find_environment
-from pytest_mlscope.errors import ArtifactError, CannotRun, EnvironmentCreationError, HostError, NoEnvironment
+from pytest_mlscope.errors import (
+    ArtifactError,
+    CannotRun,
+    EnvironmentCreationError,
+    HostError,
+    MlscopeError,
+    NoEnvironment,
+)
 from pytest_mlscope.hosts.client import HostClient
 from pytest_mlscope.hosts.environment_verification import verify_environment
 from pytest_mlscope.hosts.load_request import load_request
+from pytest_mlscope.hosts.onnx_batches import file_mistakes
 from pytest_mlscope.hosts.pool import HostPool
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.hosts.replies import Loaded
@@ -181,6 +189,12 @@ class ModelLoader:
             error.args = (f"{place_of(plan.manifest, path)}: {error}",)
             raise
 
+    def _check_batches(self, plan: Plan, artifacts: Mapping[str, Artifact]) -> None:
+        """:raises MlscopeError: when a file says that the batch is not where the manifest has it."""
+        for artifact in artifacts.values():
+            for path, mistake in file_mistakes(plan.manifest.content, plan.entry, artifact.path):
+                raise MlscopeError(f"{place_of(plan.manifest, path)}: {mistake}")
+
     def prepare(self, plan: Plan) -> None:
         """Make or fetch everything the case needs, without loading it. Raises as :meth:`ready`.
 
@@ -234,6 +248,7 @@ class ModelLoader:
         loaded = self._loaded.get(host)
         if loaded is None or loaded[0] != key:
             self._loaded.pop(host, None)
+            self._check_batches(plan, artifacts)
             try:
                 host = pool.recycle(host, timeout=max(deadline - time.monotonic(), 0.1))
                 reply = host.load(request, timeout=max(deadline - time.monotonic(), 0.1))

@@ -26,11 +26,55 @@ def relayout(array: NDArray[Any], source: str, target: str) -> NDArray[Any]:
     return np.ascontiguousarray(array.transpose([source.index(letter) for letter in target]))
 
 
+def batch_first(layout: str) -> str:
+    """The layout as rows have it, with the batch first, whether or not it has one: ``TNC`` is ``NTC``."""
+    return "N" + layout.replace("N", "")
+
+
 def _fits(actual: tuple[int, ...], stated: list[int | str]) -> bool:
-    """Whether a row's shape is the stated one; the first dimension is the batch, a name any size."""
+    """Whether a row's shape is the stated one; a name stands for any size."""
     return len(actual) == len(stated) and all(
-        isinstance(size, str) or size == n for n, size in zip(actual[1:], stated[1:], strict=True)
+        isinstance(size, str) or size == n for n, size in zip(actual, stated, strict=True)
     )
+
+
+def _as_called(array: NDArray[Any], output: Output) -> str:
+    """The shape of the tensor that rows came from."""
+    sizes = list(map(str, array.shape[1:]))
+    if output.batch_dimension is not None:
+        sizes.insert(output.batch_dimension, "n")
+    return ", ".join(sizes)
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedRows:
+    """Neighbouring rows of a request, and their outputs by the manifest's names, shape ``(rows, …)``."""
+
+    rows: slice
+    outputs: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What became of the rows of a request: in their order, those with outputs, and the batches that failed."""
+
+    parts: tuple[PredictedRows, ...]
+    """One where no batch failed and all rows have outputs of one shape."""
+    errors: Sequence[FailedBatch]
+
+
+def _without(failed: Sequence[FailedBatch], rows: int, outputs: Mapping[str, NDArray[Any]]) -> list[PredictedRows]:
+    """The rows between the batches that failed."""
+    parts, start = [], 0
+    for error in sorted(failed, key=lambda each: each.start):
+        parts.append(slice(start, error.start))
+        start = error.stop
+    parts.append(slice(start, rows))
+    return [
+        PredictedRows(part, {name: array[part] for name, array in outputs.items()})
+        for part in parts
+        if part.start < part.stop
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +105,8 @@ class ReadyModel:
     @property
     def pads(self) -> bool:
         """Whether a short last batch must be filled up, because the model takes one batch size only."""
-        fixed = all(isinstance(i.shape[0], int) for i in self.plan.inputs)
+        batched = [each for each in self.plan.inputs if each.batch_dimension is not None]
+        fixed = all(isinstance(each.batch_extent, int) for each in batched)
         return fixed or not self.environment.framework.description.dynamic_batch
 
     def remaining(self) -> float:
@@ -77,14 +122,16 @@ class ReadyModel:
         return left
 
     def framework_inputs(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Inputs by the manifest's names and layouts, as this framework's file wants them."""
+        """Inputs by the manifest's names and layouts, as this framework's file wants them, but with the batch first:
+        the host moves it.
+        """
         entry = self._entry
         ready = {}
         for description in self.plan.inputs:
             array = inputs[description.name]
             layout = entry.input_layouts.get(description.name)
             if layout and description.layout and layout != description.layout:
-                array = relayout(array, description.layout, layout)
+                array = relayout(array, batch_first(description.layout), batch_first(layout))
             ready[entry.input_names.get(description.name, description.name)] = array
         return ready
 
@@ -102,9 +149,11 @@ class ReadyModel:
                 raise self._wrong(f"output {name!r} is not among what the predictor returned: {present}")
             array = self._laid_out(tensors[name], output)
             outputs[output.name] = array
-            if output.shape is not None and not _fits(array.shape, output.shape):
-                shape, stated = (", ".join(map(str, sizes)) for sizes in (("n", *array.shape[1:]), output.shape))
-                raise self._wrong(f"output {name!r} has shape [{shape}]; the manifest says [{stated}]")
+            if output.shape is not None and not _fits(array.shape[1:], output.row_sizes()):
+                stated = ", ".join(map(str, output.shape))
+                raise self._wrong(
+                    f"output {name!r} has shape [{_as_called(array, output)}]; the manifest says [{stated}]"
+                )
         return outputs
 
     def _laid_out(self, array: NDArray[Any], output: Output) -> NDArray[Any]:
@@ -114,11 +163,12 @@ class ReadyModel:
         """
         if output.layout is None:
             return array
-        if array.ndim != len(output.layout):
-            shape = ", ".join(map(str, ("n", *array.shape[1:])))
+        rows_layout = batch_first(output.layout)
+        if array.ndim != len(rows_layout):
+            shape = _as_called(array, output)
             raise self._wrong(f"output {output.name!r} has shape [{shape}]; the manifest says {output.layout}")
-        layout = self._entry.output_layouts.get(output.name, output.layout)
-        return array if layout == output.layout else relayout(array, layout, output.layout)
+        layout = batch_first(self._entry.output_layouts.get(output.name, output.layout))
+        return array if layout == rows_layout else relayout(array, layout, rows_layout)
 
     def _wrong(self, message: str) -> HostError:
         return HostError(f"{self.host.name}: {message}", output=self.host.output())
@@ -127,20 +177,28 @@ class ReadyModel:
         """Send rows to be predicted in batches of the case's size. Raises as ``HostClient``."""
         self.host.submit_predict(self.framework_inputs(inputs), batch_size=self.case.batch_size, pad=self.pads)
 
-    def receive_predict(self) -> tuple[dict[str, NDArray[Any]], Sequence[FailedBatch]]:
-        """The oldest prediction under way: outputs by the manifest's names, in place until ``DEPTH`` further
-        submissions, and the batches that failed. Outputs are empty when every batch failed.
+    def receive_predict(self, rows: int) -> Prediction:
+        """The oldest prediction under way, of so many rows.
+
+        Outputs are in place until ``DEPTH`` further submissions.
         """
         reply = self.host.receive_predict(timeout=self.remaining())
-        return (self.manifest_outputs(reply.tensors) if reply.tensors else {}), reply.errors
+        if reply.parts is not None:
+            numbered = enumerate(reply.parts)
+            parts = [PredictedRows(slice(*part), self.manifest_outputs(reply.part(index))) for index, part in numbered]
+        elif reply.tensors:
+            parts = _without(reply.errors, rows, self.manifest_outputs(reply.tensors))
+        else:
+            parts = []
+        return Prediction(tuple(parts), reply.errors)
 
-    def predict(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], Sequence[FailedBatch]]:
+    def predict(self, inputs: Mapping[str, NDArray[Any]]) -> Prediction:
         """Predict rows in batches of the case's size, by the manifest's names. Raises as ``HostClient``.
 
         :return: as :meth:`receive_predict`.
         """
         self.submit_predict(inputs)
-        return self.receive_predict()
+        return self.receive_predict(len(next(iter(inputs.values()))))
 
     def measure(
         self,

@@ -75,6 +75,14 @@ class Predicted:
     """In place: they hold until ``DEPTH`` further requests were sent."""
     errors: tuple[FailedBatch, ...]
     seconds: Number
+    parts: tuple[tuple[Count, Count], ...] | None = None
+    """First row, and the one past the last, of rows whose outputs have one shape, which are called ``I:NAME`` then;
+    ``None`` where those of all rows have."""
+
+    def part(self, number: int) -> Tensors:
+        """The outputs of a part, by the framework's names."""
+        prefix = f"{number}:"
+        return {name[len(prefix) :]: array for name, array in self.tensors.items() if name.startswith(prefix)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -161,8 +161,6 @@ def _check_layouts(
                 findings.at_key(here, f"{what} {name!r} states no layout; {advice}")
         elif sorted(layout) != sorted(stated):
             findings.about(here, f"is {quoted(layout)}; allowed: a permutation of the {what}'s layout {stated}")
-        elif layout[0] != "N":
-            findings.about(here, f"is {quoted(layout)}; allowed: the batch N first")
 
 
 def _check_entry(findings: Findings, path: Path, entry: FrameworkEntry, description: FrameworkDescription) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path as FilePath
 
 from pytest_mlscope.documents.diagnostics import found, quoted
 from pytest_mlscope.documents.source import Path
+from pytest_mlscope.manifest.check_batches import check_batches
 from pytest_mlscope.manifest.check_frameworks import local_path_mistake
 from pytest_mlscope.manifest.dimensions import dimensions_of
 from pytest_mlscope.manifest.findings import Findings
@@ -38,26 +39,30 @@ def _check_sizes(findings: Findings, path: Path, shape: list[int | str]) -> bool
 
 
 def _check_input(findings: Findings, path: Path, entry: Input, largest_batch: int) -> None:
-    shape, layout = entry.shape, entry.layout
+    shape = entry.shape
     here = (*path, "shape")
     if not findings.is_whole(*findings.place(here)):
         return
-    if not shape:
-        findings.about(here, "is empty; required: the batch as the first dimension, such as [batch, 4]")
+    if not shape and entry.batch_dimension is not None:
+        findings.about(
+            here, "is empty; required: the batch as the first dimension, such as [batch, 4], or batch: none beside it"
+        )
         return
     if _check_sizes(findings, here, shape):
-        samples = shape[0] if isinstance(shape[0], int) else largest_batch
-        size = _item_size(entry.dtype) * samples * math.prod(n for n in shape[1:] if isinstance(n, int))
+        extent = entry.batch_extent
+        samples = 1 if entry.batch_dimension is None else extent if isinstance(extent, int) else largest_batch
+        size = _item_size(entry.dtype) * samples * math.prod(n for n in entry.row_sizes() if isinstance(n, int))
         if size > MAX_TENSOR_BYTES:
             findings.about(here, f"makes a batch of {size} bytes; allowed: at most {MAX_TENSOR_BYTES}")
-    batch = shape[0]
-    for index, extent in enumerate(shape[1:], start=1):
-        if isinstance(extent, str) and extent == batch:
-            findings.about((*here, index), f"is the batch {extent!r} again; allowed: another name or a size")
-    _check_layout(findings, path, layout, shape)
+    batch = entry.batch_extent
+    for index, named in enumerate(shape):
+        if isinstance(named, str) and named == batch and index != entry.batch_dimension:
+            findings.about((*here, index), f"is the batch {named!r} again; allowed: another name or a size")
+    _check_layout(findings, path, entry)
 
 
-def _check_layout(findings: Findings, path: Path, layout: str | None, shape: list[int | str] | None) -> None:
+def _check_layout(findings: Findings, path: Path, entry: Input | Output) -> None:
+    layout, shape, place = entry.layout, entry.shape, entry.batch_dimension
     if layout is None:
         return
     if shape is not None and len(layout) != len(shape):
@@ -67,15 +72,19 @@ def _check_layout(findings: Findings, path: Path, layout: str | None, shape: lis
         )
     elif len(set(layout)) != len(layout):
         findings.about((*path, "layout"), f"is {quoted(layout)}; allowed: each letter once")
-    elif layout[0] != "N":
-        findings.about((*path, "layout"), f"is {quoted(layout)}; allowed: the batch N first")
+    elif place is None and "N" in layout:
+        findings.about((*path, "layout"), f"is {quoted(layout)}, but `batch` is none; allowed: no N")
+    elif place is not None and layout.find("N") != place:
+        where = "first" if place == 0 else f"as dimension {place}, as `batch` says"
+        findings.about((*path, "layout"), f"is {quoted(layout)}; allowed: the batch N {where}")
 
 
 def _check_fixed_batch(findings: Findings) -> None:
     content = findings.content
     if not findings.is_whole("inputs"):
         return
-    fixed = [(index, entry.shape[0]) for index, entry in enumerate(content.inputs) if entry.shape]
+    batched = [(index, entry) for index, entry in enumerate(content.inputs) if entry.batch_dimension is not None]
+    fixed = [(index, entry.batch_extent) for index, entry in batched]
     sizes = [(index, size) for index, size in fixed if isinstance(size, int) and size > 0]
     if not sizes:
         return
@@ -83,7 +92,7 @@ def _check_fixed_batch(findings: Findings) -> None:
     for index, size in sizes[1:]:
         if size != batch:
             findings.about(
-                ("inputs", index, "shape", 0),
+                ("inputs", index, "shape", content.inputs[index].batch_dimension or 0),
                 f"fixes the batch to {size}, and inputs[{first}] fixes it to {batch}; allowed: the same in all inputs",
             )
             return
@@ -94,9 +103,10 @@ def _check_fixed_batch(findings: Findings) -> None:
         for index, size in enumerate(content.matrix.batch_size):
             if size != batch:
                 findings.about(("matrix", "batch_size", index), f"is {size}, {why}")
-    elif len(sizes) < len(content.inputs) and batch != 1 and findings.is_whole("matrix"):
+    elif len(sizes) < len(batched) and batch != 1 and findings.is_whole("matrix"):
         findings.about(
-            ("inputs", first, "shape", 0), f"fixes the batch to {batch}, but matrix.batch_size is 1 by default"
+            ("inputs", first, "shape", content.inputs[first].batch_dimension or 0),
+            f"fixes the batch to {batch}, but matrix.batch_size is 1 by default",
         )
     for index, entry in enumerate(content.matrix.include):
         if entry.batch_size is not None and entry.batch_size != batch:
@@ -154,8 +164,8 @@ def _labels_of(findings: Findings, path: Path, entry: Output, folder: FilePath) 
             findings.about(here, "is empty; required: a name for every class")
             return None
         findings.distinct(here, "label", labels)
-    if entry.shape is not None and len(entry.shape) == 2:
-        classes = entry.shape[1]
+    if entry.shape is not None and len(entry.row_sizes()) == 1:
+        classes = entry.row_sizes()[0]
         if isinstance(classes, int) and classes != len(labels):
             names = "1 name" if len(labels) == 1 else f"{len(labels)} names"
             findings.about(here, f"has {names}, but the output's shape has {classes} classes; allowed: {classes}")
@@ -171,10 +181,11 @@ def check_tensors(findings: Findings, folder: FilePath) -> dict[str, tuple[str, 
     for index, entry in enumerate(content.inputs):
         _check_input(findings, ("inputs", index), entry, min(max(sizes, default=1), 2**20))
     _check_fixed_batch(findings)
+    check_batches(findings)
     labels: dict[str, tuple[str, ...]] = {}
     for index, output in enumerate(content.outputs):
         path: Path = ("outputs", index)
-        _check_layout(findings, path, output.layout, output.shape)
+        _check_layout(findings, path, output)
         if output.shape is not None and findings.is_whole(*findings.place((*path, "shape"))):
             _check_sizes(findings, (*path, "shape"), output.shape)
         names = _labels_of(findings, path, output, folder)

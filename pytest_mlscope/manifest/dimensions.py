@@ -58,7 +58,7 @@ class Dimensions:
 
 def fixed_batch(content: Manifest) -> int | None:
     """The batch size the inputs' shapes fix, where every input fixes the same one."""
-    sizes = {entry.shape[0] if entry.shape else None for entry in content.inputs}
+    sizes = {entry.batch_extent for entry in content.inputs if entry.batch_dimension is not None}
     size = next(iter(sizes)) if len(sizes) == 1 else None
     return size if isinstance(size, int) else None
 

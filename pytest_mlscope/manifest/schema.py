@@ -135,7 +135,39 @@ class StepEntry(OpenSection):
     """Name of the step."""
 
 
-class Input(Section):
+BatchPlace = Annotated[int, Field(ge=0, lt=16)] | Literal["none"]
+"""The dimension that is the batch, counted from 0."""
+
+
+class Tensor(Section):
+    """What inputs and outputs have in common."""
+
+    @property
+    def batch_dimension(self) -> int | None:
+        """Where the batch is; ``None`` where there is none."""
+        place: BatchPlace = getattr(self, "batch", 0)
+        return None if place == "none" else place
+
+    @property
+    def says_where_the_batch_is(self) -> bool:
+        """Whether the manifest itself does, rather than the default."""
+        return "batch" in self.model_fields_set
+
+    def row_sizes(self) -> list[int | str]:
+        """The shape of one row: that of the tensor without its batch. Empty where none is stated."""
+        shape: list[int | str] = list(getattr(self, "shape", None) or [])
+        place = self.batch_dimension
+        return shape if place is None else shape[:place] + shape[place + 1 :]
+
+    @property
+    def batch_extent(self) -> int | str | None:
+        """The batch's size or name in the shape; ``None`` where there is none."""
+        shape: list[int | str] = getattr(self, "shape", None) or []
+        place = self.batch_dimension
+        return shape[place] if place is not None and place < len(shape) else None
+
+
+class Input(Tensor):
     """One input of the model."""
 
     name: str = Field(min_length=1)
@@ -145,12 +177,15 @@ class Input(Section):
     layout: str | None = Field(default=None, pattern=r"^[A-Z]{1,8}$")
     """One letter a dimension, such as ``NCHW``; ``N`` is the batch."""
     shape: list[int | str] = Field(max_length=16)
-    """Sizes; a name such as ``batch`` stands for a dynamic dimension. The first dimension is the batch."""
+    """Sizes; a name such as ``batch`` stands for a dynamic dimension. The batch is among them, where there is one."""
+    batch: BatchPlace = 0
+    """Which dimension of the shape is the batch, from 0; ``none`` for an input that a call has one of, such as a
+    threshold: all rows of a batch must have it alike."""
     preprocess: list[StepEntry] = Field(default_factory=list, max_length=64)
     """Steps from a row of the dataset to the tensor, in order."""
 
 
-class Output(Section):
+class Output(Tensor):
     """One output of the model."""
 
     name: str = Field(min_length=1)
@@ -159,6 +194,9 @@ class Output(Section):
     """One letter a dimension, such as ``NCHW``; ``N`` is the batch. What steps, metrics and parity read has it."""
     shape: list[int | str] | None = Field(default=None, max_length=16)
     """Sizes, with names for dynamic dimensions, as for inputs."""
+    batch: BatchPlace = 0
+    """Which dimension is the batch, from 0; ``none`` for an output that a call has one of, such as a scalar or a list
+    as long as what was found: each row has a call of its own then, and the batch size is 1."""
     postprocess: list[StepEntry] = Field(default_factory=list, max_length=64)
     """Steps from the raw output to what metrics read, in order."""
     holds: Holds | None = None

@@ -58,7 +58,6 @@ WRONG_IN_COMPLETE = [
     ("      image: input_0", "      imag: input_0", "imag", "'imag' is not among the manifest's inputs; allowed: image"),
     ("      scores: output_0", "      score: output_0", "score", "not among the manifest's outputs"),
     ("image: NHWC", "image: NHC", "NHC", "a permutation of the input's layout NCHW"),
-    ("image: NHWC", "image: HWCN", "HWCN", "the batch N first"),
     ("image: NHWC", "imge: NHWC", "imge", "'imge' is not among the manifest's inputs"),
     ("strict: false", "strict: no", "no\n", "is the text 'no'; allowed: true or false"),
     ("dtype: float32", "dtype: float33", "float33", "(did you mean 'float32'?)"),

@@ -94,7 +94,7 @@ def test_a_bound_on_a_percentile_that_is_not_known_fails(suite: Suite, run: Run)
         ("ctypes.PyDLL(None).sleep(600)", "no answer after * s; the predictor host was killed"),
         ("os._exit(0)", "the predictor host exited with status 0"),
         ("raise RuntimeError('no such layer')", "none of the 40 rows has a prediction: RuntimeError: no such layer"),
-        ("return {'scores': x[0]}", "its first dimension must be the batch"),
+        ("return {'scores': x[0]}", "its first dimension is not the batch; state its `batch`"),
         ("return {'other': x}", "scores"),
     ],
     ids=["segfault", "hang", "exit", "exception", "no-batch", "no-output"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +19,7 @@ from pytest_mlscope.components.postprocessing import SHIPPED_POSTPROCESSING_STEP
 from pytest_mlscope.components.postprocessing.classes import Argmax
 from pytest_mlscope.errors import HostError, MlscopeError, PreprocessingError
 from pytest_mlscope.hosts.process import DEPTH
-from pytest_mlscope.hosts.ready_model import ReadyModel
-from pytest_mlscope.hosts.replies import FailedBatch
+from pytest_mlscope.hosts.ready_model import Prediction, ReadyModel
 from pytest_mlscope.manifest.loaded import BoundMetric
 from pytest_mlscope.measurements.results import KEPT_ROW_ELEMENTS, Accuracy, FailedRows, Predictions
 from pytest_mlscope.measurements.rows.deadline import within
@@ -72,6 +71,13 @@ def _not_a_number(values: NDArray[Any]) -> bool:
     return values.dtype.kind in "fc" and bool(values.size) and bool(np.isnan(values).all())
 
 
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Rows of all parts; of rows of different shapes, an array ``(n, 0)``."""
+    if len({part.shape[1:] for part in parts}) == 1:
+        return np.concatenate(parts)
+    return np.empty((sum(map(len, parts)), 0), parts[0].dtype)
+
+
 class _Scores:
     """Metric states and predictions, fed chunk by chunk."""
 
@@ -98,18 +104,16 @@ class _Scores:
     def failed(self, rows: NDArray[np.int64], message: str) -> None:
         self.failures.append(FailedRows(tuple(int(row) for row in rows), message))
 
-    def take(self, prepared: PreparedBatch, outputs: dict[str, NDArray[Any]], errors: Sequence[FailedBatch]) -> None:
-        rows, labels = prepared.rows, prepared.labels
-        if errors:
-            good = np.ones(len(rows), dtype=bool)
-            for error in errors:
-                good[error.start : error.stop] = False
-                self.failed(rows[error.start : error.stop], error.message)
-            rows = rows[good]
-            labels = {column: values[good] for column, values in labels.items()}
-            outputs = {name: array[good] for name, array in outputs.items()}
-        if not len(rows):
-            return
+    def take(self, prepared: PreparedBatch, prediction: Prediction) -> None:
+        for error in prediction.errors:
+            self.failed(prepared.rows[error.start : error.stop], error.message)
+        for part in prediction.parts:
+            labels = {column: values[part.rows] for column, values in prepared.labels.items()}
+            self._score(prepared.rows[part.rows], labels, part.outputs)
+
+    def _score(
+        self, rows: NDArray[np.int64], labels: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]
+    ) -> None:
         processed = {}
         for name in self._outputs:
             # An output is a view of an arena that later replies write again; what others may keep is a copy.
@@ -145,7 +149,7 @@ class _Scores:
         if not self._rows:
             empty = np.empty(0, dtype=np.int64)
             return Predictions(empty, empty, empty)
-        return Predictions(np.concatenate(self._rows), np.concatenate(self._labels), np.concatenate(self._predicted))
+        return Predictions(np.concatenate(self._rows), _joined(self._labels), _joined(self._predicted))
 
     def finish(self, seconds: float) -> Accuracy:
         errors = sum(len(failure.rows) for failure in self.failures)
@@ -190,7 +194,7 @@ class _Scores:
         return found
 
 
-def _rows_within(limit: int, outputs: dict[str, NDArray[Any]], batch_size: int) -> int:
+def _rows_within(limit: int, outputs: Mapping[str, NDArray[Any]], batch_size: int) -> int:
     """How many rows, in whole batches, have outputs of about that many bytes; one batch at least."""
     row_bytes = sum(array.nbytes // max(len(array), 1) for array in outputs.values())
     return max(limit // max(row_bytes, 1) // batch_size, 1) * batch_size
@@ -223,11 +227,12 @@ def measure_accuracy(ready: ReadyModel) -> Accuracy:
 
     def receive() -> None:
         nonlocal rows_at_once
-        outputs, errors = ready.receive_predict()
-        if outputs and rows_at_once is None:
-            rows_at_once = _rows_within(_OUTPUT_BYTES, outputs, plan.case.batch_size)
+        prepared = waiting.popleft()
+        prediction = ready.receive_predict(len(prepared.rows))
+        if prediction.parts and rows_at_once is None:
+            rows_at_once = _rows_within(_OUTPUT_BYTES, prediction.parts[0].outputs, plan.case.batch_size)
         with naming(manifest):
-            scores.take(waiting.popleft(), outputs, errors)
+            scores.take(prepared, prediction)
 
     began = None
     with BatchReader(

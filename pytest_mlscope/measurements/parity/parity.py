@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.manifest.schema import ParityExpectation
 from pytest_mlscope.manifest.versions import requirement
 from pytest_mlscope.measurements.parity.comparison import OutputComparison, has_classes, is_scores
-from pytest_mlscope.measurements.parity.raw_outputs import RawOutputs, predict_raw
+from pytest_mlscope.measurements.parity.raw_outputs import RawOutputs, in_step, predict_raw
 from pytest_mlscope.measurements.parity.self_difference import difference_from_itself
 from pytest_mlscope.measurements.parity.tolerance import Tolerance, Tolerances
 from pytest_mlscope.measurements.results import OutputParity, Parity
@@ -179,12 +178,11 @@ def _compared(
     n = reference_n = 0
     alike = True
     # Read to the end, also after a difference: the host has been sent further batches already.
-    for chunk, reference_chunk in zip_longest(predict_raw(ready(plan), rows=rows), reference):
+    for chunk, reference_chunk in in_step(predict_raw(ready(plan), rows=rows), reference):
         n += 0 if chunk is None else len(chunk[first_output])
         reference_n += 0 if reference_chunk is None else len(reference_chunk[first_output])
-        if chunk is None or reference_chunk is None or all(len(chunk[k]) != len(reference_chunk[k]) for k in chunk):
+        if chunk is None or reference_chunk is None:
             alike = False
-        if not alike:
             continue
         for name, output in chunk.items():
             ranked = name == first_output

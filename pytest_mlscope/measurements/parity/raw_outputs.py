@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, BinaryIO, cast
 
@@ -23,7 +24,7 @@ def chunk_rows(ready: ReadyModel) -> int:
     """Rows sent to the host at once: whole batches, a few megabytes together; the same for every framework."""
     row_bytes = 0
     for description in ready.plan.inputs:
-        sizes = [size if isinstance(size, int) else 1 for size in description.shape[1:]]
+        sizes = [size if isinstance(size, int) else 1 for size in description.row_sizes()]
         row_bytes += int(np.prod(sizes, dtype=np.int64)) * np.dtype(description.dtype).itemsize
     batch_size = ready.case.batch_size
     return batch_size * int(min(max(_CHUNK_BYTES // max(row_bytes * batch_size, 1), 1), 64))
@@ -80,24 +81,59 @@ def predict_raw(ready: ReadyModel, *, rows: int, batch_rows: int | None = None) 
         one_by_one=ready.case.batch_size == 1,
         deadline=ready.deadline,
     ) as reader:
-        under_way = 0
+        under_way: deque[int] = deque()
         for prepared in reader:
             if prepared.failed:
                 raise HostError(f"{ready.host.name}: {prepared.failed[0].message}")
-            if under_way == DEPTH:
-                yield _received(ready)
-                under_way -= 1
+            if len(under_way) == DEPTH:
+                yield from _received(ready, under_way.popleft())
             ready.submit_predict(prepared.inputs)
-            under_way += 1
-        for _ in range(under_way):
-            yield _received(ready)
+            under_way.append(len(prepared.rows))
+        for rows in under_way:
+            yield from _received(ready, rows)
 
 
-def _received(ready: ReadyModel) -> dict[str, NDArray[Any]]:
-    outputs, errors = ready.receive_predict()
-    if errors:
+def _received(ready: ReadyModel, rows: int) -> Iterator[dict[str, NDArray[Any]]]:
+    prediction = ready.receive_predict(rows)
+    if prediction.errors:
+        first = prediction.errors[0]
         raise HostError(
-            f"{ready.host.name}: predicting rows {errors[0].start} to {errors[0].stop - 1}: {errors[0].message}",
+            f"{ready.host.name}: predicting rows {first.start} to {first.stop - 1}: {first.message}",
             output=ready.host.output(),
         )
-    return outputs
+    for part in prediction.parts:
+        yield dict(part.outputs)
+
+
+Chunk = Mapping[str, NDArray[Any]]
+
+
+def in_step(ours: Iterable[Chunk], theirs: Iterable[Chunk]) -> Iterator[tuple[Chunk | None, Chunk | None]]:
+    """Chunks of two models with as many rows each, however they were cut; ``None`` for one that has no more.
+
+    Outputs whose shapes change from row to row come in chunks of one shape, and two models need not agree on it.
+    """
+    streams = [iter(ours), iter(theirs)]
+    held: list[Chunk | None] = [None, None]
+    while True:
+        for side, stream in enumerate(streams):
+            if held[side] is None:
+                held[side] = next(stream, None)
+        one, other = held
+        if one is None or other is None:
+            if one is None and other is None:
+                return
+            yield one, other
+            held = [None, None]
+            continue
+        rows = min(_rows(one), _rows(other))
+        yield _cut(one, 0, rows), _cut(other, 0, rows)
+        held = [None if _rows(chunk) == rows else _cut(chunk, rows, None) for chunk in (one, other)]
+
+
+def _rows(chunk: Chunk) -> int:
+    return len(next(iter(chunk.values())))
+
+
+def _cut(chunk: Chunk, start: int, stop: int | None) -> Chunk:
+    return {name: array[start:stop] for name, array in chunk.items()}

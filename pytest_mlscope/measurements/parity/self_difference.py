@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.measurements.parity.comparison import OutputComparison, default_tolerance
-from pytest_mlscope.measurements.parity.raw_outputs import RawOutputs, predict_raw
+from pytest_mlscope.measurements.parity.raw_outputs import RawOutputs, in_step, predict_raw
 from pytest_mlscope.measurements.parity.tolerance import NOISE_ROWS, Tolerance
 from pytest_mlscope.measurements.results import Accuracy
 
@@ -34,9 +34,9 @@ def difference_from_itself(ready: ReadyModel, tolerances: Mapping[str, Tolerance
     with RawOutputs() as outputs:
         for chunk in predict_raw(ready, rows=min(rows, NOISE_ROWS)):
             outputs.append(chunk)
-        for chunk, first in zip(predict_raw(ready, rows=min(rows, NOISE_ROWS)), outputs, strict=True):
-            for name, output in chunk.items():
-                comparisons[name].update(name, output, first[name], ranked=False)
+        for now, before in in_step(predict_raw(ready, rows=min(rows, NOISE_ROWS)), outputs):
+            for name, output in (now or {}).items():
+                comparisons[name].update(name, output, (before or {})[name], ranked=False)
     differing = [compared for compared in comparisons.values() if compared.violations or compared.mismatch]
     # Outputs that cannot be compared, such as of two shapes, differ by more than any number, not by 0.
     return max((math.inf if compared.max_abs is None else compared.max_abs for compared in differing), default=None)

@@ -198,7 +198,7 @@ def describe_inputs(inputs: list[Input]) -> list[InputDescription]:
     """The inputs as datasets see them: per sample, named dimensions as ``None``."""
     return [
         InputDescription(
-            each.name, each.dtype, tuple(size if isinstance(size, int) else None for size in each.shape[1:])
+            each.name, each.dtype, tuple(size if isinstance(size, int) else None for size in each.row_sizes())
         )
         for each in inputs
     ]
@@ -242,7 +242,7 @@ def _surviving(samples: Samples, failed_here: Mapping[int, str], alive: NDArray[
 
 def _fits(shape: tuple[int, ...], declared: Input) -> bool:
     """Whether a row's shape is the declared one, dynamic dimensions aside."""
-    sizes = declared.shape[1:]
+    sizes = declared.row_sizes()
     return len(shape) == len(sizes) and all(
         isinstance(size, str) or size == actual for size, actual in zip(sizes, shape)
     )
