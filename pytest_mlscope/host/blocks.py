@@ -1,7 +1,7 @@
 """Timed blocks of calls on request, so that two hosts can be timed in turns."""
 
 import time
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, List, Union
 
 import numpy
 
@@ -34,7 +34,7 @@ def slowed(run: Callable[[], Any], fraction: float) -> Callable[[], None]:
 class TimedBlocks(object):
     """A model with inputs bound, warm, waiting to be told how many calls to time."""
 
-    def __init__(self, model: LoadedModel, inputs: Tensors, request: Dict[str, Any]) -> None:
+    def __init__(self, model: LoadedModel, inputs: Union[Tensors, List[Tensors]], request: Dict[str, Any]) -> None:
         ":param request: ``batch_size``, ``pad``, ``warmup_budget`` as for ``measure``; ``slowdown``: fraction or None."
         self._queue = BoundQueue(model, inputs, request["batch_size"], request.get("pad", False))
         slowdown = request.get("slowdown")

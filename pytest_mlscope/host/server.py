@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 import traceback
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Union
 
 import numpy
 
@@ -152,6 +152,15 @@ class Server(object):
             returns_new_arrays=model.returns_new_arrays,
         )
 
+    def _own_batches(self, request: Header) -> Union[Tensors, List[Tensors]]:
+        """Rows to be cut into batches; or, where these differ in shape, the batches."""
+        tensors = self._own_inputs(request)
+        batches: List[Tensors] = [{} for _ in range(request.get("batches", 0))]
+        for name, array in tensors.items() if batches else ():
+            number, _, name = name.partition(":")
+            batches[int(number)][name] = array
+        return batches or tensors
+
     def _own_inputs(self, request: Header) -> Tensors:
         tensors = self._incoming[request["arena"]].read(request["tensors"])
         # The arena is the pytest process's to overwrite; what is bound must stay.
@@ -159,12 +168,12 @@ class Server(object):
 
     def _measure(self, request: Header) -> Header:
         arena = request["arena"]
-        inputs = self._own_inputs(request)
+        inputs = self._own_batches(request)
         self._free()
         return timing_window.measure_window(self._loaded(), inputs, request, self._outgoing[arena])
 
     def _open_blocks(self, request: Header) -> Header:
-        inputs = self._own_inputs(request)
+        inputs = self._own_batches(request)
         self._free()
         self._blocks = TimedBlocks(self._loaded(), inputs, request)
         return self._blocks.opened(self._outgoing[request["arena"]])

@@ -1,6 +1,6 @@
 """A measured window: bind, warm up, time, and check that what was timed did predict."""
 
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Union
 
 import numpy
 
@@ -15,16 +15,17 @@ from pytest_mlscope.host.sensors import clock_step
 class BoundQueue(object):
     """All batches of the inputs, bound, run one after the other."""
 
-    def __init__(self, model: LoadedModel, inputs: Tensors, batch_size: int, pad: bool = False) -> None:
+    def __init__(
+        self, model: LoadedModel, inputs: Union[Tensors, List[Tensors]], batch_size: int, pad: bool = False
+    ) -> None:
         """Predict the first batch plainly, forget memory's peak so far, and bind.
 
+        :param inputs: rows to be cut into batches, or batches.
         :param pad: fill a short last batch up with its last row.
         """
-        self.rows = len(next(iter(inputs.values())))
-        batches = [
-            {name: _batch(array, start, batch_size, pad) for name, array in inputs.items()}
-            for start in range(0, self.rows, batch_size)
-        ]
+        batches = inputs if isinstance(inputs, list) else _cut(inputs, batch_size, pad)
+        given = inputs if isinstance(inputs, list) else [inputs]
+        self.rows = sum(len(next(iter(rows.values()))) for rows in given)
         self._predict: Callable[[], Tensors] = lambda: model.predict(batches[0])
         outputs = self._predict()
         check_outputs(outputs, "predict")
@@ -61,6 +62,13 @@ def _same(one: numpy.ndarray, other: numpy.ndarray) -> bool:
     return one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes()
 
 
+def _cut(inputs: Tensors, batch_size: int, pad: bool) -> List[Tensors]:
+    return [
+        {name: _batch(array, start, batch_size, pad) for name, array in inputs.items()}
+        for start in range(0, len(next(iter(inputs.values()))), batch_size)
+    ]
+
+
 def _batch(array: numpy.ndarray, start: int, batch_size: int, pad: bool) -> numpy.ndarray:
     batch = array[start : start + batch_size]
     if pad and len(batch) < batch_size:
@@ -77,7 +85,9 @@ def _in_turn(runs: List[Callable[[], Any]]) -> Callable[[], None]:
     return run
 
 
-def measure_window(model: LoadedModel, inputs: Tensors, request: Dict[str, Any], arena: Arena) -> Dict[str, Any]:
+def measure_window(
+    model: LoadedModel, inputs: Union[Tensors, List[Tensors]], request: Dict[str, Any], arena: Arena
+) -> Dict[str, Any]:
     """Time one case.
 
     ``single_stream``: each sample is one batch. ``multi_stream`` and ``offline``: each sample is one pass over all the

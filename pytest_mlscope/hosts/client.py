@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,17 @@ GROWTH_BYTES = 200 * 1000**2
 
 
 E = TypeVar("E", bound=Examined)
+
+
+def _batches_of(inputs: Inputs) -> tuple[dict[str, Any], Inputs]:
+    """What a request says of its batches, and its tensors.
+
+    :param inputs: rows; or arrays of objects, of an array for each batch.
+    """
+    if not any(array.dtype == object for array in inputs.values()):
+        return {}, inputs
+    tensors = {f"{index}:{name}": batch for name, array in inputs.items() for index, batch in enumerate(array)}
+    return {"batches": len(next(iter(inputs.values())))}, tensors
 
 
 class HostClient(StartedHost):
@@ -100,13 +111,16 @@ class HostClient(StartedHost):
     ) -> Measured:
         """Time calls one after another until the median is known well enough, or the budget is used up.
 
-        :param inputs: of one batch, of a query of ``multi_stream``, or of all batches of an offline queue.
+        :param inputs: of one batch, of a query of ``multi_stream``, or of all batches of an offline queue; or, where
+            these differ in shape, arrays of objects: of an array for each batch.
         :param budget: seconds, and
         :param warmup_budget: seconds.
         :param relative_error: of the median, at which the window may end.
         :param highest_percentile: the window is not prolonged for one beyond it.
         """
+        several, tensors = _batches_of(inputs)
         header = {
+            **several,
             "batch_size": batch_size,
             "pad": pad,
             "budget": budget,
@@ -114,7 +128,7 @@ class HostClient(StartedHost):
             "warmup_budget": warmup_budget,
             "highest_percentile": highest_percentile,
         }
-        return self._ask(Measured, "measure", header, inputs, timeout=timeout, doing="measuring latency")
+        return self._ask(Measured, "measure", header, tensors, timeout=timeout, doing="measuring latency")
 
     def open_blocks(
         self,
@@ -131,8 +145,10 @@ class HostClient(StartedHost):
         :param warmup_budget: seconds.
         :param slowdown: fraction by which each call is made to last longer, for audits.
         """
-        header = {"batch_size": batch_size, "pad": pad, "warmup_budget": warmup_budget, "slowdown": slowdown}
-        return self._ask(OpenedBlocks, "open_blocks", header, inputs, timeout=timeout, doing="warming up")
+        several, tensors = _batches_of(inputs)
+        window = {"batch_size": batch_size, "pad": pad, "warmup_budget": warmup_budget, "slowdown": slowdown}
+        header = {**several, **window}
+        return self._ask(OpenedBlocks, "open_blocks", header, tensors, timeout=timeout, doing="warming up")
 
     def block(self, *, calls: int, timeout: float) -> Block:
         """Time so many calls of what :meth:`open_blocks` bound."""

@@ -44,8 +44,18 @@ def batch_mistakes(
             continue
         if not found.shape:
             yield ("inputs", index), f"input {found.name!r} is a scalar in {file}; add shape: [] and batch: none"
-        elif stated.batch_dimension < len(found.shape) and found.shape[stated.batch_dimension] is None:
-            batches.add(found.symbols[stated.batch_dimension])
+        elif stated.batch_dimension < len(found.shape):
+            place = stated.batch_dimension
+            size = found.shape[place]
+            if size is None:
+                batches.add(found.symbols[place])
+            elif size != 1 and isinstance(stated.batch_extent, str) and stated.layout is None:
+                # Else a short last batch fails, and a latency of whole batches does not.
+                yield (
+                    ("inputs", index, "shape", place),
+                    f"input {found.name!r} has a batch of {size} in {file}, and {stated.batch_extent!r} here means any "
+                    f"size; write {size}",
+                )
     there = {each.name: each for each in outputs}
     theirs = [there.get(entry.output_names.get(stated.name, stated.name)) for stated in content.outputs]
     firsts = [each.symbols[0] if each is not None and each.symbols else None for each in theirs]

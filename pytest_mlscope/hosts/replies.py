@@ -79,7 +79,7 @@ class Predicted:
     """First row, and the one past the last, of rows whose outputs have one shape, which are called ``I:NAME`` then;
     ``None`` where those of all rows have."""
 
-    def part(self, number: int) -> Tensors:
+    def part(self, number: int) -> Arrays:
         """The outputs of a part, by the framework's names."""
         prefix = f"{number}:"
         return {name[len(prefix) :]: array for name, array in self.tensors.items() if name.startswith(prefix)}

@@ -379,6 +379,9 @@ class Latency:
     """What became of queries that arrived by themselves; ``None`` in other scenarios."""
     wanted_relative_error: Annotated[Finite, Least(0, above=True)] | None = None
     """The manifest's ``measurement.relative_error``, at which measuring ends; ``None`` where it ends otherwise."""
+    shapes: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+    """Input to the shapes that its timed calls had, with the batch first, for inputs of which the manifest names sizes
+    beside the batch: several where rows of one query or queue differ. Another shape has another latency."""
 
     def __repr__(self) -> str:
         p50 = self.p50

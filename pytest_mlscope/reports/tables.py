@@ -140,12 +140,25 @@ def parity_tables(records: Sequence[EvaluationRecord]) -> list[Table]:
     return [Table("parity", columns, groups(rows), above)]
 
 
+def _shapes(latency: Latency) -> str:
+    """The shapes of the inputs that were timed, where the manifest leaves them open."""
+    texts = []
+    for name, shapes in latency.shapes.items():
+        first = "×".join(map(str, shapes[0]))
+        texts.append(f"{name} {first}" if len(shapes) == 1 else f"{name} {first} and {len(shapes) - 1} more")
+    return ", ".join(texts)
+
+
 def latency_tables(records: Sequence[EvaluationRecord]) -> list[Table]:
     """At most one table."""
     rows = rows_of(records, lambda record: record.latency)
     if not rows:
         return []
     columns = label_columns(rows)
+    shapes = [_shapes(row.part) for row in rows]
+    if any(shapes):
+        note = "shape: of the timed inputs; another shape has another latency"
+        columns.append(Column("shape", shapes, "left", importance=90, note=note))
     importance = {"p50": 100, "p99": 75, "p90": 60, "p95": 55, "p99.9": 25}
     bounded = _bounded_percentiles(rows)
     names = list(dict.fromkeys(name for row in rows for name in row.part.percentiles))

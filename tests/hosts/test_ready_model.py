@@ -27,12 +27,15 @@ def test_a_ready_model_predicts_and_is_timed(tmp_path: Path, monkeypatch: pytest
     try:
         ready = loader.ready(Plan.of(manifest, case))
         rows = {"features": np.array([[1, 0, 0, 0], [7, 0, 0, 0], [0, 1, 0, 0]], np.float32)}
-        outputs, failed = ready.predict(rows)
-        np.testing.assert_allclose(outputs["scores"][[0, 2]], np.load(tmp_path / "weights.npy")[:2])
-        assert [(batch.start, batch.stop, batch.message) for batch in failed] == [(1, 2, "ValueError: seven")]
+        prediction = ready.predict(rows)
+        scores = {part.rows.start: part.outputs["scores"] for part in prediction.parts}
+        assert scores.keys() == {0, 2}
+        np.testing.assert_allclose(np.concatenate(list(scores.values())), np.load(tmp_path / "weights.npy")[:2])
+        failed = [(batch.start, batch.stop, batch.message) for batch in prediction.errors]
+        assert failed == [(1, 2, "ValueError: seven")]
         one = {name: array[:1] for name, array in rows.items()}
         measured = ready.measure(ready.framework_inputs(one), budget=0.02, relative_error=0.5, warmup_budget=0.02)
         assert measured.samples_ns.min() > 0
-        np.testing.assert_array_equal(measured.timed_path.bound["scores"], outputs["scores"][:1])
+        np.testing.assert_array_equal(measured.timed_path.bound["scores"], scores[0])
     finally:
         loader.close()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, save_model
 
 from tests.plugin.linear_suite import Suite
 
@@ -106,3 +108,81 @@ def test_what_is_not_declared_is_not_guessed(suite: Suite, run: Run, outputs: st
     result = run("-k", "latency")
     assert said in _text(result)
     assert result.ret != 0
+
+
+def _ragged(suite: Suite, lengths: list[int], *, matrix: str) -> None:
+    """Rows of so many features, of which the model returns twice as many scores."""
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = [[0.0] * (length - 1) + [1.0] for length in lengths]
+    labels = [2 * length - 1 for length in lengths]
+    features = pyarrow.array(rows, pyarrow.list_(pyarrow.float32()))
+    parquet.write_table(pyarrow.table({"features": features, "labels": labels}), suite.folder / "rows.parquet")
+    suite.framework("toy", predict="return {'scores': numpy.repeat(x, 2, axis=1) + numpy.arange(2 * x.shape[1]) / 100}")
+    manifest = suite.manifest(expect="{latency: {p50: 1 s}}", matrix=matrix)
+    text = (
+        manifest.read_text().replace("path: rows.npz", "path: rows.parquet").replace("source: npz", "source: parquet")
+    )
+    manifest.write_text(text.replace("shape: [batch, 4]", "shape: [batch, length]"))
+
+
+def test_rows_of_different_shapes_are_timed_one_by_one_in_every_scenario(
+    suite: Suite, run: Run, pytester: pytest.Pytester
+) -> None:
+    _ragged(suite, [3, 5, 5, 2], matrix="{scenario: [single_stream, multi_stream, offline]}")
+    result = run("--mlscope-json", "out.json")
+    text = _text(result)
+    assert result.ret == 0, text
+    assert " 1.0000 " in text
+    assert "features 1×3 and 2 more" in text
+    evaluations = json.loads((pytester.path / "out.json").read_text())["evaluations"]
+    timed = {each["case"]["scenario"]: each["latency"]["shapes"] for each in evaluations if each["latency"]}
+    assert timed["single_stream"] == {"features": [[1, 3]]}
+    assert timed["multi_stream"] == timed["offline"] == {"features": [[1, 3], [1, 5], [1, 2]]}
+
+
+def test_rows_of_one_batch_have_one_shape(suite: Suite, run: Run) -> None:
+    _ragged(suite, [3, 5, 5, 2], matrix="{batch_size: [2]}")
+    result = run()
+    result.assert_outcomes(failed=2)
+    assert "cannot be one batch; use batch_size 1" in _text(result)
+
+
+def test_a_shape_that_the_manifest_fixes_is_not_shown(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
+    suite.manifest(expect="{}")
+    result = run("-k", "latency", "--mlscope-json", "out.json")
+    assert "shape: of the timed inputs" not in _text(result)
+    evaluations = json.loads((pytester.path / "out.json").read_text())["evaluations"]
+    assert evaluations[0]["latency"]["shapes"] == {}
+
+
+def test_a_file_without_the_batch_that_others_have_is_refused(suite: Suite, run: Run) -> None:
+    """Where the sizes happen to agree, what is none of them would be taken for rows."""
+    pytest.importorskip("onnxruntime")
+    nodes = [
+        helper.make_node("MatMul", ["features", "weights"], ["scores"]),
+        helper.make_node("NonZero", ["scores"], ["places"]),
+        helper.make_node("Transpose", ["places"], ["found"]),
+    ]
+    weights = np.load(suite.folder / "weights.npy")
+    graph = helper.make_graph(
+        nodes,
+        "found",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", 4])],
+        [
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 3]),
+            helper.make_tensor_value_info("found", TensorProto.INT64, ["count", 2]),
+        ],
+        [helper.make_tensor("weights", TensorProto.FLOAT, weights.shape, weights.ravel())],
+    )
+    save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), "found.onnx")
+    manifest = suite.manifest(expect="{}", metrics=f"[{TOP1}]")
+    text = manifest.read_text().replace("weights.npy", "found.onnx").replace("  toy:", "  onnxruntime:")
+    text = text.replace(f", sha256: {suite.weights_sha256}", "")
+    stated = "{name: scores, postprocess: [{step: softmax, axis: -1}]}"
+    manifest.write_text(text.replace(stated, "{name: scores}, {name: found}"))
+    result = run()
+    result.assert_outcomes(failed=2)
+    assert "output 'found' has 'count' as its first dimension in" in _text(result)
+    manifest.write_text(text.replace(stated, "{name: scores}, {name: found, batch: none}"))
+    assert run().ret == 0

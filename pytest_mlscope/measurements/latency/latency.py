@@ -22,7 +22,7 @@ from pytest_mlscope.measurements.latency.restarts import restart_warnings, summa
 from pytest_mlscope.measurements.latency.server_scenario import measure_server
 from pytest_mlscope.measurements.latency.timed_path import check_timed_path
 from pytest_mlscope.measurements.results import Latency
-from pytest_mlscope.measurements.rows.first_rows import first_rows
+from pytest_mlscope.measurements.rows.first_rows import first_rows, open_shapes
 from pytest_mlscope.recorder import SILENT, Recorder
 from pytest_mlscope.statistics.percentiles import supported_percentiles
 
@@ -119,6 +119,7 @@ def _measure_once(model: ReadyModel, hook: HookRelay, profilers: Sequence[type[P
     )
     with window:
         latency, doubts = _in_scenario(model, inputs)
+    latency = replace(latency, shapes=open_shapes(plan, inputs))
     doubts += machine_doubts(machine_facts(), threads=plan.case.threads, cpus=model.host.started.cpus)
     return _Measured(latency, window.readings, doubts)
 

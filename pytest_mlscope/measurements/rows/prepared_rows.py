@@ -71,6 +71,7 @@ class RowPreparer:
             if manifest.dataset
             else {each.name: Pipeline(()) for each in content.inputs}
         )
+        stated_names = {column: _class_names(manifest, column) for column in label_columns}
         self.source: DataSource = dataset.open(manifest.folder, describe_inputs(content.inputs))
         try:
             wanted = [*self._columns.values(), *label_columns]
@@ -84,11 +85,11 @@ class RowPreparer:
         self._label_readers = {
             column: LabelReader(
                 column,
-                (stated := _class_names(manifest, column)) or self.source.class_names,
+                stated or self.source.class_names,
                 stated=stated is not None,
                 as_numbers=partial(self.source.as_numbers, column),
             )
-            for column in label_columns
+            for column, stated in stated_names.items()
         }
 
     def _check_row_shapes(self) -> None:
