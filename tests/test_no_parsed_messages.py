@@ -21,7 +21,6 @@ ALLOWED = {
     "conformance/error_checks.py": "it checks what a predictor's message names",
     "gate/baseline.py": "a revision's files are named as git names them; until errors carry paths",
     "measurements/rows/manifest_errors.py": "the manifest is not named twice; until errors carry paths",
-    "reports/tables.py": "a profiler's note; until a reading says that it is not available",
     "session/run_plugin.py": "our name goes from pytest's short summary",
 }
 """Files that may, and why."""

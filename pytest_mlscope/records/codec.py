@@ -54,7 +54,7 @@ def encode(value: Any, hint: Any, *, at: str, not_finite: dict[str, str], packed
             for field in fields_of(type(value))
         }
     if Mark.PACKED in marks or get_origin(kind) is np.ndarray:
-        array = np.asarray(value)
+        array = np.asarray(value, dtype=np.float64 if Mark.PACKED in marks else None)
         if Mark.OMISSIBLE in marks and array.ndim > 1 and not array.size:
             return None
         return (pack if packed else listed)(array, at=at, not_finite=not_finite)
@@ -206,9 +206,19 @@ def _from_lists(values: Sequence[Any]) -> Any:
     """Nulls among numbers are NaN; rows of different lengths are a column of objects."""
     try:
         array = np.array(values)
-        if array.dtype.kind == "O":
+        if array.dtype.kind == "f" and np.abs(array).max(initial=0) > 2**53:
+            array = _whole(values, array)
+        if array.dtype.kind == "O" and any(each is None for each in array.flat):
             array = np.array(values, dtype=np.float64)
     except (ValueError, TypeError, OverflowError):
         array = np.empty(len(values), dtype=object)
         array[:] = values
     return array
+
+
+def _whole(values: Sequence[Any], rounded: Any) -> Any:
+    """Integers that numpy took for floats, since no signed type holds them all; other numbers as they are."""
+    exact = np.array(values, dtype=object)
+    if not all(type(each) is int for each in exact.flat):
+        return rounded
+    return exact.astype(np.uint64) if min(exact.flat) >= 0 else exact

@@ -90,3 +90,10 @@ def test_what_a_further_kind_measured_travels_and_comes_back() -> None:
     measured = OtherMeasurement({"joules": 3.5, "parts": [1, {"a": None}], "odd": math.inf})
     came = from_mapping(json.loads(json.dumps(to_mapping(record(measurements={"energy": measured})))))
     assert came.measurements == {"energy": measured}
+
+
+@pytest.mark.parametrize("predicted", [[0, 2**63 + 1], [-1, 2**62 + 1], [[0.5, None]], [[1], [1, 2]], ["a", "b"], []])
+def test_rows_come_back_to_the_digit(predicted: Any) -> None:
+    entry = to_mapping(record(accuracy=accuracy()))
+    entry["accuracy"]["predictions"]["predicted"] = predicted
+    assert to_mapping(from_mapping(entry))["accuracy"]["predictions"]["predicted"] == predicted

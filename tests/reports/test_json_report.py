@@ -105,6 +105,13 @@ def test_a_killed_run_is_recovered_up_to_a_line_cut_short(tmp_path: Path) -> Non
     assert report["run"] is None
 
 
+def test_a_journal_of_something_else_is_one_line(tmp_path: Path) -> None:
+    journal = tmp_path / "other.partial"
+    journal.write_text('{"level": "info", "message": "hello"}\n')
+    with pytest.raises(MlscopeError, match=r"other\.partial: line 1 is no record \(/: lacks nodeid\)"):
+        recover(journal, tmp_path / "report.json")
+
+
 def test_what_was_measured_before_a_sigkill_is_on_disk(tmp_path: Path) -> None:
     script = """
 import json, os, signal, sys

@@ -106,6 +106,9 @@ def test_any_record_is_strict_json(
     assert _exactly_builtin(expanded)
     ENTRY.validate(json.loads(json.dumps(expanded, allow_nan=False)))
     assert to_mapping(from_mapping(expanded)) == expanded
+    # However often it travels.
+    again = to_mapping(from_mapping(travelled), packed=True)
+    assert to_mapping(from_mapping(again)) == expanded
 
 
 @given(arrays)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from pytest_mlscope import quantities as readable
 from pytest_mlscope.machine import facts as machine
+from pytest_mlscope.measurements.results import MeasuredColumn, OtherMeasurement
 from pytest_mlscope.reports.junit import junit_properties
 from pytest_mlscope.reports.run_facts import git_facts, run_facts
 from tests.reports.synthetic_evaluations import accuracy as measured_accuracy
@@ -109,6 +111,23 @@ def test_junit_properties_hold_what_was_measured_and_nothing_else() -> None:
 def test_junit_properties_hold_metrics_by_name() -> None:
     made = dict(junit_properties(record(accuracy=measured_accuracy(errors=2))))
     assert (made["mlscope.top1"], made["mlscope.n"], made["mlscope.errors"]) == ("0.9711", "450", "2")
+
+
+def test_every_junit_property_is_documented() -> None:
+    """They are made of the record's fields, so that one that is added there must be told of."""
+    found = junit_properties(
+        record(resolved="fp32", accuracy=measured_accuracy(), parity=parity(mismatch="shapes"), latency=latency(9000))
+    )
+    text = (Path(__file__).parents[2] / "docs" / "reports.md").read_text("utf-8")
+    documented = set(re.findall(r"`(mlscope\.[\w.]+)`", text[text.index("## JUnit properties") :]))
+    assert {name for name, _ in found} == documented - {"mlscope.KIND.FIELD"}
+
+
+def test_a_further_kind_of_measurement_has_its_columns() -> None:
+    energy = OtherMeasurement({"joules": 3.5, "hidden": 1}, [MeasuredColumn("joules", "energy", "J")])
+    made = dict(junit_properties(record(measurements={"energy": energy})))
+    assert made["mlscope.energy.joules"] == "3.5"
+    assert "mlscope.energy.hidden" not in made
 
 
 def test_junit_properties_of_a_skipped_item() -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
-from pytest_mlscope.measurements.results import InputShift
+from pytest_mlscope.measurements.results import InputShift, MeasuredColumn, OtherMeasurement, RateTrial
 from pytest_mlscope.records.record import EvaluationRecord
 from pytest_mlscope.reports.terminal import Summary
+from tests.gate.test_server_verdict import server
 from tests.reports.summary_lines import column, sections_of
 from tests.reports.synthetic_evaluations import accuracy, case, latency, record
 
@@ -58,7 +59,7 @@ def test_a_case_that_two_tests_timed_has_the_tests_beside_it() -> None:
 
 def test_a_sensor_that_some_cases_lack_is_named() -> None:
     def readings(power: float | None) -> dict[str, list[Reading]]:
-        note = "" if power else "not available: no permission"
+        note = "" if power else "no permission"
         return {"nvml": [Reading("utilisation", "%", 50.0), Reading("power", "W", power, note)]}
 
     records = [
@@ -169,3 +170,34 @@ def test_what_a_framework_chose_is_shown() -> None:
     assert [line[start:].partition("  ")[0] for line in lines[3:7]] == ["int8", "default (bf16)", "fp32", "default"]
     (alone,) = [sections_of([records[1]])["latency"][0]]
     assert "default (bf16)" in alone
+
+
+def test_a_further_kind_of_measurement_has_a_table_of_its_columns() -> None:
+    columns = [MeasuredColumn("joules", "energy", "J"), MeasuredColumn("peak", "peak", "B"), MeasuredColumn("on", "on")]
+    measured = [
+        OtherMeasurement({"joules": 3.5, "peak": 2e6, "on": True, "hidden": "x"}, columns),
+        OtherMeasurement({"joules": None}, columns),
+    ]
+    records = [
+        record(case(batch_size=size), kind="energy", measurements={"energy": each})
+        for size, each in zip((1, 8), measured)
+    ]
+    lines = sections_of(records)["energy"]
+    assert column(lines, "energy [J]") == ["3.5", "–"]
+    assert column(lines, "peak") == ["2.00 MB", "–"]
+    assert column(lines, "on") == ["yes", "–"]
+    assert "hidden" not in "\n".join(lines)
+
+
+def test_a_metric_of_which_less_is_better_says_so() -> None:
+    values = {"r2": MetricValue(0.9, 89, higher_is_better=True), "mae": MetricValue(12.3, 89, higher_is_better=False)}
+    lines = sections_of([record(accuracy=accuracy(values))])["accuracy"]
+    assert "  mae: lower is better" in lines
+    assert "r2: lower" not in "\n".join(lines)
+
+
+def test_a_search_that_its_budget_ended_is_remarked() -> None:
+    trial = RateTrial(10.0, confirming=False, queries=5, latency=0.1, unanswered=0, met=True)
+    searched = server(trial, budget_ended=60.0)
+    lines = sections_of([record(case(scenario="server"), latency=latency(server=searched))], width=120)["latency"]
+    assert "  server: search_budget (60.0 s) ended before a rate was confirmed: 1 case" in lines

@@ -47,7 +47,7 @@ def summarise(
     :param mean: the mean, where it is not that of the samples' values.
     """
     if not samples:
-        return [Reading(f"{name} {which}", unit, None, f"not available: {absent}") for which in ("mean", "peak")]
+        return [Reading(f"{name} {which}", unit, None, absent) for which in ("mean", "peak")]
     values = [value for _, value in samples]
     return [
         Reading(f"{name} mean", unit, sum(values) / len(values) if mean is None else mean),
