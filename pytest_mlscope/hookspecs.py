@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from pytest_mlscope.components.datasets.base import Dataset
     from pytest_mlscope.components.framework import FrameworkFolder
     from pytest_mlscope.components.hardware import HardwareFile, HardwareTarget
+    from pytest_mlscope.components.measurement import Measurement
     from pytest_mlscope.components.metrics.base import Metric
     from pytest_mlscope.components.postprocessing.base import PostprocessingStep
     from pytest_mlscope.components.preprocessing.base import PreprocessingStep
     from pytest_mlscope.components.profilers.base import MeasuredWindow, Profiler
     from pytest_mlscope.components.report_writer import ReportWriter
+    from pytest_mlscope.components.scenario import Scenario
     from pytest_mlscope.manifest.schema import Manifest
     from pytest_mlscope.measurements.results import Evaluation
 
@@ -71,6 +73,16 @@ def pytest_mlscope_register_profilers() -> list[type[Profiler]]:
 
     Runs at collection, in every pytest process. A conftest may implement it.
     """
+    raise NotImplementedError
+
+
+def pytest_mlscope_register_scenarios() -> list[type[Scenario]]:
+    """Scenarios to add. Runs at collection, in every pytest process. A conftest may implement it."""
+    raise NotImplementedError
+
+
+def pytest_mlscope_register_measurements() -> list[Measurement]:
+    """Kinds of measurement to add. Runs at collection, in every pytest process. A conftest may implement it."""
     raise NotImplementedError
 
 

@@ -43,7 +43,7 @@ FLOOR = frozenset(
 LINE = (
     *("documents", "components", "manifest", "cases"),
     *("machine", "artifacts", "environments", "hosts"),
-    *("measurements", "expectations", "records", "conformance", "bisection", "gate", "reports", "api"),
+    *("measurements", "expectations", "records", "kinds", "conformance", "bisection", "gate", "reports", "api"),
 )
 MAY_IMPORT: dict[str, frozenset[str]] = {
     **dict.fromkeys(FLOOR, frozenset({"errors"})),

@@ -6,21 +6,23 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
 from pytest_mlscope.cases.case import Case, Threads
-from pytest_mlscope.cases.kinds import kinds_of, known_kind
+from pytest_mlscope.cases.kinds import kinds_of, known_measurement
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.plugins import plugin_manager
 from pytest_mlscope.components.registry import build_registry
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.kinds.further import described, evaluated
+from pytest_mlscope.kinds.plugins import plugin_manager
+from pytest_mlscope.kinds.shipped import SHIPPED_MEASUREMENTS
 from pytest_mlscope.machine.affinity import Affinity
 from pytest_mlscope.machine.cache_folder import cache_home
 from pytest_mlscope.manifest.dimensions import SHOWN
 from pytest_mlscope.manifest.load import load_manifest
 from pytest_mlscope.manifest.loaded import LoadedManifest
-from pytest_mlscope.manifest.schema import Kind
+from pytest_mlscope.measurements.context import Context
 from pytest_mlscope.measurements.evaluator import Evaluator
 from pytest_mlscope.measurements.results import Evaluation
 from pytest_mlscope.option_values import DEFAULT_TIMEOUT
@@ -42,12 +44,12 @@ def _list_of(name: str, values: object, what: str) -> list[object]:
     return list(values)
 
 
-def _kinds(kinds: object) -> list[Kind]:
-    allowed = ", ".join(get_args(Kind))
+def _kinds(kinds: object) -> list[object]:
+    allowed = ", ".join(each.name for each in SHIPPED_MEASUREMENTS if each.has_tests)
     chosen = _list_of("kinds", kinds, f"kinds, of {allowed}")
     if not chosen:
         raise MlscopeError(f"kinds is empty, so there is nothing to evaluate; allowed: {allowed}")
-    return [known_kind(kind) for kind in chosen]
+    return chosen
 
 
 def _path(name: str, value: object) -> Path:
@@ -112,7 +114,7 @@ def evaluate(
     batch_size: int | None = None,
     scenario: str | None = None,
     preprocessing: str | None = None,
-    kinds: Sequence[Kind] | None = None,
+    kinds: Sequence[str] | None = None,
     layers: bool = False,
     restarts: int | None = None,
     affinity: Sequence[int] | None = None,
@@ -152,7 +154,7 @@ def evaluate(
     )
     manager = plugin_manager(_list_of("plugins", plugins, "objects or modules with pytest_mlscope_* hooks"))
     loaded = load_manifest(path, build_registry(manager.hook, project=Path.cwd()))
-    chosen: Sequence[Kind] = kinds_of(loaded) if asked is None else asked
+    chosen = [known_measurement(loaded, kind) for kind in (kinds_of(loaded) if asked is None else asked)]
     wanted: dict[str, object] = {
         "framework": framework,
         "version": version,
@@ -173,10 +175,11 @@ def evaluate(
     plan = Plan.of(loaded, _one_case(cases, wanted, path))
     evaluator = Evaluator(settings)
     try:
-        accuracy = evaluator.accuracy(plan) if "accuracy" in chosen else None
-        parity = evaluator.parity(plan) if "parity" in chosen else None
-        latency, readings = evaluator.latency(plan, hook=manager.hook) if "latency" in chosen else (None, {})
-        profile = evaluator.layers(plan) if layers else None
+        results: dict[str, Any] = {}
+        for kind in [*chosen, *([loaded.registry.measurements["layers"]] if layers else [])]:
+            results[kind.name] = evaluated(kind, Context(plan, evaluator, manager.hook, alone=kind.times))
+        latency, readings = results.pop("latency", (None, {}))
+        own = {name: results.pop(name, None) for name in ("accuracy", "parity", "layers")}
         key, facts = evaluator.provenance(plan)
     finally:
         evaluator.close()
@@ -184,11 +187,10 @@ def evaluate(
         plan=plan,
         key=key,
         provenance=facts,
-        accuracy=accuracy,
-        parity=parity,
         latency=latency,
-        layers=profile,
         readings=readings,
+        measurements={name: described(loaded.registry.measurements[name], each) for name, each in results.items()},
+        **own,
     )
     manager.hook.pytest_mlscope_evaluation_made(evaluation=evaluation)
     return evaluation

@@ -6,17 +6,16 @@ from pathlib import Path
 
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.plugins import plugin_manager
 from pytest_mlscope.components.registry import build_registry
 from pytest_mlscope.components.self_test import self_test_manifest
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.errors import CannotRun, EnvironmentCreationError, HostError, MlscopeError
-from pytest_mlscope.expectations.checks import checks
+from pytest_mlscope.expectations.checks import accuracy_checks
 from pytest_mlscope.hosts.environment_verification import verify_environment
 from pytest_mlscope.hosts.model_loader import ModelLoader
+from pytest_mlscope.kinds.plugins import plugin_manager
 from pytest_mlscope.manifest.load import load_manifest
 from pytest_mlscope.measurements.accuracy.accuracy import measure_accuracy
-from pytest_mlscope.measurements.results import Evaluation
 from pytest_mlscope.recorder import Recorder
 from pytest_mlscope.settings import Settings
 
@@ -53,8 +52,7 @@ def _accuracy_mistakes(plan: Plan, environment: Environment, settings: Settings)
         accuracy = measure_accuracy(loader.ready(plan))
     finally:
         loader.close()
-    evaluation = Evaluation(plan=plan, key="", provenance={}, accuracy=accuracy)
-    return "; ".join(check.message for check in checks(evaluation, "accuracy") if not check.passed)
+    return "; ".join(check.message for check in accuracy_checks(accuracy, plan) if not check.passed)
 
 
 def self_test(environment: Environment, *, project: Path | None, home: Path, recorder: Recorder) -> str:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pytest_mlscope.artifacts import package_file
 from pytest_mlscope.artifacts.integrity import check, file_artifact
 from pytest_mlscope.components.metrics import SHIPPED_METRICS
-from pytest_mlscope.components.plugins import plugin_manager
 from pytest_mlscope.components.postprocessing import SHIPPED_POSTPROCESSING_STEPS
 from pytest_mlscope.components.registry import build_registry
 from pytest_mlscope.documents.diagnostics import listed, one_line, quoted
@@ -22,6 +21,7 @@ from pytest_mlscope.documents.source import Path as DocumentPath
 from pytest_mlscope.errors import ArtifactError, CannotRun, ManifestError, MlscopeError, WrongUse, shown
 from pytest_mlscope.host.onnx_file import ELEMENT_TYPES, NotOnnx, TensorSignature, onnx_signature
 from pytest_mlscope.hosts.onnx_batches import batch_mistakes
+from pytest_mlscope.kinds.plugins import plugin_manager
 from pytest_mlscope.manifest.load import SUFFIX, load_manifest
 from pytest_mlscope.manifest.loaded import BoundMetric, LoadedManifest
 from pytest_mlscope.manifest.missing_files import files_of, local_path

@@ -5,42 +5,36 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import get_args
 
-from pytest_mlscope.cases.case import STATED, Case
+from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import case_id, varying
+from pytest_mlscope.components.measurement import Measurement
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.manifest.dimensions import NAMES
 from pytest_mlscope.manifest.kinds import kinds_made, parity_reference
 from pytest_mlscope.manifest.loaded import LoadedManifest
-from pytest_mlscope.manifest.schema import Kind, Manifest
-
-_CONSTANT: dict[Kind, tuple[str, ...]] = {
-    "accuracy": ("threads", "scenario"),
-    "parity": ("threads", "scenario", "preprocessing"),
-    "latency": ("preprocessing",),
-}
-"""Dimensions of which a kind takes one value only, and which its ids therefore leave out."""
+from pytest_mlscope.manifest.schema import Manifest
+from pytest_mlscope.text import closest, did_you_mean
 
 
-def known_kind(kind: object) -> Kind:
-    """The kind itself.
+def known_measurement(manifest: LoadedManifest, kind: object) -> Measurement:
+    """The kind of measurement of a name.
 
-    :raises MlscopeError: when there is no such kind.
+    :raises MlscopeError: when there is none that manifests can have tests of.
     """
-    allowed: tuple[Kind, ...] = get_args(Kind)
-    for each in allowed:
-        if kind == each:
-            return each
-    raise MlscopeError(f"unknown kind {kind!r}; allowed: {', '.join(allowed)}")
+    known = {name: each for name, each in manifest.registry.measurements.items() if each.has_tests}
+    if not isinstance(kind, str) or kind not in known:
+        hint = did_you_mean(closest(kind, list(known)))
+        raise MlscopeError(f"unknown kind {kind!r}; allowed: {', '.join(known)}{hint}")
+    return known[kind]
 
 
-def kinds_of(manifest: LoadedManifest, *, baseline: bool = False) -> tuple[Kind, ...]:
+def kinds_of(manifest: LoadedManifest, *, baseline: bool = False) -> tuple[str, ...]:
     """The kinds a manifest asks for or, when it does not say, has what it takes for.
 
     :param baseline: whether outputs are compared with a baseline's too.
     """
-    return kinds_made(manifest.content, baseline=baseline)
+    return kinds_made(manifest.content, manifest.registry, manifest.bounds, baseline=baseline)
 
 
 def is_parity_reference(content: Manifest, case: Case) -> bool:
@@ -48,22 +42,19 @@ def is_parity_reference(content: Manifest, case: Case) -> bool:
     return (case.framework, case.version, case.hardware, case.precision) == parity_reference(content)
 
 
-def cases_of_kind(manifest: LoadedManifest, cases: Sequence[Case], kind: Kind, *, baseline: bool = False) -> list[Case]:
+def cases_of_kind(manifest: LoadedManifest, cases: Sequence[Case], kind: str, *, baseline: bool = False) -> list[Case]:
     """The cases of one kind, in the order given, with ids of their own.
 
-    Latency takes every case with the stated pre-processing. Accuracy and parity take one case, the first, of all that
-    differ in threads and scenario only; parity the stated pre-processing, and not the reference itself, unless there is
-    a ``baseline`` to hold its outputs against.
+    Of those that a kind takes, one case, the first, of all that differ only in dimensions that it ignores. With a
+    ``baseline`` a kind may take more: the parity reference's outputs have something to be compared with.
     """
-    constant = _CONSTANT[kind]
+    measurement = manifest.registry.measurements[kind]
+    constant = measurement.ignores
     kept = [name for name in NAMES if name not in constant]
-    if kind != "accuracy":
-        cases = [case for case in cases if case.preprocessing == STATED]
-    if kind == "parity" and not baseline:
-        cases = [case for case in cases if not is_parity_reference(manifest.content, case)]
+    cases = [case for case in cases if measurement.takes(manifest.content, case, baseline=baseline)]
     shown = varying(manifest.content)
-    if kind == "latency" and "preprocessing" not in shown:
-        return list(cases)
+    if shown.isdisjoint(constant) and constant == ("preprocessing",):
+        return cases
     chosen: dict[tuple[object, ...], Case] = {}
     values = attrgetter(*kept)
     for case in cases:

@@ -15,6 +15,7 @@ from pytest_mlscope.cases.kinds import is_parity_reference
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.components.hardware import HardwareTarget
 from pytest_mlscope.components.preprocessing.base import PreprocessingStep
+from pytest_mlscope.components.scenario import Scenario
 from pytest_mlscope.manifest.kinds import parity_reference
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.schema import (
@@ -25,7 +26,6 @@ from pytest_mlscope.manifest.schema import (
     ModelFile,
     Output,
     ParityExpectation,
-    Scenarios,
 )
 
 
@@ -45,7 +45,8 @@ class Plan:
     outputs: tuple[Output, ...] = field(repr=False)
     measurement: Measurement = field(repr=False)
     """Budgets, percentiles and restarts."""
-    scenarios: Scenarios = field(repr=False)
+    scenarios: Mapping[str, Scenario] = field(repr=False)
+    """Every scenario of the manifest, by name, with its settings."""
 
     @classmethod
     def of(cls, manifest: LoadedManifest, case: Case) -> Plan:
@@ -57,7 +58,7 @@ class Plan:
             entry=content.frameworks[case.framework],
             outputs=tuple(content.outputs),
             measurement=content.measurement,
-            scenarios=content.scenarios,
+            scenarios=manifest.scenarios,
         )
 
     def __hash__(self) -> int:
@@ -122,16 +123,22 @@ class Plan:
         """Measured for so many seconds."""
         return replace(self, measurement=self.measurement.model_copy(update={"budget": seconds}))
 
-    def with_server(self, **settings: float | None) -> Plan:
-        """Other settings of the server scenario.
+    @property
+    def scenario(self) -> Scenario:
+        """The case's scenario."""
+        return self.scenarios[self.case.scenario]
 
-        :param settings: fields of ``scenarios.server``.
+    def with_scenario(self, name: str, **settings: Any) -> Plan:
+        """Other settings of a scenario.
+
+        :param name: of the scenario.
+        :param settings: its fields.
         :raises TypeError: for one that there is not.
         """
-        server = self.scenarios.server
-        if unknown := [name for name in settings if name not in type(server).model_fields]:
-            raise TypeError(f"scenarios.server has no setting {unknown[0]!r}")
-        return replace(self, scenarios=self.scenarios.model_copy(update={"server": server.model_copy(update=settings)}))
+        scenario = self.scenarios[name]
+        if unknown := [each for each in settings if each not in type(scenario).model_fields]:
+            raise TypeError(f"scenarios.{name} has no setting {unknown[0]!r}")
+        return replace(self, scenarios={**self.scenarios, name: scenario.model_copy(update=settings)})
 
     def with_outputs(
         self, names: Sequence[str], *, files: Mapping[str, ModelFile], options: Mapping[str, Any] | None = None
@@ -155,12 +162,14 @@ class Plan:
     def changes(self) -> dict[str, Any]:
         """Each setting that is not as the manifest states it, in builtin types; empty where all are."""
         stated = Plan.of(self.manifest, self.case)
-        changed = {
-            name: _different(getattr(self, name), getattr(stated, name))
-            for name in ("measurement", "scenarios", "entry")
+        changed = {name: _different(getattr(self, name), getattr(stated, name)) for name in ("measurement", "entry")}
+        scenarios = {
+            name: _different(each, stated.scenarios[name])
+            for name, each in self.scenarios.items()
+            if each != stated.scenarios[name]
         }
         outputs = None if self.outputs == stated.outputs else [output.name for output in self.outputs]
-        return {name: value for name, value in {**changed, "outputs": outputs}.items() if value}
+        return {name: value for name, value in {**changed, "scenarios": scenarios, "outputs": outputs}.items() if value}
 
 
 def _different(ours: BaseModel, theirs: BaseModel) -> dict[str, Any]:

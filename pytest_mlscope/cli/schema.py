@@ -11,7 +11,7 @@ _DETAILS = """\
 Editors complete and check manifests by it. With the YAML language server, write it to a file and begin a manifest with
     # yaml-language-server: $schema=mlscope.schema.json
 where the path is relative to the manifest. It knows the frameworks and hardware targets of the current folder, and lets
-pass datasets, metrics and steps that a conftest or a plugin may register."""
+pass datasets, metrics, steps and scenarios that a conftest or a plugin may register."""
 
 
 def add_to(commands: Commands) -> None:
@@ -20,9 +20,16 @@ def add_to(commands: Commands) -> None:
 
 
 def _schema(_: argparse.Namespace) -> int:
-    from pytest_mlscope.components.plugins import plugin_manager
     from pytest_mlscope.components.registry import build_registry
+    from pytest_mlscope.kinds.plugins import plugin_manager
     from pytest_mlscope.manifest.json_schema import as_text, manifest_json_schema
 
     print(as_text(manifest_json_schema(build_registry(plugin_manager().hook, project=Path.cwd()))), end="")
     return 0
+
+
+if __name__ == "__main__":
+    from pytest_mlscope.kinds.plugins import shipped_registry
+    from pytest_mlscope.manifest.json_schema import SHIPPED, as_text, manifest_json_schema
+
+    SHIPPED.write_text(as_text(manifest_json_schema(shipped_registry())), "utf-8")

@@ -30,31 +30,34 @@ def raising_hook(error: Exception) -> str:
     return next((name for name in names if name.startswith(HOOK_PREFIX)), f"{HOOK_PREFIX}register_…")
 
 
-def checked_readings(returned: Any, *, profiler: str) -> Sequence[Reading]:
-    """What ``stop`` of a profiler returned.
+def checked_readings(returned: Any, *, where: str, what: str) -> Sequence[Reading]:
+    """Readings that a plugin made.
+
+    :param where: what made them, such as ``profiler psutil``.
+    :param what: the method that returned them.
 
     :raises MlscopeError: when it is not a list of readings, or a reading holds what no report can show.
     """
     if not isinstance(returned, list | tuple) or not all(isinstance(reading, Reading) for reading in returned):
-        raise MlscopeError(f"profiler {profiler}: stop returned {returned!r}; expected a list of Readings")
+        raise MlscopeError(f"{where}: {what} returned {returned!r}; expected a list of Readings")
     for reading in returned:
         if not isinstance(reading.name, str):
-            raise MlscopeError(f"profiler {profiler}: a reading has the name {reading.name!r}; expected text")
-        where = f"profiler {profiler}: reading {reading.name!r}"
+            raise MlscopeError(f"{where}: a reading has the name {reading.name!r}; expected text")
+        place = f"{where}: reading {reading.name!r}"
         for field in ("unit", "note"):
             if not isinstance(getattr(reading, field), str):
-                raise MlscopeError(f"{where} has the {field} {getattr(reading, field)!r}; expected text")
+                raise MlscopeError(f"{place} has the {field} {getattr(reading, field)!r}; expected text")
         # In Python, True is an int.
         number = isinstance(reading.value, int | float | np.integer | np.floating) and not isinstance(
             reading.value, bool
         )
         if reading.value is not None and not number:
-            raise MlscopeError(f"{where} has the value {reading.value!r}; expected a number or None")
+            raise MlscopeError(f"{place} has the value {reading.value!r}; expected a number or None")
         try:
             pairs = np.asarray(reading.samples, dtype=np.float64).reshape(-1, 2)
             are_pairs = len(pairs) == len(reading.samples)
         except (TypeError, ValueError):
             are_pairs = False
         if not are_pairs:
-            raise MlscopeError(f"{where} has samples that are not (seconds, value) pairs")
+            raise MlscopeError(f"{place} has samples that are not (seconds, value) pairs")
     return returned

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,16 +12,24 @@ from pytest_mlscope.components.datasets.base import Dataset
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.components.hardware import HardwareFile, HardwareTarget
 from pytest_mlscope.components.hardware_targets import HardwareTargets
+from pytest_mlscope.components.measurement import Measurement
 from pytest_mlscope.components.metrics.base import Metric
 from pytest_mlscope.components.postprocessing.base import PostprocessingStep
 from pytest_mlscope.components.preprocessing.base import PreprocessingStep
 from pytest_mlscope.components.profilers.base import Profiler
+from pytest_mlscope.components.scenario import Scenario
 from pytest_mlscope.errors import MlscopeError
 
 if TYPE_CHECKING:
     from pluggy import HookRelay
 
 T = TypeVar("T")
+_NOT_FOR_KINDS = frozenset(
+    {"errors", "throughput", "peak_memory", "load_time", "test", "framework", "hardware", "mlscope_cases", "readings"}
+    | {"parametrize", "skip", "skipif", "xfail", "usefixtures", "filterwarnings", "tryfirst", "trylast"}
+)
+"""Marks and keys of a manifest that a kind of measurement would share."""
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -34,16 +43,21 @@ class Registry:
     preprocessing_steps: Mapping[str, type[PreprocessingStep]] = field(default_factory=dict)
     postprocessing_steps: Mapping[str, type[PostprocessingStep]] = field(default_factory=dict)
     profilers: Mapping[str, type[Profiler]] = field(default_factory=dict)
+    scenarios: Mapping[str, type[Scenario]] = field(default_factory=dict)
+    measurements: Mapping[str, Measurement] = field(default_factory=dict)
+    """Those of the package first."""
 
 
 def named_components(
-    results: Iterable[Iterable[T]], expected: type[Any] | tuple[type[Any], ...], what: str
+    results: Iterable[Iterable[T]], expected: type[Any] | tuple[type[Any], ...], what: str, *, unique: bool = False
 ) -> dict[str, T]:
     """What implementations of one registering hook returned, by name.
 
     :param expected: the class or classes; errors name the first.
     :param what: the last part of the hook's name.
-    :raises MlscopeError: when one returned something else than a list of what is expected, or a class lacks a method.
+    :param unique: whether a name stands for one thing in every manifest and report, so that none may be replaced.
+    :raises MlscopeError: when one returned something else than a list of what is expected, a class lacks a method, or
+        a name is taken.
     """
     # pluggy calls the last-registered plugin first; the nearest conftest must win over what is built in.
     components: dict[str, T] = {}
@@ -68,8 +82,40 @@ def named_components(
                 raise MlscopeError(
                     f"pytest_mlscope_register_{what}: {kind} lacks the method {', '.join(missing)}; add it to the class"
                 )
+            if unique:
+                _check_name(name, component, components.get(name), what)
             components.setdefault(name, component)
     return dict(sorted(components.items()))
+
+
+def _check_name(name: str, component: object, later: object | None, what: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise MlscopeError(
+            f"pytest_mlscope_register_{what}: {component!r} has the name {name!r}; allowed: lower-case letters, digits "
+            "and '_', a letter first"
+        )
+    if later is not None and later is not component:
+        raise MlscopeError(
+            f"pytest_mlscope_register_{what}: the name {name!r} of {later!r} is taken by {component!r}; choose another"
+        )
+
+
+def _measurements(results: Iterable[Iterable[Measurement]]) -> dict[str, Measurement]:
+    results = list(results)
+    measurements: dict[str, Measurement] = named_components(results, Measurement, "measurements", unique=True)
+    for name, measurement in measurements.items():
+        if isinstance(measurement, type):
+            raise MlscopeError(
+                f"pytest_mlscope_register_measurements: returned the class {measurement.__name__}; expected an object: "
+                f"{measurement.__name__}()"
+            )
+        if name in _NOT_FOR_KINDS:
+            raise MlscopeError(
+                f"pytest_mlscope_register_measurements: the name {name!r} has another meaning; choose another"
+            )
+    # Tests come in this order: those of the package, which register last, as it lists them.
+    names = [each.name for result in reversed(results) for each in result]
+    return {name: measurements[name] for name in names}
 
 
 def build_registry(hook: HookRelay, *, project: Path | None) -> Registry:
@@ -92,4 +138,6 @@ def build_registry(hook: HookRelay, *, project: Path | None) -> Registry:
         preprocessing_steps=named_components(preprocessing, PreprocessingStep, "preprocessing_steps"),
         postprocessing_steps=named_components(postprocessing, PostprocessingStep, "postprocessing_steps"),
         profilers=named_components(hook.pytest_mlscope_register_profilers(), Profiler, "profilers"),
+        measurements=_measurements(hook.pytest_mlscope_register_measurements()),
+        scenarios=named_components(hook.pytest_mlscope_register_scenarios(), Scenario, "scenarios", unique=True),
     )

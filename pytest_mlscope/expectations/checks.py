@@ -10,8 +10,8 @@ from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.documents.schema_mistakes import field_names
 from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.expectations.parity_text import difference_text, from_itself, tolerance_text
-from pytest_mlscope.manifest.schema import Bound, Kind, LatencyExpectation
-from pytest_mlscope.measurements.results import Accuracy, Evaluation, Latency, OutputParity, Parity, ServerRun
+from pytest_mlscope.manifest.schema import Bound, LatencyExpectation
+from pytest_mlscope.measurements.results import Accuracy, Latency, OutputParity, Parity, ServerRun
 from pytest_mlscope.statistics.percentiles import minimum_samples
 
 
@@ -26,7 +26,8 @@ def _within(value: float, bound: Bound) -> bool:
     return (bound.min is None or value >= bound.min) and (bound.max is None or value <= bound.max) and value == value
 
 
-def _accuracy(accuracy: Accuracy, plan: Plan) -> Iterator[Check]:
+def accuracy_checks(accuracy: Accuracy, plan: Plan) -> Iterator[Check]:
+    """Errors, and every metric that the manifest bounds."""
     expected = plan.expectation
     if accuracy.errors:
         message = (
@@ -47,7 +48,8 @@ def _accuracy(accuracy: Accuracy, plan: Plan) -> Iterator[Check]:
         yield Check(name, metric.value, text, _within(metric.value, bound), message)
 
 
-def _parity(parity: Parity, plan: Plan) -> Iterator[Check]:
+def parity_checks(parity: Parity, plan: Plan) -> Iterator[Check]:
+    """Every tolerance and agreement."""
     if parity.mismatch:
         text = tolerance_text(parity)
         yield Check("parity", None, text, False, f"cannot be compared with {parity.reference}: {parity.mismatch}")
@@ -167,7 +169,8 @@ def _needed_time(latency: Latency, samples: int) -> str:
     return f"{setting} to {readable.seconds(rounded)}"
 
 
-def _latency(latency: Latency, plan: Plan) -> Iterator[Check]:
+def latency_checks(latency: Latency, plan: Plan) -> Iterator[Check]:
+    """Every bound of a time, a rate or memory, in a stable order."""
     expected = plan.expectation
     n = len(latency.samples_ns)
     if latency.server is not None:
@@ -207,14 +210,3 @@ def _latency(latency: Latency, plan: Plan) -> Iterator[Check]:
         text = f"≤ {readable.seconds(expected.load_time)}"
         message = f"loading took {readable.seconds(latency.load_seconds)} (expected {text})"
         yield Check("load_time", latency.load_seconds, text, latency.load_seconds <= expected.load_time, message)
-
-
-def checks(evaluation: Evaluation, kind: Kind) -> Sequence[Check]:
-    """Every comparison the manifest asks for, of one kind, in a stable order."""
-    if kind == "accuracy" and evaluation.accuracy is not None:
-        return list(_accuracy(evaluation.accuracy, evaluation.plan))
-    if kind == "parity" and evaluation.parity is not None:
-        return list(_parity(evaluation.parity, evaluation.plan))
-    if kind == "latency" and evaluation.latency is not None:
-        return list(_latency(evaluation.latency, evaluation.plan))
-    return []

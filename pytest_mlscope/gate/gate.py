@@ -6,7 +6,6 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.errors import BaselineError, CannotRun, MlscopeError, NoCounterpart, NotInBaseline, NotSupported
@@ -32,9 +31,6 @@ from pytest_mlscope.measurements.results import Evaluation
 from pytest_mlscope.quantities import plural
 from pytest_mlscope.records.comparison import Comparison
 
-if TYPE_CHECKING:
-    from pytest_mlscope.manifest.schema import Kind
-
 
 def _remarked(comparison: Comparison, plan: Plan, counterpart: Plan) -> Comparison:
     other = [(getattr(counterpart.case, name), getattr(plan.case, name)) for name in REPLACED]
@@ -56,11 +52,15 @@ class Gate(ABC):
         :raises MlscopeError: when the case itself fails.
         """
 
+    @abstractmethod
+    def cannot_compare(self, kind: str) -> Comparison:
+        """Of a kind of measurement that has no comparison."""
+
     def forget(self, plan: Plan) -> None:  # noqa: B027  # most keep nothing
         """Compare the case anew when it is asked for again."""
 
     @abstractmethod
-    def cannot_run(self, plan: Plan, kind: Kind, reason: CannotRun) -> Comparison | None:
+    def cannot_run(self, plan: Plan, kind: str, reason: CannotRun) -> Comparison | None:
         """Of a case without an evaluation; ``None`` where the baseline has none either."""
 
     @abstractmethod
@@ -95,6 +95,9 @@ class SideBySideGate(Gate):
         reason, command = why_and_command(error)
         return not_compared(self.baseline.label, self.baseline.told(reason), is_new=is_new, command=command)
 
+    def cannot_compare(self, kind: str) -> Comparison:
+        return not_compared(self.baseline.label, f"{kind} has no comparison")
+
     def accuracy(self, evaluation: Evaluation, *, family: int) -> Comparison:
         plan = evaluation.plan
         against = self.baseline.label
@@ -125,7 +128,7 @@ class SideBySideGate(Gate):
             return self._no_counterpart(error)
         return _remarked(compared, plan, counterpart)
 
-    def cannot_run(self, plan: Plan, kind: Kind, reason: CannotRun) -> Comparison | None:
+    def cannot_run(self, plan: Plan, kind: str, reason: CannotRun) -> Comparison | None:
         """A predictor that takes the baseline's files and not ours is a regression."""
         loader = self._evaluator.loader
         try:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,9 +34,6 @@ from pytest_mlscope.measurements.results import Evaluation
 from pytest_mlscope.records.comparison import Comparison, Outcome
 from pytest_mlscope.records.record import EvaluationRecord
 from pytest_mlscope.statistics.rank_sum import rank_sum_p_value
-
-if TYPE_CHECKING:
-    from pytest_mlscope.manifest.schema import Kind
 
 SEPARATE_RUNS_SD = 0.15
 """Standard deviation of the log ratio of two separate runs' medians, one process each, of the same program."""
@@ -171,7 +167,7 @@ class SavedRunGate(Gate):
             return not_compared(against, differ)
         return accuracy_verdict(theirs, ours, evaluation.plan, against, family=family)
 
-    def cannot_run(self, plan: Plan, kind: Kind, reason: CannotRun) -> Comparison | None:
+    def cannot_run(self, plan: Plan, kind: str, reason: CannotRun) -> Comparison | None:
         try:
             if kind == "latency":
                 self._saved.latency(plan.case)
@@ -183,6 +179,9 @@ class SavedRunGate(Gate):
             return None
         why, command = why_and_command(reason)
         return not_compared(self._saved.label, f"cannot run here: {why}", command=command)
+
+    def cannot_compare(self, kind: str) -> Comparison:
+        return not_compared(self._saved.label, f"{kind} has no comparison")
 
     def parity(self, evaluation: Evaluation) -> Comparison:
         return not_compared(self._saved.label, "a saved run keeps no raw outputs")

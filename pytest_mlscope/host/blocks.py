@@ -46,6 +46,7 @@ class TimedBlocks(object):
         return {
             "tensors": arena.write(self._queue.outputs()),
             "call_path": self._queue.call_path,
+            "peak_memory_since": "window" if self._queue.memory_was_reset else "start",
             "call_seconds": self.warmed.call_ns / 1e9,
             "warmup_calls": self.warmed.calls,
             "warmup_seconds": self.warmed.seconds,

@@ -114,6 +114,8 @@ class OpenedBlocks(WarmedUp):
     """A model whose calls can be timed in blocks."""
 
     call_seconds: Number
+    peak_memory_since: StrictStr
+    """``window`` or ``start``."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pytest_mlscope.components.datasets.base import Dataset
 from pytest_mlscope.components.metrics.base import Metric
-from pytest_mlscope.components.parameters import Component, Holds
+from pytest_mlscope.components.parameters import Holds
 from pytest_mlscope.components.postprocessing.base import PostprocessingStep
 from pytest_mlscope.components.preprocessing.base import PreprocessingStep
 from pytest_mlscope.documents.diagnostics import dotted, one_line, quoted
@@ -24,16 +24,20 @@ from pytest_mlscope.manifest.schema import DatasetEntry, MetricEntry, StepEntry
 
 _VARIANT_NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 _ROWS = re.compile(r"(\d*):(\d*)")
-_Component = TypeVar("_Component", bound=Component)
+_Component = TypeVar("_Component", bound=BaseModel)
 
 
-def _make(
+def make_component(
     findings: Findings,
     path: Path,
     component: type[_Component],
     parameters: Mapping[str, Any],
-    reserved: Sequence[str],
+    reserved: Sequence[str] = (),
 ) -> _Component | None:
+    """A component with the parameters at a path; ``None``, and what is wrong with them said, where they are wrong.
+
+    :param reserved: keys beside the parameters, which may stand there too.
+    """
     data = dict(parameters)
     try:
         # Validated as JSON: YAML, too, has neither tuples nor enumerations, and strict JSON accepts lists and text.
@@ -68,7 +72,7 @@ def _steps(
     for index, entry in enumerate(entries):
         here = (*path, index)
         if findings.one_of((*here, "step"), f"{what} step", entry.step, list(known)):
-            step = _make(findings, here, known[entry.step], entry.parameters, ("step",))
+            step = make_component(findings, here, known[entry.step], entry.parameters, ("step",))
             made += [step] if step is not None else []
     return tuple(made)
 
@@ -144,7 +148,7 @@ def make_dataset(findings: Findings) -> Dataset | None:
     if not findings.one_of(("dataset", "source"), "dataset source", entry.source, list(known)):
         return None
     reserved = list(DatasetEntry.model_fields)
-    return _make(findings, ("dataset",), known[entry.source], entry.parameters, reserved)
+    return make_component(findings, ("dataset",), known[entry.source], entry.parameters, reserved)
 
 
 def _output_of(findings: Findings, path: Path, entry: MetricEntry | None) -> str | None:
@@ -210,7 +214,7 @@ def make_metrics(
         word, parameters = (entry, {}) if isinstance(entry, str) else (entry.metric, entry.parameters)
         output = _output_of(findings, path, None if isinstance(entry, str) else entry)
         if findings.one_of(path if isinstance(entry, str) else (*path, "metric"), "metric", word, list(known)):
-            metric = _make(findings, path, known[word], parameters, ("metric", "output", "label"))
+            metric = make_component(findings, path, known[word], parameters, ("metric", "output", "label"))
             if metric is not None and (mistake := _state_mistake(metric)):
                 findings.at(path, f"metric {quoted(word)}: {mistake}")
             label = labels[index]

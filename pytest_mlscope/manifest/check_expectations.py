@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pytest_mlscope.documents.diagnostics import dotted
+from pytest_mlscope.components.measurement import Bounds
+from pytest_mlscope.documents.diagnostics import dotted, found
 from pytest_mlscope.documents.schema_mistakes import field_names
 from pytest_mlscope.documents.source import Path
-from pytest_mlscope.manifest.check_components import metric_names
+from pytest_mlscope.manifest.check_components import make_component, metric_names
 from pytest_mlscope.manifest.check_frameworks import supports
 from pytest_mlscope.manifest.findings import Findings
-from pytest_mlscope.manifest.kinds import kinds_made, lacking
+from pytest_mlscope.manifest.kinds import kinds_made
 from pytest_mlscope.manifest.overrides import overridden
-from pytest_mlscope.manifest.schema import Bound, Expectation, ExpectationOverride, Kind, LatencyExpectation
-
-_LATENCY_KEYS = ("latency", "throughput", "peak_memory", "load_time")
+from pytest_mlscope.manifest.schema import Bound, Expectation, ExpectationOverride, LatencyExpectation
 
 
 def _check_bound(findings: Findings, path: Path, bound: Bound) -> None:
@@ -103,17 +102,44 @@ def _check_result(findings: Findings, path: Path, result: Expectation, override:
             findings.about((*path, *key), f"gives, together with expect, min {bound.min} above max {bound.max}")
 
 
+def make_bounds(findings: Findings) -> dict[str, Bounds]:
+    """What ``expect`` says of kinds of measurement that plugins added, by kind."""
+    made: dict[str, Bounds] = {}
+    for name, stated in findings.further_bounds.items():
+        kind = findings.registry.measurements[name].bounds
+        path: Path = ("expect", name)
+        if kind is None:
+            findings.at_key(path, f"{name!r} takes no bounds; take it out of expect, and name it under kinds")
+        elif not isinstance(stated, dict):
+            findings.about(path, f"is {found(stated)}; allowed: a mapping of {', '.join(field_names(kind))}")
+        elif (bounds := make_component(findings, path, kind, stated)) is not None:
+            made[name] = bounds
+    return made
+
+
+def _check_names(findings: Findings) -> None:
+    """Kinds of measurement that are named must be registered, and be such as have tests."""
+    names = [name for name, each in findings.registry.measurements.items() if each.has_tests]
+    for index, kind in enumerate(findings.content.kinds or ()):
+        findings.one_of(("kinds", index), "kind", kind, names)
+    for framework, entry in findings.content.frameworks.items():
+        for index, kind in enumerate((entry.xfail and entry.xfail.kinds) or ()):
+            findings.one_of(("frameworks", framework, "xfail", "kinds", index), "kind", kind, names)
+
+
 def _check_kinds(findings: Findings) -> None:
     content = findings.content
+    _check_names(findings)
     if content.kinds is not None:
         findings.distinct(("kinds",), "kind", content.kinds)
     if not all(findings.is_whole(name) for name in ("dataset", "metrics", "expect", "frameworks", "matrix", "kinds")):
         return
     for index, kind in enumerate(content.kinds or ()):
-        lack = lacking(content, kind)
+        measurement = findings.registry.measurements.get(kind)
+        lack = measurement.lacking(content, baseline=False) if measurement else None
         if lack:
             findings.at(("kinds", index), f"kind {kind!r} needs {lack}, which the manifest does not have")
-    made = kinds_made(content)
+    made = kinds_made(content, findings.registry, findings.further_bounds)
     if content.kinds is not None:
         _check_unused(findings, ("expect",), content.expect, made)
         for index, override in enumerate(content.expect_overrides):
@@ -121,10 +147,12 @@ def _check_kinds(findings: Findings) -> None:
 
 
 def _check_unused(
-    findings: Findings, path: Path, expectation: Expectation | ExpectationOverride, made: tuple[Kind, ...]
+    findings: Findings, path: Path, expectation: Expectation | ExpectationOverride, made: tuple[str, ...]
 ) -> None:
-    for key in sorted(expectation.model_fields_set - {"when"}):
-        kind = "latency" if key in _LATENCY_KEYS else key
+    about = {key: name for name, each in findings.registry.measurements.items() for key in each.expects}
+    own = findings.further_bounds if path == ("expect",) else {}
+    for key in sorted({*expectation.model_fields_set, *own} - {"when"}):
+        kind = about.get(key, key)
         if kind not in made:
             here = (*path, key)
             findings.at_key(here, f"{dotted(findings.place(here))} is never checked, since kinds leaves out {kind!r}")

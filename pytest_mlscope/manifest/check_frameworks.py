@@ -211,7 +211,7 @@ def check_frameworks(findings: Findings) -> None:
         _check_versions(findings, path, name, entry)
         if entry.xfail is not None:
             _check_version(findings, (*path, "xfail", "version"), entry.xfail.version)
-            findings.distinct((*path, "xfail", "kinds"), "kind", entry.xfail.kinds)
+            findings.distinct((*path, "xfail", "kinds"), "kind", entry.xfail.kinds or ())
         for role, file in entry.files.items():
             _check_file(findings, (*path, "files", role), file)
         for precision, files in entry.precision_files.items():

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from pytest_mlscope.documents.diagnostics import dotted
 from pytest_mlscope.documents.schema_mistakes import field_names
 from pytest_mlscope.documents.source import Path
 from pytest_mlscope.manifest.check_components import metric_names
 from pytest_mlscope.manifest.findings import Findings
-from pytest_mlscope.manifest.kinds import kinds_made, lacking
-from pytest_mlscope.manifest.schema import AcceptedRegression, GatedQuantity, Kind, Section
+from pytest_mlscope.manifest.kinds import kinds_made
+from pytest_mlscope.manifest.schema import AcceptedRegression, GatedQuantity, Section
 
-_KINDS: dict[GatedQuantity, Kind] = {
-    "latency": "latency",
-    "peak_memory": "latency",
-    "load_time": "latency",
-    "accuracy": "accuracy",
-    "parity": "parity",
-}
-"""In whose tests a quantity is compared."""
+_QUANTITIES: tuple[GatedQuantity, ...] = get_args(GatedQuantity)
 
 
 def _check_policy(findings: Findings, path: Path, policy: Section) -> None:
@@ -27,12 +22,15 @@ def _check_policy(findings: Findings, path: Path, policy: Section) -> None:
 
 def _check_is_compared(findings: Findings, path: Path, quantity: GatedQuantity, *, key: bool) -> bool:
     """Whether tests of the kind that compares a quantity are made; nothing is said where that is not known."""
-    content, kind = findings.content, _KINDS[quantity]
+    content, measurements = findings.content, findings.registry.measurements
     if not all(findings.is_whole(name) for name in ("dataset", "metrics", "expect", "frameworks", "matrix", "kinds")):
         return True
-    if kind in kinds_made(content, baseline=True):
+    made = kinds_made(content, findings.registry, findings.further_bounds, baseline=True)
+    measurement = next((each for each in measurements.values() if quantity in each.expects), None)
+    if measurement is None or measurement.name in made:
         return True
-    lack = lacking(content, kind, baseline=True)
+    kind = measurement.name
+    lack = measurement.lacking(content, baseline=True)
     why = f"the manifest does not have {lack}" if lack else f"kinds leaves out {kind!r}"
     message = f"{dotted(findings.place(path))} is never used, since {why}"
     (findings.at_key if key else findings.at)(path, message)
@@ -60,7 +58,7 @@ def check_gate(findings: Findings) -> None:
     """Everything under ``gate`` but the selectors."""
     gate = findings.content.gate
     names = findings.metrics(metric_names(findings))
-    for quantity in _KINDS:
+    for quantity in _QUANTITIES:
         path: Path = ("gate", quantity)
         if quantity not in gate.model_fields_set or not _check_is_compared(findings, path, quantity, key=True):
             continue

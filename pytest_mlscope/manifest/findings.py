@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from pytest_mlscope.components.registry import Registry
 from pytest_mlscope.documents.diagnostics import MAX_LINES, Mistake, dotted, unknown
@@ -14,7 +15,15 @@ from pytest_mlscope.manifest.schema import Manifest
 class Findings:
     """The valid parts of a manifest under check. Paths are those in ``content``."""
 
-    def __init__(self, source: Source, partial: PartialManifest, registry: Registry) -> None:
+    def __init__(
+        self,
+        source: Source,
+        partial: PartialManifest,
+        registry: Registry,
+        further_bounds: Mapping[str, Any] | None = None,
+    ) -> None:
+        """:param further_bounds: what ``expect`` holds of kinds of measurement that plugins added."""
+        self.further_bounds: Mapping[str, Any] = further_bounds or {}
         self.registry = registry
         self.content: Manifest = partial.content
         self.mistakes: list[Mistake] = []

@@ -1,7 +1,7 @@
 """The JSON Schema of manifests (draft 2020-12), for editors: the same models as those that validate.
 
-``python -m pytest_mlscope.manifest.json_schema`` writes the one for the shipped components to
-``manifest.schema.json`` beside this file.
+``python -m pytest_mlscope.cli.schema`` writes the one for the shipped components to ``manifest.schema.json``
+beside this file.
 """
 
 from __future__ import annotations
@@ -13,14 +13,8 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from pytest_mlscope.components import shipped
-from pytest_mlscope.components.datasets import SHIPPED_DATASETS
 from pytest_mlscope.components.framework import FrameworkFolder
-from pytest_mlscope.components.hardware_targets import HardwareTargets
-from pytest_mlscope.components.metrics import SHIPPED_METRICS
 from pytest_mlscope.components.parameters import Component
-from pytest_mlscope.components.postprocessing import SHIPPED_POSTPROCESSING_STEPS
-from pytest_mlscope.components.preprocessing import SHIPPED_PREPROCESSING_STEPS
 from pytest_mlscope.components.registry import Registry
 from pytest_mlscope.errors import FrameworkError
 from pytest_mlscope.manifest.schema import DatasetEntry, Manifest, MetricEntry, StepEntry
@@ -98,6 +92,7 @@ def manifest_json_schema(registry: Registry) -> dict[str, Any]:
                 *registry.metrics.values(),
                 *registry.preprocessing_steps.values(),
                 *registry.postprocessing_steps.values(),
+                *registry.scenarios.values(),
             ]
         )
     )
@@ -126,6 +121,7 @@ def manifest_json_schema(registry: Registry) -> dict[str, Any]:
         properties[key] = _steps(steps, properties[key]["description"])
     root = definitions.pop(definition(Manifest))
     _specialise(root, definitions, registry)
+    _name_scenarios(root, definitions, {kind.name: (kind, schemas[kind]) for kind in registry.scenarios.values()})
     return {
         "$schema": DIALECT,
         "title": "pytest-mlscope model manifest",
@@ -162,24 +158,32 @@ def _specialise(root: _Schema, definitions: dict[str, _Schema], registry: Regist
     definitions["Matrix"]["properties"]["hardware"]["items"] = {"anyOf": targets} if targets else {"type": "string"}
 
 
-def shipped_registry() -> Registry:
-    """What is registered without a project, plugins or conftest files."""
-    return Registry(
-        frameworks={folder.name: folder for folder in shipped.pytest_mlscope_register_frameworks(None)},
-        hardware_targets=HardwareTargets(
-            {target.name: target for target in shipped.pytest_mlscope_register_hardware_targets(None)}
-        ),
-        datasets={kind.name: kind for kind in SHIPPED_DATASETS},
-        metrics={kind.name: kind for kind in SHIPPED_METRICS},
-        preprocessing_steps={kind.name: kind for kind in SHIPPED_PREPROCESSING_STEPS},
-        postprocessing_steps={kind.name: kind for kind in SHIPPED_POSTPROCESSING_STEPS},
-    )
+def _name_scenarios(
+    root: _Schema, definitions: dict[str, _Schema], scenarios: Mapping[str, tuple[type[Component], _Schema]]
+) -> None:
+    names = [{"const": name, "description": _summary(kind)} for name, (kind, _) in scenarios.items()]
+    # A conftest or a plugin may register others.
+    any_name = {"anyOf": [*names, {"type": "string"}]}
+    definitions["Matrix"]["properties"]["scenario"]["items"] = any_name
+    for owner in ("MatrixEntry", "CaseSelector"):
+        stated = definitions[owner]["properties"]["scenario"]
+        definitions[owner]["properties"]["scenario"] = {
+            "anyOf": [*names, {"type": "string"}, {"type": "null"}],
+            "default": None,
+            "description": stated["description"],
+        }
+    root["properties"]["scenarios"]["properties"] = {
+        name: {
+            "type": "object",
+            "description": _summary(kind),
+            "properties": own.get("properties", {}),
+            "required": own.get("required", []),
+            "additionalProperties": False,
+        }
+        for name, (kind, own) in scenarios.items()
+    }
 
 
 def as_text(schema: Mapping[str, Any]) -> str:
     """A schema as it is written to a file."""
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    SHIPPED.write_text(as_text(manifest_json_schema(shipped_registry())), "utf-8")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from pytest_mlscope.manifest.dimensions import devices_in_use
-from pytest_mlscope.manifest.schema import KINDS, Kind, Manifest
+from collections.abc import Collection
+
+from pytest_mlscope.components.registry import Registry
+from pytest_mlscope.manifest.schema import Manifest
 
 
 def parity_reference(content: Manifest) -> tuple[str, str | None, str, str] | None:
@@ -18,29 +20,19 @@ def parity_reference(content: Manifest) -> tuple[str, str | None, str, str] | No
     return (parity.reference, entry.versions[0] if entry is not None else None, "cpu", parity.precision)
 
 
-def lacking(content: Manifest, kind: Kind, *, baseline: bool = False) -> str | None:
-    """What a manifest lacks for a kind of test, in words; ``None`` when nothing.
+def kinds_made(
+    content: Manifest, registry: Registry, bounds: Collection[str], *, baseline: bool = False
+) -> tuple[str, ...]:
+    """The kinds of measurement that are tested: those asked for or, by default, those nothing is lacking for.
 
+    :param bounds: kinds of plugins of which the manifest expects something.
     :param baseline: whether outputs are compared with a baseline's too, which the parity reference's own can be.
     """
-    if kind == "accuracy":
-        if content.dataset is None:
-            return "a dataset"
-        return None if content.metrics else "metrics"
-    if kind == "parity":
-        reference = parity_reference(content)
-        if reference is None:
-            return "expect.parity"
-        if not baseline and all(combination == reference for combination in devices_in_use(content)):
-            return "a case besides the parity reference itself"
-    return None
-
-
-def kinds_made(content: Manifest, *, baseline: bool = False) -> tuple[Kind, ...]:
-    """The kinds that are tested: those asked for or, by default, those nothing is lacking for.
-
-    :param baseline: as of :func:`lacking`.
-    """
+    tested = {name: each for name, each in registry.measurements.items() if each.has_tests}
     if content.kinds is not None:
-        return tuple(kind for kind in KINDS if kind in content.kinds)
-    return tuple(kind for kind in KINDS if lacking(content, kind, baseline=baseline) is None)
+        return tuple(name for name in tested if name in content.kinds)
+    return tuple(
+        name
+        for name, each in tested.items()
+        if (each.by_default or name in bounds) and each.lacking(content, baseline=baseline) is None
+    )

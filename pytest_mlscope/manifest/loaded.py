@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_mlscope.components.datasets.base import Dataset
+from pytest_mlscope.components.measurement import Bounds
 from pytest_mlscope.components.metrics.base import Metric, MetricState
 from pytest_mlscope.components.parameters import Holds
 from pytest_mlscope.components.postprocessing.base import PostprocessingStep
 from pytest_mlscope.components.preprocessing.base import PreprocessingStep
 from pytest_mlscope.components.registry import Registry
+from pytest_mlscope.components.scenario import Scenario
 from pytest_mlscope.manifest.schema import Manifest
 
 
@@ -49,6 +52,11 @@ class LoadedManifest:
     """Output name to steps."""
     labels: dict[str, tuple[str, ...]]
     """Output name to class names, for outputs that have them."""
+    scenarios: Mapping[str, Scenario] = field(default_factory=dict)
+    """Every scenario that is registered, by name, with the manifest's settings; less those that cannot do without
+    settings that it does not state."""
+    bounds: Mapping[str, Bounds] = field(default_factory=dict)
+    """Kind of measurement that a plugin added to what the manifest expects of it."""
 
     @property
     def folder(self) -> Path:

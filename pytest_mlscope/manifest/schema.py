@@ -15,13 +15,10 @@ from pytest_mlscope.manifest.quantities import CpuList, Day, Duration, MemorySiz
 from pytest_mlscope.manifest.versions import MOST_VERSION_CHARACTERS
 from pytest_mlscope.option_values import MOST_RESTARTS
 
-Kind = Literal["accuracy", "parity", "latency"]
 StatedPrecision = Literal["fp32", "fp16", "bf16", "int8"]
-Scenario = Literal["single_stream", "multi_stream", "server", "offline"]
 DType = Literal[
     "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"
 ]
-KINDS: tuple[Kind, ...] = ("accuracy", "parity", "latency")
 
 
 VersionText = Annotated[str, Field(max_length=MOST_VERSION_CHARACTERS)]
@@ -84,7 +81,7 @@ class ExpectedFailure(Section):
 
     reason: str = Field(min_length=1)
     """Why they fail; shown in the report."""
-    kinds: list[Kind] = Field(default_factory=lambda: list(KINDS), min_length=1)
+    kinds: list[str] | None = Field(default=None, min_length=1)
     """The kinds of test that fail; all when absent."""
     version: VersionText | None = None
     """Framework versions it holds for (PEP 440 specifiers, or a release such as ``"1.20"``); all when absent."""
@@ -337,7 +334,7 @@ class CaseSelector(Section):
     """Threads."""
     batch_size: int | None = None
     """Batch size."""
-    scenario: Scenario | None = None
+    scenario: str | None = None
     """Scenario."""
     preprocessing: str | None = None
     """Pre-processing variant; ``stated`` for the inputs' own steps."""
@@ -397,7 +394,7 @@ class MatrixEntry(Section):
     """Threads."""
     batch_size: int | None = Field(default=None, gt=0, le=2**20)
     """Batch size."""
-    scenario: Scenario | None = None
+    scenario: str | None = None
     """Scenario."""
     preprocessing: str | None = None
     """Pre-processing variant; ``stated`` for the inputs' own steps."""
@@ -409,10 +406,6 @@ def _fp32() -> list[Precision]:
 
 def _one_thread() -> list[int | Literal["framework_default"]]:
     return [1]
-
-
-def _single_stream() -> list[Scenario]:
-    return ["single_stream"]
 
 
 class Matrix(Section):
@@ -428,8 +421,8 @@ class Matrix(Section):
     """Numbers of threads a framework computes with."""
     batch_size: list[int] = Field(default_factory=lambda: [1], min_length=1, max_length=200_000)
     """Batch sizes; the one the inputs' shapes fix, where they do, unless given."""
-    scenario: list[Scenario] = Field(default_factory=_single_stream, min_length=1, max_length=64)
-    """How load arrives, under MLPerf's names."""
+    scenario: list[str] = Field(default_factory=lambda: ["single_stream"], min_length=1, max_length=64)
+    """How load arrives: names of scenarios, those of the package MLPerf's."""
     include: list[MatrixEntry] = Field(default_factory=list, max_length=10_000)
     """Combinations to add to the product."""
     exclude: list[CaseSelector] = Field(default_factory=list, max_length=1_000)
@@ -449,43 +442,6 @@ class Measurement(Section):
     """In how many fresh predictor hosts the latency is measured; with more than one, the middle median counts."""
     affinity: CpuList | None = None
     """CPUs the predictor host is pinned to, such as ``0-3,6``; when absent it runs where pytest does."""
-
-
-class MultiStreamScenario(Section):
-    """How ``multi_stream`` cases are loaded: the next query comes when the last one is done."""
-
-    samples_per_query: int = Field(default=8, gt=0, le=2**20)
-    """Rows in a query, predicted in batches of the case's batch size."""
-
-
-class ServerScenario(Section):
-    """How ``server`` cases are loaded: queries of one row arrive as a Poisson process, whether or not the model keeps
-    up, and those that wait together are predicted together, up to the case's batch size."""
-
-    target_qps: float | None = Field(default=None, gt=0, le=1e7)
-    """Queries a second; when absent, the highest rate that meets ``latency_bound`` is searched."""
-    latency_bound: Duration | None = None
-    """What the latency at ``percentile`` must not exceed, from a query's scheduled arrival, such as ``10 ms``."""
-    percentile: float = Field(default=99.0, ge=50, lt=100)
-    """Which percentile of the latency ``latency_bound`` holds for."""
-    duration: Duration = 2.0
-    """How long queries arrive; longer where ``percentile`` takes more of them, but for nine tenths of ``time_limit``
-    at most."""
-    time_limit: Duration = 20.0
-    """When queries that still wait are left unanswered."""
-    search_budget: Duration = 20.0
-    """Longest search for the highest rate; up to two confirming runs may end beyond it."""
-    seed: int = Field(default=0, ge=0, lt=2**32)
-    """Seed of the arrivals."""
-
-
-class Scenarios(Section):
-    """What the scenarios need to be told."""
-
-    multi_stream: MultiStreamScenario = Field(default_factory=MultiStreamScenario)
-    """How ``multi_stream`` cases are loaded."""
-    server: ServerScenario = Field(default_factory=ServerScenario)
-    """How ``server`` cases are loaded."""
 
 
 OnRegression = Literal["fail", "warn", "ignore"]
@@ -568,7 +524,7 @@ class Manifest(Section):
     """Licence of the model, best as an SPDX identifier."""
     references: list[Reference] = Field(default_factory=list, max_length=1_000)
     """Where the model and published figures come from."""
-    kinds: list[Kind] | None = Field(default=None, min_length=1)
+    kinds: list[str] | None = Field(default=None, min_length=1)
     """Which tests to make; by default every kind the manifest has what it takes for."""
     frameworks: dict[str, FrameworkEntry] = Field(min_length=1, max_length=256)
     """Framework name to the model in that framework's format."""
@@ -589,8 +545,8 @@ class Manifest(Section):
     """What must hold for some cases instead."""
     matrix: Matrix = Field(default_factory=Matrix)
     """What to evaluate the model on."""
-    scenarios: Scenarios = Field(default_factory=Scenarios)
-    """Rates, bounds and sizes of the scenarios that have some."""
+    scenarios: dict[str, dict[str, Any]] = Field(default_factory=dict, max_length=64)
+    """Scenario name to what that scenario needs to be told: rates, bounds and sizes."""
     measurement: Measurement = Field(default_factory=Measurement)
     """How long latency is measured, and how exactly."""
     gate: GatePolicy = Field(default_factory=GatePolicy)

@@ -14,6 +14,7 @@ from types import FunctionType
 from typing import Any
 
 from pytest_mlscope.artifacts.integrity import file_artifact
+from pytest_mlscope.components.measurement import Measurement
 from pytest_mlscope.components.parameters import Component
 from pytest_mlscope.errors import ArtifactError
 
@@ -34,7 +35,7 @@ class CodeIdentity:
     """Components whose code is in no file that can be read."""
 
 
-def code_identity(components: Iterable[type[Component]]) -> CodeIdentity:
+def code_identity(components: Iterable[type[Component] | type[Measurement]]) -> CodeIdentity:
     """Follow the modules of components that are not the plugin's own.
 
     What a function imports is followed once it is imported.

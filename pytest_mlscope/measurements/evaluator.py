@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_mlscope.cases.plan import Plan
@@ -57,7 +58,8 @@ class Evaluator:
         self._tolerances = Tolerances(self.loader)
         self._results: OrderedDict[tuple[object, ...], Any] = OrderedDict()
 
-    def _once(self, kind: str, plan: Plan, evaluate: Callable[[], T]) -> T:
+    def once(self, kind: str, plan: Plan, evaluate: Callable[[], T]) -> T:
+        """What was evaluated of a case already, under the name of a kind of measurement, or what ``evaluate`` gives."""
         key = (kind, plan)
         if key not in self._results:
             while len(self._results) >= KEPT_RESULTS:
@@ -82,7 +84,20 @@ class Evaluator:
                 restarts=self.settings.restarts or plan.measurement.restarts,
             )
 
-        return self._once("provenance", plan, gather)
+        return self.once("provenance", plan, gather)
+
+    @contextmanager
+    def loaded(self, plan: Plan, *, alone: bool) -> Iterator[ReadyModel]:
+        """The case's model, with the machine ours: alone, to be timed, or shared. Raises as :meth:`ModelLoader.ready`.
+
+        :raises Refused: to be timed on an emulated processor.
+        """
+        if alone:
+            _refuse_emulated_time(plan)
+        self.loader.prepare(plan)
+        lease = exclusive_lease if alone else shared_lease
+        with lease("machine", recorder=self.settings.recorder):
+            yield self.loader.ready(plan)
 
     def accuracy(self, plan: Plan) -> Accuracy:
         """Raises as :meth:`ModelLoader.ready` and :func:`measure_accuracy`."""
@@ -93,7 +108,7 @@ class Evaluator:
                 ready = self.loader.ready(plan)
                 return with_self_difference(with_input_shift(measure_accuracy(ready), ready), ready)
 
-        return self._once("accuracy", plan, evaluate)
+        return self.once("accuracy", plan, evaluate)
 
     def parity(self, plan: Plan) -> Parity:
         """Raises as :meth:`ModelLoader.ready` and :func:`measure_parity`."""
@@ -103,7 +118,7 @@ class Evaluator:
             with shared_lease("machine", recorder=self.settings.recorder):
                 return measure_parity(plan, self.loader.ready, self._references, self._tolerances)
 
-        return self._once("parity", plan, evaluate)
+        return self.once("parity", plan, evaluate)
 
     def parity_with(self, plan: Plan, other: Plan) -> Parity:
         """The case's raw outputs against another case's. Raises as :func:`compare_outputs`."""
@@ -130,7 +145,7 @@ class Evaluator:
                 ready, hook=hook, profilers=profilers, restarts=restarts, recorder=self.settings.recorder
             )
 
-        return self._once("latency", plan, evaluate)
+        return self.once("latency", plan, evaluate)
 
     def layers(self, plan: Plan) -> LayerProfile:
         """Raises as :meth:`ModelLoader.ready` and :func:`profile_layers`."""
@@ -147,7 +162,7 @@ class Evaluator:
                 finally:
                     self.loader.load_anew(ready.host)
 
-        return self._once("layers", plan, evaluate)
+        return self.once("layers", plan, evaluate)
 
     def close(self) -> None:
         """End all hosts and free what is kept."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_mlscope import __version__
+from pytest_mlscope.cases.kinds import kinds_of
 from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.components.parameters import Component
 from pytest_mlscope.hosts.ready_model import ReadyModel
@@ -58,6 +59,7 @@ def _components(plan: Plan) -> list[Component]:
         *(step for each in plan.steps.values() for step in each),
         *(step for each in manifest.postprocessing.values() for step in each),
         *(bound.metric for bound in manifest.metrics),
+        plan.scenario,
     ]
 
 
@@ -76,7 +78,8 @@ def provenance(ready: ReadyModel, *, command_line: tuple[str, ...], restarts: in
     sample = dataset.sample if dataset else None
     components = _components(plan)
     data = data_identity(manifest)
-    code = code_identity(dict.fromkeys(type(component) for component in components))
+    kinds = [type(manifest.registry.measurements[name]) for name in kinds_of(manifest)]
+    code = code_identity(dict.fromkeys([*(type(component) for component in components), *kinds]))
     libraries = {**code.libraries, **_libraries(components)}
     facts: Provenance = {
         "manifest": {"path": str(manifest.path), "sha256": manifest.sha256},

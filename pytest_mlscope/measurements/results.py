@@ -353,7 +353,8 @@ class Latency:
     throughput: Rate
     """Samples, not batches, a second over the timed calls; of ``server``, over the window."""
     stop_reason: str
-    """Why measuring ended: ``steady`` or ``budget``; ``duration`` or ``time_limit`` for ``server``."""
+    """Why measuring ended: ``steady`` or ``budget``; ``duration`` or ``time_limit`` for ``server``;
+    ``scenario`` where a plugin's scenario decides."""
     warmup_calls: Count
     """Calls before the window."""
     warmup_seconds: Seconds
@@ -375,6 +376,12 @@ class Latency:
     """The fresh processes it was measured in; ``None`` where it was one."""
     rows_per_query: Positive = 1
     """Rows whose prediction is one entry of ``samples_ns``."""
+    sample: str = "batch"
+    """What one entry of ``samples_ns`` is: ``batch``, ``query``, ``queue``, or the word of a plugin's scenario."""
+    back_to_back: bool = False
+    """Whether each call followed the last one at once: as calls do that are compared with a baseline's."""
+    figures: Sequence[Reading] = ()
+    """What else a plugin's scenario saw."""
     server: ServerRun | None = None
     """What became of queries that arrived by themselves; ``None`` in other scenarios."""
     wanted_relative_error: Annotated[Finite, Least(0, above=True)] | None = None

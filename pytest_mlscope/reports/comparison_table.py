@@ -139,9 +139,13 @@ def _change(ratio: float) -> str:
 
 def _what_latency_is(compared: Sequence[_Compared]) -> list[Note]:
     notes = []
-    latencies = [(each.case, latency) for each in compared if (latency := each.comparison.latency)]
-    if any(case.scenario == "server" and latency.measured is not None for case, latency in latencies):
-        notes.append(Note("server: the time of a full batch is compared, not the queries' latency"))
+    latencies = [(each, latency) for each in compared if (latency := each.comparison.latency)]
+    others = {each.case.scenario: each.latency for each, latency in latencies if latency.measured is not None}
+    notes += [
+        Note(f"{scenario}: the time of a full batch is compared, not the latency of a {latency.sample}")
+        for scenario, latency in sorted(others.items())
+        if latency is not None and not latency.back_to_back
+    ]
     notes += _two_figures(compared)
     bounds = sorted({round(runs.bound * 100) for _, latency in latencies if (runs := latency.separate_runs)})
     if bounds:

@@ -57,6 +57,8 @@ def rows_of(records: Sequence[EvaluationRecord], part_of: Callable[[EvaluationRe
     """A row for each measurement of a part of evaluations, sorted by model and case.
 
     Several test items may look at one measurement, or evaluate a case again with the same result: it is one row.
+
+    :param kind: of the part ``measurements``, which of the kinds.
     """
     rows: dict[str, Row[P]] = {}
     models = models_of(records)

@@ -12,24 +12,21 @@ from pytest_mlscope.reports.rows import Row
 
 def scenario_notes(shown: Sequence[Row[Latency]]) -> list[str]:
     """One line a scenario, in few words."""
-    rows: dict[str, Counter[int]] = {}
+    rows: dict[tuple[str, str], set[int]] = {}
     for row in shown:
-        rows.setdefault(row.case.scenario, Counter())[row.part.rows_per_query] += 1
-    notes = []
-    if "multi_stream" in rows:
-        notes.append(f"multi_stream: latency of a query of {_sizes(rows['multi_stream'])}")
-    if "server" in rows:
+        if row.part.sample != "batch" and not row.part.server:
+            rows.setdefault((row.case.scenario, row.part.sample), set()).add(row.part.rows_per_query)
+    notes = [f"{scenario}: latency of a {sample} of {_sizes(counts)}" for (scenario, sample), counts in rows.items()]
+    servers = [row.part.server for row in shown if row.part.server]
+    if servers:
         notes.append("server: latency from a query's scheduled arrival")
-        servers = [row.part.server for row in shown if row.part.server]
         notes += _searched(servers)
         error = _arrival_error(servers)
         notes += [error] if error else []
-    if "offline" in rows:
-        notes.append(f"offline: latency of a queue of {_sizes(rows['offline'])}")
     return notes
 
 
-def _sizes(counts: Counter[int]) -> str:
+def _sizes(counts: set[int]) -> str:
     sizes = sorted(counts)
     return plural(sizes[0], "row") if len(sizes) == 1 else f"{sizes[0]:,}–{sizes[-1]:,} rows"
 

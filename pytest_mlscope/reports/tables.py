@@ -12,7 +12,7 @@ from pytest_mlscope.measurements.results import Accuracy, Latency, Parity, Serve
 from pytest_mlscope.records.record import EvaluationRecord
 from pytest_mlscope.reports.comparison_table import comparison_tables
 from pytest_mlscope.reports.layout import Column, Note, Table
-from pytest_mlscope.reports.readings import other_tables, profiler_tables
+from pytest_mlscope.reports.readings import other_tables, profiler_tables, reading_cell, reading_title
 from pytest_mlscope.reports.remarks import latency_remarks
 from pytest_mlscope.reports.rows import Row, captions, groups, label_columns, rows_of, verdict_columns
 from pytest_mlscope.reports.scenario_notes import scenario_notes
@@ -23,6 +23,8 @@ ABSENT = "–"
 _BOUNDED = 85
 """Importance of a percentile that the manifest bounds: more than of those that are only told."""
 _NOWHERE_KNOWN = 20
+_FIGURE = 42
+"""Importance of what a plugin's scenario saw."""
 _TOO_FEW = "n<N: the percentile needs at least N calls"
 _BETWEEN = "between: spread of the medians of fresh processes, relative; ± p50 is within one"
 
@@ -176,6 +178,7 @@ def latency_tables(records: Sequence[EvaluationRecord]) -> list[Table]:
         columns.append(replace(between, note=_BETWEEN))
     columns.append(_numbers(rows, "samples/s", readable.number, lambda latency: latency.throughput, importance=70))
     columns += _server_columns(rows)
+    columns += _figure_columns(rows)
     columns.append(_numbers(rows, "load", readable.seconds, lambda latency: latency.load_seconds, importance=40))
     columns.append(_numbers(rows, "peak memory", readable.memory, lambda latency: latency.peak_memory, importance=45))
     columns.append(_numbers(rows, "calls", readable.number, lambda latency: latency.n, importance=30))
@@ -212,6 +215,17 @@ def _server_columns(rows: list[Row[Latency]]) -> list[Column]:
     columns.append(replace(queued, importance=28))
     columns.append(replace(column("per batch", readable.number, lambda server: server.mean_batch), importance=27))
     return columns
+
+
+def _figure_columns(rows: Sequence[Row[Latency]]) -> list[Column]:
+    """What the scenarios of plugins saw beside latencies."""
+    cells: dict[tuple[str, str], list[str]] = {}
+    for place, row in enumerate(rows):
+        for figure in row.part.figures:
+            if figure.value is not None:
+                column = cells.setdefault((figure.name, figure.unit), [ABSENT] * len(rows))
+                column[place] = reading_cell(figure.value, figure.unit)
+    return [Column(reading_title(*name), column, importance=_FIGURE) for name, column in cells.items()]
 
 
 def _numbers(

@@ -5,28 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from packaging.specifiers import SpecifierSet
 
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.kinds import known_kind
+from pytest_mlscope.cases.kinds import known_measurement
 from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.components.measurement import Measurement
 from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.errors import CannotRun, HostError, MlscopeError, Refused, shown
 from pytest_mlscope.expectations.check import Check
-from pytest_mlscope.expectations.checks import checks
 from pytest_mlscope.gate.gate import Gate
+from pytest_mlscope.kinds.further import checked, described, evaluated
 from pytest_mlscope.manifest.load import SUFFIX
 from pytest_mlscope.manifest.versions import specifiers
+from pytest_mlscope.measurements.context import Context
 from pytest_mlscope.measurements.evaluator import Evaluator
 from pytest_mlscope.measurements.results import Accuracy, Evaluation, Latency, LayerProfile, Parity
 from pytest_mlscope.records.comparison import Comparison
 from pytest_mlscope.session.items.run_state import run_state
-
-if TYPE_CHECKING:
-    from pytest_mlscope.manifest.schema import Kind
 
 T = TypeVar("T")
 
@@ -38,7 +37,7 @@ def item_case(item: pytest.Item) -> Case | None:
     return case if isinstance(case, Case) else None
 
 
-def gated_plans(session: pytest.Session, kind: Kind) -> list[Plan]:
+def gated_plans(session: pytest.Session, kind: str) -> list[Plan]:
     """Those of the cases whose manifests' own items of this kind are to run."""
     chosen = (item for item in session.items if item.path.name.endswith(SUFFIX) and item.get_closest_marker(kind))
     cases = [case for item in chosen if (case := item_case(item)) is not None]
@@ -62,6 +61,8 @@ class CaseEvaluation:
         self._item = item
         self._evaluator = evaluator
         self._readings: dict[str, Sequence[Reading]] = {}
+        self._further: dict[str, tuple[Measurement, Any]] = {}
+        """Results of kinds of measurement that plugins added."""
         self._announced = False
         self._cannot_run: CannotRun | None = None
         self._raised: BaseException | None = None
@@ -126,10 +127,32 @@ class CaseEvaluation:
     def result(self) -> Evaluation | None:
         """Everything evaluated so far; ``None`` when nothing was."""
         parts: dict[str, Any] = {kind: vars(self).get(kind) for kind in ("accuracy", "parity", "latency", "layers")}
-        if not any(part is not None for part in parts.values()):
+        if not any(part is not None for part in parts.values()) and not self._further:
             return self._unmeasured
         key, facts = self._evaluator.provenance(self.plan)
-        return Evaluation(plan=self.plan, key=key, provenance=facts, readings=dict(self._readings), **parts)
+        further = {name: described(kind, result) for name, (kind, result) in self._further.items()}
+        return Evaluation(
+            plan=self.plan,
+            key=key,
+            provenance=facts,
+            readings=dict(self._readings),
+            measurements=further,
+            **parts,
+        )
+
+    def measured(self, kind: str) -> Any:
+        """The result of a kind of measurement by its name: of the package's, as the property of that name."""
+        measurement = self._guarded(lambda: known_measurement(self.plan.manifest, kind))
+        return self._result_of(measurement)
+
+    def _result_of(self, measurement: Measurement) -> Any:
+        if isinstance(getattr(type(self), measurement.name, None), cached_property):
+            return getattr(self, measurement.name)
+        if measurement.name not in self._further:
+            context = Context(self.plan, self._evaluator, self._item.ihook, alone=measurement.times)
+            result = self._guarded(lambda: evaluated(measurement, context))
+            self._further[measurement.name] = (measurement, result)
+        return self._further[measurement.name][1]
 
     def announce(self) -> Evaluation | None:
         """Call ``pytest_mlscope_evaluation_made``, once an item; returns the evaluation."""
@@ -139,33 +162,29 @@ class CaseEvaluation:
             self._item.ihook.pytest_mlscope_evaluation_made(evaluation=evaluation)
         return evaluation
 
-    def _expect_failure(self, kind: Kind) -> None:
+    def _expect_failure(self, kind: str) -> None:
         """Mark the test as one whose failure is known, if the manifest says so.
 
         That is a failure of predictions or of what is expected of them. A model that is missing, changed or cannot be
         loaded is another one, which would go unseen for as long as the mark stands.
         """
         expected = self.plan.entry.xfail
-        if expected is None or kind not in expected.kinds:
+        if expected is None or (expected.kinds is not None and kind not in expected.kinds):
             return
         loader = self._evaluator.loader
         version = self._guarded(lambda: loader.environment(self.plan).version or loader.ready(self.plan).host.version)
         if expected.version is None or SpecifierSet(specifiers(expected.version)).contains(version, prereleases=True):
             self._item.add_marker(pytest.mark.xfail(reason=expected.reason, strict=expected.strict))
 
-    def _compare(self, kind: Kind, evaluation: Evaluation) -> Comparison | None:
+    def _compare(self, measurement: Measurement, evaluation: Evaluation) -> Comparison | None:
         """This kind against the baseline; ``None`` when the run has none."""
         gate = self._gate
         if gate is None:
             return None
-        plans = gated_plans(self._item.session, kind)
-        if kind == "latency":
-            # Who runs which item is not known beforehand where workers share them.
-            alone = hasattr(self._item.config, "workerinput")
-            return self._guarded(lambda: gate.latency(evaluation, () if alone else plans, family=len(plans)))
-        if kind == "accuracy":
-            return self._guarded(lambda: gate.accuracy(evaluation, family=len(plans)))
-        return self._guarded(lambda: gate.parity(evaluation))
+        plans = gated_plans(self._item.session, measurement.name)
+        # Who runs which item is not known beforehand where workers share them.
+        companions = () if hasattr(self._item.config, "workerinput") else plans
+        return self._guarded(lambda: measurement.compare(evaluation, gate, companions=companions, family=len(plans)))
 
     def _compared_badly(self) -> list[str]:
         """The lines with which the comparison fails the test."""
@@ -179,19 +198,18 @@ class CaseEvaluation:
         command = self.comparison.command if self.comparison is not None else None
         return f"{message}; to enable: {command}" if command else message
 
-    def _evaluated(self, kind: Kind) -> Evaluation | None:
+    def _evaluated(self, measurement: Measurement) -> Evaluation | None:
         """What a kind's test is about."""
-        if kind == "parity" and self.plan.is_parity_reference:
-            # There is nothing to hold it against but the baseline.
+        if measurement.only_compares(self.plan):
             key, facts = self._guarded(lambda: self._evaluator.provenance(self.plan))
             self._unmeasured = Evaluation(plan=self.plan, key=key, provenance=facts)
             return self.announce()
-        getattr(self, kind)
-        if kind == "latency" and self._evaluator.settings.layers:
+        self._result_of(measurement)
+        if measurement.name == "latency" and self._evaluator.settings.layers:
             _ = self.layers
         return self.announce()
 
-    def _compare_without_evaluation(self, kind: Kind) -> None:
+    def _compare_without_evaluation(self, kind: str) -> None:
         """A case that cannot run, although the baseline's can, does not go unmentioned."""
         gate, reason = self._gate, self._cannot_run
         if gate is None or reason is None or isinstance(reason, Refused):
@@ -208,18 +226,18 @@ class CaseEvaluation:
         name = failure_name(self.plan.case)
         pytest.fail(shown("\n".join(f"{name}: {message}" for message in messages)), pytrace=False)
 
-    def check(self, kind: Kind) -> None:
+    def check(self, kind: str) -> None:
         """Evaluate one kind and fail the test when the manifest's expectations do not hold, or when the baseline was
         better.
         """
-        kind = self._guarded(lambda: known_kind(kind))
+        measurement = self._guarded(lambda: known_measurement(self.plan.manifest, kind))
         try:
-            evaluation = self._evaluated(kind)
+            evaluation = self._evaluated(measurement)
         except (pytest.skip.Exception, pytest.fail.Exception) as error:
             outcome = error
         else:
             self._expect_failure(kind)
-            self._judge(kind, evaluation)
+            self._judge(measurement, evaluation)
             return
         # Outside the handler, as above.
         trouble = self._trouble
@@ -228,11 +246,13 @@ class CaseEvaluation:
         self._compare_without_evaluation(kind)
         raise outcome
 
-    def _judge(self, kind: Kind, evaluation: Evaluation | None) -> None:
+    def _judge(self, measurement: Measurement, evaluation: Evaluation | None) -> None:
         if evaluation is None:
             return
-        self.checks = checks(evaluation, kind)
-        self.comparison = self._compare(kind, evaluation)
+        if self._unmeasured is None:
+            result = self._result_of(measurement)
+            self.checks = self._guarded(lambda: checked(measurement, evaluation, result))
+        self.comparison = self._compare(measurement, evaluation)
         failed = [check.message for check in self.checks if not check.passed]
         failed += self._compared_badly()
         if failed:

@@ -13,13 +13,13 @@ import pytest
 
 from pytest_mlscope.api.self_test import self_test
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.components import shipped
 from pytest_mlscope.components.cpu_list import parse_cpu_list
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.gate.baseline import Baseline, VersionBaseline, find_baseline
 from pytest_mlscope.gate.gate import Gate, SideBySideGate
 from pytest_mlscope.gate.saved_run import SavedRun
 from pytest_mlscope.gate.saved_run_gate import SavedRunGate
+from pytest_mlscope.kinds.plugins import register_shipped
 from pytest_mlscope.machine.affinity import Affinity, why_not_here
 from pytest_mlscope.machine.cache_folder import cache_home
 from pytest_mlscope.measurements.evaluator import Evaluator
@@ -258,12 +258,13 @@ class MlscopePlugin:
         except (pytest.fail.Exception, pytest.skip.Exception):
             # The host died after the measurement: the outcome stands, and there is no provenance to record.
             evaluation = None
-        kinds = [mark.name for mark in item.iter_markers() if mark.name in ("accuracy", "parity", "latency")]
+        plan = run_state(item.config).manifests.plan(case)
+        kinds = [mark.name for mark in item.iter_markers() if mark.name in plan.manifest.registry.measurements]
         record = make_record(
             evaluation,
             nodeid=item.nodeid,
             kind=kinds[0] if kinds else "test",
-            plan=run_state(item.config).manifests.plan(case),
+            plan=plan,
             outcome=_outcome(report),
             reason=_reason(report, call.excinfo.value if call.excinfo is not None else None),
             checks=made.checks if made is not None else (),
@@ -314,7 +315,7 @@ def enable(config: pytest.Config) -> None:
     _affinity(config)
     strictness(config)
     state = config.stash[RUN_STATE] = RunState(config)
-    config.pluginmanager.register(shipped, "mlscope-shipped")
+    register_shipped(config.pluginmanager)
     config.pluginmanager.register(RegistryWatch(state), "mlscope-registry-watch")
     config.stash[RECORDER] = ProgressLines(config)
     config.pluginmanager.register(config.stash[RECORDER], "mlscope-progress")

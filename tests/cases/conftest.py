@@ -11,8 +11,10 @@ from pytest_mlscope.components.hardware import HardwareTarget
 from pytest_mlscope.components.hardware_targets import HardwareTargets
 from pytest_mlscope.components.recognition import AlwaysPresent
 from pytest_mlscope.components.registry import Registry
+from pytest_mlscope.kinds.shipped import SHIPPED_MEASUREMENTS
 from pytest_mlscope.manifest.load import load_manifest
 from pytest_mlscope.manifest.loaded import LoadedManifest
+from pytest_mlscope.measurements.latency.scenarios import SHIPPED_SCENARIOS
 
 FILES = {"model": {"path": "m"}}
 PRECISIONS = ["fp32", "fp16", "bf16", "int8", "framework_default"]
@@ -38,6 +40,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
         (folder / name / "framework.yml").write_text(yaml.safe_dump(description), "utf-8")
         frameworks[name] = FrameworkFolder(folder / name)
     return Registry(
+        measurements={each.name: each for each in SHIPPED_MEASUREMENTS},
+        scenarios={scenario.name: scenario for scenario in SHIPPED_SCENARIOS},
         frameworks=frameworks,
         hardware_targets=HardwareTargets(
             {

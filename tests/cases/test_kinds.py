@@ -13,7 +13,6 @@ from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.cases.selection import Selection
 from pytest_mlscope.manifest.loaded import LoadedManifest
-from pytest_mlscope.manifest.schema import Kind
 from pytest_mlscope.measurements.parity.parity import reference_plan
 
 Make = Callable[..., LoadedManifest]
@@ -26,7 +25,7 @@ MATRIX: dict[str, Any] = {
 }
 
 
-def ids(manifest: LoadedManifest, kind: Kind) -> list[str]:
+def ids(manifest: LoadedManifest, kind: str) -> list[str]:
     return [case.id for case in cases_of_kind(manifest, expand(manifest), kind)]
 
 
@@ -96,7 +95,7 @@ def test_the_first_version_of_the_reference_is_the_reference(make: Make) -> None
 
 
 @pytest.mark.parametrize("kind", ["accuracy", "parity", "latency"])
-def test_cases_a_conftest_adds_keep_ids_of_their_own(make: Make, kind: Kind) -> None:
+def test_cases_a_conftest_adds_keep_ids_of_their_own(make: Make, kind: str) -> None:
     manifest = make(("a",), expect={"parity": {"reference": "a"}}, matrix={**MATRIX, "precision": ["fp16"]})
     cases = expand(manifest)
     cases.append(dataclasses.replace(cases[0], batch_size=64, id="mine"))

@@ -45,9 +45,9 @@ def test_a_plan_is_what_the_manifest_states_for_the_case(plan: Plan) -> None:
     ("change", "told"),
     [
         (lambda plan: plan.with_budget(0.25), {"measurement": {"budget": 0.25}}),
-        (lambda plan: plan.with_server(seed=0), {"scenarios": {"server": {"seed": 0}}}),
+        (lambda plan: plan.with_scenario("server", seed=0), {"scenarios": {"server": {"seed": 0}}}),
         (
-            lambda plan: plan.with_server(target_qps=20.0).with_server(duration=1.0),
+            lambda plan: plan.with_scenario("server", target_qps=20.0).with_scenario("server", duration=1.0),
             {"scenarios": {"server": {"target_qps": 20.0, "duration": 1.0}}},
         ),
         (
@@ -81,7 +81,7 @@ def test_another_cell_is_measured_with_the_same_settings(plan: Plan) -> None:
 def test_what_a_plan_does_not_know_cannot_be_chosen(plan: Plan) -> None:
     """A typo that changed nothing would be a measurement of something else."""
     with pytest.raises(TypeError, match="no setting 'sed'"):
-        plan.with_server(sed=4)
+        plan.with_scenario("server", sed=4)
     with pytest.raises(TypeError, match="'thread'"):
         plan.with_case(thread=4)
 

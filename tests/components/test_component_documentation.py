@@ -20,12 +20,14 @@ from pytest_mlscope.components.postprocessing import SHIPPED_POSTPROCESSING_STEP
 from pytest_mlscope.components.preprocessing import SHIPPED_PREPROCESSING_STEPS
 from pytest_mlscope.components.profilers import SHIPPED_PROFILERS
 from pytest_mlscope.components.profilers.base import MeasuredWindow
+from pytest_mlscope.measurements.latency.scenarios import SHIPPED_SCENARIOS
 
 _DOCS = Path(__file__).parents[2] / "docs"
 _SHIPPED: list[tuple[str, type[Component]]] = [
     *(("datasets", component) for component in SHIPPED_DATASETS),
     *(("preprocessing", component) for component in (*SHIPPED_PREPROCESSING_STEPS, *SHIPPED_POSTPROCESSING_STEPS)),
     *(("metrics", component) for component in SHIPPED_METRICS),
+    *(("scenarios", component) for component in SHIPPED_SCENARIOS),
 ]
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pytest_mlscope.expectations.checks import checks
+from pytest_mlscope.expectations.checks import latency_checks
 from pytest_mlscope.manifest.schema import Manifest
-from pytest_mlscope.measurements.results import Evaluation, RateTrial, ServerRun
+from pytest_mlscope.measurements.results import RateTrial, ServerRun
 from pytest_mlscope.reports.rows import rows_of
 from pytest_mlscope.reports.scenario_notes import scenario_notes
 from tests.reports import synthetic_evaluations as synthetic
@@ -43,8 +43,8 @@ def server(
 
 
 def messages(run: ServerRun) -> dict[str, str]:
-    evaluation = Evaluation(synthetic.case(scenario="server"), "key", {}, latency=synthetic.latency(server=run))
-    return {check.name: check.message for check in checks(evaluation, "latency")}
+    latency, case = synthetic.latency(server=run), synthetic.case(scenario="server")
+    return {check.name: check.message for check in latency_checks(latency, case)}
 
 
 FAILED = trial(291_185.0, False, confirming=True)
@@ -101,7 +101,7 @@ def test_numbers_have_one_form() -> None:
     content = Manifest.model_validate({**stated, "expect": expect})
     plan = replace(synthetic.case(), manifest=replace(manifest, content=content))
     measured = synthetic.latency(99_885, throughput=1_234_567.8)
-    said = [check.message for check in checks(Evaluation(plan, "key", {}, latency=measured), "latency")]
+    said = [check.message for check in latency_checks(measured, plan)]
     assert said[0].endswith("(expected ≤ 1.00 ms) over 99,885 samples")
     assert said[1] == "throughput is 1,234,568 samples/s (expected ≥ 2,000,000 samples/s)"
     record = synthetic.record(synthetic.case(scenario="server"), latency=synthetic.latency(server=server()))

@@ -9,9 +9,9 @@ import pytest
 
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.plugins import plugin_manager
 from pytest_mlscope.components.registry import build_registry
 from pytest_mlscope.hosts.model_loader import ModelLoader
+from pytest_mlscope.kinds.plugins import plugin_manager
 from pytest_mlscope.manifest.load import load_manifest
 from pytest_mlscope.settings import Settings
 from tests.plugin.linear_suite import Suite

@@ -20,6 +20,8 @@ from pytest_mlscope.components.postprocessing.base import PostprocessingStep
 from pytest_mlscope.components.preprocessing.base import PreprocessingStep
 from pytest_mlscope.components.recognition import AlwaysPresent
 from pytest_mlscope.components.registry import Registry
+from pytest_mlscope.kinds.shipped import SHIPPED_MEASUREMENTS
+from pytest_mlscope.measurements.latency.scenarios import SHIPPED_SCENARIOS
 
 
 class Scale(PreprocessingStep):
@@ -136,6 +138,8 @@ def make_registry(folder: Path) -> Registry:
         (place / "framework.yml").write_text(yaml.safe_dump(content), "utf-8")
         frameworks[name] = FrameworkFolder(place)
     return Registry(
+        measurements={each.name: each for each in SHIPPED_MEASUREMENTS},
+        scenarios={scenario.name: scenario for scenario in SHIPPED_SCENARIOS},
         frameworks=frameworks,
         hardware_targets=HardwareTargets(
             {

@@ -9,8 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from pytest_mlscope.documents.schema_mistakes import field_names
+from pytest_mlscope.kinds.plugins import shipped_registry
 from pytest_mlscope.manifest import schema
-from pytest_mlscope.manifest.json_schema import shipped_registry
 from pytest_mlscope.manifest.load import load_manifest
 
 PAGE = (Path(__file__).parents[2] / "docs" / "manifest.md").read_text("utf-8")

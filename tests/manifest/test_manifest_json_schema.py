@@ -12,7 +12,8 @@ import pytest
 
 from pytest_mlscope.components.registry import Registry
 from pytest_mlscope.documents.source import read_source
-from pytest_mlscope.manifest.json_schema import SHIPPED, as_text, manifest_json_schema, shipped_registry
+from pytest_mlscope.kinds.plugins import shipped_registry
+from pytest_mlscope.manifest.json_schema import SHIPPED, as_text, manifest_json_schema
 from tests.manifest import manifest_samples
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +87,7 @@ def test_every_key_is_described(registry: Registry) -> None:
 
 
 def test_the_shipped_schema_is_current() -> None:
-    """``python -m pytest_mlscope.manifest.json_schema`` writes it anew."""
+    """``python -m pytest_mlscope.cli.schema`` writes it anew."""
     current = manifest_json_schema(shipped_registry())
     assert SHIPPED.is_file()
     assert json.loads(SHIPPED.read_text("utf-8")) == json.loads(as_text(current))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_mlscope.components.plugins import plugin_manager
 from pytest_mlscope.components.registry import build_registry
 from pytest_mlscope.errors import ManifestError
+from pytest_mlscope.kinds.plugins import plugin_manager
 from pytest_mlscope.manifest.load import load_manifest
 from pytest_mlscope.text import closest
 

@@ -320,7 +320,7 @@ def test_of_a_server_a_batch_is_compared_and_that_is_said(suite: Suite, pytester
     _git(suite.folder, "commit", "--quiet", "-m", "first")
     result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "latency")
     assert compared["latency"]["latency"]["ratio"] == pytest.approx(1.0, abs=0.5)
-    assert "server: the time of a full batch is compared, not the queries' latency" in _said(result)
+    assert "server: the time of a full batch is compared, not the latency of a query" in _said(result)
 
 
 def test_without_a_baseline_the_reference_is_held_against_nothing(committed: Suite, pytester: pytest.Pytester) -> None:

@@ -120,7 +120,7 @@ def test_a_profiler_that_fails_fails_its_case_in_one_line(
 )
 def test_readings_hold_what_reports_can_show(returned: object, said: str) -> None:
     with pytest.raises(MlscopeError) as caught:
-        checked_readings(returned, profiler="mine")
+        checked_readings(returned, where="profiler mine", what="stop")
     assert fnmatch(str(caught.value), f"profiler mine: {said.replace('[', '[[]')}")
 
 
@@ -130,7 +130,7 @@ def test_readings_may_be_numpy_numbers_and_may_be_missing() -> None:
         Reading("b", "", None, note="no sensor"),
         Reading("c", "", cast(float, np.int64(3))),
     ]
-    assert checked_readings(readings, profiler="mine") == readings
+    assert checked_readings(readings, where="profiler mine", what="stop") == readings
 
 
 def test_a_profiler_that_fails_does_not_hide_why_the_measurement_failed(

@@ -14,8 +14,8 @@ from jsonschema import Draft202012Validator
 
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.plugins import plugin_manager
 from pytest_mlscope.components.registry import build_registry
+from pytest_mlscope.kinds.plugins import plugin_manager
 from pytest_mlscope.manifest.load import load_manifest
 from pytest_mlscope.measurements.evaluator import Evaluator
 from pytest_mlscope.reports.json_report import json_schema

@@ -31,8 +31,8 @@ def test_all_four_are_measured(suite: Suite, run: Run) -> None:
     result.stdout.fnmatch_lines(
         [
             "*multi_stream: latency of a query of 6 rows*",
-            "*server: latency from a query's scheduled arrival*",
             "*offline: latency of a queue of 64 rows*",
+            "*server: latency from a query's scheduled arrival*",
         ]
     )
     measured = latencies(suite)

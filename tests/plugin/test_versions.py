@@ -12,10 +12,10 @@ from pytest_mlscope.api.evaluate import evaluate
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.components.framework import FrameworkFolder
-from pytest_mlscope.components.plugins import plugin_manager
 from pytest_mlscope.components.registry import build_registry
 from pytest_mlscope.errors import CannotRun, EnvironmentCreationError, MlscopeError
 from pytest_mlscope.hosts.model_loader import ModelLoader
+from pytest_mlscope.kinds.plugins import plugin_manager
 from pytest_mlscope.manifest.load import load_manifest
 from pytest_mlscope.settings import Settings
 from tests.plugin.linear_suite import Suite

@@ -159,7 +159,7 @@ def test_the_api_says_what_is_wrong(suite: Suite) -> None:
     with pytest.raises(MlscopeError, match=r"no case with framework='none'.*name one of: toy"):
         pytest_mlscope.evaluate(path, framework="none")
     with pytest.raises(MlscopeError, match="unknown kind 'speed'; allowed: accuracy, parity, latency"):
-        pytest_mlscope.evaluate(path, kinds=["speed"])  # type: ignore[list-item]  # that is the point
+        pytest_mlscope.evaluate(path, kinds=["speed"])
     with pytest.raises(ManifestError, match="absent"):
         pytest_mlscope.evaluate(suite.folder / "absent.mlscope.yml")
     suite.framework("toy", load="raise Unsupported('not on Mondays')")

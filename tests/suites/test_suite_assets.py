@@ -18,7 +18,9 @@ from pytest_mlscope.components import shipped
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.components.hardware_targets import HardwareTargets
 from pytest_mlscope.components.registry import Registry
+from pytest_mlscope.kinds.shipped import SHIPPED_MEASUREMENTS
 from pytest_mlscope.manifest.load import load_manifest
+from pytest_mlscope.measurements.latency.scenarios import SHIPPED_SCENARIOS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUITES = REPOSITORY / "model_suites"
@@ -32,6 +34,8 @@ FIRST_HELDOUT_ROW = 1347
 def registry() -> Registry:
     folders = [FrameworkFolder(path.parent) for path in (REPOSITORY / "frameworks").glob("*/framework.yml")]
     return Registry(
+        measurements={each.name: each for each in SHIPPED_MEASUREMENTS},
+        scenarios={scenario.name: scenario for scenario in SHIPPED_SCENARIOS},
         frameworks={folder.name: folder for folder in folders},
         hardware_targets=HardwareTargets(
             {target.name: target for target in shipped.pytest_mlscope_register_hardware_targets(project=REPOSITORY)}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.hosts.timing_replies import Measured, OpenedServer, Sensors
+from pytest_mlscope.hosts.timing_replies import Measured, OpenedBlocks, OpenedServer, Sensors
 from pytest_mlscope.measurements.latency.drift import relative_drift
 from pytest_mlscope.measurements.latency.modes import two_modes
 
@@ -115,7 +115,7 @@ def _sample(samples: NDArray[np.integer[Any]], step: float) -> Iterator[Doubt]:
         yield Doubt("modes", apart, text)
 
 
-def warm_up_doubts(warm: Measured | OpenedServer) -> list[Doubt]:
+def warm_up_doubts(warm: Measured | OpenedBlocks | OpenedServer) -> list[Doubt]:
     """Of how a model was warmed up."""
     doubts = []
     if warm.warmup_reason != "steady":

@@ -17,20 +17,15 @@ from pytest_mlscope.hosts.pool import HostPool
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.machine.facts import machine_facts
 from pytest_mlscope.machine.lease import exclusive_lease
-from pytest_mlscope.measurements.latency.doubts import Doubt, machine_doubts, told, window_doubts
+from pytest_mlscope.measurements.latency.doubts import Doubt, machine_doubts, told
 from pytest_mlscope.measurements.latency.restarts import restart_warnings, summarise_restarts
-from pytest_mlscope.measurements.latency.server_scenario import measure_server
-from pytest_mlscope.measurements.latency.timed_path import check_timed_path
+from pytest_mlscope.measurements.latency.timed import Timed
 from pytest_mlscope.measurements.results import Latency
 from pytest_mlscope.measurements.rows.first_rows import first_rows, open_shapes
 from pytest_mlscope.recorder import SILENT, Recorder
-from pytest_mlscope.statistics.percentiles import supported_percentiles
 
 if TYPE_CHECKING:
     from pluggy import HookRelay
-
-OFFLINE_BATCHES = 16
-"""How many batches an offline queue holds."""
 
 Readings = dict[str, Sequence[Reading]]
 T = TypeVar("T")
@@ -40,9 +35,7 @@ def rows_in_a_sample(plan: Plan) -> int:
     """Rows whose prediction is one latency sample: a batch, a query of ``multi_stream``, or a queue of batches. For
     ``server``, the largest batch that queries are answered in.
     """
-    if plan.case.scenario == "multi_stream":
-        return plan.scenarios.multi_stream.samples_per_query
-    return plan.case.batch_size * (OFFLINE_BATCHES if plan.case.scenario == "offline" else 1)
+    return plan.scenario.rows(plan.case.batch_size)
 
 
 class _Window:
@@ -81,7 +74,9 @@ class _Window:
         failure: MlscopeError | None = None
         for name, profiler in self._started:
             try:
-                self.readings[name] = checked_readings(self._guarded(name, profiler.stop), profiler=name)
+                self.readings[name] = checked_readings(
+                    self._guarded(name, profiler.stop), where=f"profiler {name}", what="stop"
+                )
             except MlscopeError as error:
                 failure = failure or error
         self._hook.pytest_mlscope_measured_window_closes(window=self._window)
@@ -118,10 +113,9 @@ def _measure_once(model: ReadyModel, hook: HookRelay, profilers: Sequence[type[P
         profilers,
     )
     with window:
-        latency, doubts = _in_scenario(model, inputs)
-    latency = replace(latency, shapes=open_shapes(plan, inputs))
-    doubts += machine_doubts(machine_facts(), threads=plan.case.threads, cpus=model.host.started.cpus)
-    return _Measured(latency, window.readings, doubts)
+        timed = _in_scenario(model, inputs)
+    doubts = [*timed.doubts, *machine_doubts(machine_facts(), threads=plan.case.threads, cpus=model.host.started.cpus)]
+    return _Measured(replace(timed.latency, shapes=open_shapes(plan, inputs)), window.readings, doubts)
 
 
 def time_in_scenario(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> Latency:
@@ -129,42 +123,22 @@ def time_in_scenario(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> L
 
     :param inputs: :func:`rows_in_a_sample` rows. Raises as :func:`measure_latency`.
     """
-    latency, doubts = _in_scenario(model, inputs)
-    return replace(latency, warnings=tuple(told([doubts])))
+    timed = _in_scenario(model, inputs)
+    return replace(timed.latency, warnings=tuple(told([timed.doubts])))
 
 
-def _in_scenario(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> tuple[Latency, list[Doubt]]:
-    return measure_server(model, inputs) if model.case.scenario == "server" else _closed_loop(model, inputs)
-
-
-def _highest_percentile(plan: Plan) -> float:
-    """p99.9 takes ten times as long as p99: only who bounds it waits for it."""
-    expected = plan.expectation.latency
-    return 99.9 if expected is not None and expected.p99_9 is not None else 99.0
-
-
-def _closed_loop(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> tuple[Latency, list[Doubt]]:
-    measured = model.measure(inputs, highest_percentile=_highest_percentile(model.plan))
-    doubts = check_timed_path(model, measured.timed_path)
-    samples = measured.samples_ns
-    latency = Latency(
-        samples_ns=samples,
-        batch_size=model.case.batch_size,
-        percentiles=supported_percentiles(samples),
-        relative_error=measured.relative_error,
-        throughput=measured.rows_per_sample * len(samples) / (float(samples.sum()) / 1e9),
-        stop_reason=measured.stop_reason,
-        warmup_calls=measured.warmup_calls,
-        warmup_seconds=measured.warmup_seconds,
-        warmup_reason=measured.warmup_reason,
-        window_seconds=measured.window_seconds,
-        call_path=measured.call_path,
-        load_seconds=model.load_seconds,
-        peak_memory=measured.peak_memory,
-        rows_per_query=measured.rows_per_sample,
-        wanted_relative_error=model.plan.measurement.relative_error,
-    )
-    return latency, doubts + window_doubts(measured)
+def _in_scenario(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> Timed:
+    scenario = model.plan.scenario
+    try:
+        timed: object = scenario.measure(model, inputs)
+    except MlscopeError:
+        raise
+    except Exception as error:  # a plugin's scenario can raise anything
+        raise MlscopeError(f"{model.case.id}: scenario {scenario.name!r} {raised(error)}") from error
+    if not isinstance(timed, Timed):
+        raise MlscopeError(f"{model.case.id}: scenario {scenario.name!r} returned {timed!r:.80}; expected a Timed")
+    checked_readings(timed.latency.figures, where=f"scenario {scenario.name}", what="measure")
+    return timed
 
 
 def measure_latency(

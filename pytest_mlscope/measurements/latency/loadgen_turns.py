@@ -22,10 +22,9 @@ from pytest_mlscope.hosts.loadgen_settings import LoadGenSettings
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.hosts.timing_replies import LoadGenRun
 from pytest_mlscope.machine.affinity import least_busy_cpu, needs_one_cpu
-from pytest_mlscope.manifest.schema import Scenario
 from pytest_mlscope.measurements.latency.latency import rows_in_a_sample, time_in_scenario
 from pytest_mlscope.measurements.latency.loadgen_agreement import Agreement, Arrivals, Round
-from pytest_mlscope.measurements.latency.server_scenario import serve_arrivals
+from pytest_mlscope.measurements.latency.server import serve_arrivals, server_of
 from pytest_mlscope.measurements.rows.first_rows import first_rows
 from pytest_mlscope.recorder import Recorder
 
@@ -35,12 +34,12 @@ FEWEST_ARRIVALS = 32
 """Likewise of ``server``: how late they are noticed is told of all rounds together, by its p99."""
 
 
-def loadgen_plan(plan: Plan, *, scenario: Scenario | None, target_qps: float | None, seconds: float) -> Plan:
+def loadgen_plan(plan: Plan, *, scenario: str | None, target_qps: float | None, seconds: float) -> Plan:
     """The plan in a scenario, with windows of so many seconds.
 
     :raises MlscopeError: when LoadGen has no such case: batches in ``single_stream``, ``server`` without a rate.
     """
-    case, server = plan.case, plan.scenarios.server
+    case, server = plan.case, server_of(plan)
     qps = target_qps or server.target_qps
     wanted = scenario or case.scenario
     if wanted == "single_stream" and case.batch_size != 1:
@@ -55,7 +54,7 @@ def loadgen_plan(plan: Plan, *, scenario: Scenario | None, target_qps: float | N
     return (
         plan.with_case(scenario=wanted)
         .with_budget(seconds)
-        .with_server(duration=duration, target_qps=qps, time_limit=limit)
+        .with_scenario("server", duration=duration, target_qps=qps, time_limit=limit)
     )
 
 
@@ -66,15 +65,15 @@ def logs_folder(output: Path, case: Case) -> Path:
 
 def _of_round(model: ReadyModel, number: int) -> ReadyModel:
     """Arrivals of another seed in every second round, and time for a run of either side."""
-    server = model.plan.scenarios.server
-    plan = model.plan.with_server(seed=(server.seed + number // 2) % 2**32)
+    server = server_of(model.plan)
+    plan = model.plan.with_scenario("server", seed=(server.seed + number // 2) % 2**32)
     timeout = model.timeout + 2 * server.time_limit
     return dataclasses.replace(model, plan=plan, timeout=timeout, deadline=time.monotonic() + timeout)
 
 
 def _under_loadgen(model: ReadyModel, inputs: Mapping[str, NDArray[Any]], output: Path, number: int) -> LoadGenRun:
     plan, case = model.plan, model.case
-    server = plan.scenarios.server
+    server = server_of(plan)
     name = SCENARIOS[case.scenario]
     folder = logs_folder(output, case) / f"run_{number + 1}"
     empty_folder = output / "nothing_to_predict" / name / f"run_{number + 1}"
@@ -87,7 +86,7 @@ def _under_loadgen(model: ReadyModel, inputs: Mapping[str, NDArray[Any]], output
         scenario=case.scenario,
         batch_size=case.batch_size,
         dynamic=not model.pads,
-        samples_per_query=plan.scenarios.multi_stream.samples_per_query if case.scenario == "multi_stream" else 1,
+        samples_per_query=rows_in_a_sample(plan) if case.scenario == "multi_stream" else 1,
         qps=server.target_qps or 1.0,
         latency_bound=server.latency_bound,
         percentile=server.percentile,
@@ -125,7 +124,7 @@ def _server_round(
         run = _under_loadgen(model, inputs, output, number)
         scheduled = run.scheduled_ns - run.scheduled_ns[0]
         served = serve_arrivals(model, inputs, scheduled)
-        server = model.plan.scenarios.server
+        server = server_of(model.plan)
         ours = np.diff(poisson_arrivals(server.target_qps or 1.0, server.duration, server.seed))
         theirs = np.diff(scheduled)
     else:

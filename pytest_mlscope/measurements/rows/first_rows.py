@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from pytest_mlscope.measurements.rows.manifest_errors import naming
 from pytest_mlscope.measurements.rows.pipeline import Samples
 from pytest_mlscope.measurements.rows.prepared_rows import PreparedRows, RowPreparer
 
+Inputs = dict[str, NDArray[Any]]
+
 
 def count_rows(plan: Plan) -> int:
     """How many rows of the dataset the case is evaluated on.
@@ -28,7 +30,12 @@ def count_rows(plan: Plan) -> int:
 
 
 def first_rows(ready: ReadyModel, rows: int) -> dict[str, NDArray[Any]]:
-    """The first rows of the dataset, pre-processed, as the framework takes them; repeated when there are fewer.
+    """As :func:`named_rows`, as the framework takes them."""
+    return _first(ready, rows, ready.framework_inputs)
+
+
+def named_rows(ready: ReadyModel, rows: int) -> dict[str, NDArray[Any]]:
+    """The first rows of the dataset, pre-processed, by the manifest's names; repeated when there are fewer.
 
     Where rows that are predicted one by one differ in shape, each input is an array of objects: of arrays ``(1, …)``,
     one a row.
@@ -36,6 +43,11 @@ def first_rows(ready: ReadyModel, rows: int) -> dict[str, NDArray[Any]]:
     :raises DatasetError: when one cannot be made.
     :raises PreprocessingError: when rows of one batch differ in shape.
     """
+    return _first(ready, rows, dict)
+
+
+def _first(ready: ReadyModel, rows: int, given: Callable[[Mapping[str, NDArray[Any]]], Inputs]) -> Inputs:
+    """:param given: what makes of inputs, by the manifest's names, those that are asked for."""
     plan = ready.plan
 
     def read() -> PreparedRows:
@@ -47,7 +59,7 @@ def first_rows(ready: ReadyModel, rows: int) -> dict[str, NDArray[Any]]:
         raise DatasetError(f"{plan.manifest.path}: an input to time cannot be made: {prepared.failed[0].message}")
     if plan.case.batch_size == 1 and any(_differ(samples) for samples in prepared.inputs.values()):
         alone = [
-            ready.framework_inputs({name: np.asarray(each[row])[np.newaxis] for name, each in prepared.inputs.items()})
+            given({name: np.asarray(each[row])[np.newaxis] for name, each in prepared.inputs.items()})
             for row in (position % len(prepared.rows) for position in range(rows))
         ]
         return {name: _objects([batch[name] for batch in alone]) for name in alone[0]}
@@ -56,7 +68,7 @@ def first_rows(ready: ReadyModel, rows: int) -> dict[str, NDArray[Any]]:
         with naming(plan.manifest):
             array = as_batch(name, samples)
         inputs[name] = np.resize(array, (rows, *array.shape[1:])) if len(array) < rows else array
-    return ready.framework_inputs(inputs)
+    return given(inputs)
 
 
 def _differ(samples: Samples) -> bool:

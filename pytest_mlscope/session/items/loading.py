@@ -40,6 +40,11 @@ def _check_modified(cases: Sequence[object], stated: Sequence[Case], manifest: L
                 f"{where} left a case of framework {case.framework!r}, which the manifest does not have; "
                 f"it has: {', '.join(frameworks)}"
             )
+        if case.scenario not in manifest.scenarios:
+            raise MlscopeError(
+                f"{where} left a case of scenario {case.scenario!r}, which has not what it takes here; allowed: "
+                f"{', '.join(manifest.scenarios)}"
+            )
         if case.version is not None and case.version not in versions and not is_valid(case.version):
             raise MlscopeError(f"{where} left a case of version {case.version!r}; expected PEP 440 specifiers or None")
 
@@ -101,6 +106,15 @@ class Manifests:
             self._plans[case] = Plan.of(manifest, case)
         return self._plans[case]
 
+    def _counterpart(self, path: Path, project: Path) -> Path:
+        """The folder here whose conftest files apply: that of the same name, where there is one."""
+        path, project = path.resolve(), project.resolve()
+        if path.is_relative_to(project):
+            here = self._config.rootpath / path.relative_to(project).parent
+            if here.is_dir():
+                return here
+        return self._config.rootpath
+
     def load_of(self, session: pytest.Session, path: Path, *, project: Path) -> tuple[LoadedManifest, Sequence[Case]]:
         """A manifest of another project and its cases, with that one's frameworks and what is registered here.
 
@@ -108,7 +122,7 @@ class Manifests:
         """
         if (path, project) not in self._elsewhere:
             try:
-                registry = build_registry(session.gethookproxy(self._config.rootpath), project=project)
+                registry = build_registry(session.gethookproxy(self._counterpart(path, project)), project=project)
             except MlscopeError:
                 raise
             except Exception as error:

@@ -15,7 +15,6 @@ from pytest_mlscope.manifest.missing_files import missing_files
 from pytest_mlscope.session.items.parametrization import case_parameters
 
 if TYPE_CHECKING:
-    from pytest_mlscope.manifest.schema import Kind
     from pytest_mlscope.session.items.run_state import RunState
 
 SUFFIX = ".mlscope.yml"
@@ -24,18 +23,18 @@ SUFFIX = ".mlscope.yml"
 class Checkable(Protocol):
     """What the ``evaluation`` fixture gives, as far as a manifest's own tests use it."""
 
-    def check(self, kind: Kind) -> None:
+    def check(self, kind: str) -> None:
         """Evaluate one kind and fail the test when the manifest's expectations do not hold."""
 
 
-def _evaluate_and_check(kind: Kind) -> Any:
+def _evaluate_and_check(kind: str) -> Any:
     def test(mlscope_case: object, evaluation: Checkable) -> None:
         evaluation.check(kind)
 
     return test
 
 
-def _test_function(kind: Kind, path: Path) -> Any:
+def _test_function(kind: str, path: Path) -> Any:
     template = _evaluate_and_check(kind)
     # pytest names a test's file and line from its code object; the reader's file is the manifest.
     code = template.__code__.replace(co_filename=str(path), co_firstlineno=1, co_name=f"test_{kind}")
@@ -76,6 +75,10 @@ class ManifestModule(pytest.Module):
                 if not of_kind:
                     continue
                 function = _test_function(kind, self.path)
+                if not manifest.registry.measurements[kind].by_default:
+                    self.config.addinivalue_line(
+                        "markers", f"{kind}: items of a kind of measurement that a plugin added."
+                    )
                 function = getattr(pytest.mark, kind)(function)
                 function = pytest.mark.parametrize("mlscope_case", case_parameters(of_kind))(function)
                 setattr(module, function.__name__, function)

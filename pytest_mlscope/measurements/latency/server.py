@@ -13,13 +13,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.components.scenario import Scenario
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.hosts.timing_replies import Served
-from pytest_mlscope.manifest.schema import ServerScenario
-from pytest_mlscope.measurements.latency.doubts import Doubt, counter_doubts, warm_up_doubts
+from pytest_mlscope.manifest.quantities import Duration
+from pytest_mlscope.measurements.latency.doubts import counter_doubts, warm_up_doubts
 from pytest_mlscope.measurements.latency.rate_search import RateSearch, search_rate
+from pytest_mlscope.measurements.latency.timed import Timed
 from pytest_mlscope.measurements.latency.timed_path import check_timed_path
 from pytest_mlscope.measurements.results import Latency, RateTrial, ServerRun
 from pytest_mlscope.statistics.percentiles import (
@@ -39,6 +43,84 @@ SPARE_DEVIATIONS = 4
 """How many arrive is chance: the window is made for so many standard deviations more than are needed."""
 TRIAL_SHARE = 0.25
 """Of a confirming run's length, what a trial of the search lasts."""
+
+
+_TOO_SHORT = "time_limit is below duration; allowed: duration or more"
+
+
+class Server(Scenario):
+    """Queries of one row arrive as a Poisson process, whether or not the model keeps up, and those that wait together
+    are predicted together, up to the case's batch size."""
+
+    name = "server"
+    sample = "query"
+
+    target_qps: float | None = Field(default=None, gt=0, le=1e7)
+    """Queries a second; when absent, the highest rate that meets ``latency_bound`` is searched."""
+    latency_bound: Duration | None = None
+    """What the latency at ``percentile`` must not exceed, from a query's scheduled arrival, such as ``10 ms``."""
+    percentile: float = Field(default=99.0, ge=50, lt=100)
+    """Which percentile of the latency ``latency_bound`` holds for."""
+    duration: Duration = 2.0
+    """How long queries arrive; longer where ``percentile`` takes more of them, but for nine tenths of ``time_limit``
+    at most."""
+    time_limit: Duration = 20.0
+    """When queries that still wait are left unanswered."""
+    search_budget: Duration = 20.0
+    """Longest search for the highest rate; up to two confirming runs may end beyond it."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Seed of the arrivals."""
+
+    @field_validator("time_limit")
+    @classmethod
+    def _is_not_below_duration(cls, value: float, info: ValidationInfo) -> float:
+        if value < info.data.get("duration", 0.0):
+            raise ValueError(_TOO_SHORT)
+        return value
+
+    @model_validator(mode="after")
+    def _is_long_enough(self) -> Server:
+        # A default is not validated by itself.
+        if self.time_limit < self.duration:
+            raise ValueError(_TOO_SHORT)
+        return self
+
+    def lacking(self) -> str | None:
+        if self.target_qps is not None or self.latency_bound is not None:
+            return None
+        return "scenarios.server.target_qps, or scenarios.server.latency_bound for the highest rate that meets it"
+
+    def measure(self, model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> Timed:
+        """Serve queries at the manifest's rate or, where it states none, at the highest one that meets its bound.
+
+        :param inputs: ``batch_size`` rows.
+        :raises HostError: when the framework fails, or the timed path does not predict.
+        """
+        server = _Server(model, inputs, self)
+        search: RateSearch[_Attempt] | None = None
+        if self.target_qps is not None:
+            run = server.attempt(self.target_qps, True)
+        else:
+            search = search_rate(
+                server.attempt,
+                capacity=server.capacity,
+                budget=self.search_budget,
+                run_seconds=partial(arrival_seconds, self),
+            )
+            run = search.found
+        doubts = [*server.doubts, *warm_up_doubts(server.opened), *counter_doubts(run.served.sensors)]
+        return Timed(_latency(model, server, run, search), doubts)
+
+
+def server_of(plan: Plan) -> Server:
+    """The plan's settings of ``server``.
+
+    :raises MlscopeError: where a plugin has another scenario of that name.
+    """
+    server = plan.scenarios["server"]
+    if not isinstance(server, Server):
+        raise MlscopeError(f"{plan.case.manifest}: a plugin's scenario stands in place of server")
+    return server
 
 
 @dataclass(frozen=True)
@@ -64,7 +146,7 @@ class _Attempt:
         )
 
 
-def arrival_seconds(settings: ServerScenario, qps: float) -> float:
+def arrival_seconds(settings: Server, qps: float) -> float:
     """How long queries arrive: ``duration``, or what the percentile needs where that is longer, within the limit."""
     queries = minimum_samples(settings.percentile)
     needed = queries + SPARE_DEVIATIONS * math.sqrt(queries)
@@ -74,9 +156,9 @@ def arrival_seconds(settings: ServerScenario, qps: float) -> float:
 class _Server:
     """A model bound at every batch size and warm."""
 
-    def __init__(self, model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, model: ReadyModel, inputs: Mapping[str, NDArray[Any]], settings: Server) -> None:
         self._model = model
-        self.settings = model.plan.scenarios.server
+        self.settings = settings
         self.opened = model.host.open_server(
             inputs,
             batch_size=model.case.batch_size,
@@ -128,7 +210,7 @@ def serve_arrivals(model: ReadyModel, inputs: Mapping[str, NDArray[Any]], schedu
     :raises HostError: when the framework fails, or the timed path does not predict.
     :raises MlscopeError: when the time limit leaves some of them unanswered.
     """
-    server = _Server(model, inputs)
+    server = _Server(model, inputs, server_of(model.plan))
     limit = server.settings.time_limit
     served = model.host.serve_scheduled(scheduled_ns, limit=limit, timeout=model.remaining())
     if served.unanswered:
@@ -137,29 +219,6 @@ def serve_arrivals(model: ReadyModel, inputs: Mapping[str, NDArray[Any]], schedu
             f"{limit:g} s; try a lower rate"
         )
     return served
-
-
-def measure_server(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> tuple[Latency, list[Doubt]]:
-    """Serve queries at the manifest's rate or, where it states none, at the highest one that meets its bound.
-
-    :param inputs: ``batch_size`` rows.
-    :raises HostError: when the framework fails, or the timed path does not predict.
-    """
-    server = _Server(model, inputs)
-    settings = server.settings
-    search: RateSearch[_Attempt] | None = None
-    if settings.target_qps is not None:
-        run = server.attempt(settings.target_qps, True)
-    else:
-        search = search_rate(
-            server.attempt,
-            capacity=server.capacity,
-            budget=settings.search_budget,
-            run_seconds=partial(arrival_seconds, settings),
-        )
-        run = search.found
-    latency = _latency(model, server, run, search)
-    return latency, [*server.doubts, *warm_up_doubts(server.opened), *counter_doubts(run.served.sensors)]
 
 
 def _latency(model: ReadyModel, server: _Server, run: _Attempt, search: RateSearch[_Attempt] | None) -> Latency:
@@ -171,6 +230,7 @@ def _latency(model: ReadyModel, server: _Server, run: _Attempt, search: RateSear
     return Latency(
         samples_ns=samples,
         batch_size=model.case.batch_size,
+        sample=Server.sample,
         percentiles=supported_percentiles(samples, unanswered=served.unanswered),
         relative_error=median_relative_error(samples) if answered and not served.unanswered else None,
         throughput=achieved,

@@ -1,0 +1,73 @@
+"""What a plugin's kind of measurement gave, as records keep it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from pytest_mlscope.components.measurement import Measurement
+from pytest_mlscope.components.mistakes import raised
+from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.expectations.check import Check
+from pytest_mlscope.measurements.context import Context
+from pytest_mlscope.measurements.results import Evaluation, OtherMeasurement
+
+_OWN = frozenset(field.name for field in dataclasses.fields(Evaluation))
+"""Kinds of the package, which have fields of their own."""
+
+
+def evaluated(measurement: Measurement, context: Context) -> Any:
+    """The result of a kind of measurement, made once for each case.
+
+    :raises MlscopeError: when the case fails, or a plugin's measurement raises or returns what it
+        should not.
+    """
+    if measurement.name in _OWN:
+        return measurement.evaluate(context)
+
+    def evaluate() -> Any:
+        try:
+            result = measurement.evaluate(context)
+        except MlscopeError:
+            raise
+        except Exception as error:  # a plugin's code can raise anything
+            raise MlscopeError(f"{measurement.name}: evaluate {raised(error)}") from error
+        described(measurement, result)
+        return result
+
+    return context.evaluator.once(measurement.name, context.plan, evaluate)
+
+
+def described(measurement: Measurement, result: Any) -> OtherMeasurement:
+    """:raises MlscopeError: when it is no dataclass object, or lacks a field that a column shows."""
+    if not dataclasses.is_dataclass(result) or isinstance(result, type):
+        raise MlscopeError(f"{measurement.name}: evaluate returned {result!r:.80}; expected a dataclass object")
+    values = dataclasses.asdict(result)
+    for column in measurement.columns:
+        if column.field not in values:
+            raise MlscopeError(
+                f"{measurement.name}: the column {column.title!r} shows the field {column.field!r}, which the result "
+                f"does not have; it has: {', '.join(values)}"
+            )
+    return OtherMeasurement(values, tuple(measurement.columns))
+
+
+def checked(measurement: Measurement, evaluation: Evaluation, result: Any) -> Sequence[Check]:
+    """What the manifest expects of a result, each as a check.
+
+    :raises MlscopeError: when a plugin's measurement raises, or returns something else than checks.
+    """
+    plan = evaluation.plan
+    bounds = plan.manifest.bounds.get(measurement.name)
+    try:
+        checks: object = list(measurement.check(result, bounds, plan))
+    except MlscopeError:
+        raise
+    except Exception as error:
+        raise MlscopeError(f"{measurement.name}: check {raised(error)}") from error
+    assert isinstance(checks, list)
+    for check in checks:
+        if not isinstance(check, Check):
+            raise MlscopeError(f"{measurement.name}: check returned {check!r:.80}; expected Checks")
+    return checks

@@ -1,0 +1,219 @@
+"""A conftest adds a kind of measurement: it is as good as a shipped one, everywhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pytest_mlscope
+from pytest_mlscope.errors import MlscopeError
+from tests.plugin.linear_suite import Suite
+
+Run = Callable[..., pytest.RunResult]
+PAGE = Path(__file__).parents[2] / "docs" / "measurement.md"
+UNSTABLE = "x = x + numpy.float32(numpy.random.default_rng(time.perf_counter_ns()).random())"
+
+
+@pytest.fixture
+def documented() -> str:
+    (conftest,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert len(conftest.splitlines()) < 60
+    return str(conftest)
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_it_is_measured_and_shown_in_every_report(
+    suite: Suite, run: Run, pytester: pytest.Pytester, documented: str, workers: tuple[str, ...]
+) -> None:
+    pytester.makeconftest(
+        documented + "\n@pytest.hookimpl(optionalhook=True)\n"
+        "def pytest_mlscope_write_reports(run, evaluations):\n"
+        "    return ' '.join(f'{name} {each}' for e in evaluations for name, each in e['measurements'].items())\n"
+    )
+    suite.manifest(
+        expect="{stability: {max: 0}, accuracy: {top1: {min: 0.85}}}", matrix="{scenario: [single_stream, offline]}"
+    )
+    options = ("--mlscope-json", "report.json", "--junitxml", "junit.xml", "--strict-markers")
+    result = run("-m", "stability", *options, *workers)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["*- stability -*", "*largest difference*rows*", "*toy*0*8*passed*", "stability {'values': {'largest': 0.0*"]
+    )
+    (record,) = json.loads((suite.folder / "report.json").read_text())["evaluations"]
+    assert (record["kind"], record["outcome"]) == ("stability", "passed")
+    assert record["measurements"]["stability"]["values"] == {"largest": 0.0, "rows": 8}
+    assert record["key"]
+    assert [check["name"] for check in record["checks"]] == ["stability"]
+    assert 'name="mlscope.stability.rows" value="8"' in (suite.folder / "junit.xml").read_text()
+
+
+def test_its_bound_fails_the_test(suite: Suite, run: Run, pytester: pytest.Pytester, documented: str) -> None:
+    pytester.makeconftest(documented)
+    suite.framework("toy", predict=UNSTABLE)
+    suite.manifest(expect="{stability: {max: 0}}", extra="kinds: [stability]\n")
+    result = run("-k", "stability")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*linear on toy: predictions differ by up to * (expected ≤ 0)*"])
+
+
+def test_only_manifests_that_ask_for_it_have_it(
+    suite: Suite, run: Run, pytester: pytest.Pytester, documented: str
+) -> None:
+    pytester.makeconftest(documented)
+    suite.manifest(name="without")
+    suite.manifest(name="with", extra="kinds: [latency, stability]\n", expect="{}")
+    result = run("--collect-only", "-q")
+    collected = {line.partition("[")[0] for line in result.outlines if "::" in line}
+    assert collected == {
+        "without.mlscope.yml::test_accuracy",
+        "without.mlscope.yml::test_latency",
+        "with.mlscope.yml::test_latency",
+        "with.mlscope.yml::test_stability",
+    }
+
+
+def test_a_baseline_does_not_compare_it_and_that_is_said(
+    suite: Suite, run: Run, pytester: pytest.Pytester, documented: str, tmp_path: Path
+) -> None:
+    pytester.makeconftest(documented)
+    suite.manifest(extra="kinds: [accuracy, stability]\n")
+    first = run("--mlscope-json", "saved.json")
+    first.assert_outcomes(passed=2)
+    result = run("--mlscope-against=saved.json")
+    result.assert_outcomes(passed=2)
+    assert "not compared with saved.json: stability has no comparison (1 test)" in " ".join(result.stdout.str().split())
+
+
+def test_it_is_evaluated_from_python(suite: Suite, documented: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(suite.folder)
+    plugin = types.ModuleType("plugin")
+    exec(compile(documented, "plugin.py", "exec", dont_inherit=True), vars(plugin))
+    path = suite.manifest()
+    made = pytest_mlscope.evaluate(path, kinds=["stability"], plugins=[plugin])
+    assert made.measurements["stability"].values == {"largest": 0.0, "rows": 8}
+    assert made.accuracy is None
+    with pytest.raises(MlscopeError, match=r"unknown kind 'stabilty'; allowed: .* \(did you mean 'stability'\?\)"):
+        pytest_mlscope.evaluate(path, kinds=["stabilty"], plugins=[plugin])
+
+
+@pytest.mark.parametrize(
+    ("manifest", "said"),
+    [
+        (
+            {"extra": "kinds: [stabilty]\n", "expect": "{}"},
+            "*:14:9: unknown kind 'stabilty'; allowed: accuracy, parity, latency, stability*mean 'stability'[?])",
+        ),
+        (
+            {"expect": "{stability: {maxx: 1}}"},
+            "*:11:22: unknown key 'maxx' in expect.stability; allowed: max (did you mean 'max'[?])",
+        ),
+        ({"expect": "{stability: {max: much}}"}, "*:11:27: expect.stability.max is the text 'much'; allowed: *number*"),
+        ({"expect": "{stability: 3}"}, "*:11:21: expect.stability is the number 3; allowed: a mapping of max"),
+        (
+            {"expect": "{stability: {max: 1}}", "extra": "kinds: [latency]\n"},
+            "*:11:10: expect.stability is never checked, since kinds leaves out 'stability'",
+        ),
+        ({"extra": "kinds: [layers]\n", "expect": "{}"}, "*:14:9: unknown kind 'layers'; allowed: accuracy, *"),
+    ],
+)
+def test_mistakes_in_a_manifest_are_one_line_with_their_place(
+    suite: Suite, run: Run, pytester: pytest.Pytester, documented: str, manifest: dict[str, Any], said: str
+) -> None:
+    pytester.makeconftest(documented)
+    suite.manifest(**manifest)
+    result = run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([said])
+
+
+def test_a_kind_of_another_folders_conftest_is_unknown(
+    suite: Suite, run: Run, pytester: pytest.Pytester, documented: str
+) -> None:
+    folder = pytester.mkdir("elsewhere")
+    (folder / "conftest.py").write_text(documented)
+    (folder / "test_nothing.py").write_text("def test_nothing(): pass\n")
+    suite.manifest(extra="kinds: [stability]\n", expect="{}")
+    result = run()
+    result.stdout.fnmatch_lines(["*:14:9: unknown kind 'stability'; allowed: accuracy, parity, latency*"])
+
+
+HEAD = """\
+import dataclasses
+import pytest
+from pytest_mlscope import Bounds, Check, MeasuredColumn, Measurement
+
+@dataclasses.dataclass
+class Result:
+    x: int = 1
+
+class Mine(Measurement):
+    name = "mine"
+"""
+HOOK = """
+@pytest.hookimpl(optionalhook=True)
+def pytest_mlscope_register_measurements():
+    return [{returned}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "returned", "said"),
+    [
+        ("    pass", "Mine", "*_measurements: Mine lacks the method evaluate; add it to the class"),
+        ("    pass", "Mine()", "*_measurements raised TypeError: *abstract*evaluate*"),
+        ("    evaluate = None", "Mine", "*_measurements: returned the class Mine; expected an object: Mine()"),
+        ("    evaluate = None", "3", "*_measurements: returned 3; expected Measurements"),
+        (
+            "    evaluate = None\n    name = 'parity'",
+            "Mine()",
+            "*_measurements: the name 'parity' of <conftest.Mine *> is taken by <*Parity*>; choose another",
+        ),
+        (
+            "    evaluate = None\n    name = 'skip'",
+            "Mine()",
+            "*_measurements: the name 'skip' has another meaning; choose*",
+        ),
+    ],
+)
+def test_a_bad_kind_is_refused_at_collection(
+    suite: Suite, run: Run, pytester: pytest.Pytester, body: str, returned: str, said: str
+) -> None:
+    pytester.makeconftest(f"{HEAD}{body}\n{HOOK.format(returned=returned)}")
+    suite.manifest()
+    result = run()
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines([said])
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            "    def evaluate(self, context): raise KeyError('rows')",
+            "*mine: evaluate raised KeyError: 'rows' (conftest.py:*)*",
+        ),
+        ("    def evaluate(self, context): return 5", "*mine: evaluate returned 5; expected a dataclass object*"),
+        (
+            "    columns = (MeasuredColumn('y', 'why'),)\n    def evaluate(self, context): return Result()",
+            "*mine: the column 'why' shows the field 'y', which the result does not have; it has: x*",
+        ),
+        (
+            "    def evaluate(self, context): return Result()\n    def check(self, result, bounds, plan): return [1]",
+            "*mine: check returned 1; expected Checks*",
+        ),
+    ],
+)
+def test_what_a_kind_does_wrong_fails_its_test_in_one_line(
+    suite: Suite, run: Run, pytester: pytest.Pytester, body: str, said: str
+) -> None:
+    pytester.makeconftest(f"{HEAD}{body}\n{HOOK.format(returned='Mine()')}")
+    suite.manifest(extra="kinds: [mine]\n", expect="{}")
+    result = run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([said])

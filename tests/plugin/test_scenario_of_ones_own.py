@@ -1,0 +1,178 @@
+"""A conftest adds a scenario: it is as good as a shipped one, everywhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.plugin.linear_suite import Suite
+
+Run = Callable[..., pytest.RunResult]
+PAGE = Path(__file__).parents[2] / "docs" / "scenarios.md"
+
+
+@pytest.fixture
+def documented() -> str:
+    (conftest,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert len(conftest.splitlines()) < 60
+    return str(conftest)
+
+
+def _bursts(suite: Suite) -> dict[str, Any]:
+    report = json.loads((suite.folder / "report.json").read_text())
+    (record,) = [each for each in report["evaluations"] if each["case"]["scenario"] == "bursts" and each["latency"]]
+    latency: dict[str, Any] = record["latency"]
+    return latency
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_it_is_measured_and_shown_in_every_report(
+    suite: Suite, run: Run, pytester: pytest.Pytester, documented: str, workers: tuple[str, ...]
+) -> None:
+    pytester.makeconftest(
+        documented + "\n@pytest.hookimpl(optionalhook=True)\n"
+        "def pytest_mlscope_write_reports(run, evaluations):\n"
+        "    latencies = [each['latency'] for each in evaluations if each['latency']]\n"
+        "    return ' '.join(figure['name'] for latency in latencies for figure in latency['figures'])\n"
+    )
+    suite.manifest(
+        matrix="{scenario: [single_stream, bursts]}",
+        extra="scenarios: {bursts: {pause: 2 ms, bursts: 12}}\n",
+        expect="{latency: {p50: 10 s}}",
+    )
+    result = run("-k", "bursts", "-m", "latency", "--mlscope-json", "report.json", "--junitxml", "junit.xml", *workers)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["*first call [[]×]*", "*bursts: latency of a batch after a pause of 1 row*", "first call"]
+    )
+    latency = _bursts(suite)
+    assert len(latency["samples_ns"]) == 12
+    assert (latency["sample"], latency["stop_reason"]) == ("batch after a pause", "scenario")
+    assert latency["figures"][0]["name"] == "first call"
+    assert 'name="mlscope.scenario" value="bursts"' in (suite.folder / "junit.xml").read_text()
+
+
+def test_it_is_compared_with_a_baseline_and_the_summary_says_what_is(
+    suite: Suite, run: Run, pytester: pytest.Pytester, documented: str, tmp_path: Path
+) -> None:
+    """The conftest is that of the suite's own folder, here and there."""
+    folder = pytester.mkdir("inner")
+    (folder / "conftest.py").write_text(documented)
+    manifest = suite.manifest(matrix="{scenario: [bursts]}", expect="{}", extra="scenarios: {bursts: {pause: 1 ms}}\n")
+    for path in (manifest, suite.folder / "weights.npy", suite.folder / "rows.npz"):
+        path.rename(folder / path.name)
+    baseline = shutil.copytree(suite.folder, tmp_path / "baseline")
+    result = run("-m", "latency", f"--mlscope-against={baseline}", "--mlscope-gate-seconds", "1")
+    result.assert_outcomes(passed=1)
+    said = " ".join(result.stdout.str().split())
+    assert "bursts: the time of a full batch is compared, not the latency of a batch after a pause" in said
+
+
+@pytest.mark.parametrize(
+    ("manifest", "said"),
+    [
+        (
+            {"matrix": "{scenario: [burst]}"},
+            "*:12:21: unknown scenario 'burst'; allowed: bursts, multi_stream, *(did you mean 'bursts'[?])",
+        ),
+        (
+            {"matrix": "{scenario: [bursts]}", "extra": "scenarios: {bursts: {pauses: 1 ms}}\n"},
+            "*:14:22: unknown key 'pauses' in scenarios.bursts; allowed: bursts, size, pause (did you mean 'pause'[?])",
+        ),
+        (
+            {"matrix": "{scenario: [bursts]}", "extra": "scenarios: {bursts: {pause: 1}}\n"},
+            "*:14:29: *a number with a unit*",
+        ),
+        (
+            {"matrix": "{exclude: [{scenario: burst}]}"},
+            "*:12:31: 'burst' is not among the matrix's scenarios; allowed: single_stream",
+        ),
+    ],
+)
+def test_mistakes_in_a_manifest_are_one_line_with_their_place(
+    suite: Suite, run: Run, pytester: pytest.Pytester, documented: str, manifest: dict[str, Any], said: str
+) -> None:
+    pytester.makeconftest(documented)
+    suite.manifest(**manifest)
+    result = run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([said])
+
+
+def test_a_scenario_of_another_folders_conftest_is_unknown(
+    suite: Suite, run: Run, pytester: pytest.Pytester, documented: str
+) -> None:
+    folder = pytester.mkdir("elsewhere")
+    (folder / "conftest.py").write_text(documented)
+    (folder / "test_nothing.py").write_text("def test_nothing(): pass\n")
+    suite.manifest(matrix="{scenario: [bursts]}")
+    result = run()
+    result.stdout.fnmatch_lines(
+        ["*:12:21: unknown scenario 'bursts'; allowed: multi_stream, offline, server, single_stream*"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (
+            "class Mine(Scenario):\n    name = 'mine'\n",
+            "*_scenarios: Mine lacks the method measure; add it to the class",
+        ),
+        (
+            "class Mine(Scenario):\n    name = 'server'\n    def measure(self, model, inputs): pass\n",
+            "*_scenarios: the name 'server' of <class 'conftest.Mine'> is taken by <class '*.Server'>; choose another",
+        ),
+        (
+            "class Mine(Scenario):\n    name = 'My-own'\n    def measure(self, model, inputs): pass\n",
+            "*_scenarios: <class 'conftest.Mine'> has the name 'My-own'; allowed: lower-case letters, digits and '_'*",
+        ),
+        ("Mine = 3\n", "*_scenarios: returned 3; expected Scenarios"),
+    ],
+)
+def test_a_bad_scenario_is_refused_at_collection(
+    suite: Suite, run: Run, pytester: pytest.Pytester, source: str, said: str
+) -> None:
+    pytester.makeconftest(
+        "import pytest\nfrom pytest_mlscope import Scenario\n" + source + "\n@pytest.hookimpl(optionalhook=True)\n"
+        "def pytest_mlscope_register_scenarios():\n    return [Mine]\n"
+    )
+    suite.manifest()
+    result = run()
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines([said])
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise ZeroDivisionError('no burst')", "*scenario 'mine' raised ZeroDivisionError: no burst (conftest.py:*)*"),
+        ("return 3", "*scenario 'mine' returned 3; expected a Timed*"),
+        (
+            "return WarmModel(model, inputs).timed(numpy.array([0.5]), sample='batch')",
+            "*scenario 'mine' measured float64 of shape (1,); expected integers of nanoseconds*",
+        ),
+        (
+            "return WarmModel(model, inputs).timed(numpy.array([5]), sample='batch', figures=[7])",
+            "*scenario mine: measure returned*expected a list of Readings*",
+        ),
+    ],
+)
+def test_what_a_scenario_does_wrong_fails_its_case_in_one_line(
+    suite: Suite, run: Run, pytester: pytest.Pytester, body: str, said: str
+) -> None:
+    pytester.makeconftest(
+        "import numpy\nimport pytest\nfrom pytest_mlscope import Scenario, WarmModel\n"
+        f"class Mine(Scenario):\n    name = 'mine'\n    def measure(self, model, inputs):\n        {body}\n"
+        "@pytest.hookimpl(optionalhook=True)\ndef pytest_mlscope_register_scenarios():\n    return [Mine]\n"
+    )
+    suite.manifest(matrix="{scenario: [mine]}", expect="{}")
+    result = run("-m", "latency")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([said])
