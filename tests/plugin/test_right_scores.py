@@ -218,3 +218,24 @@ def test_integers_of_many_bits_are_what_the_manifest_says(suite: Suite, run: Run
     result = run("-k", "accuracy")
     assert top1 in " ".join(result.stdout.str().split())
     result.assert_outcomes(**({"passed": 1} if holds else {"failed": 1}))
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("postprocess: [{step: softmax}], holds: ranking", "which has no scores for the step 'softmax' to read"),
+        ("holds: ranking, labels: [a, b, c]", "class number 15 is none of the 3 classes that `labels` names"),
+        ("holds: classes", "is the text 'classes'; allowed: scores, ranking"),
+    ],
+)
+def test_a_ranking_is_one_of_the_classes(suite: Suite, run: Run, output: str, said: str) -> None:
+    predict = """
+        ranks = x.dot(self.weights).argsort(axis=1)
+        return {"scores": ranks * 7 + 1}
+    """
+    suite.framework("toy", predict=predict)
+    manifest = suite.manifest(expect="{}")
+    manifest.write_text(manifest.read_text().replace("postprocess: [{step: softmax, axis: -1}]", output))
+    result = run("-k", "accuracy")
+    assert said in " ".join(result.stdout.str().split())
+    assert result.ret != 0

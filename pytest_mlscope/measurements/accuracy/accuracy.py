@@ -48,9 +48,10 @@ def _read_only_copy(values: NDArray[Any]) -> NDArray[Any]:
     return copy
 
 
-def _check_classes(output: str, classes: NDArray[Any], count: int) -> None:
-    """:raises PreprocessingError: for class numbers, one a row, that are none of the ``count`` classes."""
-    if classes.dtype.kind not in "iu" or classes.size != len(classes) or not classes.size:
+def _check_classes(output: str, classes: NDArray[Any], count: int, holds: Holds | None) -> None:
+    """:raises PreprocessingError: for class numbers that are none of the ``count`` classes."""
+    are_numbers = holds == "ranking" or (holds is None and classes.size == len(classes))
+    if classes.dtype.kind not in "iu" or not are_numbers or not classes.size:
         return
     # A row whose scores are not numbers has the class number -1.
     wrong = classes[(classes < -1) | (classes >= count)]
@@ -86,7 +87,8 @@ class _Scores:
         self._states: list[tuple[BoundMetric, MetricState]] = [
             (bound, bound.start()) for bound in self._manifest.metrics
         ]
-        self._outputs = sorted({bound.output for bound in self._manifest.metrics})
+        self._holds = {bound.output: bound.holds for bound in self._manifest.metrics}
+        self._outputs = sorted(self._holds)
         # Shipped steps and metrics keep no array, so their inputs need no copy.
         self._copied = {
             name
@@ -129,7 +131,7 @@ class _Scores:
             processed[name] = array
             names = self._manifest.labels.get(name)
             if names is not None:
-                _check_classes(name, array, len(names))
+                _check_classes(name, array, len(names), self._holds[name])
         given = {column: _read_only_copy(values) if self._copied else values for column, values in labels.items()}
         for bound, state in self._states:
             try:
