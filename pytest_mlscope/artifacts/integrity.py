@@ -76,11 +76,6 @@ def file_artifact(path: Path, *, origin: str | None = None) -> Artifact:
             raise ArtifactError(f"{shown}: is a folder; a model file is one file, so name a file in it, or an archive")
         if not stat.S_ISREG(found.st_mode):
             raise ArtifactError(f"{shown}: is not an ordinary file")
-        if not _is_text(str(path)):
-            # Frameworks take paths as text and fail in ways of their own.
-            raise ArtifactError(
-                f"{shown}: its path is not UTF-8, which frameworks cannot open; rename the file or folder"
-            )
         # The inode too: a file that is replaced may keep its size, and its time where an archive sets it.
         identity = (str(path), found.st_size, found.st_mtime_ns, found.st_ino)
         digest = _hashes.get(identity)
@@ -126,11 +121,15 @@ def _together(path: Path, external: tuple[Path, ...], digests: tuple[str, ...]) 
 
 
 def check(artifact: Artifact, *, sha256: str | None, size: int | None, origin: str | None = None) -> None:
-    """Hold a file against what the manifest says.
+    """Compare a model file with what the manifest says.
 
     :raises IntegrityError: where they differ.
+    :raises ArtifactError: where no framework could open it.
     """
     shown = origin or str(artifact.path)
+    if not _is_text(str(artifact.path)):
+        # Frameworks take paths as text and fail in ways of their own.
+        raise ArtifactError(f"{shown}: its path is not UTF-8, which frameworks cannot open; rename the file or folder")
     advice = "the file was changed or the manifest is out of date"
     if size is not None and artifact.size != size:
         raise IntegrityError(f"{shown}: has {artifact.size:,} bytes, the manifest says {size:,}; {advice}")

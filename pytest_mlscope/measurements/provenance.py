@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -23,6 +24,7 @@ from pytest_mlscope.machine.hardware_identity import hardware_identity
 from pytest_mlscope.measurements.code_identity import code_identity
 from pytest_mlscope.measurements.data_identity import data_identity
 from pytest_mlscope.measurements.provenance_facts import Provenance
+from pytest_mlscope.measurements.rows.deadline import within
 from pytest_mlscope.text import scrubbed
 
 
@@ -80,6 +82,9 @@ def provenance(ready: ReadyModel, *, command_line: tuple[str, ...], restarts: in
     data = data_identity(manifest)
     kinds = [type(manifest.registry.measurements[name]) for name in kinds_of(manifest)]
     code = code_identity(dict.fromkeys([*(type(component) for component in components), *kinds]))
+    # Its bytes may come from a disk that hangs, as its rows may.
+    data = within(time.monotonic() + ready.timeout, str(manifest.path), lambda: data_identity(manifest))
+    code = code_identity(dict.fromkeys(type(component) for component in components))
     libraries = {**code.libraries, **_libraries(components)}
     facts: Provenance = {
         "manifest": {"path": str(manifest.path), "sha256": manifest.sha256},

@@ -189,3 +189,40 @@ def test_a_saved_run_is_an_ordinary_file(suite: Suite, run: Run, pytester: pytes
     result = run("--mlscope-against=fifo.json")
     assert result.ret != 0
     assert "it is a FIFO, not an ordinary file" in result.stdout.str() + result.stderr.str()
+
+
+def test_the_time_limit_holds_for_reading_what_a_dataset_was(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
+    """An evaluation's key covers the dataset's bytes, and a disk may hang then too."""
+    pytester.makeconftest(
+        """
+        import time
+        import numpy as np
+        from pytest_mlscope.components.datasets.base import Dataset, DataSource
+
+        class Source(DataSource):
+            columns = ("features", "labels")
+
+            def __len__(self):
+                return 4
+
+            def take(self, rows, columns):
+                arrays = {"features": np.zeros((4, 4), np.float32), "labels": np.zeros(4, np.int64)}
+                return {column: arrays[column][rows] for column in columns}
+
+        class Hanging(Dataset):
+            name = "hanging"
+
+            def open(self, base, inputs):
+                return Source()
+
+            def files(self, base):
+                time.sleep(600)
+
+        def pytest_mlscope_register_datasets():
+            return [Hanging]
+        """
+    )
+    _replace(suite.manifest(expect="{}"), DATASET, "dataset: {source: hanging, label: labels}")
+    result = run("--mlscope-timeout=3", "-m", "accuracy")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*linear.mlscope.yml: the data were not read within the case's time limit*"])
