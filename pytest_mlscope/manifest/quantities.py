@@ -6,35 +6,44 @@ import datetime
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, ByteSize, TypeAdapter, WithJsonSchema
 
 from pytest_mlscope.components.cpu_list import CPU_LIST, MOST_CHARACTERS, parse_cpu_list
 
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
-_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_MEMORY = r"\d+(\.\d+)?\s*(B|[kMGT]B|[KMGT]iB)"
+_MEMORY_UNITS = "B, kB, MB, GB, TB, KiB, MiB, GiB, TiB"
+_SIZE = TypeAdapter(ByteSize)
 _NUMBER = r"(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"
 
 
-def _quantity(value: Any, units: dict[str, Any], example: str) -> float:
-    match = re.fullmatch(rf"{_NUMBER}\s*(?P<unit>\S+)", value) if isinstance(value, str) else None
-    if match is None or match["unit"] not in units:
-        raise ValueError(
-            f"{value!r:.80} is not a number with a unit; allowed units: {', '.join(units)}, as in {example}"
-        )
-    quantity = float(match["number"]) * units[match["unit"]]
-    if not 0 < quantity < float("inf"):
-        raise ValueError(f"{value!r:.80} must be more than zero and finite")
-    return float(quantity)
+def _not_a_quantity(value: Any, units: str, example: str) -> ValueError:
+    return ValueError(f"{value!r:.80} is not a number with a unit; allowed units: {units}, as in {example}")
 
 
 def parse_duration(value: Any) -> float:
     """Seconds from text such as ``5 ms``. :raises ValueError: for anything else."""
-    return _quantity(value, _SECONDS, "5 ms")
+    match = re.fullmatch(rf"{_NUMBER}\s*(?P<unit>\S+)", value) if isinstance(value, str) else None
+    if match is None or match["unit"] not in _SECONDS:
+        raise _not_a_quantity(value, ", ".join(_SECONDS), "5 ms")
+    seconds = float(match["number"]) * _SECONDS[match["unit"]]
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"{value!r:.80} must be more than zero and finite")
+    return seconds
 
 
 def parse_memory(value: Any) -> int:
     """Bytes from text such as ``200 MB``. :raises ValueError: for anything else."""
-    return round(_quantity(value, _BYTES, "200 MB"))
+    # pydantic alone takes bits, and numbers without a unit, too.
+    if not isinstance(value, str) or not re.fullmatch(_MEMORY, value):
+        raise _not_a_quantity(value, _MEMORY_UNITS, "200 MB")
+    try:
+        size = int(_SIZE.validate_python(value))
+    except (ValueError, OverflowError):
+        size = 0
+    if not size:
+        raise ValueError(f"{value!r:.80} must be more than zero and finite")
+    return size
 
 
 Duration = Annotated[
@@ -47,7 +56,7 @@ Duration = Annotated[
 MemorySize = Annotated[
     int,
     BeforeValidator(parse_memory),
-    WithJsonSchema({"type": "string", "pattern": rf"^{_NUMBER.replace('?P<number>', '')}\s*(B|[kMG]B|[KMG]iB)$"}),
+    WithJsonSchema({"type": "string", "pattern": f"^{_MEMORY}$"}),
 ]
 """Bytes; written as ``200 MB``."""
 

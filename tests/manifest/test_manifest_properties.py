@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pytest_mlscope.components.registry import Registry
 from pytest_mlscope.errors import ManifestError
 from pytest_mlscope.manifest.load import load_manifest
+from pytest_mlscope.manifest.quantities import parse_memory
 from tests.manifest import manifest_samples
 
 LINE = re.compile(r"^.+:\d+:\d+: .+")
@@ -146,3 +147,17 @@ def test_the_position_is_that_of_the_unknown_key(path: Path, registry: Registry,
     lines = [*LINES[: line - 1], text[: column - 1] + "Zz" + text[column - 1 :], *LINES[line:]]
     found = _loads_or_says_why(path, registry, "".join(lines))
     assert any(message.startswith(f"{path}:{line}:{column}: ") for message in found), (text, found)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("200 MB", 200_000_000), ("1.5GiB", 3 * 2**29), ("2 TB", 2 * 10**12), ("1 kB", 1000), ("10 B", 10)],
+)
+def test_sizes_are_read_by_their_unit(text: str, size: int) -> None:
+    assert parse_memory(text) == size
+
+
+@pytest.mark.parametrize("text", ["200", 200, "5 mb", "5 Mbit", "-1 MB", "1e3 MB", "0 MB", "0.1 B", f"{'9' * 4000} GB"])
+def test_what_is_no_size_is_refused_in_one_line(text: object) -> None:
+    with pytest.raises(ValueError, match=r"is not a number with a unit; allowed units: B, kB|must be more than zero"):
+        parse_memory(text)
