@@ -13,7 +13,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pytest_mlscope.documents.diagnostics import dotted, quoted, suggestion, unknown
-from pytest_mlscope.documents.document import Finding, read_bytes, read_document
+from pytest_mlscope.documents.document import KeyMistake, read_bytes, read_document
 from pytest_mlscope.documents.source import read_source
 from pytest_mlscope.errors import FrameworkError, MlscopeError
 
@@ -98,40 +98,44 @@ def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _between_keys(data: Mapping[str, Any]) -> Iterator[Finding]:
+def _between_keys(data: Mapping[str, Any]) -> Iterator[KeyMistake]:
     """What is wrong with names, and between ``devices`` and ``precisions``, ``files`` and ``optional_files``."""
     devices, precisions = _mapping(data, "devices"), _mapping(data, "precisions")
     for hardware in devices:
         if not _HARDWARE_NAME.fullmatch(hardware):
             allowed = "a hardware target: a lower-case letter, then lower-case letters, digits and '_'"
-            yield Finding(("devices", hardware), f"devices has the name {quoted(hardware)}; allowed: {allowed}", True)
+            yield KeyMistake(
+                ("devices", hardware), f"devices has the name {quoted(hardware)}; allowed: {allowed}", True
+            )
         elif hardware not in precisions and isinstance(data.get("precisions"), dict):
             hint = suggestion(hardware, [other for other in precisions if other not in devices])
             message = f"missing key {hardware!r}; precisions requires it, since devices has it{hint}"
-            yield Finding(("precisions",), message)
+            yield KeyMistake(("precisions",), message)
     for hardware, values in precisions.items():
         here = ("precisions", hardware)
         if hardware not in devices and isinstance(data.get("devices"), dict):
-            yield Finding(here, unknown("the file's devices", hardware, list(devices)), True)
+            yield KeyMistake(here, unknown("the file's devices", hardware, list(devices)), True)
         if values == []:
-            yield Finding(here, f"{dotted(here)} is empty; required: at least one precision")
+            yield KeyMistake(here, f"{dotted(here)} is empty; required: at least one precision")
         for index, value in enumerate(values if isinstance(values, list) else ()):
             if value in values[:index]:
-                yield Finding((*here, index), f"duplicate precision {value!r}; allowed: each once")
+                yield KeyMistake((*here, index), f"duplicate precision {value!r}; allowed: each once")
     for section in ("files", "optional_files", "options"):
         for name in _mapping(data, section):
             if not _ROLE_OR_OPTION.fullmatch(name):
                 allowed = "a letter, then letters, digits, '.', '_' and '-'"
-                yield Finding((section, name), f"{section} has the name {quoted(name)}; allowed: {allowed}", True)
+                yield KeyMistake((section, name), f"{section} has the name {quoted(name)}; allowed: {allowed}", True)
     for role in _mapping(data, "optional_files"):
         if role in _mapping(data, "files"):
-            yield Finding(("optional_files", role), f"{quoted(role)} is among files; allowed: in one of both", True)
+            yield KeyMistake(("optional_files", role), f"{quoted(role)} is among files; allowed: in one of both", True)
     for name in _mapping(data, "unfused"):
         if name not in _mapping(data, "options"):
-            yield Finding(("unfused", name), unknown("the file's options", name, list(_mapping(data, "options"))), True)
+            yield KeyMistake(
+                ("unfused", name), unknown("the file's options", name, list(_mapping(data, "options"))), True
+            )
     for section in ("files", "devices", "precisions"):
         if data.get(section) == {}:
-            yield Finding((section,), f"{section} is empty; required: at least one entry")
+            yield KeyMistake((section,), f"{section} is empty; required: at least one entry")
 
 
 @dataclass(frozen=True)

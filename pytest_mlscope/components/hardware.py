@@ -14,7 +14,7 @@ from pytest_mlscope.components.framework import FrameworkDescription, Precision
 from pytest_mlscope.components.peaks import Peak, PeakName, parse_peak, peak_unit
 from pytest_mlscope.components.recognition import EmulatorPresent, Recognition
 from pytest_mlscope.documents.diagnostics import dotted, quoted
-from pytest_mlscope.documents.document import Finding, read_bytes, read_document
+from pytest_mlscope.documents.document import KeyMistake, read_bytes, read_document
 from pytest_mlscope.documents.source import read_source
 from pytest_mlscope.errors import HardwareError, MlscopeError
 
@@ -95,14 +95,14 @@ class HardwareTarget(BaseModel):
             raise HardwareError(str(error)) from None
 
 
-def _between_keys(data: Mapping[str, Any], stem: str) -> Iterator[Finding]:
+def _between_keys(data: Mapping[str, Any], stem: str) -> Iterator[KeyMistake]:
     """What is wrong between keys, and between the name and the file's."""
     name = data.get("name")
     if isinstance(name, str) and name != stem and re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        yield Finding(("name",), f"name is {quoted(name)}; allowed: the file's name, {quoted(stem)}")
+        yield KeyMistake(("name",), f"name is {quoted(name)}; allowed: the file's name, {quoted(stem)}")
     rule = data["recognise"].get("rule") if isinstance(data.get("recognise"), dict) else None
     if rule in ("cpu", "emulator") and "architecture" not in data:
-        yield Finding((), f"missing key 'architecture'; rule {rule} requires it")
+        yield KeyMistake((), f"missing key 'architecture'; rule {rule} requires it")
     peaks = data.get("peaks")
     for key, peak in peaks.items() if isinstance(peaks, dict) else ():
         try:
@@ -111,7 +111,7 @@ def _between_keys(data: Mapping[str, Any], stem: str) -> Iterator[Finding]:
             continue
         if unit != peak_unit(key):
             here = ("peaks", key, "value")
-            yield Finding(here, f"{dotted(here)} is in {unit}; allowed: {peak_unit(key)}, with k, M, G, T or P")
+            yield KeyMistake(here, f"{dotted(here)} is in {unit}; allowed: {peak_unit(key)}, with k, M, G, T or P")
 
 
 class HardwareFile:

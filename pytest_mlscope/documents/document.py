@@ -18,7 +18,7 @@ from pytest_mlscope.ordinary_files import read_ordinary
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-class Finding(NamedTuple):
+class KeyMistake(NamedTuple):
     """What is wrong between keys."""
 
     path: DocumentPath
@@ -60,7 +60,7 @@ def placed(source: Source, mistakes: Iterable[SchemaMistake]) -> Iterable[Mistak
 
 
 def read_document(
-    path: Path, model: type[_Model], *, check: Callable[[Mapping[str, Any]], Iterable[Finding]] | None = None
+    path: Path, model: type[_Model], *, check: Callable[[Mapping[str, Any]], Iterable[KeyMistake]] | None = None
 ) -> _Model:
     """Read a file and validate it.
 

@@ -341,7 +341,7 @@ class CaseSelector(Section):
 
 
 class Expectation(Section):
-    """What must hold; what is not named is measured and reported without a verdict, save ``errors``."""
+    """What must hold; what is not named is measured and reported alone, save ``errors``."""
 
     errors: int = Field(default=0, ge=0, le=2**40)
     """How many rows may lack a prediction, because they could not be pre-processed or predicted; none by default."""

@@ -9,7 +9,7 @@ from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.measurements.results import OtherMeasurement
 from pytest_mlscope.records.record import EvaluationRecord
 from pytest_mlscope.reports.layout import KEEP, Column, Note, Table
-from pytest_mlscope.reports.rows import Row, captions, groups, label_columns, rows_of, verdict_columns
+from pytest_mlscope.reports.rows import Row, bound_columns, captions, groups, label_columns, rows_of
 
 Readings = Mapping[str, Sequence[Reading]]
 ABSENT = "–"
@@ -32,7 +32,7 @@ def _other_table(kind: str, rows: list[Row[Mapping[str, OtherMeasurement]]]) -> 
         )
         for column in stated.values()
     ]
-    return Table(kind, [*label_columns(rows), *columns, *verdict_columns(rows)], groups(rows), captions(rows))
+    return Table(kind, [*label_columns(rows), *columns, *bound_columns(rows)], groups(rows), captions(rows))
 
 
 def _cell(value: object, unit: str) -> str:

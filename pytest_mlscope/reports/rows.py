@@ -1,4 +1,4 @@
-"""What the rows of every table have in common: which case, which model, which verdict."""
+"""What the rows of every table have in common: which case, which model, whether its bounds hold."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STATED = "stated"
 _BESIDE_THE_RESULT = ("seconds", "samples_per_second", "predictions", "row_values", "samples_ns")
 """Fields that do not tell two results apart: wall times, and raw arrays, whose figures stand beside them."""
 _WORST_FIRST = ("failed", "error", "xpassed", "xfailed", "skipped", "passed")
-_VERDICTS = {
+_BOUNDS = {
     "failed": ("FAILED", "bold red"),
     "error": ("ERROR", "bold red"),
     "xpassed": ("xpassed", "yellow"),
@@ -167,18 +167,18 @@ def captions(rows: Sequence[Row[Any]]) -> list[str]:
     return [" · ".join(shared)] if shared else []
 
 
-def verdict_columns(rows: Sequence[Row[Any]]) -> list[Column]:
-    """The manifest's verdict: passed, failed, or measured without anything expected. No column where it judged none."""
-    verdicts = [_verdict(row) for row in rows]
-    if not any(name for name, _ in verdicts):
+def bound_columns(rows: Sequence[Row[Any]]) -> list[Column]:
+    """Whether the manifest's bounds hold: passed, failed, or none stated. No column where no test of its own ran."""
+    found = [_bounds(row) for row in rows]
+    if not any(name for name, _ in found):
         return []
-    return [Column("verdict", [name for name, _ in verdicts], "left", styles=[style for _, style in verdicts])]
+    return [Column("bounds", [name for name, _ in found], "left", styles=[style for _, style in found])]
 
 
-def _verdict(row: Row[Any]) -> tuple[str, str]:
+def _bounds(row: Row[Any]) -> tuple[str, str]:
     if row.outcome is None:
         return "", ""
-    return _VERDICTS.get(row.outcome, ("passed", "green") if row.judged else ("no bound", "dim"))
+    return _BOUNDS.get(row.outcome, ("passed", "green") if row.judged else ("no bound", "dim"))
 
 
 def is_of_manifest(record: EvaluationRecord) -> bool:

@@ -14,7 +14,7 @@ from pytest_mlscope.reports.comparison_table import comparison_tables
 from pytest_mlscope.reports.layout import Column, Note, Table
 from pytest_mlscope.reports.readings import other_tables, profiler_tables, reading_cell, reading_title
 from pytest_mlscope.reports.remarks import latency_remarks
-from pytest_mlscope.reports.rows import Row, captions, groups, label_columns, rows_of, verdict_columns
+from pytest_mlscope.reports.rows import Row, bound_columns, captions, groups, label_columns, rows_of
 from pytest_mlscope.reports.scenario_notes import scenario_notes
 from pytest_mlscope.statistics.percentiles import minimum_samples
 
@@ -72,7 +72,7 @@ def _accuracy_table(names: Sequence[str], rows: list[Row[Accuracy]]) -> Table:
     columns.append(
         _numbers(rows, "samples/s", readable.number, lambda accuracy: accuracy.samples_per_second, importance=20)
     )
-    columns += verdict_columns(rows)
+    columns += bound_columns(rows)
     return Table("accuracy", columns, groups(rows), captions(rows), [*_chance(names, rows), *_from_itself(rows)])
 
 
@@ -136,7 +136,7 @@ def parity_tables(records: Sequence[EvaluationRecord]) -> list[Table]:
         beyond = replace(beyond, importance=45, note="beyond: elements outside the tolerance")
     columns.append(beyond)
     columns.append(_numbers(rows, "n", readable.number, lambda parity: parity.n, importance=65))
-    columns += verdict_columns(rows)
+    columns += bound_columns(rows)
     above = [*captions(rows), *([" · ".join(shared)] if shared else [])]
     return [Table("parity", columns, groups(rows), above)]
 
@@ -182,7 +182,7 @@ def latency_tables(records: Sequence[EvaluationRecord]) -> list[Table]:
     columns.append(_numbers(rows, "load", readable.seconds, lambda latency: latency.load_seconds, importance=40))
     columns.append(_numbers(rows, "peak memory", readable.memory, lambda latency: latency.peak_memory, importance=45))
     columns.append(_numbers(rows, "calls", readable.number, lambda latency: latency.n, importance=30))
-    columns += verdict_columns(rows)
+    columns += bound_columns(rows)
     notes = [Note(line) for line in (*scenario_notes(rows), *latency_remarks(rows))]
     return [Table("latency", columns, groups(rows), captions(rows), notes)]
 

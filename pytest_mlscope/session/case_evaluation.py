@@ -1,4 +1,4 @@
-"""The ``evaluation`` fixture: a case's parts, evaluated when first read, and its verdict in pytest's terms."""
+"""The ``evaluation`` fixture: a case's parts, evaluated when first read, and their outcome in pytest's terms."""
 
 from __future__ import annotations
 

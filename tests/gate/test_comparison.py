@@ -16,7 +16,7 @@ from pytest_mlscope.gate.rounds import Contest, Rules
 from pytest_mlscope.gate.sequential import Verdict
 from pytest_mlscope.option_values import STRICT_PARTS, StrictPart
 from pytest_mlscope.records.comparison import Comparison
-from pytest_mlscope.reports.findings import failures
+from pytest_mlscope.reports.reasons import failures
 from tests.reports.synthetic_evaluations import record
 
 

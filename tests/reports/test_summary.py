@@ -23,7 +23,7 @@ def test_the_summary_at_80column() -> None:
     assert sections_of(full_run()) == {
         "accuracy": [
             "  cpu · fp32 · 1 thread · batch 1 · single_stream",
-            "  framework    version    top1   95% interval    n  errors  samples/s  verdict",
+            "  framework    version    top1   95% interval    n  errors  samples/s  bounds",
             "digits-cnn 1.0",
             "  onnxruntime  1.31.1   0.9711  0.9513–0.9830  450       0      1,800  passed",
             "  tensorflow   2.21.0   0.1133  0.0873–0.1459  450       3      1,800  FAILED",
@@ -31,14 +31,14 @@ def test_the_summary_at_80column() -> None:
         "parity": [
             "  cpu · fp32 · 1 thread · batch 1 · single_stream",
             "  against onnxruntime 1.31.1 fp32 · tolerance 0.0001 + 0.0001 × |b| (measured)",
-            "  framework  version   max abs  max rel  top-1 agree  beyond    n  verdict",
+            "  framework  version   max abs  max rel  top-1 agree  beyond    n  bounds",
             "digits-cnn 1.0",
             "  openvino   2026.4.1  8.1e-06  3.2e-04       1.0000       0  256  passed",
             "  not shown at this width: cosine, PSNR dB, top-5 agree",
         ],
         "latency": [
             "  cpu · fp32 · 1 thread · single_stream",
-            "  framework    batch      p50      p90      p99  ± p50  samples/s  verdict",
+            "  framework    batch      p50      p90      p99  ± p50  samples/s  bounds",
             "digits-cnn 1.0",
             "  onnxruntime      1  12.2 µs  12.7 µs  13.0 µs  0.42%     81,967  no bound",
             "  onnxruntime      8  97.5 µs   101 µs   104 µs  0.42%     81,967  no bound",

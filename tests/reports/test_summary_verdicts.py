@@ -57,7 +57,7 @@ BY_HAND = "test_digits.py::test_{}[onnxruntime]"
 @pytest.mark.parametrize("outcomes", [("passed", "failed"), ("failed", "passed")])
 @pytest.mark.parametrize("kind", ["test", "accuracy"])
 @pytest.mark.parametrize("first", [True, False])
-def test_the_verdict_is_that_of_the_manifests_own_test(outcomes: tuple[Any, Any], kind: str, first: bool) -> None:
+def test_bounds_are_those_of_the_manifests_own_test(outcomes: tuple[Any, Any], kind: str, first: bool) -> None:
     """Hand-written tests share its evaluation, marked with its kind or not: one row, whichever ran first."""
     own, by_hand = outcomes
     check = Check("top1", 0.97, "≥ 0.97", own == "passed", "top1")
@@ -70,14 +70,14 @@ def test_the_verdict_is_that_of_the_manifests_own_test(outcomes: tuple[Any, Any]
     assert [line.split()[-1] for line in lines if "onnxruntime" in line] == [verdict]
 
 
-def test_what_only_hand_written_tests_looked_at_has_no_verdict() -> None:
+def test_what_only_hand_written_tests_looked_at_has_no_bounds() -> None:
     """Neither theirs nor `no bound`: the manifest may well have one, whose test was not among those that ran."""
     by_hand = [
         record(kind="test", nodeid=BY_HAND.format(outcome), accuracy=accuracy(), outcome=outcome)
         for outcome in ("passed", "failed", "xfailed")
     ]
     lines = sections_of(by_hand)["accuracy"]
-    assert not any("verdict" in line for line in lines)
+    assert not any("bounds" in line for line in lines)
     assert sum("onnxruntime" in line for line in lines) == 1
 
     judged = record(case(batch_size=8), kind="accuracy", accuracy=accuracy())
