@@ -390,6 +390,12 @@ class FrameworkPredictor(Predictor):
             for name in asked:
                 if name not in present:
                     raise NoSuchName(file_name, what, name, present)
+        for description in request.inputs:
+            if inputs[description.name] == "tensor(string)":
+                raise Unsupported(
+                    "{}: input {!r} takes text, and a manifest's inputs are numbers; export the model without the part "
+                    "that turns text into numbers".format(file_name, description.name)
+                )
         for name in request.outputs:
             if not outputs[name].startswith("tensor("):
                 tensors = sorted(each for each, kind in outputs.items() if kind.startswith("tensor("))

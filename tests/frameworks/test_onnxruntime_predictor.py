@@ -238,6 +238,20 @@ def test_a_name_that_the_file_does_not_have_says_what_to_write(
         subject.load(files={"model": path}, inputs=described, outputs=outputs)
 
 
+def test_an_input_that_is_text_is_refused_with_what_to_do(subject: Any, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    helper = onnx.helper
+    path = _saved(
+        tmp_path / "text.onnx",
+        [helper.make_node("Shape", ["x"], ["y"])],
+        [helper.make_tensor_value_info("x", onnx.TensorProto.STRING, ["n"])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.INT64, [1])],
+    )
+    inputs = [TensorDescription("x", "float32", [None])]
+    with pytest.raises(Unsupported, match=r"text\.onnx: input 'x' takes text, and a manifest's inputs are numbers"):
+        subject.load(files={"model": path}, inputs=inputs, outputs=["y"])
+
+
 def test_the_bits_of_float8_are_not_handed_out_as_integers(subject: Any, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     eight, real = onnx.TensorProto.FLOAT8E4M3FN, onnx.TensorProto.FLOAT
