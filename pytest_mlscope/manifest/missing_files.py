@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def files_of(framework: str, entry: FrameworkEntry) -> Iterator[tuple[DocumentPa
 def local_path(manifest: LoadedManifest, file: ModelFile) -> Path | None:
     """Where a file is that needs no download and no installed package; ``None`` for any other."""
     if file.path.startswith("file://"):
-        return Path(file.path.removeprefix("file://").removeprefix("localhost"))
+        return Path(urllib.parse.unquote(urllib.parse.urlsplit(file.path).path))
     return None if "://" in file.path else manifest.folder / file.path
 
 
@@ -48,6 +49,9 @@ def missing_files(manifest: LoadedManifest, cases: Collection[tuple[str, str]]) 
 
 def _exists(path: Path) -> bool:
     try:
-        return path.exists()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except (OSError, ValueError):
-        return True  # what else is wrong with it is said when it is opened
+        pass  # what else is wrong with it is said when it is opened
+    return True

@@ -104,6 +104,14 @@ def test_files_that_are_not_there_are_found_at_collection(suite: Suite, run: Run
     run("--mlscope-framework", "toy", "-k", "accuracy").assert_outcomes(passed=1)
 
 
+def test_a_file_url_is_found_by_its_decoded_path(suite: Suite, run: Run) -> None:
+    path = suite.manifest()
+    (suite.folder / "weights.npy").rename(suite.folder / "my weights.npy")
+    text = path.read_text()
+    path.write_text(text.replace("path: weights.npy", f"path: file://{suite.folder}/my%20weights.npy"))
+    run("-m", "accuracy").assert_outcomes(passed=1)
+
+
 @pytest.mark.parametrize("family", ["xunit1", "xunit2"])
 def test_a_path_that_the_locale_cannot_decode(suite: Suite, run: Run, pytester: pytest.Pytester, family: str) -> None:
     """Neither pytest's JUnit file nor ours takes lone surrogates, and a model file's path goes to a framework."""

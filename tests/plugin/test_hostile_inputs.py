@@ -177,7 +177,8 @@ def test_paths_of_model_files_that_no_file_has(
     os.mkfifo(pytester.path / "fifo")
     _replace(suite.manifest(), "path: weights.npy", f'path: "{path}"')
     result = run()
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    # What does not exist is an error of collection.
+    assert result.ret in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
     result.stdout.fnmatch_lines([said])
     result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.no_fnmatch_line("*site-packages*")
