@@ -79,12 +79,10 @@ def provenance(ready: ReadyModel, *, command_line: tuple[str, ...], restarts: in
     dataset = manifest.content.dataset
     sample = dataset.sample if dataset else None
     components = _components(plan)
-    data = data_identity(manifest)
     kinds = [type(manifest.registry.measurements[name]) for name in kinds_of(manifest)]
     code = code_identity(dict.fromkeys([*(type(component) for component in components), *kinds]))
     # Its bytes may come from a disk that hangs, as its rows may.
     data = within(time.monotonic() + ready.timeout, str(manifest.path), lambda: data_identity(manifest))
-    code = code_identity(dict.fromkeys(type(component) for component in components))
     libraries = {**code.libraries, **_libraries(components)}
     facts: Provenance = {
         "manifest": {"path": str(manifest.path), "sha256": manifest.sha256},
