@@ -186,6 +186,18 @@ def test_a_run_imports_no_framework() -> None:
     assert done.stdout.splitlines()[-1:] == ["0 []"], done.stdout + done.stderr
 
 
+def test_api_prints_nothing() -> None:
+    """A server calls it too: whoever asked is told by what it returns, and meanwhile by a recorder."""
+    printing = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted((PACKAGE / "api").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if (isinstance(node, ast.Name) and node.id == "print")
+        or (isinstance(node, ast.Attribute) and node.attr in ("stdout", "stderr"))
+    ]
+    assert not printing
+
+
 @pytest.mark.parametrize("path", sorted((PACKAGE / "host").glob("*.py")), ids=lambda path: path.stem)
 def test_the_host_is_python_3_6(path: Path) -> None:
     """It runs in the framework's interpreter: an old one, with nothing but NumPy and the framework."""

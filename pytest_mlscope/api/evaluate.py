@@ -26,7 +26,7 @@ from pytest_mlscope.measurements.context import Context
 from pytest_mlscope.measurements.evaluator import Evaluator
 from pytest_mlscope.measurements.results import Evaluation
 from pytest_mlscope.option_values import DEFAULT_TIMEOUT
-from pytest_mlscope.recorder import ConsoleRecorder
+from pytest_mlscope.recorder import SILENT, Recorder
 from pytest_mlscope.settings import Settings
 
 
@@ -122,6 +122,7 @@ def evaluate(
     timeout: float = DEFAULT_TIMEOUT,
     home: Path | None = None,
     plugins: Sequence[object] = (),
+    recorder: Recorder = SILENT,
 ) -> Evaluation:
     """Run one case of a manifest and return what it gave.
 
@@ -136,6 +137,7 @@ def evaluate(
     :param timeout: seconds the case may take in its host.
     :param home: where environments and artifacts are kept; by default the user's cache folder.
     :param plugins: objects or modules with ``pytest_mlscope_*`` hooks.
+    :param recorder: told what takes long; ``ConsoleRecorder(sys.stderr)`` prints it.
     :raises TypeError: for an argument of another type.
     :raises ManifestError: when the manifest is wrong.
     :raises CannotRun: when the case cannot run here.
@@ -150,7 +152,7 @@ def evaluate(
         restarts=_restarts(restarts),
         affinity=_affinity(affinity),
         command_line=tuple(sys.argv),
-        recorder=ConsoleRecorder(sys.stderr),
+        recorder=recorder,
     )
     manager = plugin_manager(_list_of("plugins", plugins, "objects or modules with pytest_mlscope_* hooks"))
     loaded = load_manifest(path, build_registry(manager.hook, project=Path.cwd()))

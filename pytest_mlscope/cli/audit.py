@@ -8,15 +8,13 @@ import statistics
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_mlscope.cli.case_choice import choose_plan
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
 from pytest_mlscope.errors import WrongUse
 from pytest_mlscope.option_values import percentage, positive_number, user_path, whole_number
-from pytest_mlscope.output_files import require_replaceable
 from pytest_mlscope.quantities import plural
 
 if TYPE_CHECKING:
-    from pytest_mlscope.gate.audit import Audit, Trial
+    from pytest_mlscope.gate.audit import Audit
 
 _DETAILS = """\
 Compares a case with itself, again and again: unchanged (A/A), which must raise no alarm, and slowed down by a wrapper
@@ -124,73 +122,54 @@ def _too_few(audit: Audit, needed: int) -> str:
     return f"{made} of {needed} needed, about --trials {audit.trials_for(needed)}"
 
 
+def _told(audit: Audit, missing: int) -> None:
+    trial = audit.trials[-1]
+    print(
+        f"{len(audit.trials)}/{len(audit.trials) + missing}: "
+        f"{_shown(trial.effect)}: {trial.outcome}, ratio {trial.ratio:.4f}, "
+        f"{plural(len(trial.log_ratios), 'pair')}, {trial.seconds:.1f} s",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
 def _audit(options: argparse.Namespace) -> int:
-    from pytest_mlscope.api.evaluate import load_alone
-    from pytest_mlscope.gate.audit import Audit, run_audit, side_alarms
-    from pytest_mlscope.gate.audit_file import read_trials, write_audit
-    from pytest_mlscope.gate.busy_processes import busy_processes
-    from pytest_mlscope.gate.floors import FEWEST_PAIRS, floor_for, keep_floor
-    from pytest_mlscope.gate.rounds import Rules
-    from pytest_mlscope.hosts.model_loader import ModelLoader
-    from pytest_mlscope.machine.lease import exclusive_lease
+    from pytest_mlscope.api.audit_case import audit_case
+    from pytest_mlscope.gate.audit import side_alarms
+    from pytest_mlscope.gate.floors import FEWEST_PAIRS, keep_floor
     from pytest_mlscope.recorder import ConsoleRecorder
     from pytest_mlscope.settings import Settings
 
     if options.resume and options.json is None:
         raise WrongUse("--resume needs --json PATH, the trials to go on with")
-    if options.json:
-        require_replaceable(options.json, beginning=r'\s*\{\s*"plugin"\s*:', what="an audit's trials")
     home = home_of(options)
-    plan = choose_plan(load_alone(options.manifest), options.case)
-    loader = ModelLoader(
-        Settings(
+    case, audit = audit_case(
+        options.manifest,
+        settings=Settings(
             home=home,
             provision=options.provision,
             command_line=tuple(sys.argv),
             recorder=ConsoleRecorder(sys.stderr),
-        )
+        ),
+        case=options.case,
+        minimum_effect=options.minimum_effect,
+        seconds=options.seconds,
+        effects=options.effects,
+        trials=options.trials,
+        busy=options.busy,
+        file=options.json,
+        resume=options.resume,
+        after_trial=_told,
     )
-    audit = Audit(
-        Rules(minimum_effect=options.minimum_effect, seconds=options.seconds, floor=floor_for(plan.case, home=home))
-    )
-    if options.resume:
-        read_trials(options.json, audit, plan.case, busy_processes=options.busy)
-    effects = [0.0, *options.effects]
-
-    def keep() -> None:
-        if options.json:
-            write_audit(options.json, audit, plan.case, busy_processes=options.busy)
-
-    def made(trial: Trial) -> None:
-        missing = sum(max(0, options.trials - len(audit.of(effect))) for effect in effects)
-        print(
-            f"{len(audit.trials)}/{len(audit.trials) + missing}: "
-            f"{_shown(trial.effect)}: {trial.outcome}, ratio {trial.ratio:.4f}, "
-            f"{plural(len(trial.log_ratios), 'pair')}, {trial.seconds:.1f} s",
-            file=sys.stderr,
-            flush=True,
-        )
-        if len(audit.trials) % 10 == 0:
-            keep()
-
-    keep()
-    try:
-        loader.prepare(plan)
-        with exclusive_lease("machine", recorder=loader.settings.recorder), busy_processes(options.busy):
-            for trial in run_audit(plan, loader, audit, effects=effects, trials=options.trials):
-                made(trial)
-    finally:
-        loader.close()
-        keep()
     beside = {0: "", 1: ", beside another busy process"}.get(options.busy, f", beside {options.busy} busy processes")
-    print(f"{plan.case.model} [{plan.case.id}]{beside}")
+    print(f"{case.model} [{case.id}]{beside}")
     print(_table(audit))
     for quantity in ("load_time", "peak_memory"):
         rate = side_alarms(audit.trials, quantity)
         if rate is not None:
             print(f"false alarms of {quantity.replace('_', ' ')}, in all trials: {rate}")
     print(f"smallest slowdown caught in 99 % of comparisons: {_detectable(audit)}")
-    floor = keep_floor(plan.case, audit.pairs(), home=home)
+    floor = keep_floor(case, audit.pairs(), home=home)
     if floor is None:
         print(f"A/A floor: not learned, {_too_few(audit, FEWEST_PAIRS)}")
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, shown_size
@@ -17,7 +16,6 @@ from pytest_mlscope.quantities import plural
 if TYPE_CHECKING:
     from pytest_mlscope.bisection.bisect import Bisection
     from pytest_mlscope.bisection.difference import LayerDifference
-    from pytest_mlscope.cases.plan import Plan
 
 _DETAILS = """\
 Runs an ONNX model in two frameworks, or two ONNX files of one graph in one, on the same rows, and compares the layers'
@@ -71,61 +69,35 @@ def add_to(commands: Commands) -> None:
     add_home(parser)
 
 
-def _reference(plan: Plan, framework: str | None, manifest: Path) -> Plan:
-    from pytest_mlscope.cli.parsers import unknown
-
-    frameworks = plan.manifest.content.frameworks
-    if framework is None or framework == plan.case.framework:
-        return plan
-    if framework not in frameworks:
-        raise WrongUse(f"{manifest}: {unknown('framework', framework, frameworks)}")
-    return plan.with_case(
-        framework=framework, version=frameworks[framework].versions[0], hardware="cpu", precision="fp32"
-    )
-
-
 def _bisect(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from pytest_mlscope.api.evaluate import load_alone
-    from pytest_mlscope.bisection.bisect import WINDOW_BYTES, bisect
-    from pytest_mlscope.cli.case_choice import choose_plan
-    from pytest_mlscope.hosts.model_loader import ModelLoader
+    from pytest_mlscope.api.bisect_case import bisect_case
+    from pytest_mlscope.bisection.bisect import WINDOW_BYTES
     from pytest_mlscope.recorder import ConsoleRecorder
     from pytest_mlscope.records.plain import plain
     from pytest_mlscope.settings import Settings
 
-    manifest: Path = options.manifest
-    file: Path | None = options.against_file
     if options.json:
         require_replaceable(options.json, beginning=r'\s*\{\s*"candidate"\s*:', what="a report of mlscope bisect")
-    if options.reference is None and file is None:
+    if options.reference is None and options.against_file is None:
         raise WrongUse("nothing to compare with: give --reference FRAMEWORK, --against-file FILE, or both")
-    plan = choose_plan(load_alone(manifest), options.case)
-    reference = _reference(plan, options.reference, manifest)
-    if reference == plan and file is None:
-        raise WrongUse(f"{plan.case.framework} is what the case runs on; compare it with another framework, or a file")
-    loader = ModelLoader(
-        Settings(
+    case, found = bisect_case(
+        options.manifest,
+        settings=Settings(
             home=home_of(options),
             provision=options.provision,
             command_line=tuple(sys.argv),
             recorder=ConsoleRecorder(sys.stderr),
-        )
+        ),
+        case=options.case,
+        reference=options.reference,
+        file=options.against_file,
+        rows=options.rows,
+        tolerance=options.tolerance,
+        window_bytes=options.window or WINDOW_BYTES,
     )
-    try:
-        found = bisect(
-            plan,
-            reference=reference,
-            loader=loader,
-            file=file,
-            rows=options.rows,
-            tolerance=options.tolerance,
-            window_bytes=options.window or WINDOW_BYTES,
-        )
-    finally:
-        loader.close()
-    print(f"{plan.case.model} [{plan.case.id}]")
+    print(f"{case.model} [{case.id}]")
     print(shown(_report(found)))
     if options.json:
         try:

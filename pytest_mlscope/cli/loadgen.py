@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pytest_mlscope.cli.case_choice import choose_plan
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
-from pytest_mlscope.errors import MlscopeError, WrongUse
 from pytest_mlscope.option_values import positive_number, user_path, whole_number
-from pytest_mlscope.output_files import require_replaceable
 
 if TYPE_CHECKING:
-    from pytest_mlscope.cases.case import Case
     from pytest_mlscope.measurements.latency.loadgen_agreement import Agreement
 
 _DETAILS = """\
@@ -115,38 +109,26 @@ def _arrivals(agreement: Agreement) -> list[str]:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pytest_mlscope.api.evaluate import load_alone
-    from pytest_mlscope.hosts.model_loader import ModelLoader
-    from pytest_mlscope.machine.lease import exclusive_lease
-    from pytest_mlscope.measurements.latency.loadgen_turns import loadgen_plan, measure_agreement
+    from pytest_mlscope.api.loadgen import compare_with_loadgen
     from pytest_mlscope.recorder import ConsoleRecorder
     from pytest_mlscope.settings import Settings
 
-    chosen = choose_plan(load_alone(options.manifest), options.case)
-    plans = [
-        loadgen_plan(chosen, scenario=scenario, target_qps=options.target_qps, seconds=options.seconds)
-        for scenario in options.scenario or [None]
-    ]
-    _require_unused(options.output, [plan.case for plan in plans])
-    require_replaceable(
-        options.output / "agreement.json", beginning=r'\s*\[\s*(\{\s*"scenario"|\])', what="a report of mlscope loadgen"
+    case, agreements = compare_with_loadgen(
+        options.manifest,
+        options.output,
+        settings=Settings(
+            home=home_of(options),
+            provision=options.provision,
+            command_line=tuple(sys.argv),
+            recorder=ConsoleRecorder(sys.stderr),
+        ),
+        case=options.case,
+        scenarios=options.scenario or (),
+        target_qps=options.target_qps,
+        seconds=options.seconds,
+        rounds=options.rounds,
     )
-
-    recorder = ConsoleRecorder(sys.stderr)
-    loader = ModelLoader(
-        Settings(home=home_of(options), provision=options.provision, command_line=tuple(sys.argv), recorder=recorder)
-    )
-    agreements = []
-    try:
-        loader.prepare(chosen)
-        with exclusive_lease("machine", recorder=recorder):
-            for plan in plans:
-                ready = loader.ready(plan)
-                agreements.append(measure_agreement(ready, options.output, rounds=options.rounds, recorder=recorder))
-                _write(options.output / "agreement.json", agreements)
-    finally:
-        loader.close()
-    print(f"{chosen.case.model} [{chosen.case.id}]")
+    print(f"{case.model} [{case.id}]")
     print(_table(agreements))
     for agreement in agreements:
         for line in _arrivals(agreement):
@@ -155,30 +137,3 @@ def _run(options: argparse.Namespace) -> int:
         print(_TOO_SMALL)
     print(f"LoadGen's logs: {options.output}")
     return 0 if all(agreement.agrees for agreement in agreements) else 1
-
-
-def _require_unused(folder: Path, cases: list[Case]) -> None:
-    """Runs of two calls in one folder would be taken for one submission."""
-    from pytest_mlscope.measurements.latency.loadgen_turns import logs_folder
-
-    for case in cases:
-        logs = logs_folder(folder, case)
-        if logs.exists():
-            raise WrongUse(f"{logs}: holds another call's logs; remove it, or name another --output")
-
-
-def _others(path: Path, scenarios: set[str]) -> list[dict[str, Any]]:
-    """What earlier calls wrote there of other scenarios."""
-    try:
-        return [each for each in json.loads(path.read_text("utf-8")) if each["scenario"] not in scenarios]
-    except (OSError, ValueError, TypeError, KeyError):
-        return []
-
-
-def _write(path: Path, agreements: list[Agreement]) -> None:
-    try:
-        facts = _others(path, {agreement.scenario for agreement in agreements})
-        facts += [agreement.facts() for agreement in agreements]
-        path.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
-    except OSError as error:
-        raise MlscopeError(f"{path}: cannot be written: {error.strerror}") from None

@@ -94,6 +94,7 @@ def test_settings_are_read_from_the_plan_alone() -> None:
         for room in rooms
         for path in (PACKAGE / room).rglob("*.py")
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
-        if "plan.manifest.content" in line
+        # A file is checked against what the manifest says of it.
+        if "plan.manifest.content" in line and "file_mistakes(" not in line
     ]
     assert not past

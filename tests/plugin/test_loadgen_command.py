@@ -58,7 +58,7 @@ def test_a_folder_is_for_one_call_a_scenario(
     loadgen("--scenario", "offline")
     agreements = json.loads(Path("logs/agreement.json").read_text())
     assert [each["scenario"] for each in agreements] == ["single_stream", "offline"]
-    assert loadgen("--scenario", "offline", "--scenario", "multi_stream") == 1
+    assert loadgen("--scenario", "offline", "--scenario", "multi_stream") == 4
     message = "logs/Offline/performance: holds another call's logs; remove it, or name another --output"
     assert message in capsys.readouterr().err
     assert not Path("logs/MultiStream").exists()

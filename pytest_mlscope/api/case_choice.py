@@ -1,14 +1,11 @@
-"""The plan of the case that a command's ``--case`` means."""
+"""A case that is named by its id alone, as commands do."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from pytest_mlscope.cases.matrix import expand
+from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.errors import WrongUse
-
-if TYPE_CHECKING:
-    from pytest_mlscope.cases.plan import Plan
-    from pytest_mlscope.manifest.loaded import LoadedManifest
+from pytest_mlscope.manifest.loaded import LoadedManifest
 
 
 def choose_plan(manifest: LoadedManifest, wanted: str | None) -> Plan:
@@ -16,9 +13,6 @@ def choose_plan(manifest: LoadedManifest, wanted: str | None) -> Plan:
 
     :raises WrongUse: when there is no such case.
     """
-    from pytest_mlscope.cases.matrix import expand
-    from pytest_mlscope.cases.plan import Plan
-
     cases = expand(manifest)
     if wanted is None:
         return Plan.of(manifest, next((case for case in cases if case.framework == "onnxruntime"), cases[0]))

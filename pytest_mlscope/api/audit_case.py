@@ -1,0 +1,80 @@
+"""How often the gate is wrong about a case that is compared with itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pytest_mlscope.api.case_choice import choose_plan
+from pytest_mlscope.api.evaluate import load_alone
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.errors import WrongUse
+from pytest_mlscope.gate.audit import Audit, run_audit
+from pytest_mlscope.gate.audit_file import read_trials, write_audit
+from pytest_mlscope.gate.busy_processes import busy_processes
+from pytest_mlscope.gate.floors import floor_for
+from pytest_mlscope.gate.rounds import Rules
+from pytest_mlscope.hosts.model_loader import ModelLoader
+from pytest_mlscope.machine.lease import exclusive_lease
+from pytest_mlscope.output_files import require_replaceable
+from pytest_mlscope.settings import Settings
+
+_KEPT_EVERY = 10
+"""Trials after which the file is written anew."""
+
+
+def audit_case(
+    manifest: Path,
+    *,
+    settings: Settings,
+    case: str | None = None,
+    minimum_effect: float,
+    seconds: float,
+    effects: Sequence[float],
+    trials: int,
+    busy: int = 0,
+    file: Path | None = None,
+    resume: bool = False,
+    after_trial: Callable[[Audit, int], None] = lambda audit, missing: None,
+) -> tuple[Case, Audit]:
+    """Compare a case with itself, slowed or not, over and over; the case, and all trials.
+
+    :param case: its id, as :func:`choose_plan` takes it.
+    :param minimum_effect: as of :class:`Rules`, and
+    :param seconds: likewise.
+    :param effects: slowdowns, as fractions, to try beside none.
+    :param trials: of each.
+    :param busy: processes that keep a CPU busy meanwhile.
+    :param file: where the trials are kept; with ``resume``, those that it has count.
+    :param after_trial: called with the trials so far and how many are missing.
+    :raises WrongUse: when there is no such case, or the file is not ours to replace.
+    :raises MlscopeError: when a trial fails; the file has those before.
+    """
+    if resume and file is None:
+        raise WrongUse("there are no trials to go on with: name the file that has them")
+    if file:
+        require_replaceable(file, beginning=r'\s*\{\s*"plugin"\s*:', what="an audit's trials")
+    plan = choose_plan(load_alone(manifest), case)
+    floor = floor_for(plan.case, home=settings.home)
+    audit = Audit(Rules(minimum_effect=minimum_effect, seconds=seconds, floor=floor))
+    if resume and file:
+        read_trials(file, audit, plan.case, busy_processes=busy)
+    wanted = [0.0, *effects]
+
+    def keep() -> None:
+        if file:
+            write_audit(file, audit, plan.case, busy_processes=busy)
+
+    keep()
+    loader = ModelLoader(settings)
+    try:
+        loader.prepare(plan)
+        with exclusive_lease("machine", recorder=settings.recorder), busy_processes(busy):
+            for _ in run_audit(plan, loader, audit, effects=wanted, trials=trials):
+                after_trial(audit, sum(max(0, trials - len(audit.of(effect))) for effect in wanted))
+                if len(audit.trials) % _KEPT_EVERY == 0:
+                    keep()
+    finally:
+        loader.close()
+        keep()
+    return plan.case, audit

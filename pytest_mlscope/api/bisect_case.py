@@ -1,0 +1,70 @@
+"""Where a case's layers begin to differ from those of another framework or file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytest_mlscope.api.case_choice import choose_plan
+from pytest_mlscope.api.evaluate import load_alone
+from pytest_mlscope.bisection.bisect import WINDOW_BYTES, Bisection, bisect
+from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.errors import WrongUse
+from pytest_mlscope.hosts.model_loader import ModelLoader
+from pytest_mlscope.settings import Settings
+from pytest_mlscope.text import closest
+
+
+def bisect_case(
+    manifest: Path,
+    *,
+    settings: Settings,
+    case: str | None = None,
+    reference: str | None = None,
+    file: Path | None = None,
+    rows: int | None = None,
+    tolerance: float | None = None,
+    window_bytes: int = WINDOW_BYTES,
+) -> tuple[Case, Bisection]:
+    """Compare a case layer by layer; the case, and what was found.
+
+    :param case: its id, as :func:`choose_plan` takes it.
+    :param reference: the framework to compare with; the case's own where only another file is.
+    :param file: an ONNX file, in place of the reference's own.
+    :param rows: as :func:`bisect` takes them, and
+    :param tolerance: likewise, and
+    :param window_bytes: likewise.
+    :raises WrongUse: when there is no such case or framework, or nothing to compare with.
+    Raises as :func:`bisect`.
+    """
+    plan = choose_plan(load_alone(manifest), case)
+    other = _reference(plan, reference)
+    if other == plan and file is None:
+        raise WrongUse(f"{plan.case.framework} is what the case runs on; compare it with another framework, or a file")
+    loader = ModelLoader(settings)
+    try:
+        found = bisect(
+            plan,
+            reference=other,
+            loader=loader,
+            file=file,
+            rows=rows,
+            tolerance=tolerance,
+            window_bytes=window_bytes,
+        )
+    finally:
+        loader.close()
+    return plan.case, found
+
+
+def _reference(plan: Plan, framework: str | None) -> Plan:
+    frameworks = plan.manifest.content.frameworks
+    if framework is None or framework == plan.case.framework:
+        return plan
+    if framework not in frameworks:
+        close = closest(framework, frameworks)
+        hint = f"did you mean {close}?" if close else f"there: {', '.join(sorted(frameworks))}"
+        raise WrongUse(f"{plan.manifest.path}: no framework named {framework!r}; {hint}")
+    return plan.with_case(
+        framework=framework, version=frameworks[framework].versions[0], hardware="cpu", precision="fp32"
+    )
