@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from pytest_mlscope.components.framework import FrameworkFolder
-from pytest_mlscope.environments.framework_state import framework_state
+from pytest_mlscope.environments.state import framework_state
 from pytest_mlscope.machine.cache_folder import cache_home
 
 

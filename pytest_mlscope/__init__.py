@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from pytest_mlscope.api.evaluate import evaluate
+    from pytest_mlscope.api.evaluation import evaluate
     from pytest_mlscope.components.datasets.base import Dataset, DataSource
     from pytest_mlscope.components.framework import FrameworkFolder
     from pytest_mlscope.components.hardware import HardwareTarget

@@ -69,6 +69,6 @@ def evaluation(request: pytest.FixtureRequest, mlscope_case: Any) -> CaseEvaluat
     """The evaluation of the item's case: ``accuracy``, ``parity`` and ``latency`` are evaluated when first read."""
     if not request.config.getoption("mlscope"):
         pytest.skip("evaluates models: run with --mlscope")
-    from pytest_mlscope.session.run_plugin import case_evaluation
+    from pytest_mlscope.session.run_plugin import evaluation_of
 
-    return case_evaluation(request.node, mlscope_case)
+    return evaluation_of(request.node, mlscope_case)

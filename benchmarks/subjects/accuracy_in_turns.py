@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.subjects.shipped_predictor import digits_model
-from pytest_mlscope.api.evaluate import load_alone
+from pytest_mlscope.api.evaluation import load_alone
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.hosts.model_loader import ModelLoader

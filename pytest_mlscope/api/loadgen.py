@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_mlscope.api.case_choice import choose_plan
-from pytest_mlscope.api.evaluate import load_alone
+from pytest_mlscope.api.evaluation import load_alone
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import MlscopeError, WrongUse
 from pytest_mlscope.hosts.model_loader import ModelLoader

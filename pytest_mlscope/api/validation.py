@@ -22,9 +22,9 @@ from pytest_mlscope.errors import ArtifactError, CannotRun, ManifestError, Mlsco
 from pytest_mlscope.host.onnx_file import ELEMENT_TYPES, NotOnnx, TensorSignature, onnx_signature
 from pytest_mlscope.hosts.onnx_batches import batch_mistakes
 from pytest_mlscope.kinds.plugins import plugin_manager
+from pytest_mlscope.manifest.check_files import files_of, local_path
 from pytest_mlscope.manifest.load import SUFFIX, load_manifest
 from pytest_mlscope.manifest.loaded import BoundMetric, LoadedManifest
-from pytest_mlscope.manifest.missing_files import files_of, local_path
 from pytest_mlscope.manifest.place import place_of
 from pytest_mlscope.manifest.schema import DType, FrameworkEntry, Input, ModelFile, Output
 from pytest_mlscope.measurements.rows.prepared_rows import RowPreparer

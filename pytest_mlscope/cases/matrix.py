@@ -16,7 +16,7 @@ from pytest_mlscope.manifest.dimensions import (
     included_cell,
 )
 from pytest_mlscope.manifest.loaded import LoadedManifest
-from pytest_mlscope.manifest.offers import offers
+from pytest_mlscope.manifest.offered import offers
 from pytest_mlscope.manifest.schema import Manifest
 
 

@@ -105,12 +105,12 @@ def _shown(effect: float) -> str:
 
 
 def _detectable(audit: Audit) -> str:
-    from pytest_mlscope.gate.audit import FEWEST_PAIRS, LARGEST_EFFECT, minimum_detectable_effect
+    from pytest_mlscope.gate.audit import FEWEST_AUDIT_PAIRS, LARGEST_EFFECT, minimum_detectable_effect
 
     print("looking for the smallest slowdown that is caught …", file=sys.stderr, flush=True)
     found = minimum_detectable_effect(audit)
     if found is None:
-        return f"not known, {_too_few(audit, FEWEST_PAIRS)}"
+        return f"not known, {_too_few(audit, FEWEST_AUDIT_PAIRS)}"
     effect, low, high = (
         f"above {LARGEST_EFFECT:.0%}" if math.isinf(each) else f"{each:.1%}" for each in (found.effect, *found.interval)
     )
@@ -134,7 +134,7 @@ def _told(audit: Audit, missing: int) -> None:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from pytest_mlscope.api.audit_case import audit_case
+    from pytest_mlscope.api.audit import audit_case
     from pytest_mlscope.gate.audit import side_alarms
     from pytest_mlscope.gate.floors import FEWEST_PAIRS, keep_floor
     from pytest_mlscope.recorder import ConsoleRecorder

@@ -26,7 +26,7 @@ def add_to(commands: Commands) -> None:
 def _frameworks(home: Path, project: Path) -> Iterator[Diagnosis]:
     from pytest_mlscope.cli.framework_choice import known_frameworks
     from pytest_mlscope.environments.diagnosis import Diagnosis
-    from pytest_mlscope.environments.framework_state import framework_state
+    from pytest_mlscope.environments.state import framework_state
     from pytest_mlscope.errors import MlscopeError
 
     frameworks, malformed = known_frameworks(project)

@@ -59,7 +59,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _create(options: argparse.Namespace) -> int:
-    from pytest_mlscope.api.self_test import self_test
+    from pytest_mlscope.api.environment_test import self_test
     from pytest_mlscope.cli.framework_choice import choose_frameworks
     from pytest_mlscope.environments.creation import create_environment
     from pytest_mlscope.recorder import ConsoleRecorder
@@ -122,8 +122,8 @@ def _list(options: argparse.Namespace) -> int:
     from pytest_mlscope.cli.folding import terminal_width
     from pytest_mlscope.cli.framework_choice import known_frameworks
     from pytest_mlscope.cli.table import aligned
-    from pytest_mlscope.environments.framework_state import environments_of, framework_state
     from pytest_mlscope.environments.provisioned import list_environments
+    from pytest_mlscope.environments.state import environments_of, framework_state
 
     home = home_of(options)
     frameworks, malformed = known_frameworks(Path.cwd())

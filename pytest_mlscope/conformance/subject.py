@@ -17,7 +17,7 @@ from pytest_mlscope.components.framework import FrameworkDescription, FrameworkF
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.errors import HostError, PredictorError
 from pytest_mlscope.hosts.client import HostClient
-from pytest_mlscope.hosts.load_request import LoadRequest, load_request
+from pytest_mlscope.hosts.load_requests import LoadRequest, load_request
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.hosts.replies import Examined, Loaded, Predicted
 from pytest_mlscope.measurements.rows.first_rows import first_rows

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pytest_mlscope.documents.diagnostics import Mistake, found, render
-from pytest_mlscope.documents.schema_mistakes import SchemaMistake, schema_mistakes
+from pytest_mlscope.documents.pydantic_mistakes import SchemaMistake, schema_mistakes
 from pytest_mlscope.documents.source import MAX_BYTES, Position, Source, read_source
 from pytest_mlscope.documents.source import Path as DocumentPath
 from pytest_mlscope.errors import MlscopeError

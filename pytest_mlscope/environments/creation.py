@@ -19,7 +19,7 @@ from pytest_mlscope.environments.recipe import EnvironmentRecipe, environment_re
 from pytest_mlscope.environments.system_libraries import missing_libraries
 from pytest_mlscope.errors import CannotRun, EnvironmentCreationError
 from pytest_mlscope.machine.cache_folder import describe_os_error, environments_folder, writable_folder
-from pytest_mlscope.machine.file_lock import file_lock
+from pytest_mlscope.machine.locks import file_lock
 from pytest_mlscope.recorder import Recorder
 
 

@@ -16,7 +16,7 @@ from pytest_mlscope.environments.debian.unpack import prepare_root, unpack
 from pytest_mlscope.errors import EnvironmentCreationError
 from pytest_mlscope.machine.cache_folder import describe_os_error, writable_folder
 from pytest_mlscope.machine.facts import machine_architecture
-from pytest_mlscope.machine.file_lock import file_lock
+from pytest_mlscope.machine.locks import file_lock
 from pytest_mlscope.recorder import Recorder
 
 

@@ -18,7 +18,7 @@ from pytest_mlscope.environments.installed_distributions import installed_versio
 from pytest_mlscope.environments.recipe import EnvironmentRecipe
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.machine.cache_folder import describe_os_error, environments_folder
-from pytest_mlscope.machine.file_lock import file_lock
+from pytest_mlscope.machine.locks import file_lock
 from pytest_mlscope.text import closest
 
 MARKER = "mlscope-environment.json"

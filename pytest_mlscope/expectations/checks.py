@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from pytest_mlscope import quantities as readable
 from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.documents.schema_mistakes import field_names
+from pytest_mlscope.documents.pydantic_mistakes import field_names
 from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.expectations.parity_text import difference_text, from_itself, tolerance_text
 from pytest_mlscope.manifest.schema import Bound, LatencyExpectation

@@ -24,7 +24,7 @@ SEPARATE_RUNS_FAIL_AT = 0.05
 SEPARATE_RUN_SECONDS = 0.5
 SEPARATE_RUNS_EVERY = 2
 """In every second trial of an effect: the rule's rates are far from 0 and 1, where fewer trials tell as much."""
-FEWEST_PAIRS = 20
+FEWEST_AUDIT_PAIRS = 20
 """Fewer do not say what the gate would catch."""
 _GRID = (0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.045, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)
 _COMPARISONS, _FEWER_COMPARISONS = 400, 100
@@ -216,7 +216,7 @@ def minimum_detectable_effect(
     """
     pairs = audit.pairs()
     same = audit.of(0.0)
-    if len(pairs) < FEWEST_PAIRS:
+    if len(pairs) < FEWEST_AUDIT_PAIRS:
         return None
     seconds_a_pair = sum(trial.seconds for trial in same) / len(pairs)
     most = min(MOST_PAIRS, max(EARLY_PAIRS, int(audit.rules.seconds / seconds_a_pair)))

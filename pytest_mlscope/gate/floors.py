@@ -16,7 +16,7 @@ from pytest_mlscope.files import replacing
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR
 from pytest_mlscope.machine.cache_folder import writable_folder
 from pytest_mlscope.machine.facts import machine_facts
-from pytest_mlscope.machine.file_lock import file_lock
+from pytest_mlscope.machine.locks import file_lock
 
 FEWEST_PAIRS = 40
 """Fewer pairs do not say what one in twenty is."""

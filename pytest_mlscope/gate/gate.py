@@ -23,7 +23,7 @@ from pytest_mlscope.gate.floors import floor_for
 from pytest_mlscope.gate.policy import RATIOS, Policy
 from pytest_mlscope.gate.rounds import Contest, Rules, run_rounds
 from pytest_mlscope.machine.lease import exclusive_lease
-from pytest_mlscope.measurements.data_identity import data_differ, data_identity
+from pytest_mlscope.measurements.dataset_identity import data_differ, data_identity
 from pytest_mlscope.measurements.evaluator import Evaluator
 from pytest_mlscope.measurements.latency.latency import rows_in_a_sample
 from pytest_mlscope.measurements.parity.parity import reference_plan

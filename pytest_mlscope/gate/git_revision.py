@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pytest_mlscope.errors import BaselineError
 from pytest_mlscope.machine.cache_folder import describe_os_error, revisions_folder, writable_folder
-from pytest_mlscope.machine.file_lock import file_lock
 from pytest_mlscope.machine.git import run_git
+from pytest_mlscope.machine.locks import file_lock
 
 _COMPLETE = ".complete"
 

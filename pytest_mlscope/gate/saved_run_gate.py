@@ -28,7 +28,7 @@ from pytest_mlscope.gate.policy import Policy
 from pytest_mlscope.gate.saved_run import SavedRun, medians
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR
 from pytest_mlscope.machine.facts import MachineFacts
-from pytest_mlscope.measurements.data_identity import data_differ
+from pytest_mlscope.measurements.dataset_identity import data_differ
 from pytest_mlscope.measurements.provenance_facts import HardwareFacts
 from pytest_mlscope.measurements.results import Evaluation
 from pytest_mlscope.records.comparison import Comparison, Outcome

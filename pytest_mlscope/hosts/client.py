@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.hosts.load_request import LoadRequest
+from pytest_mlscope.hosts.load_requests import LoadRequest
 from pytest_mlscope.hosts.loadgen_settings import LoadGenSettings
 from pytest_mlscope.hosts.replies import (
     Examined,

@@ -17,8 +17,8 @@ from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.environments.creation import create_environment
 from pytest_mlscope.environments.emulator import get_emulator
 from pytest_mlscope.environments.environment import Environment
-from pytest_mlscope.environments.framework_state import framework_state
 from pytest_mlscope.environments.search import find_environment
+from pytest_mlscope.environments.state import framework_state
 from pytest_mlscope.errors import (
     ArtifactError,
     CannotRun,
@@ -29,7 +29,7 @@ from pytest_mlscope.errors import (
 )
 from pytest_mlscope.hosts.client import HostClient
 from pytest_mlscope.hosts.environment_verification import verify_environment
-from pytest_mlscope.hosts.load_request import load_request
+from pytest_mlscope.hosts.load_requests import load_request
 from pytest_mlscope.hosts.onnx_batches import file_mistakes
 from pytest_mlscope.hosts.pool import HostPool
 from pytest_mlscope.hosts.ready_model import ReadyModel

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.machine.cache_folder import expanded
-from pytest_mlscope.machine.file_lock import file_lock
+from pytest_mlscope.machine.locks import file_lock
 from pytest_mlscope.recorder import SILENT, Recorder
 
 LEASES_VARIABLE = "MLSCOPE_LEASES"

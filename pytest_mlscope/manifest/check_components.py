@@ -15,7 +15,7 @@ from pytest_mlscope.components.parameters import Holds
 from pytest_mlscope.components.postprocessing.base import PostprocessingStep
 from pytest_mlscope.components.preprocessing.base import PreprocessingStep
 from pytest_mlscope.documents.diagnostics import dotted, one_line, quoted
-from pytest_mlscope.documents.schema_mistakes import schema_mistakes
+from pytest_mlscope.documents.pydantic_mistakes import schema_mistakes
 from pytest_mlscope.documents.source import Path
 from pytest_mlscope.manifest.dimensions import STATED
 from pytest_mlscope.manifest.findings import Findings

@@ -13,7 +13,7 @@ from pytest_mlscope.documents.source import Path
 from pytest_mlscope.errors import FrameworkError
 from pytest_mlscope.manifest.dimensions import devices_in_use
 from pytest_mlscope.manifest.findings import Findings
-from pytest_mlscope.manifest.offers import offers
+from pytest_mlscope.manifest.offered import offers
 from pytest_mlscope.manifest.schema import FrameworkEntry, Input, ModelFile, Output
 from pytest_mlscope.manifest.versions import can_hold_together, is_valid, specifiers
 

@@ -18,11 +18,11 @@ from pytest_mlscope.cases.kinds import kinds_of
 from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.components.parameters import Component
 from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.machine.device_identity import hardware_identity
 from pytest_mlscope.machine.facts import NOT_AVAILABLE, machine_facts
 from pytest_mlscope.machine.git import run_git
-from pytest_mlscope.machine.hardware_identity import hardware_identity
 from pytest_mlscope.measurements.code_identity import code_identity
-from pytest_mlscope.measurements.data_identity import data_identity
+from pytest_mlscope.measurements.dataset_identity import data_identity
 from pytest_mlscope.measurements.provenance_facts import Provenance
 from pytest_mlscope.measurements.rows.deadline import within
 from pytest_mlscope.text import scrubbed

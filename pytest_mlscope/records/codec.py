@@ -17,7 +17,7 @@ from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.record_fields import Mark
 from pytest_mlscope.records.fields import fields_of, parsed
 from pytest_mlscope.records.packed import is_packed, listed, pack, unpack
-from pytest_mlscope.records.plain import plain, plain_text, pointer_token
+from pytest_mlscope.records.plain_values import plain, plain_text, pointer_token
 
 T = TypeVar("T")
 

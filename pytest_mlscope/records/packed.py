@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.records.plain import plain
+from pytest_mlscope.records.plain_values import plain
 
 ENCODING = "zlib+base64"
 

@@ -17,7 +17,7 @@ from pytest_mlscope.quantities import plural
 from pytest_mlscope.records.making import make_record
 from pytest_mlscope.records.record import EvaluationRecord, RecordMappings, from_mapping
 from pytest_mlscope.reports.json_report import JsonReport
-from pytest_mlscope.reports.run_facts import run_facts
+from pytest_mlscope.reports.run_section import run_facts
 from pytest_mlscope.reports.terminal import write_summary
 from pytest_mlscope.session.items.module import SUFFIX
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from pytest_mlscope.api.self_test import self_test
+from pytest_mlscope.api.environment_test import self_test
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.components.cpu_list import parse_cpu_list
 from pytest_mlscope.errors import MlscopeError
@@ -24,7 +24,7 @@ from pytest_mlscope.machine.affinity import Affinity, why_not_here
 from pytest_mlscope.machine.cache_folder import cache_home
 from pytest_mlscope.measurements.evaluator import Evaluator
 from pytest_mlscope.records.making import make_record
-from pytest_mlscope.records.plain import plain_text
+from pytest_mlscope.records.plain_values import plain_text
 from pytest_mlscope.records.record import TestOutcome, to_mapping
 from pytest_mlscope.reports.junit import junit_properties
 from pytest_mlscope.reports.progress import ProgressLines
@@ -107,7 +107,7 @@ def _test_of(item: pytest.Item, case: Case) -> tuple[object, ...]:
     return (item.path, getattr(item, "cls", None), getattr(item, "originalname", item.name), case, case.id, own)
 
 
-def case_evaluation(item: pytest.Item, case: Case) -> CaseEvaluation:
+def evaluation_of(item: pytest.Item, case: Case) -> CaseEvaluation:
     """The evaluation an item's tests read."""
     try:
         evaluator = _evaluator(item.config)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pytest_mlscope.api.self_test import self_test
+from pytest_mlscope.api.environment_test import self_test
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.components.self_test import self_test_manifest
 from pytest_mlscope.environments.environment import Environment

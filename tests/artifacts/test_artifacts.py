@@ -25,7 +25,6 @@ from pytest_mlscope.artifacts import download as fetch
 from pytest_mlscope.artifacts import random_onnx_weights
 from pytest_mlscope.artifacts.artifact import Artifact, materialise
 from pytest_mlscope.errors import ArtifactError, CannotRun, IntegrityError
-from pytest_mlscope.machine import file_lock
 from pytest_mlscope.manifest.schema import ModelFile
 from pytest_mlscope.text import scrubbed, without_secrets
 from tests.recorders import Told
@@ -297,7 +296,7 @@ class TestDownloads:
             """
         )
         command = [sys.executable, "-c", code, f"local://{tmp_path}/model.onnx", SHA256, str(get.home)]
-        with file_lock.file_lock(folder / ".lock"):
+        with locks.file_lock(folder / ".lock"):
             both = [
                 subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)
             ]

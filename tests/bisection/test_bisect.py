@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_mlscope.api.evaluate import load_alone
-from pytest_mlscope.bisection.bisect import Bisection, bisect
+from pytest_mlscope.api.evaluation import load_alone
 from pytest_mlscope.bisection.difference import LayerDifference
+from pytest_mlscope.bisection.search import Bisection, bisect
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.cli.main import main

@@ -14,9 +14,9 @@ from pytest_mlscope.environments.creation import create_environment
 from pytest_mlscope.environments.debian.root import python_series
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.environments.foreign_installer import wheel_platforms
-from pytest_mlscope.environments.framework_state import framework_state
 from pytest_mlscope.environments.provisioned import list_environments
 from pytest_mlscope.environments.search import find_environment
+from pytest_mlscope.environments.state import framework_state
 from pytest_mlscope.errors import CannotRun, EnvironmentCreationError, FrameworkError
 from pytest_mlscope.hosts.process import _environment_variables
 from pytest_mlscope.recorder import SILENT

@@ -12,11 +12,11 @@ import pytest
 
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.environments.environment import Environment
-from pytest_mlscope.environments.framework_state import framework_state
 from pytest_mlscope.environments.search import find_environment
+from pytest_mlscope.environments.state import framework_state
 from pytest_mlscope.errors import CannotRun, PredictorError
 from pytest_mlscope.hosts.client import HostClient
-from pytest_mlscope.hosts.load_request import InputTensor, LoadRequest
+from pytest_mlscope.hosts.load_requests import InputTensor, LoadRequest
 from pytest_mlscope.hosts.replies import Layer
 from pytest_mlscope.hosts.timing_replies import Measured
 from pytest_mlscope.machine.cache_folder import cache_home

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_mlscope.api.evaluate import load_alone
+from pytest_mlscope.api.evaluation import load_alone
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.cases.plan import Plan

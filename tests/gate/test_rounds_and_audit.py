@@ -12,14 +12,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_mlscope.api.evaluate import load_alone
+from pytest_mlscope.api.evaluation import load_alone
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.cli.main import main
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.gate import rounds
 from pytest_mlscope.gate.audit import Audit, Trial, alarms, minimum_detectable_effect, run_trial, side_alarms
-from pytest_mlscope.gate.busy_processes import busy_processes
+from pytest_mlscope.gate.background_load import busy_processes
 from pytest_mlscope.gate.comparison import latency_comparison
 from pytest_mlscope.gate.floors import floor_for, floor_of, keep_floor, learned_floor
 from pytest_mlscope.gate.rounds import Contest, Rules, run_rounds

@@ -9,7 +9,7 @@ import numpy as np
 
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.hosts.client import HostClient
-from pytest_mlscope.hosts.load_request import LoadRequest
+from pytest_mlscope.hosts.load_requests import LoadRequest
 from pytest_mlscope.hosts.replies import Loaded, Predicted
 from pytest_mlscope.hosts.timing_replies import Measured
 

@@ -14,8 +14,8 @@ from pytest_mlscope.components import shipped
 from pytest_mlscope.components.hardware import HardwareTarget
 from pytest_mlscope.components.hardware_targets import HardwareTargets
 from pytest_mlscope.machine import hardware_presence, nvidia_gpus
+from pytest_mlscope.machine.device_identity import hardware_identity
 from pytest_mlscope.machine.facts import machine_architecture, machine_facts
-from pytest_mlscope.machine.hardware_identity import hardware_identity
 from pytest_mlscope.machine.hardware_presence import why_absent
 
 HERE = machine_architecture()

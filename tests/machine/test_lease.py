@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.machine import file_lock, lease
+from pytest_mlscope.machine import lease, locks
 from pytest_mlscope.machine.lease import exclusive_lease, lease_holders, leases_folder, shared_lease
 from pytest_mlscope.recorder import Recorder
 
@@ -93,7 +93,7 @@ def test_who_holds_one_is_known(holders: list[Holder]) -> None:
 def test_an_exclusive_one_waits_for_a_shared_one_and_says_how_long(
     holders: list[Holder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_lock, "WAITING_AFTER", 0.05)
+    monkeypatch.setattr(locks, "WAITING_AFTER", 0.05)
     sharing = start(holders, "shared")
     sharing.wait_until_held()
     told: list[str] = []

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_mlscope.api.evaluate import evaluate
+from pytest_mlscope.api.evaluation import evaluate
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.components.framework import FrameworkFolder

@@ -17,7 +17,7 @@ from pytest_mlscope.records.record import RecordMappings, to_mapping
 from pytest_mlscope.reports import json_report
 from pytest_mlscope.reports.journal import Journal, read_journal
 from pytest_mlscope.reports.json_report import JsonReport, json_schema, recover, write_json
-from pytest_mlscope.reports.run_facts import run_facts
+from pytest_mlscope.reports.run_section import run_facts
 from tests.reports.synthetic_evaluations import full_run, record
 
 

@@ -27,7 +27,7 @@ from pytest_mlscope.measurements.results import Evaluation
 from pytest_mlscope.records import making
 from pytest_mlscope.records.making import make_record
 from pytest_mlscope.records.packed import is_packed, listed, pack, unpack
-from pytest_mlscope.records.plain import plain
+from pytest_mlscope.records.plain_values import plain
 from pytest_mlscope.records.record import RecordMappings, from_mapping, to_mapping
 from pytest_mlscope.reports.json_report import json_schema
 from tests.reports.synthetic_evaluations import accuracy, case, full_run, latency, parity, record

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_mlscope.cases.kinds import cases_of_kind, kinds_of
 from pytest_mlscope.errors import ManifestError, MlscopeError
-from pytest_mlscope.manifest.missing_files import missing_files
+from pytest_mlscope.manifest.check_files import missing_files
 from pytest_mlscope.session.items.parametrization import case_parameters
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_mlscope.api.case_choice import choose_plan
-from pytest_mlscope.api.evaluate import load_alone
-from pytest_mlscope.bisection.bisect import WINDOW_BYTES, Bisection, bisect
+from pytest_mlscope.api.evaluation import load_alone
+from pytest_mlscope.bisection.search import WINDOW_BYTES, Bisection, bisect
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.errors import WrongUse

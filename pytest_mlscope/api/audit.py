@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pytest_mlscope.api.case_choice import choose_plan
-from pytest_mlscope.api.evaluate import load_alone
+from pytest_mlscope.api.evaluation import load_alone
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.errors import WrongUse
 from pytest_mlscope.gate.audit import Audit, run_audit
 from pytest_mlscope.gate.audit_file import read_trials, write_audit
-from pytest_mlscope.gate.busy_processes import busy_processes
+from pytest_mlscope.gate.background_load import busy_processes
 from pytest_mlscope.gate.floors import floor_for
 from pytest_mlscope.gate.rounds import Rules
 from pytest_mlscope.hosts.model_loader import ModelLoader
