@@ -13,19 +13,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_mlscope.cases.case import Case
-    from pytest_mlscope.components.datasets.base import Dataset
-    from pytest_mlscope.components.framework import FrameworkFolder
-    from pytest_mlscope.components.hardware import HardwareFile, HardwareTarget
-    from pytest_mlscope.components.measurement import Measurement
-    from pytest_mlscope.components.metrics.base import Metric
-    from pytest_mlscope.components.postprocessing.base import PostprocessingStep
-    from pytest_mlscope.components.preprocessing.base import PreprocessingStep
-    from pytest_mlscope.components.profilers.base import MeasuredWindow, Profiler
-    from pytest_mlscope.components.report_writer import ReportWriter
-    from pytest_mlscope.components.scenario import Scenario
-    from pytest_mlscope.manifest.schema import Manifest
-    from pytest_mlscope.measurements.results import Evaluation
+    from pytest_mlscope.cases import Case
+    from pytest_mlscope.components import (
+        Dataset,
+        FrameworkFolder,
+        HardwareFile,
+        HardwareTarget,
+        MeasuredWindow,
+        Measurement,
+        Metric,
+        PostprocessingStep,
+        PreprocessingStep,
+        Profiler,
+        ReportWriter,
+        Scenario,
+    )
+    from pytest_mlscope.manifest import Manifest
+    from pytest_mlscope.measurements import Evaluation
 
 
 def pytest_mlscope_register_frameworks(project: Path | None) -> list[FrameworkFolder]:

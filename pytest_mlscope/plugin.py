@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_mlscope import hookspecs
-from pytest_mlscope.session.options import MARKERS, add_options, keep_strict_from_paths, refuse_without_mlscope
+from pytest_mlscope.session import MARKERS, add_options, keep_strict_from_paths, refuse_without_mlscope
 
 if TYPE_CHECKING:
-    from pytest_mlscope.session.case_evaluation import CaseEvaluation
+    from pytest_mlscope.session import CaseEvaluation
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     if config.getoption("mlscope"):
-        from pytest_mlscope.session.run_plugin import enable
+        from pytest_mlscope.session import enable
 
         enable(config)
     else:
@@ -45,7 +45,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker("mlscope_cases") is None:
         return
     if metafunc.config.getoption("mlscope"):
-        from pytest_mlscope.session.items.parametrization import parametrize_marked
+        from pytest_mlscope.session import parametrize_marked
 
         parametrize_marked(metafunc)
     elif "mlscope_case" in metafunc.fixturenames:
@@ -69,6 +69,6 @@ def evaluation(request: pytest.FixtureRequest, mlscope_case: Any) -> CaseEvaluat
     """The evaluation of the item's case: ``accuracy``, ``parity`` and ``latency`` are evaluated when first read."""
     if not request.config.getoption("mlscope"):
         pytest.skip("evaluates models: run with --mlscope")
-    from pytest_mlscope.session.run_plugin import evaluation_of
+    from pytest_mlscope.session import evaluation_of
 
     return evaluation_of(request.node, mlscope_case)

@@ -94,6 +94,19 @@ def import_statements(node: ast.AST, deferred: bool = False) -> Iterator[tuple[a
 
 
 @cache
+def exported() -> dict[str, str]:
+    """Full name, as a room or the package exports it, to the module that defines it."""
+    found = {}
+    for stub in sorted(PACKAGE.rglob("*.pyi")):
+        package = module_name(stub)
+        for statement in ast.parse(stub.read_text("utf-8"), filename=str(stub)).body:
+            if isinstance(statement, ast.ImportFrom):
+                assert statement.level == 1, f"{stub}:{statement.lineno}: from elsewhere"
+                found.update({f"{package}.{a.name}": f"{package}.{statement.module}" for a in statement.names})
+    return found
+
+
+@cache
 def imports() -> tuple[Import, ...]:
     sources = sorted(PACKAGE.rglob("*.py"))
     modules = {module_name(path) for path in sources}
@@ -108,7 +121,8 @@ def imports() -> tuple[Import, ...]:
                 assert statement.module is not None
                 # ``from package import module`` imports the module, ``from module import name`` the module before it.
                 inside = [f"{statement.module}.{alias.name}" for alias in statement.names]
-                names = [name if name in modules else statement.module for name in inside]
+                # What a room exports, it imports on first use from the module that defines it.
+                names = [name if name in modules else exported().get(name, statement.module) for name in inside]
             found.extend(Import(module_name(path), name, place, deferred) for name in names)
     return tuple(found)
 
@@ -134,6 +148,45 @@ def test_imports_run_one_way() -> None:
         if room(each.importer) != room(each.imported) and room(each.imported) not in MAY_IMPORT[room(each.importer)]
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def cross_room_imports() -> Iterator[tuple[str, ast.ImportFrom]]:
+    """Where, and what, one room imports from another; for types alone too."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"), filename=str(path))):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pytest_mlscope."):
+                other = room(node.module)
+                if (PACKAGE / other).is_dir() and other not in ("host", room(module_name(path))):
+                    yield f"{path.relative_to(ROOT)}:{node.lineno}", node
+
+
+def test_rooms_import_only_what_another_exports() -> None:
+    """Not its modules: they may be split and renamed without a word to anybody."""
+    entry = "pytest_mlscope/__main__.py"
+    inside = [
+        f"{place}: from {node.module}"
+        for place, node in cross_room_imports()
+        if node.module != f"pytest_mlscope.{room(node.module or '')}" and not place.startswith(entry)
+    ]
+    assert not inside, "\n".join(inside)
+
+
+def test_rooms_export_only_what_another_imports() -> None:
+    wanted = {f"{node.module}.{alias.name}" for _, node in cross_room_imports() for alias in node.names}
+    # The package's public names, and what third parties' tests may import.
+    public = {
+        f"pytest_mlscope.{room(module)}.{name.rpartition('.')[2]}"
+        for name, module in exported().items()
+        if name.count(".") == 1
+    } | {"pytest_mlscope.conformance.CheckResult", "pytest_mlscope.conformance.check"}
+    idle = [name for name in exported() if name.count(".") > 1 and name not in wanted | public]
+    assert not idle, "\n".join(idle)
+
+
+def test_nothing_exported_has_the_name_of_a_module() -> None:
+    """The import of the module would put it in the place of what is exported."""
+    modules = {module_name(path) for path in PACKAGE.rglob("*.py")}
+    assert not sorted(modules & exported().keys())
 
 
 def test_only_the_client_speaks_to_a_host() -> None:

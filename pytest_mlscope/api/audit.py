@@ -7,15 +7,11 @@ from pathlib import Path
 
 from pytest_mlscope.api.case_choice import choose_plan
 from pytest_mlscope.api.evaluation import load_alone
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases import Case
 from pytest_mlscope.errors import WrongUse
-from pytest_mlscope.gate.audit import Audit, run_audit
-from pytest_mlscope.gate.audit_file import read_trials, write_audit
-from pytest_mlscope.gate.background_load import busy_processes
-from pytest_mlscope.gate.floors import floor_for
-from pytest_mlscope.gate.rounds import Rules
-from pytest_mlscope.hosts.model_loader import ModelLoader
-from pytest_mlscope.machine.lease import exclusive_lease
+from pytest_mlscope.gate import Audit, Rules, busy_processes, floor_for, read_trials, run_audit, write_audit
+from pytest_mlscope.hosts import ModelLoader
+from pytest_mlscope.machine import exclusive_lease
 from pytest_mlscope.output_files import require_replaceable
 from pytest_mlscope.settings import Settings
 

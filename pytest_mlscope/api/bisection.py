@@ -6,11 +6,10 @@ from pathlib import Path
 
 from pytest_mlscope.api.case_choice import choose_plan
 from pytest_mlscope.api.evaluation import load_alone
-from pytest_mlscope.bisection.search import WINDOW_BYTES, Bisection, bisect
-from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.bisection import WINDOW_BYTES, Bisection, bisect
+from pytest_mlscope.cases import Case, Plan
 from pytest_mlscope.errors import WrongUse
-from pytest_mlscope.hosts.model_loader import ModelLoader
+from pytest_mlscope.hosts import ModelLoader
 from pytest_mlscope.settings import Settings
 from pytest_mlscope.text import closest
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pytest_mlscope.cases.matrix import expand
-from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.cases import Plan, expand
 from pytest_mlscope.errors import WrongUse
-from pytest_mlscope.manifest.loaded import LoadedManifest
+from pytest_mlscope.manifest import LoadedManifest
 
 
 def choose_plan(manifest: LoadedManifest, wanted: str | None) -> Plan:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_mlscope.cases.matrix import expand
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.registry import build_registry
-from pytest_mlscope.components.self_test import self_test_manifest
-from pytest_mlscope.environments.environment import Environment
+from pytest_mlscope.cases import Plan, expand
+from pytest_mlscope.components import build_registry, self_test_manifest
+from pytest_mlscope.environments import Environment
 from pytest_mlscope.errors import CannotRun, EnvironmentCreationError, HostError, MlscopeError
-from pytest_mlscope.expectations.checks import accuracy_checks
-from pytest_mlscope.hosts.environment_verification import verify_environment
-from pytest_mlscope.hosts.model_loader import ModelLoader
-from pytest_mlscope.kinds.plugins import plugin_manager
-from pytest_mlscope.manifest.load import load_manifest
-from pytest_mlscope.measurements.accuracy.accuracy import measure_accuracy
+from pytest_mlscope.expectations import accuracy_checks
+from pytest_mlscope.hosts import ModelLoader, verify_environment
+from pytest_mlscope.kinds import plugin_manager
+from pytest_mlscope.manifest import load_manifest
+from pytest_mlscope.measurements import measure_accuracy
 from pytest_mlscope.recorder import Recorder
 from pytest_mlscope.settings import Settings
 

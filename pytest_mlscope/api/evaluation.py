@@ -8,23 +8,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_mlscope.cases.case import Case, Threads
-from pytest_mlscope.cases.kinds import kinds_of, known_measurement
-from pytest_mlscope.cases.matrix import expand
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.registry import build_registry
+from pytest_mlscope.cases import Case, Plan, Threads, expand, kinds_of, known_measurement
+from pytest_mlscope.components import build_registry
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.kinds.further import described, evaluated
-from pytest_mlscope.kinds.plugins import plugin_manager
-from pytest_mlscope.kinds.shipped import SHIPPED_MEASUREMENTS
-from pytest_mlscope.machine.affinity import Affinity
-from pytest_mlscope.machine.cache_folder import cache_home
-from pytest_mlscope.manifest.dimensions import SHOWN
-from pytest_mlscope.manifest.load import load_manifest
-from pytest_mlscope.manifest.loaded import LoadedManifest
-from pytest_mlscope.measurements.context import Context
-from pytest_mlscope.measurements.evaluator import Evaluator
-from pytest_mlscope.measurements.results import Evaluation
+from pytest_mlscope.kinds import SHIPPED_MEASUREMENTS, described, evaluated, plugin_manager
+from pytest_mlscope.machine import Affinity, cache_home
+from pytest_mlscope.manifest import SHOWN, LoadedManifest, load_manifest
+from pytest_mlscope.measurements import Context, Evaluation, Evaluator
 from pytest_mlscope.option_values import DEFAULT_TIMEOUT
 from pytest_mlscope.recorder import SILENT, Recorder
 from pytest_mlscope.settings import Settings

@@ -9,12 +9,11 @@ from typing import Any
 
 from pytest_mlscope.api.case_choice import choose_plan
 from pytest_mlscope.api.evaluation import load_alone
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases import Case
 from pytest_mlscope.errors import MlscopeError, WrongUse
-from pytest_mlscope.hosts.model_loader import ModelLoader
-from pytest_mlscope.machine.lease import exclusive_lease
-from pytest_mlscope.measurements.latency.loadgen_agreement import Agreement
-from pytest_mlscope.measurements.latency.loadgen_turns import loadgen_plan, logs_folder, measure_agreement
+from pytest_mlscope.hosts import ModelLoader
+from pytest_mlscope.machine import exclusive_lease
+from pytest_mlscope.measurements import Agreement, loadgen_plan, logs_folder, measure_agreement
 from pytest_mlscope.output_files import require_replaceable
 from pytest_mlscope.settings import Settings
 

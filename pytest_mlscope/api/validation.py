@@ -11,23 +11,29 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.artifacts import package_file
-from pytest_mlscope.artifacts.integrity import check, file_artifact
-from pytest_mlscope.components.metrics import SHIPPED_METRICS
-from pytest_mlscope.components.postprocessing import SHIPPED_POSTPROCESSING_STEPS
-from pytest_mlscope.components.registry import build_registry
-from pytest_mlscope.documents.diagnostics import listed, one_line, quoted
-from pytest_mlscope.documents.source import Path as DocumentPath
+from pytest_mlscope.artifacts import check, file_artifact, package_file
+from pytest_mlscope.components import SHIPPED_METRICS, SHIPPED_POSTPROCESSING_STEPS, build_registry
+from pytest_mlscope.documents import Path as DocumentPath
+from pytest_mlscope.documents import listed, one_line, quoted
 from pytest_mlscope.errors import ArtifactError, CannotRun, ManifestError, MlscopeError, WrongUse, shown
 from pytest_mlscope.host.onnx_file import ELEMENT_TYPES, NotOnnx, TensorSignature, onnx_signature
-from pytest_mlscope.hosts.onnx_batches import batch_mistakes
-from pytest_mlscope.kinds.plugins import plugin_manager
-from pytest_mlscope.manifest.check_files import files_of, local_path
-from pytest_mlscope.manifest.load import SUFFIX, load_manifest
-from pytest_mlscope.manifest.loaded import BoundMetric, LoadedManifest
-from pytest_mlscope.manifest.place import place_of
-from pytest_mlscope.manifest.schema import DType, FrameworkEntry, Input, ModelFile, Output
-from pytest_mlscope.measurements.rows.prepared_rows import RowPreparer
+from pytest_mlscope.hosts import batch_mistakes
+from pytest_mlscope.kinds import plugin_manager
+from pytest_mlscope.manifest import (
+    SUFFIX,
+    BoundMetric,
+    DType,
+    FrameworkEntry,
+    Input,
+    LoadedManifest,
+    ModelFile,
+    Output,
+    files_of,
+    load_manifest,
+    local_path,
+    place_of,
+)
+from pytest_mlscope.measurements import RowPreparer
 from pytest_mlscope.text import closest, did_you_mean
 
 _ROWS_AT_A_TIME = 16

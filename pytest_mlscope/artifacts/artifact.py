@@ -15,9 +15,8 @@ from pytest_mlscope.artifacts.download import download
 from pytest_mlscope.artifacts.integrity import Artifact, check, file_artifact
 from pytest_mlscope.errors import ArtifactError, MlscopeError
 from pytest_mlscope.files import replacing
-from pytest_mlscope.machine.cache_folder import artifacts_folder, describe_os_error, writable_folder
-from pytest_mlscope.machine.locks import file_lock
-from pytest_mlscope.manifest.schema import BuildStep, ModelFile
+from pytest_mlscope.machine import artifacts_folder, describe_os_error, file_lock, writable_folder
+from pytest_mlscope.manifest import BuildStep, ModelFile
 from pytest_mlscope.recorder import Recorder
 from pytest_mlscope.text import without_secrets
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_mlscope.errors import ArtifactError, CannotRun, IntegrityError
-from pytest_mlscope.machine.cache_folder import describe_os_error
+from pytest_mlscope.machine import describe_os_error
 from pytest_mlscope.recorder import Recorder
 from pytest_mlscope.text import scrubbed, without_secrets
 

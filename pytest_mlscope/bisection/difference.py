@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pytest_mlscope.bisection.layers import Layer
-from pytest_mlscope.measurements.parity.comparison import OutputComparison
+from pytest_mlscope.measurements import OutputComparison
 
 _ELEMENTS = 1 << 18
 """Compared at once: comparing takes several arrays of 64-bit floats."""

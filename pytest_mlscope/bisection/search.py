@@ -13,14 +13,12 @@ from pytest_mlscope.bisection.difference import LayerComparison, LayerDifference
 from pytest_mlscope.bisection.layers import WITHOUT_TYPES, Layer, knows_types, layers_of
 from pytest_mlscope.bisection.side import Side, Tensors, batches
 from pytest_mlscope.bisection.windows import Window, halves, plan_windows
-from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.cases import Plan
 from pytest_mlscope.errors import HostTimeout, MlscopeError
 from pytest_mlscope.host import memory
-from pytest_mlscope.hosts.model_loader import ModelLoader
-from pytest_mlscope.machine.lease import shared_lease
-from pytest_mlscope.measurements.parity.comparison import default_tolerance
-from pytest_mlscope.measurements.parity.tolerance import floor_epsilons
-from pytest_mlscope.measurements.rows.first_rows import count_rows
+from pytest_mlscope.hosts import ModelLoader
+from pytest_mlscope.machine import shared_lease
+from pytest_mlscope.measurements import count_rows, default_tolerance, floor_epsilons
 from pytest_mlscope.recorder import Recorder
 
 WINDOW_BYTES = 64 * 1000**2

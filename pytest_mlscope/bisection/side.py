@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from pytest_mlscope.bisection.extended_file import ExtendedFile
 from pytest_mlscope.bisection.onnx_graph import OnnxGraph, read_graph
 from pytest_mlscope.bisection.windows import Window
-from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.cases import Plan
 from pytest_mlscope.errors import CannotRun, MlscopeError, NotSupported
-from pytest_mlscope.hosts.model_loader import ModelLoader
-from pytest_mlscope.hosts.pool import HostPool
-from pytest_mlscope.hosts.ready_model import ReadyModel
-from pytest_mlscope.manifest.schema import ModelFile
-from pytest_mlscope.measurements.rows.first_rows import first_rows
+from pytest_mlscope.hosts import HostPool, ModelLoader, ReadyModel
+from pytest_mlscope.manifest import ModelFile
+from pytest_mlscope.measurements import first_rows
 
 Tensors = dict[str, NDArray[Any]]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.manifest.dimensions import NAMES, STATED
+from pytest_mlscope.manifest import NAMES, STATED
 
 __all__ = ["STATED", "Case", "Threads"]
 

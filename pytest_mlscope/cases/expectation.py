@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.manifest.dimensions import criteria, selects
-from pytest_mlscope.manifest.overrides import overridden
-from pytest_mlscope.manifest.schema import Expectation, Manifest, ParityExpectation
+from pytest_mlscope.manifest import Expectation, Manifest, ParityExpectation, criteria, overridden, selects
 
 
 def expectation_for(content: Manifest, case: Case) -> Expectation:

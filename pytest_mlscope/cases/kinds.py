@@ -8,12 +8,9 @@ from operator import attrgetter
 
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.matrix import case_id, varying
-from pytest_mlscope.components.measurement import Measurement
+from pytest_mlscope.components import Measurement
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.manifest.dimensions import NAMES
-from pytest_mlscope.manifest.kinds import kinds_made, parity_reference
-from pytest_mlscope.manifest.loaded import LoadedManifest
-from pytest_mlscope.manifest.schema import Manifest
+from pytest_mlscope.manifest import NAMES, LoadedManifest, Manifest, kinds_made, parity_reference
 from pytest_mlscope.text import closest, did_you_mean
 
 

@@ -7,17 +7,17 @@ from collections.abc import Collection
 from typing import Any
 
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.manifest.dimensions import (
+from pytest_mlscope.manifest import (
     NAMES,
     OUTER,
     Dimensions,
+    LoadedManifest,
+    Manifest,
     dimensions_of,
     excluded_cells,
     included_cell,
+    offers,
 )
-from pytest_mlscope.manifest.loaded import LoadedManifest
-from pytest_mlscope.manifest.offered import offers
-from pytest_mlscope.manifest.schema import Manifest
 
 
 def component(dimension: str, value: object) -> str:

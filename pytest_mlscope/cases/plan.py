@@ -12,20 +12,17 @@ from pydantic import BaseModel
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.expectation import expectation_for, parity_expected
 from pytest_mlscope.cases.kinds import is_parity_reference
-from pytest_mlscope.components.framework import FrameworkFolder
-from pytest_mlscope.components.hardware import HardwareTarget
-from pytest_mlscope.components.preprocessing.base import PreprocessingStep
-from pytest_mlscope.components.scenario import Scenario
-from pytest_mlscope.manifest.kinds import parity_reference
-from pytest_mlscope.manifest.loaded import LoadedManifest
-from pytest_mlscope.manifest.schema import (
+from pytest_mlscope.components import FrameworkFolder, HardwareTarget, PreprocessingStep, Scenario
+from pytest_mlscope.manifest import (
     Expectation,
     FrameworkEntry,
     Input,
+    LoadedManifest,
     Measurement,
     ModelFile,
     Output,
     ParityExpectation,
+    parity_reference,
 )
 
 

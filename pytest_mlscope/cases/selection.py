@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.manifest.versions import requirement
+from pytest_mlscope.manifest import requirement
 
 
 def names_of_framework(case: Case) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from pytest_mlscope.option_values import percentage, positive_number, user_path,
 from pytest_mlscope.quantities import plural
 
 if TYPE_CHECKING:
-    from pytest_mlscope.gate.audit import Audit
+    from pytest_mlscope.gate import Audit
 
 _DETAILS = """\
 Compares a case with itself, again and again: unchanged (A/A), which must raise no alarm, and slowed down by a wrapper
@@ -79,7 +79,7 @@ def add_to(commands: Commands) -> None:
 
 def _table(audit: Audit) -> str:
     from pytest_mlscope.cli.table import aligned
-    from pytest_mlscope.gate.audit import alarms, separate_runs_alarms
+    from pytest_mlscope.gate import alarms, separate_runs_alarms
 
     rows = []
     for effect in sorted({trial.effect for trial in audit.trials}):
@@ -105,7 +105,7 @@ def _shown(effect: float) -> str:
 
 
 def _detectable(audit: Audit) -> str:
-    from pytest_mlscope.gate.audit import FEWEST_AUDIT_PAIRS, LARGEST_EFFECT, minimum_detectable_effect
+    from pytest_mlscope.gate import FEWEST_AUDIT_PAIRS, LARGEST_EFFECT, minimum_detectable_effect
 
     print("looking for the smallest slowdown that is caught …", file=sys.stderr, flush=True)
     found = minimum_detectable_effect(audit)
@@ -134,9 +134,8 @@ def _told(audit: Audit, missing: int) -> None:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from pytest_mlscope.api.audit import audit_case
-    from pytest_mlscope.gate.audit import side_alarms
-    from pytest_mlscope.gate.floors import FEWEST_PAIRS, keep_floor
+    from pytest_mlscope.api import audit_case
+    from pytest_mlscope.gate import FEWEST_PAIRS, keep_floor, side_alarms
     from pytest_mlscope.recorder import ConsoleRecorder
     from pytest_mlscope.settings import Settings
 

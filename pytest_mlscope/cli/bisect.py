@@ -14,8 +14,7 @@ from pytest_mlscope.output_files import require_replaceable
 from pytest_mlscope.quantities import plural
 
 if TYPE_CHECKING:
-    from pytest_mlscope.bisection.difference import LayerDifference
-    from pytest_mlscope.bisection.search import Bisection
+    from pytest_mlscope.bisection import Bisection, LayerDifference
 
 _DETAILS = """\
 Runs an ONNX model in two frameworks, or two ONNX files of one graph in one, on the same rows, and compares the layers'
@@ -72,10 +71,10 @@ def add_to(commands: Commands) -> None:
 def _bisect(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from pytest_mlscope.api.bisection import bisect_case
-    from pytest_mlscope.bisection.search import WINDOW_BYTES
+    from pytest_mlscope.api import bisect_case
+    from pytest_mlscope.bisection import WINDOW_BYTES
     from pytest_mlscope.recorder import ConsoleRecorder
-    from pytest_mlscope.records.plain_values import plain
+    from pytest_mlscope.records import plain
     from pytest_mlscope.settings import Settings
 
     if options.json:
@@ -163,7 +162,7 @@ def _within(found: Bisection) -> list[str]:
 
 
 def _how_to_know() -> str:
-    from pytest_mlscope.bisection.layers import WITHOUT_TYPES, knows_types
+    from pytest_mlscope.bisection import WITHOUT_TYPES, knows_types
 
     return "" if knows_types() else f"; {WITHOUT_TYPES}"
 

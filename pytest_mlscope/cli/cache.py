@@ -29,7 +29,7 @@ def _path(options: argparse.Namespace) -> int:
 def _clear(options: argparse.Namespace) -> int:
     import shutil
 
-    from pytest_mlscope.machine.cache_folder import artifacts_folder, revisions_folder
+    from pytest_mlscope.machine import artifacts_folder, revisions_folder
 
     for folder in (artifacts_folder(home_of(options)), revisions_folder(home_of(options))):
         freed = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())

@@ -11,7 +11,7 @@ from pytest_mlscope.cli.folding import first_few, folded, terminal_width
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
 
 if TYPE_CHECKING:
-    from pytest_mlscope.environments.diagnosis import Diagnosis
+    from pytest_mlscope.environments import Diagnosis
 
 _DETAILS = """\
 Each line is ok, a warning, or a problem that stops the product from working; what to do stands behind the arrow.
@@ -25,8 +25,7 @@ def add_to(commands: Commands) -> None:
 
 def _frameworks(home: Path, project: Path) -> Iterator[Diagnosis]:
     from pytest_mlscope.cli.framework_choice import known_frameworks
-    from pytest_mlscope.environments.diagnosis import Diagnosis
-    from pytest_mlscope.environments.state import framework_state
+    from pytest_mlscope.environments import Diagnosis, framework_state
     from pytest_mlscope.errors import MlscopeError
 
     frameworks, malformed = known_frameworks(project)
@@ -54,14 +53,16 @@ def _frameworks(home: Path, project: Path) -> Iterator[Diagnosis]:
 
 def _hardware(project: Path) -> Iterator[Diagnosis]:
     """A line for each target that is here, and one for all that are absent for one reason."""
-    from pytest_mlscope.components.hardware import HardwareFile
-    from pytest_mlscope.components.hardware_targets import HardwareTargets
-    from pytest_mlscope.components.recognition import ProviderPresent
-    from pytest_mlscope.components.registry import named_components
-    from pytest_mlscope.components.shipped import pytest_mlscope_register_hardware_targets
-    from pytest_mlscope.environments.diagnosis import Diagnosis
+    from pytest_mlscope.components import (
+        HardwareFile,
+        HardwareTargets,
+        ProviderPresent,
+        named_components,
+        pytest_mlscope_register_hardware_targets,
+    )
+    from pytest_mlscope.environments import Diagnosis
     from pytest_mlscope.errors import HardwareError
-    from pytest_mlscope.machine.hardware_presence import why_absent
+    from pytest_mlscope.machine import why_absent
 
     files = pytest_mlscope_register_hardware_targets(project)
     targets = HardwareTargets(named_components([files], HardwareFile, "hardware_targets"))
@@ -87,7 +88,7 @@ def _hardware(project: Path) -> Iterator[Diagnosis]:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pytest_mlscope.environments.diagnosis import diagnose_machine
+    from pytest_mlscope.environments import diagnose_machine
 
     home, project = home_of(options), Path.cwd()
     width = terminal_width()

@@ -13,7 +13,7 @@ from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of,
 from pytest_mlscope.errors import MlscopeError
 
 if TYPE_CHECKING:
-    from pytest_mlscope.environments.provisioned import ProvisionedEnvironment
+    from pytest_mlscope.environments import ProvisionedEnvironment
 
 _CREATE = """\
 NAME is a framework of ./frameworks, of an installed package, or shipped: see `mlscope env list`. With a version behind
@@ -59,9 +59,9 @@ def add_to(commands: Commands) -> None:
 
 
 def _create(options: argparse.Namespace) -> int:
-    from pytest_mlscope.api.environment_test import self_test
+    from pytest_mlscope.api import self_test
     from pytest_mlscope.cli.framework_choice import choose_frameworks
-    from pytest_mlscope.environments.creation import create_environment
+    from pytest_mlscope.environments import create_environment
     from pytest_mlscope.recorder import ConsoleRecorder
 
     recorder = ConsoleRecorder(sys.stdout)
@@ -86,7 +86,7 @@ def _create(options: argparse.Namespace) -> int:
 
 
 def _remove(options: argparse.Namespace) -> int:
-    from pytest_mlscope.environments.provisioned import remove_environment
+    from pytest_mlscope.environments import remove_environment
 
     failed = False
     for name in dict.fromkeys(options.names):
@@ -108,7 +108,7 @@ def _own_row(environment: ProvisionedEnvironment, status: str) -> list[str]:
 
 def _further(environment: ProvisionedEnvironment) -> str:
     """The status of a further environment that is of use."""
-    from pytest_mlscope.machine.facts import machine_architecture
+    from pytest_mlscope.machine import machine_architecture
 
     if environment.marker is None:
         return "half-made"
@@ -122,8 +122,7 @@ def _list(options: argparse.Namespace) -> int:
     from pytest_mlscope.cli.folding import terminal_width
     from pytest_mlscope.cli.framework_choice import known_frameworks
     from pytest_mlscope.cli.table import aligned
-    from pytest_mlscope.environments.provisioned import list_environments
-    from pytest_mlscope.environments.state import environments_of, framework_state
+    from pytest_mlscope.environments import environments_of, framework_state, list_environments
 
     home = home_of(options)
     frameworks, malformed = known_frameworks(Path.cwd())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
 
 if TYPE_CHECKING:
-    from pytest_mlscope.components.framework import FrameworkFolder
+    from pytest_mlscope.components import FrameworkFolder
 
 _CHECK = """\
 Tries the predictor with the model that framework.yml names under self_test: what it returns, whether it obeys, how it
@@ -42,7 +42,7 @@ def _threads(text: str) -> int:
 def _folder(text: str) -> FrameworkFolder:
     """A path where it looks like one or leads to a folder with a ``framework.yml``; else a name."""
     from pytest_mlscope.cli.framework_choice import choose_frameworks
-    from pytest_mlscope.components.framework import FrameworkFolder
+    from pytest_mlscope.components import FrameworkFolder
 
     path = Path(text)
     if len(path.parts) != 1 or (path / "framework.yml").is_file():
@@ -52,8 +52,7 @@ def _folder(text: str) -> FrameworkFolder:
 
 def _check(options: argparse.Namespace) -> int:
     from pytest_mlscope.cli.table import aligned
-    from pytest_mlscope.conformance import CheckResult, check
-    from pytest_mlscope.conformance.suite import CHECKS
+    from pytest_mlscope.conformance import CHECKS, CheckResult, check
 
     folder = _folder(options.framework)
     done = 0

@@ -11,12 +11,12 @@ from pytest_mlscope.cli.parsers import unknown
 from pytest_mlscope.errors import FrameworkError, WrongUse
 
 if TYPE_CHECKING:
-    from pytest_mlscope.components.framework import FrameworkFolder
+    from pytest_mlscope.components import FrameworkFolder
 
 
 def known_frameworks(project: Path) -> tuple[dict[str, FrameworkFolder], dict[str, FrameworkError]]:
     """Frameworks by name, the nearest first served; and, by name, those whose ``framework.yml`` is wrong."""
-    from pytest_mlscope.components.framework import FrameworkFolder
+    from pytest_mlscope.components import FrameworkFolder
 
     frameworks: dict[str, FrameworkFolder] = {}
     malformed: dict[str, FrameworkError] = {}
@@ -38,7 +38,7 @@ def choose_frameworks(names: list[str], project: Path) -> list[tuple[FrameworkFo
     :raises FrameworkError: when one is malformed.
     :raises MlscopeError: when there is no such framework, or a constraint is none.
     """
-    from pytest_mlscope.manifest.versions import normalised
+    from pytest_mlscope.manifest import normalised
 
     frameworks, malformed = known_frameworks(project)
     chosen: dict[tuple[str, str | None], FrameworkFolder] = {}

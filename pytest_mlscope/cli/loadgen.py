@@ -10,7 +10,7 @@ from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
 from pytest_mlscope.option_values import positive_number, user_path, whole_number
 
 if TYPE_CHECKING:
-    from pytest_mlscope.measurements.latency.loadgen_agreement import Agreement
+    from pytest_mlscope.measurements import Agreement
 
 _DETAILS = """\
 Runs the case through MLPerf's LoadGen in the framework's own interpreter, and through our own loop, in turns on one
@@ -59,7 +59,7 @@ def _table(agreements: list[Agreement]) -> str:
     from statistics import median
 
     from pytest_mlscope.cli.table import aligned
-    from pytest_mlscope.measurements.latency.loadgen_agreement import WITHIN
+    from pytest_mlscope.measurements import WITHIN
     from pytest_mlscope.quantities import number, seconds
 
     rows = []
@@ -93,7 +93,7 @@ def _is_below_loadgens_cost(agreement: Agreement) -> bool:
 
 
 def _arrivals(agreement: Agreement) -> list[str]:
-    from pytest_mlscope.measurements.latency.loadgen_agreement import SAME_DISTRIBUTION_FROM
+    from pytest_mlscope.measurements import SAME_DISTRIBUTION_FROM
     from pytest_mlscope.quantities import seconds
 
     arrivals = agreement.arrivals
@@ -109,7 +109,7 @@ def _arrivals(agreement: Agreement) -> list[str]:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pytest_mlscope.api.loadgen import compare_with_loadgen
+    from pytest_mlscope.api import compare_with_loadgen
     from pytest_mlscope.recorder import ConsoleRecorder
     from pytest_mlscope.settings import Settings
 

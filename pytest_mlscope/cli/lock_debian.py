@@ -41,9 +41,7 @@ def add_to(actions: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pytest_mlscope.environments.debian.download import fetch
-    from pytest_mlscope.environments.debian.lock import format_debian_lock
-    from pytest_mlscope.environments.debian.locking import ARCHIVES, make_debian_lock
+    from pytest_mlscope.environments import ARCHIVES, fetch, format_debian_lock, make_debian_lock
 
     if options.output is not None:
         beginning = r"(#.*\n|\s*\n)*(archive|suite|architecture): "

@@ -43,7 +43,7 @@ def add_home(parser: argparse.ArgumentParser) -> None:
 
 def home_of(options: argparse.Namespace) -> Path:
     """The cache folder that the options, or else the machine, mean."""
-    from pytest_mlscope.machine.cache_folder import cache_home, expanded
+    from pytest_mlscope.machine import cache_home, expanded
 
     chosen: Path | None = options.home
     return expanded(chosen) if chosen else cache_home()

@@ -20,16 +20,16 @@ def add_to(commands: Commands) -> None:
 
 
 def _schema(_: argparse.Namespace) -> int:
-    from pytest_mlscope.components.registry import build_registry
-    from pytest_mlscope.kinds.plugins import plugin_manager
-    from pytest_mlscope.manifest.json_schema import as_text, manifest_json_schema
+    from pytest_mlscope.components import build_registry
+    from pytest_mlscope.kinds import plugin_manager
+    from pytest_mlscope.manifest import as_text, manifest_json_schema
 
     print(as_text(manifest_json_schema(build_registry(plugin_manager().hook, project=Path.cwd()))), end="")
     return 0
 
 
 if __name__ == "__main__":
-    from pytest_mlscope.kinds.plugins import shipped_registry
-    from pytest_mlscope.manifest.json_schema import SHIPPED, as_text, manifest_json_schema
+    from pytest_mlscope.kinds import shipped_registry
+    from pytest_mlscope.manifest import SHIPPED, as_text, manifest_json_schema
 
     SHIPPED.write_text(as_text(manifest_json_schema(shipped_registry())), "utf-8")

@@ -21,7 +21,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    from pytest_mlscope.api.validation import manifests_in, validate_manifest
+    from pytest_mlscope.api import manifests_in, validate_manifest
 
     wrong = 0
     for path in manifests_in(options.paths):

@@ -1,0 +1,5 @@
+"""What hooks register: datasets, metrics, steps, profilers, frameworks, hardware targets."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -12,9 +12,16 @@ from typing import Any, Literal
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from pytest_mlscope.documents.diagnostics import dotted, quoted, suggestion, unknown
-from pytest_mlscope.documents.document import KeyMistake, read_bytes, read_document
-from pytest_mlscope.documents.source import read_source
+from pytest_mlscope.documents import (
+    KeyMistake,
+    dotted,
+    quoted,
+    read_bytes,
+    read_document,
+    read_source,
+    suggestion,
+    unknown,
+)
 from pytest_mlscope.errors import FrameworkError, MlscopeError
 
 Precision = Literal["fp32", "fp16", "bf16", "int8", "framework_default"]

@@ -13,9 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from pytest_mlscope.components.framework import FrameworkDescription, Precision
 from pytest_mlscope.components.peaks import Peak, PeakName, parse_peak, peak_unit
 from pytest_mlscope.components.recognition import EmulatorPresent, Recognition
-from pytest_mlscope.documents.diagnostics import dotted, quoted
-from pytest_mlscope.documents.document import KeyMistake, read_bytes, read_document
-from pytest_mlscope.documents.source import read_source
+from pytest_mlscope.documents import KeyMistake, dotted, quoted, read_bytes, read_document, read_source
 from pytest_mlscope.errors import HardwareError, MlscopeError
 
 Architecture = Literal["x86_64", "aarch64", "ppc64le", "riscv64", "s390x"]

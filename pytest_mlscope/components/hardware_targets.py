@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pytest_mlscope.components.hardware import HardwareFile, HardwareTarget
-from pytest_mlscope.documents.diagnostics import unknown
+from pytest_mlscope.documents import unknown
 from pytest_mlscope.errors import HardwareError
 
 

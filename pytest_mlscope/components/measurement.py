@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from pytest_mlscope.cases.case import Case
-    from pytest_mlscope.cases.plan import Plan
-    from pytest_mlscope.expectations.check import Check
-    from pytest_mlscope.gate.gate import Gate
-    from pytest_mlscope.manifest.schema import Manifest
-    from pytest_mlscope.measurements.context import Context
-    from pytest_mlscope.measurements.results import Evaluation, MeasuredColumn
-    from pytest_mlscope.records.comparison import Comparison
+    from pytest_mlscope.cases import Case, Plan
+    from pytest_mlscope.expectations import Check
+    from pytest_mlscope.gate import Gate
+    from pytest_mlscope.manifest import Manifest
+    from pytest_mlscope.measurements import Context, Evaluation, MeasuredColumn
+    from pytest_mlscope.records import Comparison
 
 
 class Bounds(BaseModel):

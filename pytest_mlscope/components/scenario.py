@@ -13,8 +13,8 @@ from pytest_mlscope.components.parameters import Component
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pytest_mlscope.hosts.ready_model import ReadyModel
-    from pytest_mlscope.measurements.latency.timed import Timed
+    from pytest_mlscope.hosts import ReadyModel
+    from pytest_mlscope.measurements import Timed
 
 
 class Scenario(Component):

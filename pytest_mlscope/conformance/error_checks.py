@@ -13,7 +13,7 @@ import numpy as np
 from pytest_mlscope.conformance.check_result import Fault, NotApplicable
 from pytest_mlscope.conformance.subject import Subject, Tensors
 from pytest_mlscope.errors import CannotRun, HostCrashed, HostTimeout, PredictorError
-from pytest_mlscope.hosts.load_requests import LoadRequest
+from pytest_mlscope.hosts import LoadRequest
 
 LONGEST_MESSAGE = 1000
 UNKNOWN = "mlscope_unknown"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_mlscope.conformance.check_result import Fault, NotApplicable
 from pytest_mlscope.conformance.subject import Subject
-from pytest_mlscope.hosts.replies import ExaminedBound, ExaminedInputs, ExaminedOutputs
+from pytest_mlscope.hosts import ExaminedBound, ExaminedInputs, ExaminedOutputs
 
 CYCLES = 12
 """Times the model is loaded, predicts and is unloaded."""

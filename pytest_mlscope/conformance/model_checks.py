@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from packaging.version import InvalidVersion, Version
 
-from pytest_mlscope.cases.kinds import kinds_of
+from pytest_mlscope.cases import kinds_of
 from pytest_mlscope.conformance.check_result import Fault, NotApplicable
 from pytest_mlscope.conformance.subject import Subject
 from pytest_mlscope.errors import CannotRun
-from pytest_mlscope.expectations.checks import accuracy_checks, parity_checks
-from pytest_mlscope.measurements.evaluator import Evaluator
-from pytest_mlscope.measurements.layers.layers import profile_layers
+from pytest_mlscope.expectations import accuracy_checks, parity_checks
+from pytest_mlscope.measurements import Evaluator, profile_layers
 
 
 def _parsed(version: str, whose: str) -> Version:

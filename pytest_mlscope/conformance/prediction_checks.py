@@ -9,7 +9,7 @@ import numpy as np
 from pytest_mlscope.conformance.check_result import Fault, NotApplicable
 from pytest_mlscope.conformance.subject import BATCH_SIZES, Subject, Tensors
 from pytest_mlscope.errors import CannotRun, HostError, MlscopeError
-from pytest_mlscope.measurements.parity.comparison import DEFAULT_TOLERANCE, OutputComparison
+from pytest_mlscope.measurements import DEFAULT_TOLERANCE, OutputComparison
 
 Reference = Callable[[int], Tensors]
 """Gives the reference framework's outputs of that many rows, by the manifest's names."""

@@ -5,21 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_mlscope.artifacts.artifact import materialise
-from pytest_mlscope.cases.matrix import expand
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.framework import FrameworkFolder
-from pytest_mlscope.components.registry import build_registry
-from pytest_mlscope.components.self_test import self_test_manifest
+from pytest_mlscope.artifacts import materialise
+from pytest_mlscope.cases import Plan, expand
+from pytest_mlscope.components import FrameworkFolder, build_registry, self_test_manifest
 from pytest_mlscope.conformance.check_result import Fault
 from pytest_mlscope.conformance.subject import Subject
-from pytest_mlscope.environments.creation import create_environment
-from pytest_mlscope.environments.environment import Environment
-from pytest_mlscope.environments.search import find_environment
+from pytest_mlscope.environments import Environment, create_environment, find_environment
 from pytest_mlscope.errors import CannotRun, MlscopeError
-from pytest_mlscope.hosts.environment_verification import verify_environment
-from pytest_mlscope.kinds.plugins import plugin_manager
-from pytest_mlscope.manifest.load import load_manifest
+from pytest_mlscope.hosts import verify_environment
+from pytest_mlscope.kinds import plugin_manager
+from pytest_mlscope.manifest import load_manifest
 from pytest_mlscope.settings import Settings
 
 

@@ -8,11 +8,11 @@ from typing import get_args
 
 import numpy as np
 
-from pytest_mlscope.components.framework import Precision
+from pytest_mlscope.components import Precision
 from pytest_mlscope.conformance.check_result import Fault, NotApplicable
 from pytest_mlscope.conformance.subject import Subject, Tensors
 from pytest_mlscope.errors import CannotRun, MlscopeError, PredictorError
-from pytest_mlscope.hosts.replies import ExaminedWork
+from pytest_mlscope.hosts import ExaminedWork
 
 WORK_SECONDS = 1.0
 """How long prediction is watched."""

@@ -11,16 +11,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.artifacts.artifact import Artifact
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.framework import FrameworkDescription, FrameworkFolder
-from pytest_mlscope.environments.environment import Environment
+from pytest_mlscope.artifacts import Artifact
+from pytest_mlscope.cases import Plan
+from pytest_mlscope.components import FrameworkDescription, FrameworkFolder
+from pytest_mlscope.environments import Environment
 from pytest_mlscope.errors import HostError, PredictorError
-from pytest_mlscope.hosts.client import HostClient
-from pytest_mlscope.hosts.load_requests import LoadRequest, load_request
-from pytest_mlscope.hosts.ready_model import ReadyModel
-from pytest_mlscope.hosts.replies import Examined, Loaded, Predicted
-from pytest_mlscope.measurements.rows.first_rows import first_rows
+from pytest_mlscope.hosts import Examined, HostClient, Loaded, LoadRequest, Predicted, ReadyModel, load_request
+from pytest_mlscope.measurements import first_rows
 
 BATCH_SIZES = (1, 2, 3, 7, 32)
 """Batch sizes that one model must take."""

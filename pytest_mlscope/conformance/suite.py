@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
-from pytest_mlscope.components.framework import FrameworkFolder
+from pytest_mlscope.components import FrameworkFolder
 from pytest_mlscope.conformance import (
     error_checks,
     memory_checks,
@@ -18,10 +18,8 @@ from pytest_mlscope.conformance import (
 from pytest_mlscope.conformance.check_result import CheckResult, Fault, NotApplicable
 from pytest_mlscope.conformance.subject import Subject, Tensors
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.machine.cache_folder import cache_home
-from pytest_mlscope.measurements.evaluator import Evaluator
-from pytest_mlscope.measurements.parity.parity import reference_plan
-from pytest_mlscope.measurements.parity.raw_outputs import predict_raw
+from pytest_mlscope.machine import cache_home
+from pytest_mlscope.measurements import Evaluator, predict_raw, reference_plan
 from pytest_mlscope.recorder import ConsoleRecorder
 from pytest_mlscope.settings import Settings
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_mlscope.components.framework import FrameworkFolder
+from pytest_mlscope.components import FrameworkFolder
 from pytest_mlscope.environments.debian.root import python_series
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.environments.interpreters import python_fits
@@ -18,8 +18,7 @@ from pytest_mlscope.environments.provisioned import ProvisionedEnvironment
 from pytest_mlscope.environments.recipe import EnvironmentRecipe, environment_recipe
 from pytest_mlscope.environments.system_libraries import missing_libraries
 from pytest_mlscope.errors import CannotRun, EnvironmentCreationError
-from pytest_mlscope.machine.cache_folder import describe_os_error, environments_folder, writable_folder
-from pytest_mlscope.machine.locks import file_lock
+from pytest_mlscope.machine import describe_os_error, environments_folder, file_lock, writable_folder
 from pytest_mlscope.recorder import Recorder
 
 

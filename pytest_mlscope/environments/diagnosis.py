@@ -15,10 +15,16 @@ from pytest_mlscope.environments.interpreters import interpreters
 from pytest_mlscope.environments.package_index import index_answer
 from pytest_mlscope.environments.package_installer import find_uv
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.machine.cache_folder import artifacts_folder, environments_folder, revisions_folder, writable_folder
-from pytest_mlscope.machine.facts import NOT_AVAILABLE, machine_facts
-from pytest_mlscope.machine.lease import leases_folder
-from pytest_mlscope.machine.locks import file_lock
+from pytest_mlscope.machine import (
+    NOT_AVAILABLE,
+    artifacts_folder,
+    environments_folder,
+    file_lock,
+    leases_folder,
+    machine_facts,
+    revisions_folder,
+    writable_folder,
+)
 
 Severity = Literal["ok", "warning", "problem"]
 

@@ -9,14 +9,12 @@ from tempfile import TemporaryDirectory
 from typing import get_args
 
 from pytest_mlscope.assets import shipped_root
-from pytest_mlscope.components.hardware import Architecture
+from pytest_mlscope.components import Architecture
 from pytest_mlscope.environments.debian.download import download_packages
 from pytest_mlscope.environments.debian.lock import read_debian_lock
 from pytest_mlscope.environments.debian.unpack import prepare_root, unpack
 from pytest_mlscope.errors import EnvironmentCreationError
-from pytest_mlscope.machine.cache_folder import describe_os_error, writable_folder
-from pytest_mlscope.machine.facts import machine_architecture
-from pytest_mlscope.machine.locks import file_lock
+from pytest_mlscope.machine import describe_os_error, file_lock, machine_architecture, writable_folder
 from pytest_mlscope.recorder import Recorder
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from packaging.utils import canonicalize_name
 
-from pytest_mlscope.components.framework import FrameworkFolder
+from pytest_mlscope.components import FrameworkFolder
 from pytest_mlscope.environments.child_output import ToolRun, run_tool
 from pytest_mlscope.environments.installed_distributions import installed_versions
 from pytest_mlscope.environments.interpreters import Interpreter, find_interpreter, how_to_get

@@ -17,8 +17,7 @@ from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.environments.installed_distributions import installed_version
 from pytest_mlscope.environments.recipe import EnvironmentRecipe
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.machine.cache_folder import describe_os_error, environments_folder
-from pytest_mlscope.machine.locks import file_lock
+from pytest_mlscope.machine import describe_os_error, environments_folder, file_lock
 from pytest_mlscope.text import closest
 
 MARKER = "mlscope-environment.json"

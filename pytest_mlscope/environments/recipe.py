@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from pytest_mlscope.components.framework import FrameworkFolder
+from pytest_mlscope.components import FrameworkFolder
 from pytest_mlscope.environments.debian.lock import DebianLock, read_debian_lock
 from pytest_mlscope.environments.debian.root import python_series
 from pytest_mlscope.environments.interpreters import python_fits
 from pytest_mlscope.environments.lock_file import locked_requirements, locked_version
 from pytest_mlscope.errors import CannotRun
-from pytest_mlscope.machine.facts import machine_architecture
-from pytest_mlscope.manifest.versions import can_hold_together, is_release, normalised
+from pytest_mlscope.machine import machine_architecture
+from pytest_mlscope.manifest import can_hold_together, is_release, normalised
 
 _PYTHON_PACKAGE = re.compile(r"python(3\.\d+)-minimal")
 

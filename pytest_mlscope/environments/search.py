@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from pytest_mlscope.components.framework import FrameworkFolder
+from pytest_mlscope.components import FrameworkFolder
 from pytest_mlscope.environments.environment import Environment
 from pytest_mlscope.environments.installed_distributions import installed_version
 from pytest_mlscope.environments.interpreters import python_fits
@@ -16,8 +16,8 @@ from pytest_mlscope.environments.provisioned import environments_for
 from pytest_mlscope.environments.recipe import EnvironmentRecipe, environment_recipe
 from pytest_mlscope.environments.system_libraries import missing_libraries
 from pytest_mlscope.errors import CannotRun, NoEnvironment
-from pytest_mlscope.machine.facts import machine_architecture
-from pytest_mlscope.manifest.versions import normalised
+from pytest_mlscope.machine import machine_architecture
+from pytest_mlscope.manifest import normalised
 
 
 def _unsatisfied(folder: FrameworkFolder, version: str, constraint: str | None) -> str | None:

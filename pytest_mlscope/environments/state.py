@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pytest_mlscope.components.framework import FrameworkFolder
+from pytest_mlscope.components import FrameworkFolder
 from pytest_mlscope.environments.interpreters import find_interpreter, how_to_get
 from pytest_mlscope.environments.lock_file import locked_version
 from pytest_mlscope.environments.provisioned import ProvisionedEnvironment, list_environments
 from pytest_mlscope.environments.recipe import EnvironmentRecipe, environment_recipe
 from pytest_mlscope.environments.search import find_environment
 from pytest_mlscope.errors import CannotRun, FrameworkError, NoEnvironment
-from pytest_mlscope.machine.facts import machine_architecture
+from pytest_mlscope.machine import machine_architecture
 
 Status = Literal["current", "ready", "can be made", "cannot"]
 

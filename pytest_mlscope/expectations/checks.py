@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 from pytest_mlscope import quantities as readable
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.documents.pydantic_mistakes import field_names
+from pytest_mlscope.cases import Plan
+from pytest_mlscope.documents import field_names
 from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.expectations.parity_text import difference_text, from_itself, tolerance_text
-from pytest_mlscope.manifest.schema import Bound, LatencyExpectation
-from pytest_mlscope.measurements.results import Accuracy, Latency, OutputParity, Parity, ServerRun
-from pytest_mlscope.statistics.percentiles import minimum_samples
+from pytest_mlscope.manifest import Bound, LatencyExpectation
+from pytest_mlscope.measurements import Accuracy, Latency, OutputParity, Parity, ServerRun
+from pytest_mlscope.statistics import minimum_samples
 
 
 def _bound_text(bound: Bound, shown: Callable[[float], str] = "{:g}".format) -> str:

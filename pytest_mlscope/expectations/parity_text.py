@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_mlscope import quantities as readable
-from pytest_mlscope.measurements.results import Parity
+from pytest_mlscope.measurements import Parity
 
 
 def tolerance_text(parity: Parity) -> str:

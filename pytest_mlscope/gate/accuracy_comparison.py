@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pytest_mlscope.measurements.results import Accuracy
-from pytest_mlscope.records.comparison import Outcome
-from pytest_mlscope.statistics.paired_proportions import PairedProportions
+from pytest_mlscope.measurements import Accuracy
+from pytest_mlscope.records import Outcome
+from pytest_mlscope.statistics import PairedProportions
 
 SIGNIFICANCE = 0.005
 """P-value, one-sided, at which a loss or a gain counts as no chance: together at most 1 % of unchanged models."""

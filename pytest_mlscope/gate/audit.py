@@ -9,15 +9,13 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.cases import Plan
 from pytest_mlscope.gate.pairs import OpenBlocks
 from pytest_mlscope.gate.rounds import MOST_PAIRS, Contest, Rules, run_rounds
 from pytest_mlscope.gate.sequential import EARLY_PAIRS, decide
-from pytest_mlscope.hosts.model_loader import ModelLoader
-from pytest_mlscope.hosts.pool import HostPool
-from pytest_mlscope.measurements.latency.latency import rows_in_a_sample
-from pytest_mlscope.measurements.rows.first_rows import first_rows
-from pytest_mlscope.statistics.wilson import wilson_interval
+from pytest_mlscope.hosts import HostPool, ModelLoader
+from pytest_mlscope.measurements import first_rows, rows_in_a_sample
+from pytest_mlscope.statistics import wilson_interval
 
 SEPARATE_RUNS_FAIL_AT = 0.05
 """What two separate runs are failed at by the rule that the gate is held against."""

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_mlscope import __version__
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases import Case
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.files import replacing
 from pytest_mlscope.gate.audit import Audit, Trial
-from pytest_mlscope.machine.facts import machine_facts
+from pytest_mlscope.machine import machine_facts
 from pytest_mlscope.ordinary_files import open_ordinary
 
 

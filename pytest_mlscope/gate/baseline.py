@@ -10,16 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_mlscope.artifacts.integrity import FETCH_IT, NO_SUCH_FILE
-from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.matrix import expand
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.framework import FrameworkFolder
+from pytest_mlscope.artifacts import FETCH_IT, NO_SUCH_FILE
+from pytest_mlscope.cases import Case, Plan, expand
+from pytest_mlscope.components import FrameworkFolder
 from pytest_mlscope.errors import BaselineError, MlscopeError, NoCounterpart, NotInBaseline
 from pytest_mlscope.gate.git_revision import Revision, check_out
 from pytest_mlscope.gate.saved_run import SavedRun
-from pytest_mlscope.manifest.loaded import LoadedManifest
-from pytest_mlscope.manifest.versions import can_hold_together, is_release, is_valid
+from pytest_mlscope.manifest import LoadedManifest, can_hold_together, is_release, is_valid
 from pytest_mlscope.text import closest, did_you_mean
 
 LoadCases = Callable[[Path, Path], tuple[LoadedManifest, Sequence[Case]]]

@@ -9,15 +9,15 @@ from typing import TypedDict, get_args
 
 from pytest_mlscope import quantities as readable
 from pytest_mlscope.errors import CannotRun, MlscopeError
-from pytest_mlscope.expectations.parity_text import difference_text
+from pytest_mlscope.expectations import difference_text
 from pytest_mlscope.gate.accuracy_comparison import AccuracyComparison
 from pytest_mlscope.gate.pairs import BASELINE, CANDIDATE, Pair
 from pytest_mlscope.gate.policy import NO_POLICY, RATIOS, Policy
 from pytest_mlscope.gate.rounds import Contest
 from pytest_mlscope.gate.sequential import Verdict
-from pytest_mlscope.manifest.schema import GatedQuantity
-from pytest_mlscope.measurements.results import Parity
-from pytest_mlscope.records.comparison import (
+from pytest_mlscope.manifest import GatedQuantity
+from pytest_mlscope.measurements import Parity
+from pytest_mlscope.records import (
     ComparedOutcome,
     Comparison,
     LatencyComparison,

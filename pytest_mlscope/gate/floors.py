@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases import Case
 from pytest_mlscope.files import replacing
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR
-from pytest_mlscope.machine.cache_folder import writable_folder
-from pytest_mlscope.machine.facts import machine_facts
-from pytest_mlscope.machine.locks import file_lock
+from pytest_mlscope.machine import file_lock, machine_facts, writable_folder
 
 FEWEST_PAIRS = 40
 """Fewer pairs do not say what one in twenty is."""

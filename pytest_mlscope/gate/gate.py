@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.cases import Plan
 from pytest_mlscope.errors import BaselineError, CannotRun, MlscopeError, NoCounterpart, NotInBaseline, NotSupported
 from pytest_mlscope.gate.accuracy_verdict import accuracy_verdict
 from pytest_mlscope.gate.baseline import REPLACED, Baseline
@@ -22,14 +22,17 @@ from pytest_mlscope.gate.comparison import (
 from pytest_mlscope.gate.floors import floor_for
 from pytest_mlscope.gate.policy import RATIOS, Policy
 from pytest_mlscope.gate.rounds import Contest, Rules, run_rounds
-from pytest_mlscope.machine.lease import exclusive_lease
-from pytest_mlscope.measurements.dataset_identity import data_differ, data_identity
-from pytest_mlscope.measurements.evaluator import Evaluator
-from pytest_mlscope.measurements.latency.latency import rows_in_a_sample
-from pytest_mlscope.measurements.parity.parity import reference_plan
-from pytest_mlscope.measurements.results import Evaluation
+from pytest_mlscope.machine import exclusive_lease
+from pytest_mlscope.measurements import (
+    Evaluation,
+    Evaluator,
+    data_differ,
+    data_identity,
+    reference_plan,
+    rows_in_a_sample,
+)
 from pytest_mlscope.quantities import plural
-from pytest_mlscope.records.comparison import Comparison
+from pytest_mlscope.records import Comparison
 
 
 def _remarked(comparison: Comparison, plan: Plan, counterpart: Plan) -> Comparison:

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_mlscope.errors import BaselineError
-from pytest_mlscope.machine.cache_folder import describe_os_error, revisions_folder, writable_folder
-from pytest_mlscope.machine.git import run_git
-from pytest_mlscope.machine.locks import file_lock
+from pytest_mlscope.machine import describe_os_error, file_lock, revisions_folder, run_git, writable_folder
 
 _COMPLETE = ".complete"
 

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.gate.accuracy_comparison import SIGNIFICANCE, metric_outcome, relative_loss
-from pytest_mlscope.measurements.results import Accuracy
-from pytest_mlscope.records.comparison import MetricComparison
-from pytest_mlscope.statistics.paired_proportions import PairedProportions
-from pytest_mlscope.statistics.sign_flips import sign_flip_p_value
+from pytest_mlscope.measurements import Accuracy
+from pytest_mlscope.records import MetricComparison
+from pytest_mlscope.statistics import PairedProportions, sign_flip_p_value
 
 
 def compare_metrics(

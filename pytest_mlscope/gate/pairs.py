@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.hosts import ReadyModel
 
 BLOCK_SECONDS = 0.005
 """What a block should last: shorter than the bursts in which other work comes, longer than what starting it costs."""

@@ -7,12 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.cases import Plan
 from pytest_mlscope.gate.rounds import LOAD_TIME_EFFECT, MEMORY_EFFECT, Rules
-from pytest_mlscope.manifest.dimensions import criteria, selects
-from pytest_mlscope.manifest.place import place_of
-from pytest_mlscope.manifest.schema import AcceptedRegression, GatedQuantity, GatePolicy, MetricPolicy, RatioPolicy
-from pytest_mlscope.records.comparison import ComparedOutcome, Outcome, Ruling
+from pytest_mlscope.manifest import (
+    AcceptedRegression,
+    GatedQuantity,
+    GatePolicy,
+    MetricPolicy,
+    RatioPolicy,
+    criteria,
+    place_of,
+    selects,
+)
+from pytest_mlscope.records import ComparedOutcome, Outcome, Ruling
 
 SMALLEST_EFFECTS: dict[GatedQuantity, float] = {
     "latency": Rules.minimum_effect,

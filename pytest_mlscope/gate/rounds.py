@@ -10,19 +10,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.cases import Plan
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.gate.multiplicity import holm_levels
 from pytest_mlscope.gate.pairs import BASELINE, CANDIDATE, OpenBlocks, Pair, SideError, failures_of, measure_pair
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR, EARLY_PAIRS, LEVEL, Verdict, decide, p_value
-from pytest_mlscope.hosts.client import HostClient
-from pytest_mlscope.hosts.model_loader import ModelLoader
-from pytest_mlscope.hosts.pool import HostPool
-from pytest_mlscope.hosts.ready_model import ReadyModel
-from pytest_mlscope.machine.affinity import Affinity, least_busy_cpu, needs_one_cpu
-from pytest_mlscope.measurements.latency.latency import rows_in_a_sample
-from pytest_mlscope.measurements.latency.timed_path import check_timed_path
-from pytest_mlscope.measurements.rows.first_rows import first_rows
+from pytest_mlscope.hosts import HostClient, HostPool, ModelLoader, ReadyModel
+from pytest_mlscope.machine import Affinity, least_busy_cpu, needs_one_cpu
+from pytest_mlscope.measurements import check_timed_path, first_rows, rows_in_a_sample
 
 MEMORY_EFFECT = 0.05
 LOAD_TIME_EFFECT = 0.10

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases import Case
 from pytest_mlscope.errors import BaselineError, NoCounterpart, NotInBaseline
-from pytest_mlscope.manifest.dimensions import NAMES
-from pytest_mlscope.measurements.results import Latency
+from pytest_mlscope.manifest import NAMES
+from pytest_mlscope.measurements import Latency
 from pytest_mlscope.ordinary_files import open_ordinary
-from pytest_mlscope.records.codec import MalformedRecord
-from pytest_mlscope.records.record import FORMAT, CaseRecord, EvaluationRecord, from_mapping
+from pytest_mlscope.records import FORMAT, CaseRecord, EvaluationRecord, MalformedRecord, from_mapping
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.cases import Plan
 from pytest_mlscope.errors import CannotRun, MlscopeError, NoCounterpart, NotInBaseline
 from pytest_mlscope.gate.accuracy_verdict import accuracy_verdict
 from pytest_mlscope.gate.comparison import SeparateRuns, ignored, not_compared, separate_runs, why_and_command
@@ -27,13 +27,10 @@ from pytest_mlscope.gate.gate import Gate
 from pytest_mlscope.gate.policy import Policy
 from pytest_mlscope.gate.saved_run import SavedRun, medians
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR
-from pytest_mlscope.machine.facts import MachineFacts
-from pytest_mlscope.measurements.dataset_identity import data_differ
-from pytest_mlscope.measurements.provenance_facts import HardwareFacts
-from pytest_mlscope.measurements.results import Evaluation
-from pytest_mlscope.records.comparison import Comparison, Outcome
-from pytest_mlscope.records.record import EvaluationRecord
-from pytest_mlscope.statistics.rank_sum import rank_sum_p_value
+from pytest_mlscope.machine import MachineFacts
+from pytest_mlscope.measurements import Evaluation, HardwareFacts, data_differ
+from pytest_mlscope.records import Comparison, EvaluationRecord, Outcome
+from pytest_mlscope.statistics import rank_sum_p_value
 
 SEPARATE_RUNS_SD = 0.15
 """Standard deviation of the log ratio of two separate runs' medians, one process each, of the same program."""

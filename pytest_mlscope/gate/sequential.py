@@ -29,8 +29,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pytest_mlscope.records.comparison import Outcome
-from pytest_mlscope.statistics.signed_rank import interval, probability_above
+from pytest_mlscope.records import Outcome
+from pytest_mlscope.statistics import interval, probability_above
 
 LEVEL = 0.008
 """P-value, two-sided, at which, in one look, a ratio counts as not 1; eight pairs that all agree reach it."""

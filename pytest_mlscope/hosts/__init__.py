@@ -1,0 +1,5 @@
+"""The client of a predictor host, the pool of hosts, and what loads a model there."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_mlscope.environments.environment import Environment
+from pytest_mlscope.environments import Environment
 from pytest_mlscope.errors import EnvironmentCreationError, HostError
 from pytest_mlscope.hosts.client import HostClient
 

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.cases import Plan
 from pytest_mlscope.errors import CannotRun
-from pytest_mlscope.manifest.schema import Input, Output
+from pytest_mlscope.manifest import Input, Output
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,14 +11,10 @@ from weakref import WeakKeyDictionary
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion
 
-from pytest_mlscope.artifacts.artifact import Artifact, materialise
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.framework import FrameworkFolder
-from pytest_mlscope.environments.creation import create_environment
-from pytest_mlscope.environments.emulator import get_emulator
-from pytest_mlscope.environments.environment import Environment
-from pytest_mlscope.environments.search import find_environment
-from pytest_mlscope.environments.state import framework_state
+from pytest_mlscope.artifacts import Artifact, materialise
+from pytest_mlscope.cases import Plan
+from pytest_mlscope.components import FrameworkFolder
+from pytest_mlscope.environments import Environment, create_environment, find_environment, framework_state, get_emulator
 from pytest_mlscope.errors import (
     ArtifactError,
     CannotRun,
@@ -34,11 +30,8 @@ from pytest_mlscope.hosts.onnx_batches import file_mistakes
 from pytest_mlscope.hosts.pool import HostPool
 from pytest_mlscope.hosts.ready_model import ReadyModel
 from pytest_mlscope.hosts.replies import Loaded
-from pytest_mlscope.machine.affinity import affinity_of
-from pytest_mlscope.machine.hardware_presence import why_absent
-from pytest_mlscope.manifest.place import place_of
-from pytest_mlscope.manifest.schema import ModelFile
-from pytest_mlscope.manifest.versions import specifiers
+from pytest_mlscope.machine import affinity_of, why_absent
+from pytest_mlscope.manifest import ModelFile, place_of, specifiers
 from pytest_mlscope.settings import Settings
 
 _WITH_EMULATOR = "pytest --mlscope --mlscope-provision --mlscope-hardware {}"

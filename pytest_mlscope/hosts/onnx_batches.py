@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pytest_mlscope.documents.source import Path as DocumentPath
+from pytest_mlscope.documents import Path as DocumentPath
 from pytest_mlscope.host.onnx_file import NotOnnx, TensorSignature, onnx_signature
-from pytest_mlscope.manifest.schema import FrameworkEntry, Manifest
+from pytest_mlscope.manifest import FrameworkEntry, Manifest
 
 _MADE_UP = re.compile(r"unk|dyn|dim|sym|\d|[:/.]", re.IGNORECASE)
 """Names that exporters invent, for each tensor another, say nothing."""

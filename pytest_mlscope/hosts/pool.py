@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from pytest_mlscope.environments.environment import Environment
+from pytest_mlscope.environments import Environment
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.hosts.client import HostClient
-from pytest_mlscope.machine.affinity import Affinity
+from pytest_mlscope.machine import Affinity
 
 HostKey = tuple[str, str, int | None, str | None, Affinity]
 

@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest_mlscope.host
-from pytest_mlscope.environments.environment import Environment
+from pytest_mlscope.environments import Environment
 from pytest_mlscope.errors import HostCrashed, HostError
 from pytest_mlscope.host.frames import Arena
 from pytest_mlscope.hosts.output import OutputTail
-from pytest_mlscope.machine.affinity import Affinity
+from pytest_mlscope.machine import Affinity
 
 DEPTH = 2
 """How many requests may be under way at once: each has an arena of its own in both directions."""

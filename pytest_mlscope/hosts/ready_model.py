@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.artifacts.artifact import Artifact
-from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.environments.environment import Environment
+from pytest_mlscope.artifacts import Artifact
+from pytest_mlscope.cases import Case, Plan
+from pytest_mlscope.environments import Environment
 from pytest_mlscope.errors import HostError, HostTimeout
 from pytest_mlscope.hosts.client import HostClient
 from pytest_mlscope.hosts.replies import FailedBatch
 from pytest_mlscope.hosts.timing_replies import Measured
-from pytest_mlscope.manifest.schema import FrameworkEntry, Output
+from pytest_mlscope.manifest import FrameworkEntry, Output
 
 
 def relayout(array: NDArray[Any], source: str, target: str) -> NDArray[Any]:

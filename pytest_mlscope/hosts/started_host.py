@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.environments.environment import Environment
+from pytest_mlscope.environments import Environment
 from pytest_mlscope.errors import HostError
 from pytest_mlscope.host.frames import PROTOCOL_VERSION
 from pytest_mlscope.hosts.channel import Channel
@@ -17,7 +17,7 @@ from pytest_mlscope.hosts.clock_anchor import ClockAnchor, anchored
 from pytest_mlscope.hosts.process import HostProcess
 from pytest_mlscope.hosts.replies import Clocks, Started
 from pytest_mlscope.hosts.reply_reading import Malformed, read_reply
-from pytest_mlscope.machine.affinity import Affinity
+from pytest_mlscope.machine import Affinity
 
 _IMPORTING = "importing the framework"
 

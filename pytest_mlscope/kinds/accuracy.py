@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.measurement import Measurement
-from pytest_mlscope.expectations.check import Check
-from pytest_mlscope.expectations.checks import accuracy_checks
-from pytest_mlscope.manifest.schema import Manifest
-from pytest_mlscope.measurements.context import Context
-from pytest_mlscope.measurements.results import Accuracy, Evaluation
+from pytest_mlscope.cases import Case, Plan
+from pytest_mlscope.components import Measurement
+from pytest_mlscope.expectations import Check, accuracy_checks
+from pytest_mlscope.manifest import Manifest
+from pytest_mlscope.measurements import Accuracy, Context, Evaluation
 
 if TYPE_CHECKING:
-    from pytest_mlscope.gate.gate import Gate
-    from pytest_mlscope.records.comparison import Comparison
+    from pytest_mlscope.gate import Gate
+    from pytest_mlscope.records import Comparison
 
 
 class AccuracyMeasurement(Measurement):

@@ -6,12 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_mlscope.components.measurement import Measurement
-from pytest_mlscope.components.mistakes import raised
+from pytest_mlscope.components import Measurement, raised
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.expectations.check import Check
-from pytest_mlscope.measurements.context import Context
-from pytest_mlscope.measurements.results import Evaluation, OtherMeasurement
+from pytest_mlscope.expectations import Check
+from pytest_mlscope.measurements import Context, Evaluation, OtherMeasurement
 
 _OWN = frozenset(field.name for field in dataclasses.fields(Evaluation))
 """Kinds of the package, which have fields of their own."""

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.measurement import Measurement
-from pytest_mlscope.expectations.check import Check
-from pytest_mlscope.expectations.checks import latency_checks
-from pytest_mlscope.measurements.context import Context
-from pytest_mlscope.measurements.latency.latency import Readings
-from pytest_mlscope.measurements.results import Evaluation, Latency
+from pytest_mlscope.cases import Plan
+from pytest_mlscope.components import Measurement
+from pytest_mlscope.expectations import Check, latency_checks
+from pytest_mlscope.measurements import Context, Evaluation, Latency, Readings
 
 if TYPE_CHECKING:
-    from pytest_mlscope.gate.gate import Gate
-    from pytest_mlscope.records.comparison import Comparison
+    from pytest_mlscope.gate import Gate
+    from pytest_mlscope.records import Comparison
 
 
 class LatencyMeasurement(Measurement):

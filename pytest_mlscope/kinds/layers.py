@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_mlscope.components.measurement import Measurement
-from pytest_mlscope.measurements.context import Context
-from pytest_mlscope.measurements.results import LayerProfile
+from pytest_mlscope.components import Measurement
+from pytest_mlscope.measurements import Context, LayerProfile
 
 
 class LayersMeasurement(Measurement):

@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from pytest_mlscope.cases.case import STATED, Case
-from pytest_mlscope.cases.kinds import is_parity_reference
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.measurement import Measurement
-from pytest_mlscope.expectations.check import Check
-from pytest_mlscope.expectations.checks import parity_checks
-from pytest_mlscope.manifest.dimensions import devices_in_use
-from pytest_mlscope.manifest.kinds import parity_reference
-from pytest_mlscope.manifest.schema import Manifest
-from pytest_mlscope.measurements.context import Context
-from pytest_mlscope.measurements.results import Evaluation, Parity
+from pytest_mlscope.cases import STATED, Case, Plan, is_parity_reference
+from pytest_mlscope.components import Measurement
+from pytest_mlscope.expectations import Check, parity_checks
+from pytest_mlscope.manifest import Manifest, devices_in_use, parity_reference
+from pytest_mlscope.measurements import Context, Evaluation, Parity
 
 if TYPE_CHECKING:
-    from pytest_mlscope.gate.gate import Gate
-    from pytest_mlscope.records.comparison import Comparison
+    from pytest_mlscope.gate import Gate
+    from pytest_mlscope.records import Comparison
 
 
 class ParityMeasurement(Measurement):

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from pytest_mlscope import hookspecs
-from pytest_mlscope.components import shipped
-from pytest_mlscope.components.registry import Registry, build_registry
+from pytest_mlscope.components import Registry, build_registry, shipped
 from pytest_mlscope.kinds import shipped as shipped_kinds
 from pytest_mlscope.measurements import shipped as shipped_scenarios
 

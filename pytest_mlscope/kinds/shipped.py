@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_mlscope.components.measurement import Measurement
+from pytest_mlscope.components import Measurement
 from pytest_mlscope.kinds.accuracy import AccuracyMeasurement
 from pytest_mlscope.kinds.latency import LatencyMeasurement
 from pytest_mlscope.kinds.layers import LayersMeasurement

@@ -1,0 +1,5 @@
+"""Facts of the machine: hardware presence, leases, CPUs, the cache folder."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

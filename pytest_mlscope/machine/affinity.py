@@ -8,8 +8,8 @@ import time
 
 import psutil
 
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.cpu_list import format_cpu_list, parse_cpu_list
+from pytest_mlscope.cases import Plan
+from pytest_mlscope.components import format_cpu_list, parse_cpu_list
 from pytest_mlscope.errors import CannotRun
 
 Affinity = tuple[int, ...] | None

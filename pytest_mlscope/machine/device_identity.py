@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict, cast
 from weakref import WeakKeyDictionary
 
-from pytest_mlscope.components.hardware import HardwareTarget
-from pytest_mlscope.components.hardware_targets import HardwareTargets
-from pytest_mlscope.components.recognition import ProviderPresent
+from pytest_mlscope.components import HardwareTarget, HardwareTargets, ProviderPresent
 from pytest_mlscope.machine.facts import NotAvailable, machine_facts
 from pytest_mlscope.machine.hardware_presence import why_absent
 from pytest_mlscope.record_fields import Finite

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pytest_mlscope.components.hardware import HardwareTarget
-from pytest_mlscope.components.recognition import (
+from pytest_mlscope.components import (
     CpuPresent,
     EmulatorPresent,
+    HardwareTarget,
     NvidiaGpuPresent,
     PathPresent,
     PciDevicePresent,

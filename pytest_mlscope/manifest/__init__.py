@@ -1,0 +1,5 @@
+"""The schema of a model manifest and its checks."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_mlscope.documents.diagnostics import dotted
-from pytest_mlscope.documents.source import Path
+from pytest_mlscope.documents import Path, dotted
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.schema import Input, Output
 

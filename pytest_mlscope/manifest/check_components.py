@@ -9,14 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pytest_mlscope.components.datasets.base import Dataset
-from pytest_mlscope.components.metrics.base import Metric
-from pytest_mlscope.components.parameters import Holds
-from pytest_mlscope.components.postprocessing.base import PostprocessingStep
-from pytest_mlscope.components.preprocessing.base import PreprocessingStep
-from pytest_mlscope.documents.diagnostics import dotted, one_line, quoted
-from pytest_mlscope.documents.pydantic_mistakes import schema_mistakes
-from pytest_mlscope.documents.source import Path
+from pytest_mlscope.components import Dataset, Holds, Metric, PostprocessingStep, PreprocessingStep
+from pytest_mlscope.documents import Path, dotted, one_line, quoted, schema_mistakes
 from pytest_mlscope.manifest.dimensions import STATED
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.loaded import BoundMetric

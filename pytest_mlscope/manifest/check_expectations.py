@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_mlscope.components.measurement import Bounds
-from pytest_mlscope.documents.diagnostics import dotted, found
-from pytest_mlscope.documents.pydantic_mistakes import field_names
-from pytest_mlscope.documents.source import Path
+from pytest_mlscope.components import Bounds
+from pytest_mlscope.documents import Path, dotted, field_names, found
 from pytest_mlscope.manifest.check_components import make_component, metric_names
 from pytest_mlscope.manifest.check_frameworks import supports
 from pytest_mlscope.manifest.findings import Findings

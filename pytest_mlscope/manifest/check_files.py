@@ -6,7 +6,7 @@ import urllib.parse
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from pytest_mlscope.documents.source import Path as DocumentPath
+from pytest_mlscope.documents import Path as DocumentPath
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.place import place_of
 from pytest_mlscope.manifest.schema import FrameworkEntry, ModelFile

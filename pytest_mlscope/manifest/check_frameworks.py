@@ -7,9 +7,8 @@ from collections.abc import Mapping
 
 from packaging.specifiers import SpecifierSet
 
-from pytest_mlscope.components.framework import FrameworkDescription
-from pytest_mlscope.documents.diagnostics import dotted, listed, quoted, unknown
-from pytest_mlscope.documents.source import Path
+from pytest_mlscope.components import FrameworkDescription
+from pytest_mlscope.documents import Path, dotted, listed, quoted, unknown
 from pytest_mlscope.errors import FrameworkError
 from pytest_mlscope.manifest.dimensions import devices_in_use
 from pytest_mlscope.manifest.findings import Findings

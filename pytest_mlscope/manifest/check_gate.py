@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from pytest_mlscope.documents.diagnostics import dotted
-from pytest_mlscope.documents.pydantic_mistakes import field_names
-from pytest_mlscope.documents.source import Path
+from pytest_mlscope.documents import Path, dotted, field_names
 from pytest_mlscope.manifest.check_components import metric_names
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.kinds import kinds_made

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_mlscope.components.hardware import HardwareTarget
-from pytest_mlscope.documents.source import Path
+from pytest_mlscope.components import HardwareTarget
+from pytest_mlscope.documents import Path
 from pytest_mlscope.errors import HardwareError
 from pytest_mlscope.manifest.findings import Findings
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_mlscope.documents.diagnostics import dotted, found, listed
-from pytest_mlscope.documents.source import Path
+from pytest_mlscope.documents import Path, dotted, found, listed
 from pytest_mlscope.manifest.check_frameworks import describe, supports
 from pytest_mlscope.manifest.check_hardware import check_target, usable_target
 from pytest_mlscope.manifest.dimensions import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from pytest_mlscope.components.scenario import Scenario
-from pytest_mlscope.documents.source import Path
+from pytest_mlscope.components import Scenario
+from pytest_mlscope.documents import Path
 from pytest_mlscope.manifest.check_components import make_component
 from pytest_mlscope.manifest.findings import Findings
 

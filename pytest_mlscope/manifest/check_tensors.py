@@ -6,8 +6,7 @@ import math
 import re
 from pathlib import Path as FilePath
 
-from pytest_mlscope.documents.diagnostics import found, quoted
-from pytest_mlscope.documents.source import Path
+from pytest_mlscope.documents import Path, found, quoted
 from pytest_mlscope.manifest.check_batches import check_batches
 from pytest_mlscope.manifest.check_frameworks import local_path_mistake
 from pytest_mlscope.manifest.dimensions import dimensions_of

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from pytest_mlscope.components.registry import Registry
-from pytest_mlscope.documents.diagnostics import MAX_LINES, Mistake, dotted, unknown
-from pytest_mlscope.documents.source import Path, Source
+from pytest_mlscope.components import Registry
+from pytest_mlscope.documents import MAX_LINES, Mistake, Path, Source, dotted, unknown
 from pytest_mlscope.manifest.partial import PartialManifest
 from pytest_mlscope.manifest.schema import Manifest
 

@@ -13,9 +13,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from pytest_mlscope.components.framework import FrameworkFolder
-from pytest_mlscope.components.parameters import Component
-from pytest_mlscope.components.registry import Registry
+from pytest_mlscope.components import Component, FrameworkFolder, Registry
 from pytest_mlscope.errors import FrameworkError
 from pytest_mlscope.manifest.schema import DatasetEntry, Manifest, MetricEntry, StepEntry
 

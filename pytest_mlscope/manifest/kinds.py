@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from pytest_mlscope.components.registry import Registry
+from pytest_mlscope.components import Registry
 from pytest_mlscope.manifest.schema import Manifest
 
 

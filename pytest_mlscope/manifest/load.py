@@ -6,10 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from pytest_mlscope.components.registry import Registry
-from pytest_mlscope.documents.diagnostics import Mistake, render
-from pytest_mlscope.documents.document import placed, read_bytes, source_mistakes
-from pytest_mlscope.documents.source import Position, read_source
+from pytest_mlscope.components import Registry
+from pytest_mlscope.documents import Mistake, Position, placed, read_bytes, read_source, render, source_mistakes
 from pytest_mlscope.errors import ManifestError, MlscopeError
 from pytest_mlscope.manifest.check_components import make_dataset, make_metrics, make_postprocessing, make_preprocessing
 from pytest_mlscope.manifest.check_expectations import check_expectations, make_bounds

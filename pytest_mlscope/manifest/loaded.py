@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_mlscope.components.datasets.base import Dataset
-from pytest_mlscope.components.measurement import Bounds
-from pytest_mlscope.components.metrics.base import Metric, MetricState
-from pytest_mlscope.components.parameters import Holds
-from pytest_mlscope.components.postprocessing.base import PostprocessingStep
-from pytest_mlscope.components.preprocessing.base import PreprocessingStep
-from pytest_mlscope.components.registry import Registry
-from pytest_mlscope.components.scenario import Scenario
+from pytest_mlscope.components import (
+    Bounds,
+    Dataset,
+    Holds,
+    Metric,
+    MetricState,
+    PostprocessingStep,
+    PreprocessingStep,
+    Registry,
+    Scenario,
+)
 from pytest_mlscope.manifest.schema import Manifest
 
 

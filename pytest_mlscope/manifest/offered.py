@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_mlscope.components.registry import Registry
+from pytest_mlscope.components import Registry
 from pytest_mlscope.errors import FrameworkError, HardwareError
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pytest_mlscope.documents.pydantic_mistakes import SchemaMistake, schema_mistakes
-from pytest_mlscope.documents.source import MAX_DEPTH, Path
+from pytest_mlscope.documents import MAX_DEPTH, Path, SchemaMistake, schema_mistakes
 from pytest_mlscope.manifest.schema import Manifest
 
 _STAND_INS: dict[str, Any] = {

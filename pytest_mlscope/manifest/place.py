@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from pytest_mlscope.documents.document import read_bytes
-from pytest_mlscope.documents.source import Path, read_source
+from pytest_mlscope.documents import Path, read_bytes, read_source
 from pytest_mlscope.errors import MlscopeError, shown
 from pytest_mlscope.manifest.loaded import LoadedManifest
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ByteSize, TypeAdapter, WithJsonSchema
 
-from pytest_mlscope.components.cpu_list import CPU_LIST, MOST_CHARACTERS, parse_cpu_list
+from pytest_mlscope.components import CPU_LIST, MOST_CHARACTERS, parse_cpu_list
 
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
 _MEMORY = r"\d+(\.\d+)?\s*(B|[kMGT]B|[KMGT]iB)"

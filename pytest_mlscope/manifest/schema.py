@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pytest_mlscope.components.framework import Precision
-from pytest_mlscope.components.parameters import Holds
+from pytest_mlscope.components import Holds, Precision
 from pytest_mlscope.manifest.quantities import CpuList, Day, Duration, MemorySize, Percentage, PositivePercentage
 from pytest_mlscope.manifest.versions import MOST_VERSION_CHARACTERS
 from pytest_mlscope.option_values import MOST_RESTARTS

@@ -13,9 +13,8 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from pytest_mlscope.artifacts.integrity import file_artifact
-from pytest_mlscope.components.measurement import Measurement
-from pytest_mlscope.components.parameters import Component
+from pytest_mlscope.artifacts import file_artifact
+from pytest_mlscope.components import Component, Measurement
 from pytest_mlscope.errors import ArtifactError
 
 _OWN = "pytest_mlscope"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.cases import Plan
+from pytest_mlscope.hosts import ReadyModel
 from pytest_mlscope.measurements.evaluator import Evaluator
 from pytest_mlscope.measurements.rows.first_rows import named_rows
 

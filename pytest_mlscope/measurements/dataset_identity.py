@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pytest_mlscope.artifacts.integrity import file_artifact
-from pytest_mlscope.components.datasets.base import Dataset
+from pytest_mlscope.artifacts import file_artifact
+from pytest_mlscope.components import Dataset
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.manifest.loaded import LoadedManifest
+from pytest_mlscope.manifest import LoadedManifest
 
 
 @dataclass(frozen=True, kw_only=True)

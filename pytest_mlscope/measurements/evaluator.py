@@ -7,14 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.environments.environment import Environment
+from pytest_mlscope.cases import Plan
+from pytest_mlscope.environments import Environment
 from pytest_mlscope.errors import BaselineError, MlscopeError, Refused
-from pytest_mlscope.hosts.environment_verification import verify_environment
-from pytest_mlscope.hosts.model_loader import ModelLoader
-from pytest_mlscope.hosts.pool import HostPool
-from pytest_mlscope.hosts.ready_model import ReadyModel
-from pytest_mlscope.machine.lease import exclusive_lease, shared_lease
+from pytest_mlscope.hosts import HostPool, ModelLoader, ReadyModel, verify_environment
+from pytest_mlscope.machine import exclusive_lease, shared_lease
 from pytest_mlscope.measurements.accuracy.accuracy import measure_accuracy, with_input_shift
 from pytest_mlscope.measurements.latency.latency import Readings, measure_latency
 from pytest_mlscope.measurements.layers.layers import profile_layers

@@ -14,13 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_mlscope import __version__
-from pytest_mlscope.cases.kinds import kinds_of
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.parameters import Component
-from pytest_mlscope.hosts.ready_model import ReadyModel
-from pytest_mlscope.machine.device_identity import hardware_identity
-from pytest_mlscope.machine.facts import NOT_AVAILABLE, machine_facts
-from pytest_mlscope.machine.git import run_git
+from pytest_mlscope.cases import Plan, kinds_of
+from pytest_mlscope.components import Component
+from pytest_mlscope.hosts import ReadyModel
+from pytest_mlscope.machine import NOT_AVAILABLE, hardware_identity, machine_facts, run_git
 from pytest_mlscope.measurements.code_identity import code_identity
 from pytest_mlscope.measurements.dataset_identity import data_identity
 from pytest_mlscope.measurements.provenance_facts import Provenance

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-from pytest_mlscope.machine.device_identity import HardwareIdentity
-from pytest_mlscope.machine.facts import MachineFacts, NotAvailable
+from pytest_mlscope.machine import HardwareIdentity, MachineFacts, NotAvailable
 from pytest_mlscope.record_fields import Bytes, Count, Positive, Sha256
 
 

@@ -9,10 +9,8 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.metrics.base import MetricValue
-from pytest_mlscope.components.profilers.base import Reading
+from pytest_mlscope.cases import Case, Plan
+from pytest_mlscope.components import MetricValue, Reading
 from pytest_mlscope.measurements.provenance_facts import Provenance
 from pytest_mlscope.record_fields import (
     Bytes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_mlscope.components.scenario import Scenario
+from pytest_mlscope.components import Scenario
 from pytest_mlscope.measurements.latency.scenarios import SHIPPED_SCENARIOS
 
 

@@ -1,0 +1,5 @@
+"""The typed form of an evaluation, from which every report derives."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pytest_mlscope.measurements.results import Parity
+from pytest_mlscope.measurements import Parity
 from pytest_mlscope.option_values import StrictPart
 from pytest_mlscope.record_fields import Count, Finite, FiniteSeconds, derived
 

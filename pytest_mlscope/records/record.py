@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
-from pytest_mlscope.cases.case import Threads
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.profilers.base import Reading
-from pytest_mlscope.expectations.check import Check
-from pytest_mlscope.measurements.provenance_facts import Provenance
-from pytest_mlscope.measurements.results import Accuracy, Latency, LayerProfile, OtherMeasurement, Parity
+from pytest_mlscope.cases import Plan, Threads
+from pytest_mlscope.components import Reading
+from pytest_mlscope.expectations import Check
+from pytest_mlscope.measurements import Accuracy, Latency, LayerProfile, OtherMeasurement, Parity, Provenance
 from pytest_mlscope.record_fields import Positive, Seconds, Sha256
 from pytest_mlscope.records.codec import MalformedRecord, decode, encode
 from pytest_mlscope.records.comparison import Comparison

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from pytest_mlscope.machine.facts import MachineFacts, NotAvailable
+from pytest_mlscope.machine import MachineFacts, NotAvailable
 from pytest_mlscope.record_fields import DateTime, FiniteSeconds
 from pytest_mlscope.records.codec import encode
 from pytest_mlscope.records.json_schema import schema_of

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_mlscope import quantities as readable
-from pytest_mlscope.measurements.results import Latency
-from pytest_mlscope.records.comparison import Comparison, Outcome, PredictionsComparison
-from pytest_mlscope.records.record import CaseRecord, EvaluationRecord
+from pytest_mlscope.measurements import Latency
+from pytest_mlscope.records import CaseRecord, Comparison, EvaluationRecord, Outcome, PredictionsComparison
 from pytest_mlscope.reports.layout import Column, Note, Table
 from pytest_mlscope.reports.rows import case_label, is_of_manifest, model_key, models_of
 

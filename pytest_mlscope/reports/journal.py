@@ -13,8 +13,7 @@ from pathlib import Path
 
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.ordinary_files import why_not_ordinary
-from pytest_mlscope.records.codec import MalformedRecord
-from pytest_mlscope.records.record import EvaluationRecord, from_mapping, to_mapping
+from pytest_mlscope.records import EvaluationRecord, MalformedRecord, from_mapping, to_mapping
 
 
 class Journal:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_mlscope.assets import shipped_root
-from pytest_mlscope.components.report_writer import ReportWriter
+from pytest_mlscope.components import ReportWriter
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.files import replacing
 from pytest_mlscope.output_files import require_replaceable
 from pytest_mlscope.quantities import plural
-from pytest_mlscope.records.record import FORMAT, EvaluationRecord, RecordMappings
+from pytest_mlscope.records import FORMAT, EvaluationRecord, RecordMappings
 from pytest_mlscope.reports.journal import Journal, read_journal
 
 REPORT_BEGINNING = r'\s*\{\s*"schema"\s*:\s*\d+\s*,\s*"run"\s*:'

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from pytest_mlscope.manifest.dimensions import SHOWN
+from pytest_mlscope.manifest import SHOWN
 from pytest_mlscope.record_fields import Unit
-from pytest_mlscope.records.fields import fields_of, parsed
-from pytest_mlscope.records.record import EvaluationRecord
+from pytest_mlscope.records import EvaluationRecord, fields_of, parsed
 from pytest_mlscope.reports.values import framework_version, resolved_precision
 
 SHOWN_FIELDS = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pytest_mlscope import quantities as readable
-from pytest_mlscope.components.profilers.base import Reading
-from pytest_mlscope.measurements.results import OtherMeasurement
-from pytest_mlscope.records.record import EvaluationRecord
+from pytest_mlscope.components import Reading
+from pytest_mlscope.measurements import OtherMeasurement
+from pytest_mlscope.records import EvaluationRecord
 from pytest_mlscope.reports.layout import KEEP, Column, Note, Table
 from pytest_mlscope.reports.rows import Row, bound_columns, captions, groups, label_columns, rows_of
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_mlscope.quantities import plural
-from pytest_mlscope.records.record import EvaluationRecord
+from pytest_mlscope.records import EvaluationRecord
 from pytest_mlscope.reports.rows import case_label, is_of_manifest, test_name
 
 

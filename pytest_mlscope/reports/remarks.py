@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from pytest_mlscope.measurements.results import Latency
+from pytest_mlscope.measurements import Latency
 from pytest_mlscope.quantities import plural
 from pytest_mlscope.reports.rows import Row
 

@@ -11,12 +11,9 @@ from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pytest_mlscope.manifest.dimensions import SHOWN
-from pytest_mlscope.manifest.load import SUFFIX
+from pytest_mlscope.manifest import SHOWN, SUFFIX
 from pytest_mlscope.option_values import PRECISIONS
-from pytest_mlscope.records.codec import encode
-from pytest_mlscope.records.fields import fields_of
-from pytest_mlscope.records.record import CaseRecord, EvaluationRecord
+from pytest_mlscope.records import CaseRecord, EvaluationRecord, encode, fields_of
 from pytest_mlscope.reports.layout import Column
 from pytest_mlscope.reports.values import framework_version, resolved_precision
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from pytest_mlscope import __version__
-from pytest_mlscope.machine.facts import NOT_AVAILABLE, machine_facts
-from pytest_mlscope.machine.git import run_git
-from pytest_mlscope.records.report import GitFacts, RunRecord
+from pytest_mlscope.machine import NOT_AVAILABLE, machine_facts, run_git
+from pytest_mlscope.records import GitFacts, RunRecord
 from pytest_mlscope.text import scrubbed
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pytest_mlscope.measurements.results import Latency, ServerRun
+from pytest_mlscope.measurements import Latency, ServerRun
 from pytest_mlscope.quantities import plural, seconds
 from pytest_mlscope.reports.rows import Row
 

@@ -7,16 +7,16 @@ from dataclasses import replace
 from typing import TypeVar
 
 from pytest_mlscope import quantities as readable
-from pytest_mlscope.components.metrics.base import MetricValue
-from pytest_mlscope.measurements.results import Accuracy, Latency, Parity, ServerRun
-from pytest_mlscope.records.record import EvaluationRecord
+from pytest_mlscope.components import MetricValue
+from pytest_mlscope.measurements import Accuracy, Latency, Parity, ServerRun
+from pytest_mlscope.records import EvaluationRecord
 from pytest_mlscope.reports.comparison_table import comparison_tables
 from pytest_mlscope.reports.layout import Column, Note, Table
 from pytest_mlscope.reports.readings import other_tables, profiler_tables, reading_cell, reading_title
 from pytest_mlscope.reports.remarks import latency_remarks
 from pytest_mlscope.reports.rows import Row, bound_columns, captions, groups, label_columns, rows_of
 from pytest_mlscope.reports.scenario_notes import scenario_notes
-from pytest_mlscope.statistics.percentiles import minimum_samples
+from pytest_mlscope.statistics import minimum_samples
 
 P = TypeVar("P")
 ABSENT = "–"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_mlscope.records.record import EvaluationRecord
+from pytest_mlscope.records import EvaluationRecord
 
 
 def framework_version(record: EvaluationRecord) -> str | None:

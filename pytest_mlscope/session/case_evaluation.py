@@ -10,21 +10,15 @@ from typing import Any, TypeVar
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.kinds import known_measurement
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.measurement import Measurement
-from pytest_mlscope.components.profilers.base import Reading
+from pytest_mlscope.cases import Case, Plan, known_measurement
+from pytest_mlscope.components import Measurement, Reading
 from pytest_mlscope.errors import CannotRun, HostError, MlscopeError, Refused, shown
-from pytest_mlscope.expectations.check import Check
-from pytest_mlscope.gate.gate import Gate
-from pytest_mlscope.kinds.further import checked, described, evaluated
-from pytest_mlscope.manifest.load import SUFFIX
-from pytest_mlscope.manifest.versions import specifiers
-from pytest_mlscope.measurements.context import Context
-from pytest_mlscope.measurements.evaluator import Evaluator
-from pytest_mlscope.measurements.results import Accuracy, Evaluation, Latency, LayerProfile, Parity
-from pytest_mlscope.records.comparison import Comparison
+from pytest_mlscope.expectations import Check
+from pytest_mlscope.gate import Gate
+from pytest_mlscope.kinds import checked, described, evaluated
+from pytest_mlscope.manifest import SUFFIX, specifiers
+from pytest_mlscope.measurements import Accuracy, Context, Evaluation, Evaluator, Latency, LayerProfile, Parity
+from pytest_mlscope.records import Comparison
 from pytest_mlscope.session.items.run_state import run_state
 
 T = TypeVar("T")

@@ -10,15 +10,11 @@ from typing import Any
 
 import pytest
 
-from pytest_mlscope.components.mistakes import raised
-from pytest_mlscope.components.report_writer import ReportWriter
+from pytest_mlscope.components import ReportWriter, raised
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.quantities import plural
-from pytest_mlscope.records.making import make_record
-from pytest_mlscope.records.record import EvaluationRecord, RecordMappings, from_mapping
-from pytest_mlscope.reports.json_report import JsonReport
-from pytest_mlscope.reports.run_section import run_facts
-from pytest_mlscope.reports.terminal import write_summary
+from pytest_mlscope.records import EvaluationRecord, RecordMappings, from_mapping, make_record
+from pytest_mlscope.reports import JsonReport, run_facts, write_summary
 from pytest_mlscope.session.items.module import SUFFIX
 
 RECORD_ATTRIBUTE = "mlscope_record"

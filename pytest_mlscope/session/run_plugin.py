@@ -11,23 +11,16 @@ from typing import Any, cast
 
 import pytest
 
-from pytest_mlscope.api.environment_test import self_test
-from pytest_mlscope.cases.case import Case
-from pytest_mlscope.components.cpu_list import parse_cpu_list
+from pytest_mlscope.api import self_test
+from pytest_mlscope.cases import Case
+from pytest_mlscope.components import parse_cpu_list
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.gate.baseline import Baseline, VersionBaseline, find_baseline
-from pytest_mlscope.gate.gate import Gate, SideBySideGate
-from pytest_mlscope.gate.saved_run import SavedRun
-from pytest_mlscope.gate.saved_run_gate import SavedRunGate
-from pytest_mlscope.kinds.plugins import register_shipped
-from pytest_mlscope.machine.affinity import Affinity, why_not_here
-from pytest_mlscope.machine.cache_folder import cache_home
-from pytest_mlscope.measurements.evaluator import Evaluator
-from pytest_mlscope.records.making import make_record
-from pytest_mlscope.records.plain_values import plain_text
-from pytest_mlscope.records.record import TestOutcome, to_mapping
-from pytest_mlscope.reports.junit import junit_properties
-from pytest_mlscope.reports.progress import ProgressLines
+from pytest_mlscope.gate import Baseline, Gate, SavedRun, SavedRunGate, SideBySideGate, VersionBaseline, find_baseline
+from pytest_mlscope.kinds import register_shipped
+from pytest_mlscope.machine import Affinity, cache_home, why_not_here
+from pytest_mlscope.measurements import Evaluator
+from pytest_mlscope.records import TestOutcome, make_record, plain_text, to_mapping
+from pytest_mlscope.reports import ProgressLines, junit_properties
 from pytest_mlscope.session.case_evaluation import CaseEvaluation, failure_name, item_case
 from pytest_mlscope.session.controller import RECORD_ATTRIBUTE, WORKER_MISTAKE, Controller
 from pytest_mlscope.session.items.module import SUFFIX, ManifestModule

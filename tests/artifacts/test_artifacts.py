@@ -25,6 +25,7 @@ from pytest_mlscope.artifacts import download as fetch
 from pytest_mlscope.artifacts import random_onnx_weights
 from pytest_mlscope.artifacts.artifact import Artifact, materialise
 from pytest_mlscope.errors import ArtifactError, CannotRun, IntegrityError
+from pytest_mlscope.machine import locks
 from pytest_mlscope.manifest.schema import ModelFile
 from pytest_mlscope.text import scrubbed, without_secrets
 from tests.recorders import Told

@@ -11,7 +11,7 @@ from pydantic import Field
 from pytest_mlscope.components.metrics.base import Metric, MetricState, MetricValue
 from pytest_mlscope.components.parameters import Holds
 from pytest_mlscope.errors import DatasetError, PreprocessingError
-from pytest_mlscope.statistics.wilson import wilson_interval
+from pytest_mlscope.statistics import wilson_interval
 
 # Up to here, copying the scores class by class pays for the faster sums below.
 _FEW_CLASSES = 64

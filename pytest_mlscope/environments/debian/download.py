@@ -14,8 +14,7 @@ from typing import IO
 
 from pytest_mlscope.environments.debian.lock import DebianLock, DebianPackage
 from pytest_mlscope.errors import EnvironmentCreationError, MlscopeError
-from pytest_mlscope.machine.cache_folder import artifacts_folder, describe_os_error, writable_folder
-from pytest_mlscope.machine.locks import file_lock
+from pytest_mlscope.machine import artifacts_folder, describe_os_error, file_lock, writable_folder
 from pytest_mlscope.recorder import Recorder
 from pytest_mlscope.text import scrubbed, without_secrets
 

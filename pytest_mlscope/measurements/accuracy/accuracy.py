@@ -11,16 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.cases.case import STATED
-from pytest_mlscope.components.metrics import SHIPPED_METRICS
-from pytest_mlscope.components.metrics.base import MetricState
-from pytest_mlscope.components.parameters import Holds
-from pytest_mlscope.components.postprocessing import SHIPPED_POSTPROCESSING_STEPS
-from pytest_mlscope.components.postprocessing.classes import Argmax
+from pytest_mlscope.cases import STATED
+from pytest_mlscope.components import SHIPPED_METRICS, SHIPPED_POSTPROCESSING_STEPS, Argmax, Holds, MetricState
 from pytest_mlscope.errors import HostError, MlscopeError, PreprocessingError
-from pytest_mlscope.hosts.process import DEPTH
-from pytest_mlscope.hosts.ready_model import Prediction, ReadyModel
-from pytest_mlscope.manifest.loaded import BoundMetric
+from pytest_mlscope.hosts import DEPTH, Prediction, ReadyModel
+from pytest_mlscope.manifest import BoundMetric
 from pytest_mlscope.measurements.results import KEPT_ROW_ELEMENTS, Accuracy, FailedRows, Predictions
 from pytest_mlscope.measurements.rows.deadline import within
 from pytest_mlscope.measurements.rows.input_shift import input_shift

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.hosts.timing_replies import Measured, OpenedBlocks, OpenedServer, Sensors
+from pytest_mlscope.hosts import Measured, OpenedBlocks, OpenedServer, Sensors
 from pytest_mlscope.measurements.latency.drift import relative_drift
 from pytest_mlscope.measurements.latency.modes import two_modes
 

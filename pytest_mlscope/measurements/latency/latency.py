@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import NDArray
 
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.mistakes import checked_readings, raised
-from pytest_mlscope.components.profilers.base import MeasuredWindow, Profiler, Reading
+from pytest_mlscope.cases import Plan
+from pytest_mlscope.components import MeasuredWindow, Profiler, Reading, checked_readings, raised
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.hosts.pool import HostPool
-from pytest_mlscope.hosts.ready_model import ReadyModel
-from pytest_mlscope.machine.facts import machine_facts
-from pytest_mlscope.machine.lease import exclusive_lease
+from pytest_mlscope.hosts import HostPool, ReadyModel
+from pytest_mlscope.machine import exclusive_lease, machine_facts
 from pytest_mlscope.measurements.latency.doubts import Doubt, machine_doubts, told
 from pytest_mlscope.measurements.latency.restarts import restart_warnings, summarise_restarts
 from pytest_mlscope.measurements.latency.timed import Timed

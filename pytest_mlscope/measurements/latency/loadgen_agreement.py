@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.statistics.kolmogorov_smirnov import two_sample_test
-from pytest_mlscope.statistics.percentiles import percentile_of
+from pytest_mlscope.statistics import percentile_of, two_sample_test
 
 WITHIN = 0.03
 """How far apart medians, or throughputs, may lie."""

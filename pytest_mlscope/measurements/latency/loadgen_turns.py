@@ -13,15 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.cases import Case, Plan
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.host.arrivals import poisson_arrivals
 from pytest_mlscope.host.loadgen import SCENARIOS
-from pytest_mlscope.hosts.loadgen_settings import LoadGenSettings
-from pytest_mlscope.hosts.ready_model import ReadyModel
-from pytest_mlscope.hosts.timing_replies import LoadGenRun
-from pytest_mlscope.machine.affinity import least_busy_cpu, needs_one_cpu
+from pytest_mlscope.hosts import LoadGenRun, LoadGenSettings, ReadyModel
+from pytest_mlscope.machine import least_busy_cpu, needs_one_cpu
 from pytest_mlscope.measurements.latency.latency import rows_in_a_sample, time_in_scenario
 from pytest_mlscope.measurements.latency.loadgen_agreement import Agreement, Arrivals, Round
 from pytest_mlscope.measurements.latency.server import serve_arrivals, server_of

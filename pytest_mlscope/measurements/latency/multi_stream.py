@@ -8,8 +8,8 @@ from typing import Any
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pytest_mlscope.components.scenario import Scenario
-from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.components import Scenario
+from pytest_mlscope.hosts import ReadyModel
 from pytest_mlscope.measurements.latency.timed import Timed, closed_loop
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_mlscope.components.scenario import Scenario
+from pytest_mlscope.components import Scenario
 from pytest_mlscope.measurements.latency.multi_stream import MultiStream
 from pytest_mlscope.measurements.latency.offline import Offline
 from pytest_mlscope.measurements.latency.server import Server

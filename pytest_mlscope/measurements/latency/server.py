@@ -15,18 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.scenario import Scenario
+from pytest_mlscope.cases import Plan
+from pytest_mlscope.components import Scenario
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.hosts.ready_model import ReadyModel
-from pytest_mlscope.hosts.timing_replies import Served
-from pytest_mlscope.manifest.quantities import Duration
+from pytest_mlscope.hosts import ReadyModel, Served
+from pytest_mlscope.manifest import Duration
 from pytest_mlscope.measurements.latency.doubts import counter_doubts, warm_up_doubts
 from pytest_mlscope.measurements.latency.rate_search import RateSearch, search_rate
 from pytest_mlscope.measurements.latency.timed import Timed
 from pytest_mlscope.measurements.latency.timed_path import check_timed_path
 from pytest_mlscope.measurements.results import Latency, RateTrial, ServerRun
-from pytest_mlscope.statistics.percentiles import (
+from pytest_mlscope.statistics import (
     median_relative_error,
     minimum_samples,
     percentile_of,

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.components.profilers.base import Reading
+from pytest_mlscope.components import Reading
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.hosts import ReadyModel
 from pytest_mlscope.measurements.latency.doubts import Doubt, warm_up_doubts, window_doubts
 from pytest_mlscope.measurements.latency.timed_path import check_timed_path
 from pytest_mlscope.measurements.results import Latency
-from pytest_mlscope.statistics.percentiles import median_relative_error, supported_percentiles
+from pytest_mlscope.statistics import median_relative_error, supported_percentiles
 
 
 @dataclass(frozen=True)

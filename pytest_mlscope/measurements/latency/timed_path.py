@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.errors import HostError
-from pytest_mlscope.hosts.ready_model import ReadyModel
-from pytest_mlscope.hosts.timing_replies import TimedPath
+from pytest_mlscope.hosts import ReadyModel, TimedPath
 from pytest_mlscope.measurements.latency.doubts import Doubt
 from pytest_mlscope.measurements.parity.comparison import OutputComparison, default_tolerance
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_mlscope.errors import NotSupported
-from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.hosts import ReadyModel
 from pytest_mlscope.measurements.results import LayerProfile, ProfiledLayer
 from pytest_mlscope.measurements.rows.first_rows import first_rows
 

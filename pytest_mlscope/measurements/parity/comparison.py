@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.components.parameters import Holds
+from pytest_mlscope.components import Holds
 
 _TOP = 5
 

@@ -8,11 +8,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.cases import Plan
 from pytest_mlscope.errors import BaselineError, CannotRun, HostError, MlscopeError, NotSupported
-from pytest_mlscope.hosts.ready_model import ReadyModel
-from pytest_mlscope.manifest.schema import ParityExpectation
-from pytest_mlscope.manifest.versions import requirement
+from pytest_mlscope.hosts import ReadyModel
+from pytest_mlscope.manifest import ParityExpectation, requirement
 from pytest_mlscope.measurements.parity.comparison import OutputComparison, has_classes, is_scores
 from pytest_mlscope.measurements.parity.raw_outputs import RawOutputs, in_step, predict_raw
 from pytest_mlscope.measurements.parity.self_difference import difference_from_itself

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.errors import HostError
-from pytest_mlscope.hosts.process import DEPTH
-from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.hosts import DEPTH, ReadyModel
 from pytest_mlscope.measurements.rows.inputs import BatchReader
 
 _IN_MEMORY_BYTES = 32 * 1024 * 1024

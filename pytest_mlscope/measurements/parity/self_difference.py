@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.hosts import ReadyModel
 from pytest_mlscope.measurements.parity.comparison import OutputComparison, default_tolerance
 from pytest_mlscope.measurements.parity.raw_outputs import RawOutputs, in_step, predict_raw
 from pytest_mlscope.measurements.parity.tolerance import NOISE_ROWS, Tolerance

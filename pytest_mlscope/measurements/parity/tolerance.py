@@ -8,11 +8,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.cases import Plan
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.hosts.model_loader import ModelLoader
-from pytest_mlscope.hosts.pool import HostPool
-from pytest_mlscope.manifest.schema import ParityExpectation
+from pytest_mlscope.hosts import HostPool, ModelLoader
+from pytest_mlscope.manifest import ParityExpectation
 from pytest_mlscope.measurements.parity.comparison import OutputComparison, default_tolerance
 from pytest_mlscope.measurements.parity.raw_outputs import RawOutputs, chunk_rows, predict_raw
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.cases import Plan
 from pytest_mlscope.errors import DatasetError
-from pytest_mlscope.hosts.ready_model import ReadyModel
+from pytest_mlscope.hosts import ReadyModel
 from pytest_mlscope.measurements.rows.deadline import within
 from pytest_mlscope.measurements.rows.inputs import as_batch
 from pytest_mlscope.measurements.rows.manifest_errors import naming

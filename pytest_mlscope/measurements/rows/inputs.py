@@ -11,9 +11,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.cases.case import STATED
+from pytest_mlscope.cases import STATED
 from pytest_mlscope.errors import PreprocessingError
-from pytest_mlscope.manifest.loaded import LoadedManifest
+from pytest_mlscope.manifest import LoadedManifest
 from pytest_mlscope.measurements.results import FailedRows
 from pytest_mlscope.measurements.rows.deadline import out_of_time, within
 from pytest_mlscope.measurements.rows.input_shift import input_shift

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.components.datasets.base import Column
-from pytest_mlscope.components.datasets.columns import is_number
+from pytest_mlscope.components import Column, is_number
 from pytest_mlscope.errors import DatasetError
 from pytest_mlscope.text import closest
 

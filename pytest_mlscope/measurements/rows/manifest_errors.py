@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pytest_mlscope.errors import ArtifactError, DatasetError, PreprocessingError, shown
-from pytest_mlscope.manifest.loaded import LoadedManifest
-from pytest_mlscope.manifest.place import place_of
+from pytest_mlscope.manifest import LoadedManifest, place_of
 
 
 @contextmanager

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.components.datasets.base import Column
-from pytest_mlscope.components.preprocessing.base import PreprocessingStep
+from pytest_mlscope.components import Column, PreprocessingStep
 from pytest_mlscope.errors import CannotRun, MlscopeError
 
 Samples = NDArray[Any] | list[Any]

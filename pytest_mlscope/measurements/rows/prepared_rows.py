@@ -12,14 +12,18 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_mlscope.components.datasets.base import Column, DataSource, InputDescription
-from pytest_mlscope.components.datasets.columns import is_number, require_columns
-from pytest_mlscope.components.datasets.damage import reading
-from pytest_mlscope.components.datasets.random_rows import Random
-from pytest_mlscope.components.preprocessing.array_step import NO_TEXT
+from pytest_mlscope.components import (
+    NO_TEXT,
+    Column,
+    DataSource,
+    InputDescription,
+    Random,
+    is_number,
+    reading,
+    require_columns,
+)
 from pytest_mlscope.errors import DatasetError, PreprocessingError
-from pytest_mlscope.manifest.loaded import LoadedManifest
-from pytest_mlscope.manifest.schema import DatasetEntry, Input
+from pytest_mlscope.manifest import DatasetEntry, Input, LoadedManifest
 from pytest_mlscope.measurements.results import FailedRows
 from pytest_mlscope.measurements.rows.labels import LabelReader
 from pytest_mlscope.measurements.rows.manifest_errors import naming

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.errors import DatasetError
-from pytest_mlscope.manifest.schema import RowSample
+from pytest_mlscope.manifest import RowSample
 
 MOST_ROWS = 2**28
 """Of one evaluation; their numbers alone are 2 GiB then."""

@@ -6,15 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.matrix import expand
-from pytest_mlscope.cases.plan import Plan
-from pytest_mlscope.components.mistakes import raised, raising_hook
-from pytest_mlscope.components.registry import Registry, build_registry
+from pytest_mlscope.cases import Case, Plan, expand
+from pytest_mlscope.components import Registry, build_registry, raised, raising_hook
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.manifest.load import load_manifest
-from pytest_mlscope.manifest.loaded import LoadedManifest
-from pytest_mlscope.manifest.versions import is_valid
+from pytest_mlscope.manifest import LoadedManifest, is_valid, load_manifest
 
 if TYPE_CHECKING:
     import pytest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_mlscope.cases.case import Threads
+    from pytest_mlscope.cases import Threads
 
 
 def mlscope_cases(

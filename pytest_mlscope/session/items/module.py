@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from pytest_mlscope.cases.kinds import cases_of_kind, kinds_of
+from pytest_mlscope.cases import cases_of_kind, kinds_of
 from pytest_mlscope.errors import ManifestError, MlscopeError
-from pytest_mlscope.manifest.check_files import missing_files
+from pytest_mlscope.manifest import missing_files
 from pytest_mlscope.session.items.parametrization import case_parameters
 
 if TYPE_CHECKING:

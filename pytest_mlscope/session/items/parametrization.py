@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_mlscope.cases.case import Case
+from pytest_mlscope.cases import Case
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.manifest.dimensions import NAMES
+from pytest_mlscope.manifest import NAMES
 
 if TYPE_CHECKING:
     from _pytest.mark.structures import ParameterSet

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.selection import Selection, names_of_framework
-from pytest_mlscope.components.framework import FrameworkFolder
+from pytest_mlscope.cases import Case, Selection, names_of_framework
+from pytest_mlscope.components import FrameworkFolder
 from pytest_mlscope.session.items.loading import Manifests
 from pytest_mlscope.text import closest, did_you_mean
 

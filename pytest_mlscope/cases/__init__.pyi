@@ -1,0 +1,11 @@
+from .case import STATED as STATED
+from .case import Case as Case
+from .case import Threads as Threads
+from .kinds import cases_of_kind as cases_of_kind
+from .kinds import is_parity_reference as is_parity_reference
+from .kinds import kinds_of as kinds_of
+from .kinds import known_measurement as known_measurement
+from .matrix import expand as expand
+from .plan import Plan as Plan
+from .selection import Selection as Selection
+from .selection import names_of_framework as names_of_framework

@@ -1,0 +1,15 @@
+from .creation import create_environment as create_environment
+from .debian.download import fetch as fetch
+from .debian.lock import format_debian_lock as format_debian_lock
+from .debian.locking import ARCHIVES as ARCHIVES
+from .debian.locking import make_debian_lock as make_debian_lock
+from .diagnosis import Diagnosis as Diagnosis
+from .diagnosis import diagnose_machine as diagnose_machine
+from .emulator import get_emulator as get_emulator
+from .environment import Environment as Environment
+from .provisioned import ProvisionedEnvironment as ProvisionedEnvironment
+from .provisioned import list_environments as list_environments
+from .provisioned import remove_environment as remove_environment
+from .search import find_environment as find_environment
+from .state import environments_of as environments_of
+from .state import framework_state as framework_state

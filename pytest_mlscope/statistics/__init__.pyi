@@ -1,0 +1,11 @@
+from .kolmogorov_smirnov import two_sample_test as two_sample_test
+from .paired_proportions import PairedProportions as PairedProportions
+from .percentiles import median_relative_error as median_relative_error
+from .percentiles import minimum_samples as minimum_samples
+from .percentiles import percentile_of as percentile_of
+from .percentiles import supported_percentiles as supported_percentiles
+from .rank_sum import rank_sum_p_value as rank_sum_p_value
+from .sign_flips import sign_flip_p_value as sign_flip_p_value
+from .signed_rank import interval as interval
+from .signed_rank import probability_above as probability_above
+from .wilson import wilson_interval as wilson_interval
