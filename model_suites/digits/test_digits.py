@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pytest_mlscope import mlscope_cases
-from pytest_mlscope.measurements.results import Evaluation
+from pytest_mlscope import Evaluation, mlscope_cases
 
 MANIFEST = "digits-cnn.mlscope.yml"
 
