@@ -1,3 +1,4 @@
+from . import package_file as package_file
 from .artifact import Artifact as Artifact
 from .artifact import materialise as materialise
 from .integrity import FETCH_IT as FETCH_IT

@@ -1,3 +1,4 @@
+from . import shipped as shipped
 from .cpu_list import CPU_LIST as CPU_LIST
 from .cpu_list import MOST_CHARACTERS as MOST_CHARACTERS
 from .cpu_list import format_cpu_list as format_cpu_list

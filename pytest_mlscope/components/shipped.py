@@ -1,4 +1,7 @@
-"""Registers everything built in, through the same hooks a conftest uses. Imported only under ``--mlscope``."""
+"""Registers everything built in, through the same hooks a conftest uses. Imported only under ``--mlscope``.
+
+Last, because the conftest of the rootdir is registered before them, and pluggy asks whoever came last first.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from pytest_mlscope.components.profilers import SHIPPED_PROFILERS
 from pytest_mlscope.components.profilers.base import Profiler
 
 
-@pytest.hookimpl
+@pytest.hookimpl(trylast=True)
 def pytest_mlscope_register_frameworks(project: Path | None) -> list[FrameworkFolder]:
     return [
         FrameworkFolder(description.parent)
@@ -30,7 +33,7 @@ def pytest_mlscope_register_frameworks(project: Path | None) -> list[FrameworkFo
     ]
 
 
-@pytest.hookimpl
+@pytest.hookimpl(trylast=True)
 def pytest_mlscope_register_hardware_targets(project: Path | None) -> list[HardwareFile]:
     return [
         HardwareFile(path)
@@ -39,26 +42,26 @@ def pytest_mlscope_register_hardware_targets(project: Path | None) -> list[Hardw
     ]
 
 
-@pytest.hookimpl
+@pytest.hookimpl(trylast=True)
 def pytest_mlscope_register_datasets() -> list[type[Dataset]]:
     return list(SHIPPED_DATASETS)
 
 
-@pytest.hookimpl
+@pytest.hookimpl(trylast=True)
 def pytest_mlscope_register_metrics() -> list[type[Metric]]:
     return list(SHIPPED_METRICS)
 
 
-@pytest.hookimpl
+@pytest.hookimpl(trylast=True)
 def pytest_mlscope_register_preprocessing_steps() -> list[type[PreprocessingStep]]:
     return list(SHIPPED_PREPROCESSING_STEPS)
 
 
-@pytest.hookimpl
+@pytest.hookimpl(trylast=True)
 def pytest_mlscope_register_postprocessing_steps() -> list[type[PostprocessingStep]]:
     return list(SHIPPED_POSTPROCESSING_STEPS)
 
 
-@pytest.hookimpl
+@pytest.hookimpl(trylast=True)
 def pytest_mlscope_register_profilers() -> list[type[Profiler]]:
     return list(SHIPPED_PROFILERS)

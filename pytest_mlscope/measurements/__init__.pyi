@@ -1,3 +1,4 @@
+from . import shipped as shipped
 from .accuracy.accuracy import measure_accuracy as measure_accuracy
 from .context import Context as Context
 from .dataset_identity import data_differ as data_differ

@@ -63,6 +63,20 @@ def test_a_conftest_of_another_folder_adds_nothing(suite: Suite, run: Run, pytes
     result.stdout.fnmatch_lines(["*unknown metric 'mine'*"])
 
 
+def test_a_conftest_wins_over_what_is_built_in(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
+    """That of the rootdir too, which pytest loads before the plugin registers anything."""
+    pytester.makeconftest(
+        "import pytest\n"
+        "from pytest_mlscope import per_sample_metric\n"
+        "@pytest.hookimpl(optionalhook=True)\n"
+        "def pytest_mlscope_register_metrics():\n"
+        "    return [per_sample_metric('top1', lambda outputs, labels: labels * 0 + 0.25)]\n"
+    )
+    suite.manifest(metrics="[top1]")
+    result = run("-m", "accuracy")
+    result.stdout.fnmatch_lines(["*toy*0.2500*"])
+
+
 def test_cases_can_be_modified(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         """
