@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.matrix import case_id, varying
+from pytest_mlscope.cases.ids import case_id, varying
 from pytest_mlscope.components import Measurement
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.manifest import NAMES, LoadedManifest, Manifest, kinds_made, parity_reference
