@@ -42,6 +42,7 @@ def _plan(path: Path, environment: Environment, project: Path | None) -> Plan:
     cases = [case for case in expand(manifest) if case.framework == name]
     if not cases:
         raise EnvironmentCreationError(f"{path} has no case for {name}; add {name} to its frameworks")
+    # Every machine has a CPU, whatever else the manifest names first.
     return Plan.of(manifest, next((case for case in cases if case.hardware == "cpu"), cases[0]))
 
 

@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         status: int = options.run(options)
+        # Here, since Python would flush only at exit, where a closed pipe is no longer caught.
         sys.stdout.flush()
     except MlscopeError as error:
         print(f"mlscope: error: {error}", file=sys.stderr)

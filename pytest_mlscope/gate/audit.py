@@ -138,6 +138,7 @@ def run_trial(
     if separate_runs:
         baseline = _slowed_median(plan, loader, 0.0)
         ratio = _slowed_median(plan, loader, effect) / baseline
+    # The baseline is wrapped too, or the cost of the wrapper itself would count as a slowdown.
     contest = Contest(plan, plan, rules, slowdowns=(0.0, effect))
     began = time.monotonic()
     run_rounds([contest], loader, seed=seed)
@@ -170,6 +171,7 @@ def run_audit(
         for effect in effects:
             if len(audit.of(effect)) > number:
                 continue
+            # From the trial alone, so that a resumed audit draws what an uninterrupted one would.
             seed = number * 1000 + round(effect * 1000)
             separate_runs = number % SEPARATE_RUNS_EVERY == 0
             audit.trials.append(
@@ -226,6 +228,7 @@ def minimum_detectable_effect(
         def is_detected(effect: float) -> bool:
             return _is_detected(pairs, effect, comparisons=comparisons, most=most, rules=audit.rules, random_=random_)
 
+        # A larger slowdown is caught at least as often, so the grid need not be tried one by one.
         place = bisect_left(_GRID, True, key=is_detected)
         return _GRID[place] if place < len(_GRID) else math.inf
 

@@ -103,10 +103,12 @@ def measure_pair(
 
     :raises SideError: when a framework fails.
     """
+    # Both sides get the same number of calls, so that each block median rests on equally many.
     calls, blocks = _calls_and_blocks(baseline.call_seconds)
     medians = np.empty((blocks, 2))
     for block in range(blocks):
         sides = [(BASELINE, baseline), (CANDIDATE, candidate)]
+        # In a fixed order, a disturbance with a rhythm of its own could always meet the same side.
         if coin.random() < 0.5:
             sides.reverse()
         for column, side in sides:

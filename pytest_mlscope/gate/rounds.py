@@ -146,6 +146,7 @@ def _pair(contest: Contest, loader: ModelLoader, pools: Sequence[HostPool], cpu:
     for side, (plan, pool) in enumerate(sides):
         with failures_of(side):
             hosts.append(loader.start_host(plan, pool))
+    # Both sides start and import at the same time, since each pair waits for it.
     for come_up in (HostClient.greet, HostClient.wait_until_started):
         for side, host in enumerate(hosts):
             with failures_of(side):
@@ -163,6 +164,7 @@ def _pair(contest: Contest, loader: ModelLoader, pools: Sequence[HostPool], cpu:
     opened: dict[int, OpenBlocks] = {}
     for side in order:
         with failures_of(side):
+            # Every pair binds the same model and rows, so the check of the first pair serves them all.
             opened[side] = _opened(ready[side], slowdown=contest.slowdowns[side], check=not contest.pairs)
     loads = (ready[BASELINE].load_seconds, ready[CANDIDATE].load_seconds)
     return measure_pair(opened[BASELINE], opened[CANDIDATE], load_seconds=loads, coin=coin)
@@ -206,6 +208,7 @@ def run_rounds(
             cpu = least_busy_cpu(coin)
             pools = [HostPool(), HostPool()]
             for pool in pools:
+                # Killed and not closed: closing would wait for each host in each round.
                 stack.callback(pool.kill)
             # Cases of one framework after each other, as a pool keeps few hosts.
             for contest in sorted(

@@ -51,6 +51,7 @@ class SavedRun:
         dimensions = _dimensions(case)
         model = case.model
         found = [each for each in self._measured if each.case.model == model and each.dimensions == dimensions]
+        # Two manifests may give their models the same name; folders do not count, since checkouts lie anywhere.
         same_file = [each for each in found if Path(each.case.manifest).name == Path(case.manifest).name]
         if not (same_file or found):
             raise NotInBaseline(self._lacking(case, dimensions))

@@ -71,6 +71,7 @@ def _differs(saved: HardwareFacts, now: HardwareFacts, *, accelerated: bool, tim
 
 
 def _without_microcode(identity: str) -> str:
+    # A microcode update does not make another CPU.
     return ", ".join(part for part in identity.split(", ") if not part.startswith("microcode"))
 
 
@@ -90,9 +91,11 @@ def judge(
     least_p_value = 2 / math.comb(len(baseline) + len(candidate), len(baseline))
     # Few processes beside many comparisons: ranks could never tell, and would hide what is plain.
     if min(len(baseline), len(candidate)) >= ENOUGH_PROCESSES and least_p_value <= LEVEL / max(family, 1):
+        # The factor makes the median absolute deviation the standard deviation of a normal distribution.
         deviations = [1.4826 * float(np.median(np.abs(x - np.median(x)))) for x in map(np.log, (baseline, candidate))]
         bound = max(DEFAULT_FLOOR, math.expm1(DEVIATIONS * math.hypot(*deviations)))
         smaller, larger = (baseline, candidate) if ratio > 1 else (candidate, baseline)
+        # Doubled, because the data chose which side counts as the smaller.
         p_value = min(1.0, 2 * rank_sum_p_value(smaller, larger))
         no_chance = p_value <= LEVEL / max(family, 1)
     outcome: Outcome

@@ -93,6 +93,7 @@ def decide(
     out = max(matters, math.log1p(floor))
     p = p_value(log_ratios)
     median = float(np.median(pairs))
+    # One A/A pair in forty lies beyond the floor on one side, and pairs are independent.
     early = EARLY_PAIRS + next(more for more in range(40) if family * 40.0 ** -(EARLY_PAIRS + more) <= EARLY_ERROR)
 
     def verdict(outcome: Outcome, *, at_once: bool = False) -> Verdict:

@@ -25,6 +25,7 @@ from pytest_mlscope.host.frames import ProtocolError, header_length, parse_heade
 from pytest_mlscope.hosts.process import DEPTH, HostProcess, why
 from pytest_mlscope.hosts.reply_reading import Tensors, wrong_error
 
+# The longest that a host's death goes unnoticed while a child of it holds the pipe open.
 _POLL_SECONDS = 0.25
 
 Header = dict[str, Any]

@@ -105,6 +105,7 @@ class ModelLoader:
         self.settings = settings
         self._verify = verify
         self._pool = HostPool()
+        # Weak, because the pool ends hosts and says nothing here.
         self._loaded: WeakKeyDictionary[HostClient, tuple[str, Loaded]] = WeakKeyDictionary()
         self._environments: dict[tuple[str, str | None, str | None], Environment] = {}
         self._not_made: dict[tuple[str, str | None, str | None], str] = {}
@@ -122,6 +123,7 @@ class ModelLoader:
         architecture = target.architecture if target.emulated else None
         key = (str(folder.path), constraint, architecture)
         known = self._environments.get(key)
+        # It may have been removed since.
         if known is not None and known.python.exists():
             return known
         if key in self._not_made:
@@ -243,6 +245,7 @@ class ModelLoader:
         files = {role: artifact.path for role, artifact in artifacts.items()}
         dynamic_batch = environment.framework.description.dynamic_batch
         request = load_request(plan, files, device=device, dynamic_batch=dynamic_batch)
+        # A file that changed on disk is another model under the same path.
         identity = {**request.header(), "sha256": {role: artifact.sha256 for role, artifact in artifacts.items()}}
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         loaded = self._loaded.get(host)
@@ -253,6 +256,7 @@ class ModelLoader:
                 host = pool.recycle(host, timeout=max(deadline - time.monotonic(), 0.1))
                 reply = host.load(request, timeout=max(deadline - time.monotonic(), 0.1))
             except HostError as error:
+                # A manifest may expect predictions to fail (xfail), but never that a model does not load.
                 error.loading = True
                 raise
             loaded = self._loaded[host] = (key, reply)

@@ -206,6 +206,7 @@ def _from_lists(values: Sequence[Any]) -> Any:
     """Nulls among numbers are NaN; rows of different lengths are a column of objects."""
     try:
         array = np.array(values)
+        # A float holds every integer up to 2**53; beyond that, digits may be lost.
         if array.dtype.kind == "f" and np.abs(array).max(initial=0) > 2**53:
             array = _whole(values, array)
         if array.dtype.kind == "O" and any(each is None for each in array.flat):

@@ -32,12 +32,14 @@ def plain(value: Any, *, at: str, not_finite: dict[str, str]) -> Any:
     """
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
+    # Before text and numbers, since members of an Enum can be both.
     if isinstance(value, Enum):
         value = value.value
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
         return plain_text(value)
+    # execnet looks types up by identity, so it refuses subclasses of the builtin ones.
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
@@ -59,6 +61,7 @@ def plain(value: Any, *, at: str, not_finite: dict[str, str]) -> Any:
             for key, item in value.items()
         }
     if isinstance(value, Set):
+        # The order of a set changes from process to process, and equal results must give equal reports.
         value = sorted(value, key=repr)
     if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray | memoryview):
         return [plain(item, at=f"{at}/{index}", not_finite=not_finite) for index, item in enumerate(value)]

@@ -105,6 +105,7 @@ class Controller:
             return
         finished_well = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
         missing = sorted(self._expected - self._reported)
+        # After an interrupt, or with -x, some items are bound to have no result.
         if finished_well and missing:
             shown = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
             self._trouble(f"{len(missing)} of {len(self._expected)} collected items have no result: {shown}")

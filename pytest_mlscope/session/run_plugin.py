@@ -230,6 +230,7 @@ class MlscopePlugin:
         if mistake is None and not session.testsfailed:
             left_out = uncollected(config, collected=state.collected, has_items=state.has_items)
             mistake = left_out.mistake
+            # Every worker collects the same files, so one of them speaks for all.
             if not hasattr(config, "workerinput") or config.workerinput["workerid"] == "gw0":
                 for text in left_out.warnings:
                     _warn(config, text)
@@ -312,6 +313,7 @@ class RegistryWatch:
 
 def enable(config: pytest.Config) -> None:
     """Register everything that ``--mlscope`` turns on. :raises pytest.UsageError: when an option cannot be obeyed."""
+    # Called for their errors: a wrong option ends the run before anything is collected.
     _affinity(config)
     strictness(config)
     state = config.stash[RUN_STATE] = RunState(config)
