@@ -51,7 +51,7 @@ def audit_case(
     :raises MlscopeError: when a trial fails; the file has those before.
     """
     if resume and file is None:
-        raise WrongUse("there are no trials to go on with: name the file that has them")
+        raise WrongUse("there are no trials to continue: name the file that has them")
     if file:
         require_replaceable(file, beginning=r'\s*\{\s*"plugin"\s*:', what="an audit's trials")
     plan = choose_plan(load_alone(manifest), case)

@@ -21,7 +21,7 @@ from pytest_mlscope.settings import Settings
 
 
 class _LoaderOfOne(ModelLoader):
-    """An loader that runs every case in one environment, which is not to be found yet."""
+    """Runs every case in one environment, which a search would not find yet."""
 
     def __init__(self, environment: Environment, settings: Settings) -> None:
         super().__init__(settings)

@@ -38,9 +38,9 @@ def add_to(commands: Commands) -> None:
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     create = add_command(actions, "create", "make the environment of one or more frameworks", _create, _CREATE)
-    create.add_argument("names", nargs="+", metavar="NAME", help="a framework, or one in some version")
+    create.add_argument("names", nargs="+", metavar="NAME", help="a framework, or one version of it")
     add_home(create)
-    create.add_argument("--force", action="store_true", help="make it anew where there is one")
+    create.add_argument("--force", action="store_true", help="replace the environment if it exists")
     create.add_argument(
         "--installer",
         choices=("auto", "uv", "pip"),

@@ -27,7 +27,11 @@ _FILE = "floors.json"
 
 
 def floor_of(log_ratios: Sequence[float]) -> float | None:
-    """The relative difference that 95 % of these A/A pairs stay within; ``None`` for fewer than 40."""
+    """The relative difference that 95 % of these A/A pairs stay within; ``None`` for fewer than 40.
+
+    >>> round(floor_of([0.02, -0.02] * 20), 4)
+    0.0202
+    """
     if len(log_ratios) < FEWEST_PAIRS:
         return None
     # The higher of two neighbours, since a floor that is too low raises false alarms.

@@ -33,7 +33,7 @@ class _Measured:
 class SavedRun:
     """Reads the file at once. :raises BaselineError: one line, when it is no such report."""
 
-    remark = "a saved run: separate runs, so only large differences of latency can be told"
+    remark = "a saved run: separate runs can show only large differences in latency"
 
     def __init__(self, path: Path) -> None:
         self.label = path.name

@@ -1,4 +1,4 @@
-"""Holds cases against a saved run.
+"""Compares cases with a saved run.
 
 Two separate runs meet the machine in two moods: on a shared machine the ratio of their medians was seen to have a
 standard deviation of 15 %, and the usual rule, failing at 5 %, to alarm falsely in one of eight. So a difference counts
@@ -82,6 +82,9 @@ def judge(
 
     :param minimum_effect: relative difference up to which they pass as the same.
     :param family: how many comparisons the run makes.
+
+    >>> judge([1.0], [1.3], minimum_effect=0.03).outcome, judge([1.0], [1.7], minimum_effect=0.03).outcome
+    ('inconclusive', 'regression')
     """
     ratio = float(np.median(candidate) / np.median(baseline))
     size = abs(math.log(ratio))

@@ -85,6 +85,11 @@ def decide(
         leaves of :data:`LEVEL` where there are several comparisons.
     :param family: how many comparisons there are.
     :raises ValueError: for no pairs, or limits that are not positive.
+
+    >>> decide([0.21, 0.19, 0.2], minimum_effect=0.03).outcome
+    'regression'
+    >>> decide([0.01, -0.01], minimum_effect=0.03) is None
+    True
     """
     if not minimum_effect > 0 or not floor >= 0:
         raise ValueError(f"minimum_effect {minimum_effect!r} and floor {floor!r} must be positive")

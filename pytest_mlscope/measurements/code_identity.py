@@ -71,6 +71,7 @@ def _namespace_of_class(kind: type) -> Mapping[str, Any]:
         if function.__module__ == kind.__module__:
             return function.__globals__
     module = sys.modules.get(kind.__module__)
+    # A class without functions of its own has only sys.modules to go by.
     return {} if module is None else vars(module)
 
 

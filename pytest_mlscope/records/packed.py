@@ -20,6 +20,10 @@ def pack(values: Any, *, at: str, not_finite: dict[str, str]) -> Any:
     """An array of numbers or truth values, any shape, as a mapping ``{packed, dtype, shape, data}``.
 
     Integers are stored in the smallest type that holds them. Arrays of other things become plain lists.
+
+    >>> packed = pack([1, 2, 300], at="", not_finite={})
+    >>> packed["dtype"], unpack(packed).tolist()
+    ('<u2', [1, 2, 300])
     """
     array = np.asarray(values)
     if array.dtype.kind in "iu" and array.size:

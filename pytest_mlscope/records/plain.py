@@ -29,6 +29,10 @@ def plain(value: Any, *, at: str, not_finite: dict[str, str]) -> Any:
 
     :param at: the value's JSON Pointer (RFC 6901), ``""`` for the whole.
     :raises MlscopeError: for a type that has no JSON form; the message names the place.
+
+    >>> not_finite = {}
+    >>> plain({"scores": (1, float("nan"))}, at="", not_finite=not_finite), not_finite
+    ({'scores': [1, None]}, {'/scores/1': 'nan'})
     """
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
@@ -39,7 +43,7 @@ def plain(value: Any, *, at: str, not_finite: dict[str, str]) -> Any:
         return value
     if isinstance(value, str):
         return plain_text(value)
-    # execnet looks types up by identity, so it refuses subclasses of the builtin ones.
+    # execnet goes by the exact type, and refuses subclasses.
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
@@ -71,5 +75,9 @@ def plain(value: Any, *, at: str, not_finite: dict[str, str]) -> Any:
 
 
 def pointer_token(key: str) -> str:
-    """A key as a JSON Pointer writes it."""
+    """A key as a JSON Pointer writes it.
+
+    >>> pointer_token("a/b~c")
+    'a~1b~0c'
+    """
     return plain_text(key).replace("~", "~0").replace("/", "~1")
