@@ -76,7 +76,7 @@ def _environment_variables(environment: Environment, threads: int | None) -> dic
 def why(error: OSError) -> str:
     """What the system says, and of too few open files also what to do."""
     if error.errno == errno.EMFILE:
-        return f"this process has as many open files as it may; raise the limit (ulimit -n), to {_OPEN_FILES:,} say"
+        return f"this process has as many open files as it may; raise the limit to at least {_OPEN_FILES:,} (ulimit -n)"
     return error.strerror or str(error)
 
 
