@@ -59,12 +59,14 @@ def audit_case(
     audit = Audit(Rules(minimum_effect=minimum_effect, seconds=seconds, floor=floor))
     if resume and file:
         read_trials(file, audit, plan.case, busy_processes=busy)
+    # Slowed trials mean little without A/A trials, so those are always made.
     wanted = [0.0, *effects]
 
     def keep() -> None:
         if file:
             write_audit(file, audit, plan.case, busy_processes=busy)
 
+    # Before the first trial, so that a path that cannot be written costs no hour of measuring.
     keep()
     loader = ModelLoader(settings)
     try:

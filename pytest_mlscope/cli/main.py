@@ -13,6 +13,7 @@ from pytest_mlscope import __version__
 from pytest_mlscope.cli import audit, bisect, cache, doctor, env, framework, loadgen, schema, suite, validate
 from pytest_mlscope.errors import MlscopeError, WrongUse
 
+# 130 is 128 + SIGINT, as shells report it.
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 EXIT_USAGE = 4
 """As pytest's, so that a script need not tell the two commands apart."""

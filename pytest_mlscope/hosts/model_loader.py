@@ -250,6 +250,7 @@ class ModelLoader:
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         loaded = self._loaded.get(host)
         if loaded is None or loaded[0] != key:
+            # If loading fails, the host no longer holds the old model either.
             self._loaded.pop(host, None)
             self._check_batches(plan, artifacts)
             try:

@@ -64,6 +64,7 @@ class Journal:
         except BaseException:
             file.close()
             raise
+        # An open file keeps its renamed path, so this run needs a new one.
         file.close()
         return self._open()
 

@@ -46,6 +46,7 @@ class Controller:
         path = config.getoption("mlscope_json")
         self._config = config
         self._started = time.time()
+        # A run that only lists tests must leave an earlier report alone.
         wanted = path and not runs_no_test(config)
         self._json = JsonReport(Path(config.invocation_params.dir, path)) if wanted else None
         self._records: dict[str, EvaluationRecord] = {}

@@ -103,6 +103,7 @@ def _test_of(item: pytest.Item, case: Case) -> tuple[object, ...]:
     parameters = getattr(item, "callspec", None)
     given: dict[str, object] = {} if parameters is None else parameters.params
     taken = () if function is None else inspect.signature(function).parameters
+    # By identity, since parameters need not be hashable.
     own = tuple((name, id(given[name])) for name in taken if name in given and name != "mlscope_case")
     return (item.path, getattr(item, "cls", None), getattr(item, "originalname", item.name), case, case.id, own)
 
@@ -204,6 +205,7 @@ class MlscopePlugin:
         except MlscopeError as error:
             raise pytest.UsageError(f"--mlscope-against: {error}") from None
         session.config.stash[BASELINE] = baseline
+        # A saved run keeps no raw outputs.
         state.compares_outputs = isinstance(baseline, Baseline)
 
     def pytest_report_header(self, config: pytest.Config) -> str | None:
