@@ -182,7 +182,7 @@ def evaluate(
             results[kind.name] = evaluated(kind, Context(plan, evaluator, manager.hook, alone=kind.times))
         latency, readings = results.pop("latency", (None, {}))
         own = {name: results.pop(name, None) for name in ("accuracy", "parity", "layers")}
-        # Before the hosts end, since the framework is asked for some of the facts.
+        # Before the hosts are closed: later, asking would start a new one.
         key, facts = evaluator.provenance(plan)
     finally:
         evaluator.close()

@@ -255,7 +255,7 @@ def measure_accuracy(ready: ReadyModel) -> Accuracy:
                 if len(waiting) == (DEPTH if rows_at_once else 1):
                     receive()
                 ready.remaining()
-                # Opening the dataset and preparing the first rows is not the time of the model.
+                # The model is not to blame for the time that opening the dataset takes.
                 began = began or time.perf_counter()
                 ready.submit_predict(piece.inputs)
                 waiting.append(piece)
