@@ -20,7 +20,7 @@ from pytest_mlscope.measurements.rows.first_rows import first_rows
 from pytest_mlscope.statistics.wilson import wilson_interval
 
 SEPARATE_RUNS_FAIL_AT = 0.05
-"""What two separate runs are failed at by the rule that the gate is held against."""
+"""Slowdown at which the rule that the gate is compared with fails two separate runs."""
 SEPARATE_RUN_SECONDS = 0.5
 SEPARATE_RUNS_EVERY = 2
 """In every second trial of an effect: the rule's rates are far from 0 and 1, where fewer trials tell as much."""

@@ -171,7 +171,7 @@ def _pair(contest: Contest, loader: ModelLoader, pools: Sequence[HostPool], cpu:
 
 
 def _judge(contests: Sequence[Contest], family: int) -> None:
-    """Hold what is undecided against Holm's levels, given everything known so far."""
+    """Judge what is undecided at Holm's levels, given everything known so far."""
     measured = [contest for contest in contests if contest.pairs]
     p_values = [p_value(contest.log_ratios) for contest in measured]
     for contest, level in zip(measured, holm_levels(p_values, family=family, level=LEVEL), strict=True):
