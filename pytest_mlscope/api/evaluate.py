@@ -39,6 +39,7 @@ def load_alone(manifest: Path) -> LoadedManifest:
 
 
 def _list_of(name: str, values: object, what: str) -> list[object]:
+    # A string is iterable too, but as letters.
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise TypeError(f"{name} must be a list of {what}, not {values!r}")
     return list(values)
@@ -59,6 +60,7 @@ def _path(name: str, value: object) -> Path:
 
 
 def _seconds(timeout: object) -> float:
+    # True is an int to Python, and would be a limit of one second.
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
         raise TypeError(f"timeout must be a number of seconds, not {timeout!r}")
     return timeout

@@ -38,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="mlscope",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        # A prefix that means one option today may be ambiguous with the next release.
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"pytest-mlscope {__version__}")

@@ -92,6 +92,7 @@ class OpenBlocks:
 
 def _calls_and_blocks(call_seconds: float) -> tuple[int, int]:
     calls = max(1, round(BLOCK_SECONDS / call_seconds))
+    # Two sides share the time of a pair.
     fitting = int(PAIR_SECONDS / (2 * calls * call_seconds))
     return calls, min(max(fitting, FEWEST_BLOCKS), MOST_BLOCKS)
 

@@ -95,6 +95,7 @@ class Channel:
         The arrays lie in the arena: they hold until ``DEPTH`` further requests were sent. Raises as ``HostClient``.
         """
         reply = self.read(time.monotonic() + timeout, doing, timeout)
+        # Arenas are used in turn, so the oldest request is as many arenas back as requests are under way.
         arena = (self._arena - self.under_way) % DEPTH
         self.under_way -= 1
         if "error" in reply:

@@ -236,6 +236,7 @@ class ModelLoader:
         environment = self.environment(plan)
         artifacts = self._artifacts(plan)
         timeout = self.settings.timeout
+        # The clock starts here: downloads and new environments do not use up the time of the case.
         deadline = time.monotonic() + timeout
         pool = pool or self._pool
         host = self._host(plan, pool)

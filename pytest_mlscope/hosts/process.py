@@ -118,6 +118,7 @@ class HostProcess:
         self.incoming = [Arena(*each) for each in shared[DEPTH:]]
         self._arena_descriptors = arenas
         inherited = [request_read, reply_write, *arenas]
+        # Unbuffered, so that what a framework printed just before it crashed is not lost.
         command = [str(environment.python), "-u"]
         if environment.kind == "provisioned":
             # The user's own site-packages and PYTHON* variables are in no lock.
@@ -131,7 +132,9 @@ class HostProcess:
         try:
             self._process = subprocess.Popen(
                 command,
+                # A framework that asks a question must not wait for the user's terminal.
                 stdin=subprocess.DEVNULL,
+                # One pipe for both keeps their lines in the order in which they were printed.
                 stdout=output_write,
                 stderr=output_write,
                 pass_fds=inherited,

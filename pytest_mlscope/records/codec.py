@@ -172,6 +172,7 @@ class _Decoder:
 
 
 def _expect(kind: type, value: Any, at: str) -> Any:
+    # A bool is an int to Python, but not to JSON.
     number = isinstance(value, int | float) and not isinstance(value, bool)
     fits = number if kind is float else isinstance(value, kind) and not (kind is int and isinstance(value, bool))
     if not fits:

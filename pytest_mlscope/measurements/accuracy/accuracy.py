@@ -39,6 +39,7 @@ def _predicted(outputs: NDArray[Any], holds: Holds | None) -> NDArray[Any]:
         return outputs if outputs.ndim == 1 else outputs[:, 0]
     if outputs.ndim != 2 or outputs.shape[1] < 2 or outputs.dtype.kind not in "bf":
         return outputs
+    # Unlike numpy, it gives a row with NaN no class.
     return Argmax(axis=1).apply_batch(outputs)
 
 
