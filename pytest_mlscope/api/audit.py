@@ -47,7 +47,7 @@ def audit_case(
     :raises MlscopeError: when a trial fails; the file has those before.
     """
     if resume and file is None:
-        raise WrongUse("there are no trials to go on with: name the file that has them")
+        raise WrongUse("there are no trials to continue: name the file that has them")
     if file:
         require_replaceable(file, beginning=r'\s*\{\s*"plugin"\s*:', what="an audit's trials")
     plan = choose_plan(load_alone(manifest), case)
@@ -55,12 +55,14 @@ def audit_case(
     audit = Audit(Rules(minimum_effect=minimum_effect, seconds=seconds, floor=floor))
     if resume and file:
         read_trials(file, audit, plan.case, busy_processes=busy)
+    # Slowed trials mean little without A/A trials, so those are always made.
     wanted = [0.0, *effects]
 
     def keep() -> None:
         if file:
             write_audit(file, audit, plan.case, busy_processes=busy)
 
+    # Before the first trial, so that a path that cannot be written costs no hour of measuring.
     keep()
     loader = ModelLoader(settings)
     try:

@@ -18,7 +18,7 @@ from pytest_mlscope.settings import Settings
 
 
 class _LoaderOfOne(ModelLoader):
-    """An loader that runs every case in one environment, which is not to be found yet."""
+    """Runs every case in one environment, which a search would not find yet."""
 
     def __init__(self, environment: Environment, settings: Settings) -> None:
         super().__init__(settings)
@@ -39,6 +39,7 @@ def _plan(path: Path, environment: Environment, project: Path | None) -> Plan:
     cases = [case for case in expand(manifest) if case.framework == name]
     if not cases:
         raise EnvironmentCreationError(f"{path} has no case for {name}; add {name} to its frameworks")
+    # Every machine has a CPU, whatever else the manifest names first.
     return Plan.of(manifest, next((case for case in cases if case.hardware == "cpu"), cases[0]))
 
 

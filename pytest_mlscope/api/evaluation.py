@@ -29,6 +29,7 @@ def load_alone(manifest: Path) -> LoadedManifest:
 
 
 def _list_of(name: str, values: object, what: str) -> list[object]:
+    # A string is iterable too, but as letters.
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise TypeError(f"{name} must be a list of {what}, not {values!r}")
     return list(values)
@@ -49,6 +50,7 @@ def _path(name: str, value: object) -> Path:
 
 
 def _seconds(timeout: object) -> float:
+    # True is an int to Python, and would be a limit of one second.
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
         raise TypeError(f"timeout must be a number of seconds, not {timeout!r}")
     return timeout
@@ -172,6 +174,7 @@ def evaluate(
             results[kind.name] = evaluated(kind, Context(plan, evaluator, manager.hook, alone=kind.times))
         latency, readings = results.pop("latency", (None, {}))
         own = {name: results.pop(name, None) for name in ("accuracy", "parity", "layers")}
+        # Before the hosts are closed: later, asking would start a new one.
         key, facts = evaluator.provenance(plan)
     finally:
         evaluator.close()

@@ -55,6 +55,7 @@ def compare_with_loadgen(
             for plan in plans:
                 ready = loader.ready(plan)
                 agreements.append(measure_agreement(ready, output, rounds=rounds, recorder=settings.recorder))
+                # After each scenario, so that a later failure does not lose it.
                 _write(report, agreements)
     finally:
         loader.close()

@@ -37,6 +37,7 @@ from pytest_mlscope.measurements import RowPreparer
 from pytest_mlscope.text import closest, did_you_mean
 
 _ROWS_AT_A_TIME = 16
+# Wrong columns, steps and labels show in the first rows, and a dataset may have millions.
 _SECONDS_TO_READ = 2.0
 _NUMBERS = frozenset(get_args(DType))
 

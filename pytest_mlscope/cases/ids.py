@@ -10,7 +10,11 @@ from pytest_mlscope.manifest import NAMES, Dimensions, Manifest, dimensions_of, 
 
 
 def component(dimension: str, value: object) -> str:
-    """How a dimension's value is written in an id."""
+    """How a dimension's value is written in an id.
+
+    >>> component("threads", 4), component("batch_size", 8), component("precision", "fp32")
+    ('t4', 'b8', 'fp32')
+    """
     if dimension == "threads":
         return "tdefault" if value == "framework_default" else f"t{value}"
     return f"b{value}" if dimension == "batch_size" else str(value)

@@ -65,7 +65,7 @@ def add_to(commands: Commands) -> None:
         type=whole_number(least=0),
         default=0,
         metavar="N",
-        help="keep so many other processes busy meanwhile (default: 0)",
+        help="keep this many other processes busy during the audit (default: 0)",
     )
     parser.add_argument(
         "--json", type=user_path, metavar="PATH", help="write every trial to this file, while they are made"
@@ -140,7 +140,7 @@ def _audit(options: argparse.Namespace) -> int:
     from pytest_mlscope.settings import Settings
 
     if options.resume and options.json is None:
-        raise WrongUse("--resume needs --json PATH, the trials to go on with")
+        raise WrongUse("--resume needs --json PATH, the file with the trials to continue")
     home = home_of(options)
     case, audit = audit_case(
         options.manifest,

@@ -77,6 +77,7 @@ def _bisect(options: argparse.Namespace) -> int:
     from pytest_mlscope.records import plain
     from pytest_mlscope.settings import Settings
 
+    # A wrong path should be reported before the work, not after it.
     if options.json:
         require_replaceable(options.json, beginning=r'\s*\{\s*"candidate"\s*:', what="a report of mlscope bisect")
     if options.reference is None and options.against_file is None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pytest_mlscope.environments import ProvisionedEnvironment
 
 _CREATE = """\
-NAME is a framework of ./frameworks, of an installed package, or shipped: see `mlscope env list`. With a version behind
-it, such as onnxruntime==1.20.* or 'onnxruntime>=1.20,<1.22', it is an environment of its own beside the other.
+NAME is a framework of ./frameworks, of an installed package, or shipped: see `mlscope env list`. With a
+version, such as onnxruntime==1.20.* or 'onnxruntime>=1.20,<1.22', the command makes a separate environment.
 The packages are those that the framework's folder pins. Package indexes are those that pip is configured for."""
 _LIST = """\
 status is one of
@@ -25,7 +25,7 @@ status is one of
   ready                 an environment is there
   can be made           with `mlscope env create NAME`
   cannot: REASON        not on this machine, and why
-  half-made             its creation was interrupted; `mlscope env create` makes it anew, `mlscope env remove` frees it
+  half-made             its creation was interrupted; `mlscope env create` makes it again, `mlscope env remove` frees it
   not used any more     made from an older lock, or of a framework that is not here; `mlscope env remove` frees it
 version and python are those of what is there, or would be."""
 _REMOVE = """\
@@ -38,9 +38,9 @@ def add_to(commands: Commands) -> None:
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     create = add_command(actions, "create", "make the environment of one or more frameworks", _create, _CREATE)
-    create.add_argument("names", nargs="+", metavar="NAME", help="a framework, or one in some version")
+    create.add_argument("names", nargs="+", metavar="NAME", help="a framework, or one version of it")
     add_home(create)
-    create.add_argument("--force", action="store_true", help="make it anew where there is one")
+    create.add_argument("--force", action="store_true", help="replace the environment if it exists")
     create.add_argument(
         "--installer",
         choices=("auto", "uv", "pip"),

@@ -41,7 +41,11 @@ def folded_prose(text: str) -> str:
 
 
 def first_few(names: Sequence[str]) -> str:
-    """``a, b, c, d and 3 more``."""
+    """The names, or the first of many.
+
+    >>> first_few(["a", "b", "c", "d", "e", "f"])
+    'a, b, c, d and 2 more'
+    """
     if len(names) <= _NAMED + 1:
         return ", ".join(names)
     return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"

@@ -22,7 +22,7 @@ def add_to(commands: Commands) -> None:
     """Add ``framework`` and its subcommands."""
     parser = add_command(commands, "framework", "check framework folders", None)
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    check = add_command(actions, "check", "hold a framework folder against what predictors promise", _check, _CHECK)
+    check = add_command(actions, "check", "check that a framework folder does what predictors promise", _check, _CHECK)
     check.add_argument("framework", metavar="PATH|NAME", help="a framework folder, or the name of a framework")
     check.add_argument("--threads", type=_threads, default=1, metavar="N", help="threads to ask for (default: 1)")
     check.add_argument("--provision", action="store_true", help="make the framework's environment where there is none")

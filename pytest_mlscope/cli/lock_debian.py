@@ -57,6 +57,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     words = ["mlscope", "env", "lock-debian", options.suite, options.architecture, *options.packages]
     words += [word for pattern in options.exclude for word in ("--exclude", pattern)]
+    # The comment is shared with the lock, and a URL may hold a password.
     words += [word for url in archives for word in ("--archive", without_secrets(url))]
     text = format_debian_lock(lock, comments=[f"Made by: {shlex.join(words)}"])
     if options.output is None:

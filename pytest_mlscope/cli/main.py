@@ -13,6 +13,7 @@ from pytest_mlscope import __version__
 from pytest_mlscope.cli import audit, bisect, cache, doctor, env, framework, loadgen, schema, suite, validate
 from pytest_mlscope.errors import MlscopeError, WrongUse
 
+# 130 is 128 + SIGINT, as shells report it.
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 EXIT_USAGE = 4
 """As pytest's, so that a script need not tell the two commands apart."""
@@ -37,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="mlscope",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        # A prefix that means one option today may be ambiguous with the next release.
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"pytest-mlscope {__version__}")
@@ -58,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         status: int = options.run(options)
+        # Here, since Python would flush only at exit, where a closed pipe is no longer caught.
         sys.stdout.flush()
     except MlscopeError as error:
         print(f"mlscope: error: {error}", file=sys.stderr)

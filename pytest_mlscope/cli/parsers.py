@@ -58,7 +58,11 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 
 
 def shown_size(size: int) -> str:
-    """Bytes for the eye: ``1.3 GB``."""
+    """Bytes for the eye.
+
+    >>> shown_size(512), shown_size(1_300_000_000)
+    ('512 B', '1.3 GB')
+    """
     value = float(size)
     for unit in ("B", "kB", "MB"):
         if value < 1000:

@@ -69,6 +69,7 @@ def _copy(options: argparse.Namespace) -> int:
     import shutil
 
     source, destination = _suite(options.name), options.destination
+    # exists() does not see a link that leads nowhere.
     if destination.exists() or destination.is_symlink():
         raise WrongUse(f"{destination}: is there already; name a folder that is not")
     if destination.resolve().is_relative_to(source.resolve()):

@@ -1,4 +1,4 @@
-"""Holds an evaluation against what its manifest expects."""
+"""Compares an evaluation with what its manifest expects."""
 
 from __future__ import annotations
 
@@ -104,6 +104,7 @@ def _unconfirmed(server: ServerRun) -> str:
 def _late(server: ServerRun) -> str:
     """Whether the load itself came too late for the bound, which is no fault of the model's."""
     bound, error = server.latency_bound, server.arrival_error
+    # Below half of the bound, the load is not the larger part of what went wrong.
     if bound is None or error is None or server.latency is None or server.latency <= bound or error < bound / 2:
         return ""
     return (

@@ -61,6 +61,9 @@ def metric_outcome(
 
     :param loss: the loss seen, relative to the baseline's value.
     :param accepted_loss: the largest that passes; then a larger one that may be chance is inconclusive.
+
+    >>> metric_outcome(0.001, 0.999, 0.005), metric_outcome(0.03, 0.97, 0.005)
+    ('regression', 'inconclusive')
     """
     if worse <= significance and (not accepted_loss or loss > accepted_loss):
         return "regression"

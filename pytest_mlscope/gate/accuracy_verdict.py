@@ -18,7 +18,7 @@ from pytest_mlscope.records import Comparison
 def accuracy_verdict(baseline: Accuracy, candidate: Accuracy, plan: Plan, against: str, *, family: int) -> Comparison:
     """The worst of all verdicts, with a line for each metric that was not compared.
 
-    :param case: the candidate's.
+    :param plan: the candidate's.
     :param family: how many accuracies the run compares; its share of the level is divided among further metrics.
     """
     significance = SIGNIFICANCE / max(family, 1)

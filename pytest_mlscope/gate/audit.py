@@ -18,7 +18,7 @@ from pytest_mlscope.measurements import first_rows, rows_in_a_sample
 from pytest_mlscope.statistics import wilson_interval
 
 SEPARATE_RUNS_FAIL_AT = 0.05
-"""What two separate runs are failed at by the rule that the gate is held against."""
+"""Slowdown at which the rule that the gate is compared with fails two separate runs."""
 SEPARATE_RUN_SECONDS = 0.5
 SEPARATE_RUNS_EVERY = 2
 """In every second trial of an effect: the rule's rates are far from 0 and 1, where fewer trials tell as much."""
@@ -136,6 +136,7 @@ def run_trial(
     if separate_runs:
         baseline = _slowed_median(plan, loader, 0.0)
         ratio = _slowed_median(plan, loader, effect) / baseline
+    # The baseline is wrapped too, or the cost of the wrapper itself would count as a slowdown.
     contest = Contest(plan, plan, rules, slowdowns=(0.0, effect))
     began = time.monotonic()
     run_rounds([contest], loader, seed=seed)
@@ -168,6 +169,7 @@ def run_audit(
         for effect in effects:
             if len(audit.of(effect)) > number:
                 continue
+            # From the trial alone, so that a resumed audit draws what an uninterrupted one would.
             seed = number * 1000 + round(effect * 1000)
             separate_runs = number % SEPARATE_RUNS_EVERY == 0
             audit.trials.append(
@@ -224,6 +226,7 @@ def minimum_detectable_effect(
         def is_detected(effect: float) -> bool:
             return _is_detected(pairs, effect, comparisons=comparisons, most=most, rules=audit.rules, random_=random_)
 
+        # A larger slowdown is caught at least as often, so the grid need not be tried one by one.
         place = bisect_left(_GRID, True, key=is_detected)
         return _GRID[place] if place < len(_GRID) else math.inf
 

@@ -99,7 +99,7 @@ def read_trials(path: Path, audit: Audit, case: Case, *, busy_processes: int) ->
         if _at(document, name) != value:
             raise MlscopeError(
                 f"{path}: cannot be continued: its trials have {name} {_at(document, name)!r}, these {value!r}; "
-                "choose another --json, or leave --resume out to replace it"
+                "choose another --json, or leave out --resume to replace it"
             )
     try:
         audit.trials.extend(trials_of(document))

@@ -63,6 +63,7 @@ def _same_cell(manifest: LoadedManifest, cases: Sequence[Case], plan: Plan, wher
     here = {each.cell for each in expand(plan.manifest)}
     for dimension in REPLACED:
         replaced = [other for other in _but_for(dimension, cases, case) if other.cell not in here]
+        # Of several that are gone, it is not known which one was replaced.
         if len(replaced) == 1:
             return Plan.of(manifest, replaced[0])
     for dimension in _TOLD:

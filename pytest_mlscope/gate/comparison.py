@@ -205,6 +205,7 @@ def latency_comparison(contest: Contest, against: str, policy: Policy = NO_POLIC
             lines.append(line)
         else:
             rulings += line.rulings
+            # Few pairs may decide latency and leave this open, which alone makes no comparison inconclusive.
             untold.append(replace(line, outcome="pass"))
     if not (lines or untold):
         return replace(not_compared(against, "peak memory is not known"), rulings=tuple(rulings))
@@ -262,6 +263,7 @@ def separate_runs(
         candidate=ours,
         separate_runs=SavedMedians(verdict.bound, verdict.baseline, verdict.candidate),
     )
+    # A lower bound cannot show that a regression stays within what the manifest accepts.
     line = _ruled(policy, "latency", verdict.outcome, message, size=None if at_least else verdict.ratio - 1)
     return replace(_told(against, [line]), latency=compared)
 

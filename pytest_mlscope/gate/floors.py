@@ -25,9 +25,14 @@ _FILE = "floors.json"
 
 
 def floor_of(log_ratios: Sequence[float]) -> float | None:
-    """The relative difference that 95 % of these A/A pairs stay within; ``None`` for fewer than 40."""
+    """The relative difference that 95 % of these A/A pairs stay within; ``None`` for fewer than 40.
+
+    >>> round(floor_of([0.02, -0.02] * 20), 4)
+    0.0202
+    """
     if len(log_ratios) < FEWEST_PAIRS:
         return None
+    # The higher of two neighbours, since a floor that is too low raises false alarms.
     return max(LEAST, math.expm1(float(np.quantile(np.abs(log_ratios), 0.95, method="higher"))))
 
 
@@ -73,6 +78,7 @@ def keep_floor(case: Case, log_ratios: Sequence[float], *, home: Path) -> float 
         return None
     writable_folder(home)
     path = home / _FILE
+    # Audits of several cases share the file, and each rewrites all of it.
     with file_lock(home / f".{_FILE}.lock"):
         content = _read(path)
         content[_key(case)] = {

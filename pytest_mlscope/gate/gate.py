@@ -1,4 +1,4 @@
-"""The gate: holds cases against their baseline."""
+"""The gate: compares cases with their baseline."""
 
 from __future__ import annotations
 

@@ -106,8 +106,10 @@ def _unpack(repository: Path, commit: str, target: Path) -> None:
         files = Path(scratch) / "files"
         files.mkdir()
         with tarfile.open(archive) as tar:
+            # The filter "data" refuses links that lead outside, which a repository may well contain.
             tar.extractall(files, filter="tar")
         archive.unlink()
         target.mkdir()
         files.rename(target / "files")
+        # Last, so that what a killed process left behind is unpacked again.
         (target / _COMPLETE).touch()

@@ -11,10 +11,13 @@ from collections.abc import Sequence
 
 
 def holm_levels(p_values: Sequence[float], *, family: int, level: float) -> list[float]:
-    """The level each p-value is held against: it is rejected when it is at most that.
+    """The level of each p-value, which is rejected when it is at most that.
 
-    The smallest is held against ``level / family``, the next, if that one is rejected, against
+    The smallest is compared with ``level / family``, the next, if that one is rejected, with
     ``level / (family - 1)``, and so on; from the first one that is not rejected, the level stays.
+
+    >>> holm_levels([0.5, 0.001], family=2, level=0.01)
+    [0.01, 0.005]
 
     :param p_values: between 0 and 1; those known so far.
     :param family: how many comparisons there are in all, those not known yet included.

@@ -92,6 +92,7 @@ class OpenBlocks:
 
 def _calls_and_blocks(call_seconds: float) -> tuple[int, int]:
     calls = max(1, round(BLOCK_SECONDS / call_seconds))
+    # Two sides share the time of a pair.
     fitting = int(PAIR_SECONDS / (2 * calls * call_seconds))
     return calls, min(max(fitting, FEWEST_BLOCKS), MOST_BLOCKS)
 
@@ -103,10 +104,12 @@ def measure_pair(
 
     :raises SideError: when a framework fails.
     """
+    # Both sides get the same number of calls, so that each block median rests on equally many.
     calls, blocks = _calls_and_blocks(baseline.call_seconds)
     medians = np.empty((blocks, 2))
     for block in range(blocks):
         sides = [(BASELINE, baseline), (CANDIDATE, candidate)]
+        # In a fixed order, a disturbance with a rhythm of its own could always meet the same side.
         if coin.random() < 0.5:
             sides.reverse()
         for column, side in sides:

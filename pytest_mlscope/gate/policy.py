@@ -127,6 +127,7 @@ class Policy:
             ended = f"a regression of {name} was accepted until {until} ({entry.reason})"
             return ruling("ended", f"{acceptance.place}: {ended}; take the entry out, or agree on another day")
         if outcome == "regression":
+            # Not written with >, so that NaN is beyond the limit too.
             if entry.at_most is not None and (size is None or not size <= entry.at_most):
                 beyond = f"a regression of {name} is accepted up to {entry.at_most * 100:g} %, and this one is beyond"
                 return ruling("exceeded", f"{acceptance.place}: {beyond}")

@@ -141,6 +141,7 @@ def _pair(contest: Contest, loader: ModelLoader, pools: Sequence[HostPool], cpu:
     for side, (plan, pool) in enumerate(sides):
         with failures_of(side):
             hosts.append(loader.start_host(plan, pool))
+    # Both sides start and import at the same time, since each pair waits for it.
     for come_up in (HostClient.greet, HostClient.wait_until_started):
         for side, host in enumerate(hosts):
             with failures_of(side):
@@ -158,13 +159,14 @@ def _pair(contest: Contest, loader: ModelLoader, pools: Sequence[HostPool], cpu:
     opened: dict[int, OpenBlocks] = {}
     for side in order:
         with failures_of(side):
+            # Every pair binds the same model and rows, so the check of the first pair serves them all.
             opened[side] = _opened(ready[side], slowdown=contest.slowdowns[side], check=not contest.pairs)
     loads = (ready[BASELINE].load_seconds, ready[CANDIDATE].load_seconds)
     return measure_pair(opened[BASELINE], opened[CANDIDATE], load_seconds=loads, coin=coin)
 
 
 def _judge(contests: Sequence[Contest], family: int) -> None:
-    """Hold what is undecided against Holm's levels, given everything known so far."""
+    """Judge what is undecided at Holm's levels, given everything known so far."""
     measured = [contest for contest in contests if contest.pairs]
     p_values = [p_value(contest.log_ratios) for contest in measured]
     for contest, level in zip(measured, holm_levels(p_values, family=family, level=LEVEL), strict=True):
@@ -201,6 +203,7 @@ def run_rounds(
             cpu = least_busy_cpu(coin)
             pools = [HostPool(), HostPool()]
             for pool in pools:
+                # Killed and not closed: closing would wait for each host in each round.
                 stack.callback(pool.kill)
             # Cases of one framework after each other, as a pool keeps few hosts.
             for contest in sorted(

@@ -32,7 +32,7 @@ class _Measured:
 class SavedRun:
     """Reads the file at once. :raises BaselineError: one line, when it is no such report."""
 
-    remark = "a saved run: separate runs, so only large differences of latency can be told"
+    remark = "a saved run: separate runs can show only large differences in latency"
 
     def __init__(self, path: Path) -> None:
         self.label = path.name
@@ -50,6 +50,7 @@ class SavedRun:
         dimensions = _dimensions(case)
         model = case.model
         found = [each for each in self._measured if each.case.model == model and each.dimensions == dimensions]
+        # Two manifests may give their models the same name; folders do not count, since checkouts lie anywhere.
         same_file = [each for each in found if Path(each.case.manifest).name == Path(case.manifest).name]
         if not (same_file or found):
             raise NotInBaseline(self._lacking(case, dimensions))

@@ -1,4 +1,4 @@
-"""Holds cases against a saved run.
+"""Compares cases with a saved run.
 
 Two separate runs meet the machine in two moods: on a shared machine the ratio of their medians was seen to have a
 standard deviation of 15 %, and the usual rule, failing at 5 %, to alarm falsely in one of eight. So a difference counts
@@ -68,6 +68,7 @@ def _differs(saved: HardwareFacts, now: HardwareFacts, *, accelerated: bool, tim
 
 
 def _without_microcode(identity: str) -> str:
+    # A microcode update does not make another CPU.
     return ", ".join(part for part in identity.split(", ") if not part.startswith("microcode"))
 
 
@@ -78,6 +79,9 @@ def judge(
 
     :param minimum_effect: relative difference up to which they pass as the same.
     :param family: how many comparisons the run makes.
+
+    >>> judge([1.0], [1.3], minimum_effect=0.03).outcome, judge([1.0], [1.7], minimum_effect=0.03).outcome
+    ('inconclusive', 'regression')
     """
     ratio = float(np.median(candidate) / np.median(baseline))
     size = abs(math.log(ratio))
@@ -87,9 +91,11 @@ def judge(
     least_p_value = 2 / math.comb(len(baseline) + len(candidate), len(baseline))
     # Few processes beside many comparisons: ranks could never tell, and would hide what is plain.
     if min(len(baseline), len(candidate)) >= ENOUGH_PROCESSES and least_p_value <= LEVEL / max(family, 1):
+        # The factor makes the median absolute deviation the standard deviation of a normal distribution.
         deviations = [1.4826 * float(np.median(np.abs(x - np.median(x)))) for x in map(np.log, (baseline, candidate))]
         bound = max(DEFAULT_FLOOR, math.expm1(DEVIATIONS * math.hypot(*deviations)))
         smaller, larger = (baseline, candidate) if ratio > 1 else (candidate, baseline)
+        # Doubled, because the data chose which side counts as the smaller.
         p_value = min(1.0, 2 * rank_sum_p_value(smaller, larger))
         no_chance = p_value <= LEVEL / max(family, 1)
     outcome: Outcome

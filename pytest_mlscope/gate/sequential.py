@@ -85,6 +85,11 @@ def decide(
         leaves of :data:`LEVEL` where there are several comparisons.
     :param family: how many comparisons there are.
     :raises ValueError: for no pairs, or limits that are not positive.
+
+    >>> decide([0.21, 0.19, 0.2], minimum_effect=0.03).outcome
+    'regression'
+    >>> decide([0.01, -0.01], minimum_effect=0.03) is None
+    True
     """
     if not minimum_effect > 0 or not floor >= 0:
         raise ValueError(f"minimum_effect {minimum_effect!r} and floor {floor!r} must be positive")
@@ -93,6 +98,7 @@ def decide(
     out = max(matters, math.log1p(floor))
     p = p_value(log_ratios)
     median = float(np.median(pairs))
+    # One A/A pair in forty lies beyond the floor on one side, and pairs are independent.
     early = EARLY_PAIRS + next(more for more in range(40) if family * 40.0 ** -(EARLY_PAIRS + more) <= EARLY_ERROR)
 
     def verdict(outcome: Outcome, *, at_once: bool = False) -> Verdict:

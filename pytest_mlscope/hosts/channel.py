@@ -25,6 +25,7 @@ from pytest_mlscope.host.frames import ProtocolError, header_length, parse_heade
 from pytest_mlscope.hosts.process import DEPTH, HostProcess, why
 from pytest_mlscope.hosts.reply_reading import Tensors, wrong_error
 
+# The longest that a host's death goes unnoticed while a child of it holds the pipe open.
 _POLL_SECONDS = 0.25
 
 Header = dict[str, Any]
@@ -94,6 +95,7 @@ class Channel:
         The arrays lie in the arena: they hold until ``DEPTH`` further requests were sent. Raises as ``HostClient``.
         """
         reply = self.read(time.monotonic() + timeout, doing, timeout)
+        # Arenas are used in turn, so the oldest request is as many arenas back as requests are under way.
         arena = (self._arena - self.under_way) % DEPTH
         self.under_way -= 1
         if "error" in reply:

@@ -63,6 +63,7 @@ def load_request(plan: Plan, files: Mapping[str, Path], *, device: str, dynamic_
     :param files: role to path on disk.
     :param device: as the framework calls it.
     :param dynamic_batch: whether one loaded model takes any batch size.
+    :raises CannotRun: when the batch is fixed at load and is not the first dimension of every input.
     """
     entry = plan.entry
     inputs = []

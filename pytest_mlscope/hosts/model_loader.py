@@ -98,6 +98,7 @@ class ModelLoader:
         self.settings = settings
         self._verify = verify
         self._pool = HostPool()
+        # Weak, because the pool ends hosts and says nothing here.
         self._loaded: WeakKeyDictionary[HostClient, tuple[str, Loaded]] = WeakKeyDictionary()
         self._environments: dict[tuple[str, str | None, str | None], Environment] = {}
         self._not_made: dict[tuple[str, str | None, str | None], str] = {}
@@ -115,6 +116,7 @@ class ModelLoader:
         architecture = target.architecture if target.emulated else None
         key = (str(folder.path), constraint, architecture)
         known = self._environments.get(key)
+        # It may have been removed since.
         if known is not None and known.python.exists():
             return known
         if key in self._not_made:
@@ -227,6 +229,7 @@ class ModelLoader:
         environment = self.environment(plan)
         artifacts = self._artifacts(plan)
         timeout = self.settings.timeout
+        # The clock starts here: downloads and new environments do not use up the time of the case.
         deadline = time.monotonic() + timeout
         pool = pool or self._pool
         host = self._host(plan, pool)
@@ -236,16 +239,19 @@ class ModelLoader:
         files = {role: artifact.path for role, artifact in artifacts.items()}
         dynamic_batch = environment.framework.description.dynamic_batch
         request = load_request(plan, files, device=device, dynamic_batch=dynamic_batch)
+        # A file that changed on disk is another model under the same path.
         identity = {**request.header(), "sha256": {role: artifact.sha256 for role, artifact in artifacts.items()}}
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         loaded = self._loaded.get(host)
         if loaded is None or loaded[0] != key:
+            # If loading fails, the host no longer holds the old model either.
             self._loaded.pop(host, None)
             self._check_batches(plan, artifacts)
             try:
                 host = pool.recycle(host, timeout=max(deadline - time.monotonic(), 0.1))
                 reply = host.load(request, timeout=max(deadline - time.monotonic(), 0.1))
             except HostError as error:
+                # A manifest may expect predictions to fail (xfail), but never that a model does not load.
                 error.loading = True
                 raise
             loaded = self._loaded[host] = (key, reply)

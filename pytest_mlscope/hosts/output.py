@@ -42,6 +42,7 @@ class OutputTail:
         self._tail = bytearray()
         self._total = 0
         self._lock = threading.Lock()
+        # A daemon: a child of the framework may hold the pipe open, and must not keep this process from ending.
         self._thread = threading.Thread(target=self._drain, name="mlscope-host-output", daemon=True)
         self._thread.start()
 

@@ -60,6 +60,7 @@ def _closing(descriptors: list[int]) -> Iterator[None]:
 def _environment_variables(environment: Environment, threads: int | None) -> dict[str, str]:
     variables = dict(os.environ)
     if environment.kind == "provisioned":
+        # These would lead its Python to packages that were installed for pytest.
         for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
             variables.pop(name, None)
     if environment.library_path:
@@ -67,6 +68,7 @@ def _environment_variables(environment: Environment, threads: int | None) -> dic
         folders = [*map(str, environment.library_path), *([inherited] if inherited else [])]
         variables["LD_LIBRARY_PATH"] = os.pathsep.join(folders)
     if threads is not None:
+        # Libraries read these once, while they are loaded, so no later request can set them.
         variables.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
     return variables
 
@@ -74,7 +76,7 @@ def _environment_variables(environment: Environment, threads: int | None) -> dic
 def why(error: OSError) -> str:
     """What the system says, and of too few open files also what to do."""
     if error.errno == errno.EMFILE:
-        return f"this process has as many open files as it may; raise the limit (ulimit -n), best to {_OPEN_FILES:,}"
+        return f"this process has as many open files as it may; raise the limit to at least {_OPEN_FILES:,} (ulimit -n)"
     return error.strerror or str(error)
 
 
@@ -116,21 +118,27 @@ class HostProcess:
         self.incoming = [Arena(*each) for each in shared[DEPTH:]]
         self._arena_descriptors = arenas
         inherited = [request_read, reply_write, *arenas]
+        # Unbuffered, so that what a framework printed just before it crashed is not lost.
         command = [str(environment.python), "-u"]
         if environment.kind == "provisioned":
+            # The user's own site-packages and PYTHON* variables are in no lock.
             command += ["-E", "-s"]
         command += [str(Path(pytest_mlscope.host.__file__).with_name("__main__.py")), *map(str, inherited)]
         if affinity is not None:
             command += ["--cpus", ",".join(map(str, affinity))]
+        # Linux sends the signal when the thread that started the child ends, and only the main thread lasts.
         if threading.current_thread() is threading.main_thread():
             command.append("--die-with-parent")
         try:
             self._process = subprocess.Popen(
                 command,
+                # A framework that asks a question must not wait for the user's terminal.
                 stdin=subprocess.DEVNULL,
+                # One pipe for both keeps their lines in the order in which they were printed.
                 stdout=output_write,
                 stderr=output_write,
                 pass_fds=inherited,
+                # In a group of its own, kill() reaches what the framework started, and Ctrl-C does not reach the host.
                 start_new_session=True,
                 env={**_environment_variables(environment, threads), SCRATCH_VARIABLE: self._scratch},
             )
@@ -170,6 +178,7 @@ class HostProcess:
     def how_it_ended(self) -> str:
         """A signal or an exit status; it is killed if it only closed its pipe."""
         with contextlib.suppress(subprocess.TimeoutExpired):
+            # Its pipes close before the system knows its exit status.
             self._process.wait(5.0)
         status = self._process.poll()
         self.kill()
@@ -194,6 +203,7 @@ class HostProcess:
         if self._closed:
             return
         os.close(self.requests)
+        # kill() closes it again, and by then the old number may belong to another file.
         self.requests = os.open(os.devnull, os.O_WRONLY)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0.5 if sys.platform != "darwin" else 2.0)

@@ -21,12 +21,20 @@ from pytest_mlscope.manifest import FrameworkEntry, Output
 
 
 def relayout(array: NDArray[Any], source: str, target: str) -> NDArray[Any]:
-    """Transpose from one layout to another, such as ``NCHW`` to ``NHWC``; contiguous."""
+    """Transpose from one layout to another; contiguous.
+
+    >>> relayout(np.zeros((1, 3, 4, 5)), "NCHW", "NHWC").shape
+    (1, 4, 5, 3)
+    """
     return np.ascontiguousarray(array.transpose([source.index(letter) for letter in target]))
 
 
 def batch_first(layout: str) -> str:
-    """The layout as rows have it, with the batch first, whether or not it has one: ``TNC`` is ``NTC``."""
+    """The layout as rows have it, with the batch first, whether or not it has one.
+
+    >>> batch_first("TNC"), batch_first("HWC")
+    ('NTC', 'NHWC')
+    """
     return "N" + layout.replace("N", "")
 
 

@@ -37,6 +37,7 @@ class HasLists:
     tensors: Arrays
 
 
+# Building an adapter takes much longer than validating with it.
 @functools.cache
 def _adapter(kind: type) -> TypeAdapter[Any]:
     return TypeAdapter(kind)

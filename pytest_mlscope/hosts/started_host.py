@@ -151,6 +151,7 @@ class StartedHost:
     @property
     def alive(self) -> bool:
         """Whether requests can be sent."""
+        # A reply that is still to come would be taken for the reply to the next request.
         return not self._process.has_ended and not self._channel.under_way
 
     def output(self) -> str:

@@ -31,6 +31,7 @@ def evaluated(measurement: Measurement, context: Context) -> Any:
             raise
         except Exception as error:  # a plugin's code can raise anything
             raise MlscopeError(f"{measurement.name}: evaluate {raised(error)}") from error
+        # Called for its errors, before the result is kept for other tests.
         described(measurement, result)
         return result
 

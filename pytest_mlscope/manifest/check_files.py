@@ -24,6 +24,7 @@ def files_of(framework: str, entry: FrameworkEntry) -> Iterator[tuple[DocumentPa
 def local_path(manifest: LoadedManifest, file: ModelFile) -> Path | None:
     """Where a file is that needs no download and no installed package; ``None`` for any other."""
     if file.path.startswith("file://"):
+        # A URL writes a space as %20.
         return Path(urllib.parse.unquote(urllib.parse.urlsplit(file.path).path))
     return None if "://" in file.path else manifest.folder / file.path
 

@@ -163,6 +163,7 @@ def _check_support(findings: Findings) -> None:
                 findings.at(("matrix", name, index), f"no framework of the manifest {does_not} {value}{where}")
                 # What a hardware target's own mistake explains is not said of the precisions again.
                 pairs.update(dict.fromkeys(concerned, True))
+    # A mistake that was just reported may be why a framework has no case.
     if len(findings.mistakes) == before:
         _check_idle(findings, [framework for framework, has_one in has_a_case.items() if not has_one])
 

@@ -122,6 +122,7 @@ def _read_labels(findings: Findings, path: Path, name: str, folder: FilePath) ->
         if not file.exists():
             findings.about(path, f"names the file {quoted(name)}, which does not exist in the manifest's folder")
             return None
+        # One byte more than allowed shows that the file is too large.
         raw = read_ordinary(file, most=MAX_LABELS_BYTES + 1)
         text = raw.decode("utf-8").removeprefix("\ufeff")
     except OSError as error:
@@ -136,6 +137,7 @@ def _read_labels(findings: Findings, path: Path, name: str, folder: FilePath) ->
     if len(raw) > MAX_LABELS_BYTES:
         findings.about(path, f"names the file {quoted(name)}, which is too large; allowed: {MAX_LABELS_BYTES} bytes")
         return None
+    # Not splitlines(), which would cut a name at rare separators such as U+2028.
     labels = [line.strip() for line in text.rstrip().split("\n")]
     seen: dict[str, int] = {}
     for number, label in enumerate(labels, start=1):

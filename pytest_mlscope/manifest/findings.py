@@ -80,6 +80,7 @@ class Findings:
         """Say so unless a value, or the key, is one of ``names``."""
         if word in names:
             return True
+        # Further lines are not shown, and looking for a similar name takes time.
         suggest = len(self.mistakes) < MAX_LINES
         (self.at_key if key else self.at)(path, unknown(what, word, names, suggest=suggest))
         return False
@@ -88,6 +89,7 @@ class Findings:
         """Every item of a list is there once; ``tail`` leads from an item to the value compared."""
         seen: set[tuple[type, object]] = set()
         for index, value in enumerate(values):
+            # To Python 1 and True are equal, to a manifest they are not.
             if (type(value), value) in seen:
                 self.at((*path, index, *tail), f"duplicate {what} {value!r:.80}; allowed: each once")
             seen.add((type(value), value))

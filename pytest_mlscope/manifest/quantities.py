@@ -22,7 +22,11 @@ def _not_a_quantity(value: Any, units: str, example: str) -> ValueError:
 
 
 def parse_duration(value: Any) -> float:
-    """Seconds from text such as ``5 ms``. :raises ValueError: for anything else."""
+    """Seconds from text such as ``5 ms``. :raises ValueError: for anything else.
+
+    >>> parse_duration("5 ms")
+    0.005
+    """
     match = re.fullmatch(rf"{_NUMBER}\s*(?P<unit>\S+)", value) if isinstance(value, str) else None
     if match is None or match["unit"] not in _SECONDS:
         raise _not_a_quantity(value, ", ".join(_SECONDS), "5 ms")
@@ -33,7 +37,11 @@ def parse_duration(value: Any) -> float:
 
 
 def parse_memory(value: Any) -> int:
-    """Bytes from text such as ``200 MB``. :raises ValueError: for anything else."""
+    """Bytes from text such as ``200 MB``. :raises ValueError: for anything else.
+
+    >>> parse_memory("200 MB"), parse_memory("1 KiB")
+    (200000000, 1024)
+    """
     # pydantic alone takes bits, and numbers without a unit, too.
     if not isinstance(value, str) or not re.fullmatch(_MEMORY, value):
         raise _not_a_quantity(value, _MEMORY_UNITS, "200 MB")
@@ -62,7 +70,11 @@ MemorySize = Annotated[
 
 
 def parse_percentage(value: Any) -> float:
-    """A fraction from text such as ``0.5 %``. :raises ValueError: for anything else, or more than 100 %."""
+    """A fraction from text such as ``0.5 %``. :raises ValueError: for anything else, or more than 100 %.
+
+    >>> parse_percentage("0.5 %")
+    0.005
+    """
     match = re.fullmatch(rf"{_NUMBER}\s*%", value) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f"{value!r:.80} is not a percentage; expected a number and the sign, as in 5 %")

@@ -1,6 +1,6 @@
 """The model manifest, schema 1: what each key is and which values it takes on its own.
 
-What depends on several keys at once, or on what plugins registered, is checked in ``manifest/consistency.py``.
+What depends on several keys at once, or on what plugins registered, is checked in the ``check_*`` modules beside it.
 """
 
 from __future__ import annotations

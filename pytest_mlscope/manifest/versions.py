@@ -21,7 +21,11 @@ def is_release(version: str) -> bool:
 
 
 def specifiers(version: str) -> str:
-    """As PEP 440 specifiers: ``1.20`` is ``==1.20.*``, and ``*`` is any version."""
+    """As PEP 440 specifiers; empty for any version.
+
+    >>> specifiers("1.20"), specifiers(">=1.17,<2"), specifiers("*")
+    ('==1.20.*', '>=1.17,<2', '')
+    """
     if is_release(version):
         return f"=={version}.*"
     return "" if version == "*" else version
@@ -78,7 +82,11 @@ def _candidates(clause: Specifier) -> Iterator[Version]:
 
 
 def can_hold_together(*versions: str) -> bool:
-    """Whether some version satisfies all of them."""
+    """Whether some version satisfies all of them.
+
+    >>> can_hold_together("1.20", ">=1.17"), can_hold_together("1.20", ">=2")
+    (True, False)
+    """
     clauses = SpecifierSet(",".join(filter(None, map(specifiers, versions))))
     try:
         candidates = [Version("0"), *(candidate for clause in clauses for candidate in _candidates(clause))]

@@ -43,6 +43,7 @@ def code_identity(components: Iterable[type[Component] | type[Measurement]]) -> 
     libraries: dict[str, str] = {}
     not_hashed: list[str] = []
     for component in components:
+        # The code that runs may be inherited from a class in another file.
         for kind in component.__mro__:
             own = [] if _root(kind.__module__) in _BASES else [_namespace_of_class(kind)]
             # A class that a function of the plugin's made, around a function of the user's.
@@ -70,6 +71,7 @@ def _namespace_of_class(kind: type) -> Mapping[str, Any]:
         if function.__module__ == kind.__module__:
             return function.__globals__
     module = sys.modules.get(kind.__module__)
+    # A class without functions of its own has only sys.modules to go by.
     return {} if module is None else vars(module)
 
 
@@ -97,6 +99,7 @@ def _source_files(start: Mapping[str, Any], own: str, libraries: dict[str, str])
     while waiting:
         namespace = waiting.pop()
         name, path = str(namespace.get("__name__", "")), namespace.get("__file__")
+        # By identity, since several conftest files share one module name.
         if id(namespace) in seen or _root(name) in _BASES:
             continue
         seen.add(id(namespace))

@@ -58,6 +58,7 @@ def _together(files: Sequence[Path], digests: Sequence[str]) -> str:
         f"{digest}  {path.absolute().relative_to(common).as_posix()}\n"
         for path, digest in zip(files, digests, strict=True)
     ]
+    # File names are bytes, which need not be valid UTF-8.
     return hashlib.sha256("".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -138,6 +138,7 @@ class Evaluator:
             _refuse_emulated_time(plan)
             self.loader.prepare(plan)
             restarts = self.settings.restarts or plan.measurement.restarts
+            # It takes the lease itself, so that each host is loaded only once the machine is ours.
             return measure_latency(
                 ready, hook=hook, profilers=profilers, restarts=restarts, recorder=self.settings.recorder
             )

@@ -29,6 +29,7 @@ from pytest_mlscope.text import scrubbed
 def git_commit(folder: Path) -> str | None:
     """The commit checked out around a folder, with ``-dirty`` when files differ; ``None`` outside a repository."""
     try:
+        # With every tag excluded, what remains is the hash: tags can move.
         described = run_git(folder, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*", timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None

@@ -172,6 +172,7 @@ class _Decoder:
 
 
 def _expect(kind: type, value: Any, at: str) -> Any:
+    # A bool is an int to Python, but not to JSON.
     number = isinstance(value, int | float) and not isinstance(value, bool)
     fits = number if kind is float else isinstance(value, kind) and not (kind is int and isinstance(value, bool))
     if not fits:
@@ -206,6 +207,7 @@ def _from_lists(values: Sequence[Any]) -> Any:
     """Nulls among numbers are NaN; rows of different lengths are a column of objects."""
     try:
         array = np.array(values)
+        # A float holds every integer up to 2**53; beyond that, digits may be lost.
         if array.dtype.kind == "f" and np.abs(array).max(initial=0) > 2**53:
             array = _whole(values, array)
         if array.dtype.kind == "O" and any(each is None for each in array.flat):

@@ -34,10 +34,12 @@ def schema_of(hint: Any) -> dict[str, Any]:
             found["format"] = mark.name
         elif isinstance(mark, Unit):
             found["unit"] = mark.name
+    # JSON has neither NaN nor infinity, so null takes their place.
     if kind is float and Mark.FINITE not in marks:
         nullable = True
     if nullable and "type" in found:
         found["type"] = [found["type"], "null"]
+        # A value must match both type and enum, so null has to be in each.
         if "enum" in found:
             found["enum"].append(None)
     return found

@@ -20,15 +20,22 @@ def pack(values: Any, *, at: str, not_finite: dict[str, str]) -> Any:
     """An array of numbers or truth values, any shape, as a mapping ``{packed, dtype, shape, data}``.
 
     Integers are stored in the smallest type that holds them. Arrays of other things become plain lists.
+
+    >>> packed = pack([1, 2, 300], at="", not_finite={})
+    >>> packed["dtype"], unpack(packed).tolist()
+    ('<u2', [1, 2, 300])
     """
     array = np.asarray(values)
     if array.dtype.kind in "iu" and array.size:
         array = array.astype(_smallest(int(array.min()), int(array.max())))
     elif array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        # Long doubles have another format on each platform.
         array = array.astype(np.float64)
     elif array.dtype.kind not in "iufb":
         return plain(array, at=at, not_finite=not_finite)
+    # Workers and readers of a journal may have another byte order.
     array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    # The fastest level, since packed text is short-lived: the report holds lists.
     data = zlib.compress(array.tobytes(), level=1)
     return {
         "packed": ENCODING,

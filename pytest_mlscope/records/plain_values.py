@@ -29,15 +29,21 @@ def plain(value: Any, *, at: str, not_finite: dict[str, str]) -> Any:
 
     :param at: the value's JSON Pointer (RFC 6901), ``""`` for the whole.
     :raises MlscopeError: for a type that has no JSON form; the message names the place.
+
+    >>> not_finite = {}
+    >>> plain({"scores": (1, float("nan"))}, at="", not_finite=not_finite), not_finite
+    ({'scores': [1, None]}, {'/scores/1': 'nan'})
     """
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
+    # Before text and numbers, since members of an Enum can be both.
     if isinstance(value, Enum):
         value = value.value
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
         return plain_text(value)
+    # execnet goes by the exact type, and refuses subclasses.
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
@@ -59,6 +65,7 @@ def plain(value: Any, *, at: str, not_finite: dict[str, str]) -> Any:
             for key, item in value.items()
         }
     if isinstance(value, Set):
+        # The order of a set changes from process to process, and equal results must give equal reports.
         value = sorted(value, key=repr)
     if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray | memoryview):
         return [plain(item, at=f"{at}/{index}", not_finite=not_finite) for index, item in enumerate(value)]
@@ -68,5 +75,9 @@ def plain(value: Any, *, at: str, not_finite: dict[str, str]) -> Any:
 
 
 def pointer_token(key: str) -> str:
-    """A key as a JSON Pointer writes it."""
+    """A key as a JSON Pointer writes it.
+
+    >>> pointer_token("a/b~c")
+    'a~1b~0c'
+    """
     return plain_text(key).replace("~", "~0").replace("/", "~1")

@@ -48,9 +48,11 @@ class Journal:
         return len(self._unwritten)
 
     def _open(self) -> FileIO:
+        # Without a buffer: what Python still held would be lost with a killed process.
         file = self.path.open("ab", buffering=0)
         try:
             _lock(file, self.path)
+            # Under the lock, content can only be from a run that has ended.
             if file.tell() == 0:
                 return file
             for number in itertools.count(1):
@@ -61,6 +63,7 @@ class Journal:
         except BaseException:
             file.close()
             raise
+        # An open file keeps its renamed path, so this run needs a new one.
         file.close()
         return self._open()
 

@@ -192,7 +192,7 @@ def _spread(latency: Latency) -> float | None:
 
 
 def _bounded_percentiles(rows: Sequence[Row[Latency]]) -> set[str]:
-    """What the manifests hold against bounds: ``p90``, beside checks of other names."""
+    """What the manifests state bounds for: ``p90``, beside checks of other names."""
     checks = {check.name for row in rows for check in row.record.checks}
     servers = [server for row in rows if (server := row.part.server)]
     return checks | {f"p{server.percentile:g}" for server in servers if server.latency_bound is not None}
@@ -259,6 +259,7 @@ def _percentile(latency: Latency, name: str) -> str:
     value = latency.percentiles.get(name)
     if value is not None:
         return readable.seconds(value)
+    # More calls would not help: the percentile belongs to a query without an answer.
     if latency.server and latency.server.unanswered:
         return ABSENT
     return f"n<{minimum_samples(float(name.removeprefix('p'))):,}"

@@ -150,6 +150,7 @@ def _but_never_one_less(count: int, most: int) -> int:
 def _console(*, colour: bool) -> Console:
     return Console(
         file=io.StringIO(),
+        # Wide enough that rich never folds lines, which are folded already.
         width=10_000,
         force_terminal=colour,
         color_system="standard" if colour else None,

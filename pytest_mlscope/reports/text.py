@@ -32,6 +32,9 @@ class TerminalText:
 
     What reaches it may come from a framework's output or a file's name: control and invisible formatting characters,
     with which such text could move the cursor or hide, become ``?``; line breaks become spaces.
+
+    >>> TerminalText("ascii")("5 µs\\n≥ 3")
+    '5 us >= 3'
     """
 
     def __init__(self, encoding: str) -> None:
@@ -70,6 +73,9 @@ def wrap(text: str, width: int, *, first: str = "", following: str = "") -> list
 
     :param first: what the first line starts with.
     :param following: what each further line starts with.
+
+    >>> wrap("one two three", 9, following="  ")
+    ['one two', '  three']
     """
     lines: list[str] = []
     line, room_used = first, False

@@ -42,6 +42,7 @@ class Controller:
         path = config.getoption("mlscope_json")
         self._config = config
         self._started = time.time()
+        # A run that only lists tests must leave an earlier report alone.
         wanted = path and not runs_no_test(config)
         self._json = JsonReport(Path(config.invocation_params.dir, path)) if wanted else None
         self._records: dict[str, EvaluationRecord] = {}
@@ -101,6 +102,7 @@ class Controller:
             return
         finished_well = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
         missing = sorted(self._expected - self._reported)
+        # After an interrupt, or with -x, some items are bound to have no result.
         if finished_well and missing:
             shown = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
             self._trouble(f"{len(missing)} of {len(self._expected)} collected items have no result: {shown}")

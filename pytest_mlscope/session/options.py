@@ -223,8 +223,8 @@ def refuse_without_mlscope(config: pytest.Config) -> None:
 
 
 MARKERS = (
-    "accuracy: items that hold a model's metrics on a dataset against bounds.",
-    "parity: items that hold a model's outputs against the reference framework's.",
+    "accuracy: items that compare a model's metrics on a dataset with bounds.",
+    "parity: items that compare a model's outputs with the reference framework's.",
     "latency: items that time a model.",
     "framework(name, version): the framework of the case, and the version where the manifest names one; select with "
     "-m 'framework(name=\"onnxruntime\")'.",

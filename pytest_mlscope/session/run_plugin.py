@@ -96,6 +96,7 @@ def _test_of(item: pytest.Item, case: Case) -> tuple[object, ...]:
     parameters = getattr(item, "callspec", None)
     given: dict[str, object] = {} if parameters is None else parameters.params
     taken = () if function is None else inspect.signature(function).parameters
+    # By identity, since parameters need not be hashable.
     own = tuple((name, id(given[name])) for name in taken if name in given and name != "mlscope_case")
     return (item.path, getattr(item, "cls", None), getattr(item, "originalname", item.name), case, case.id, own)
 
@@ -197,6 +198,7 @@ class MlscopePlugin:
         except MlscopeError as error:
             raise pytest.UsageError(f"--mlscope-against: {error}") from None
         session.config.stash[BASELINE] = baseline
+        # A saved run keeps no raw outputs.
         state.compares_outputs = isinstance(baseline, Baseline)
 
     def pytest_report_header(self, config: pytest.Config) -> str | None:
@@ -223,6 +225,7 @@ class MlscopePlugin:
         if mistake is None and not session.testsfailed:
             left_out = uncollected(config, collected=state.collected, has_items=state.has_items)
             mistake = left_out.mistake
+            # Every worker collects the same files, so one of them speaks for all.
             if not hasattr(config, "workerinput") or config.workerinput["workerid"] == "gw0":
                 for text in left_out.warnings:
                     _warn(config, text)
@@ -305,6 +308,7 @@ class RegistryWatch:
 
 def enable(config: pytest.Config) -> None:
     """Register everything that ``--mlscope`` turns on. :raises pytest.UsageError: when an option cannot be obeyed."""
+    # Called for their errors: a wrong option ends the run before anything is collected.
     _affinity(config)
     strictness(config)
     state = config.stash[RUN_STATE] = RunState(config)

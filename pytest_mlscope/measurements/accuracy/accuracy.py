@@ -34,6 +34,7 @@ def _predicted(outputs: NDArray[Any], holds: Holds | None) -> NDArray[Any]:
         return outputs if outputs.ndim == 1 else outputs[:, 0]
     if outputs.ndim != 2 or outputs.shape[1] < 2 or outputs.dtype.kind not in "bf":
         return outputs
+    # Unlike numpy, it gives a row with NaN no class.
     return Argmax(axis=1).apply_batch(outputs)
 
 
@@ -250,6 +251,7 @@ def measure_accuracy(ready: ReadyModel) -> Accuracy:
                 if len(waiting) == (DEPTH if rows_at_once else 1):
                     receive()
                 ready.remaining()
+                # The model is not to blame for the time that opening the dataset takes.
                 began = began or time.perf_counter()
                 ready.submit_predict(piece.inputs)
                 waiting.append(piece)

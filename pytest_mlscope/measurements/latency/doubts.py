@@ -37,6 +37,7 @@ class Doubt:
 def _load(before: Sensors, after: Sensors) -> Iterator[Doubt]:
     first, last = before.cpu_times, after.cpu_times
     room = after.wall - before.wall
+    # Where the number of CPUs changed meanwhile, the two readings are sums over different CPUs.
     if first is None or last is None or first.cpus != last.cpus or room <= 0:
         return
     cpus = last.cpus

@@ -81,6 +81,7 @@ def two_modes(samples: NDArray[np.integer[Any]], *, step: float = 0.0) -> TwoMod
     if bins < FEWEST_BINS:
         return None
     counts, edges = np.histogram(logs, bins=bins)
+    # Bonferroni: a valley and its two sides could be any three of the bins.
     level = math.log(LEVEL / math.comb(bins, 3))
     best: tuple[float, int] | None = None
     for valley in range(1, bins - 1):

@@ -178,6 +178,7 @@ class _Server:
         """Let queries arrive. A trial's percentile is taken of as many queries as there are."""
         settings = self.settings
         seconds = arrival_seconds(settings, qps) * (1.0 if confirming else TRIAL_SHARE)
+        # A trial at a rate far too high need not wait until the time limit to show it.
         limit = settings.time_limit if confirming else min(4 * seconds, settings.time_limit)
         model = self._model
         served = model.host.serve(qps=qps, seconds=seconds, seed=settings.seed, limit=limit, timeout=model.remaining())

@@ -23,7 +23,7 @@ COMPARED_ROWS = 256
 
 
 def reference_plan(plan: Plan) -> Plan:
-    """The case others of its manifest are held against.
+    """The case that others of its manifest are compared with.
 
     :raises MlscopeError: when the manifest names no reference.
     """
@@ -99,7 +99,7 @@ def _advised(error: CannotRun, reference: Plan) -> str:
 def measure_parity(
     plan: Plan, ready: Callable[[Plan], ReadyModel], references: ReferenceOutputs, tolerances: Tolerances
 ) -> Parity:
-    """Predict the rows to compare and hold them against the reference.
+    """Predict the rows to compare, and compare them with the reference.
 
     :raises CannotRun: when the case's or the reference's framework cannot run here.
     :raises HostError: when either fails.
@@ -118,7 +118,7 @@ def measure_parity(
 
 
 def compare_outputs(plan: Plan, other: Plan, ready: Callable[[Plan], ReadyModel], tolerances: Tolerances) -> Parity:
-    """Hold the case's raw outputs against another case's, on the rows and within the tolerance that parity has.
+    """Compare the case's raw outputs with another case's, on the rows and within the tolerance that parity has.
 
     :raises BaselineError: when the other case cannot run here, or fails.
     :raises CannotRun: when the case itself cannot run here.

@@ -67,6 +67,7 @@ def _first(ready: ReadyModel, rows: int, given: Callable[[Mapping[str, NDArray[A
     for name, samples in prepared.inputs.items():
         with naming(plan.manifest):
             array = as_batch(name, samples)
+        # The function repeats rows, where the method of the same name would add zeros.
         inputs[name] = np.resize(array, (rows, *array.shape[1:])) if len(array) < rows else array
     return given(inputs)
 

@@ -134,6 +134,7 @@ class BatchReader:
                     chunk = self._split(prepared, failed)
                 failed = []
                 size = sum(array.nbytes for batch in chunk for array in batch.inputs.values())
+                # Half of each limit, so that a doubled chunk still stays within both.
                 if perf_counter() - started < _CHUNK_SECONDS / 2 and size < _CHUNK_BYTES / 2:
                     batches *= 2
                 yield chunk

@@ -14,6 +14,7 @@ from pytest_mlscope.text import closest
 
 
 def _is_numeral(text: str) -> bool:
+    # int64 has at most 19 digits, and int() raises for text of thousands.
     return len(text) < 20 and text.isascii() and text.isdigit() and str(int(text)) == text
 
 

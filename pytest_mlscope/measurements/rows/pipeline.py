@@ -60,6 +60,7 @@ def _row_by_row(
     for position, sample in zip(alive, samples):
         try:
             processed.append(step.apply(sample))
+        # A missing library or too little memory is not the fault of one row.
         except (CannotRun, MemoryError):
             raise
         except MlscopeError as error:

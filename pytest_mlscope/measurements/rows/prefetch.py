@@ -31,6 +31,7 @@ class Prefetcher(Generic[T]):
         self._deadline = deadline
         self._queue: queue.Queue[object] = queue.Queue(maxsize=depth)
         self._stopped = False
+        # A daemon: a read that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._fill, name=name, daemon=True)
         self._thread.start()
 

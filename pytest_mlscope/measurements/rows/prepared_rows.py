@@ -138,6 +138,7 @@ class RowPreparer:
             inputs[each.name], failed_by_input[each.name] = self._pipelines[each.name](
                 columns[self._columns[each.name]]
             )
+            # A row that fails for several inputs is one failure, with the message of the first input.
             failures = {**failed_by_input[each.name], **failures}
         labels = {column: read(columns[column], rows) for column, read in self._label_readers.items()}
         if failures:
