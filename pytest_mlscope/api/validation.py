@@ -190,7 +190,11 @@ def _tensor_mistakes(
     if differ:
         remedy = ""
         if len(stated.shape) + 1 == len(found.shape) and found.shape[0] is None:
-            remedy = f"; the batch dimension is missing: write [{', '.join(map(str, ['batch', *stated.shape]))}]"
+            if all(isinstance(size, int) for size in stated.shape):
+                remedy = f"; the batch dimension is missing: write [{', '.join(map(str, ['batch', *stated.shape]))}]"
+            elif isinstance(stated.shape[0], str):
+                sizes = [stated.shape[0], *("N" if size is None else str(size) for size in found.shape[1:])]
+                remedy = f"; write [{', '.join(sizes)}]"
         yield f"{place}: {what} {quoted(name)} is {_shape(stated.shape)}, but {file} has {_shape(found.shape)}{remedy}"
 
 
@@ -201,13 +205,15 @@ def _shape(sizes: Sequence[int | str | None]) -> str:
 def _read_rows(manifest: LoadedManifest, outputs: Mapping[str, TensorSignature]) -> None:
     """Prepare rows, the first ones at least: the columns, the steps, the shapes and the labels must be right."""
     end = time.monotonic() + _SECONDS_TO_READ
+    batched = {output.name for output in manifest.content.outputs if output.batch_dimension is not None}
     with RowPreparer(manifest, preprocessing=next(iter(manifest.preprocessing))) as preparer:
         for start in range(0, len(preparer.rows), _ROWS_AT_A_TIME):
             prepared = preparer.read(preparer.rows[start : start + _ROWS_AT_A_TIME])
             if prepared.failed:
                 raise MlscopeError(f"row {prepared.failed[0].rows[0]}: {prepared.failed[0].message}")
             for bound in manifest.metrics:
-                if bound.output in outputs:
+                # Of an output without a batch, only a call tells the shape of a row.
+                if bound.output in outputs and bound.output in batched:
                     _score_nothing(manifest, bound, outputs[bound.output], prepared.labels[bound.label])
             if time.monotonic() > end:
                 break

@@ -25,7 +25,7 @@ def _unsatisfied(folder: FrameworkFolder, version: str, constraint: str | None) 
     if not folder.accepts(version):
         return f"{folder.description.version!r} of framework.yml"
     if not folder.accepts(version, constraint):
-        return f"{constraint!r} of the manifest"
+        return f"{constraint!r}, the version asked for"
     return None
 
 

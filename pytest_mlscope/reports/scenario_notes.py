@@ -16,7 +16,9 @@ def scenario_notes(shown: Sequence[Row[Latency]]) -> list[str]:
     for row in shown:
         if row.part.sample != "batch" and not row.part.server:
             rows.setdefault((row.case.scenario, row.part.sample), set()).add(row.part.rows_per_query)
-    notes = [f"{scenario}: latency of a {sample} of {_sizes(counts)}" for (scenario, sample), counts in rows.items()]
+    notes = [
+        f"{scenario}: latency of a {_sized(sample, _sizes(counts))}" for (scenario, sample), counts in rows.items()
+    ]
     servers = [row.part.server for row in shown if row.part.server]
     if servers:
         notes.append("server: latency from a query's scheduled arrival")
@@ -24,6 +26,11 @@ def scenario_notes(shown: Sequence[Row[Latency]]) -> list[str]:
         error = _arrival_error(servers)
         notes += [error] if error else []
     return notes
+
+
+def _sized(sample: str, sizes: str) -> str:
+    # After several words, "of" would say the last one's size.
+    return f"{sample} ({sizes})" if " " in sample else f"{sample} of {sizes}"
 
 
 def _sizes(counts: set[int]) -> str:

@@ -97,7 +97,7 @@ def test_not_installed(make_framework: MakeFramework, home: Path) -> None:
 
 def test_installed_in_another_version(make_framework: MakeFramework, home: Path) -> None:
     error = reason(make_framework(distributions="[pytest]", lock="pytest==7.4.0\n"), home, "<8")
-    assert error.reason == f"toy: pytest {PYTEST_VERSION}, installed here, does not satisfy '<8' of the manifest"
+    assert error.reason == f"toy: pytest {PYTEST_VERSION}, installed here, does not satisfy '<8', the version asked for"
     assert error.command == "mlscope env create toy"
 
 

@@ -49,7 +49,7 @@ def test_it_is_measured_and_shown_in_every_report(
     result = run("-k", "bursts", "-m", "latency", "--mlscope-json", "report.json", "--junitxml", "junit.xml", *workers)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
-        ["*first call [[]×]*", "*bursts: latency of a batch after a pause of 1 row*", "first call"]
+        ["*first call [[]×]*", "*bursts: latency of a batch after a pause (1 row)*", "first call"]
     )
     latency = _bursts(suite)
     assert len(latency["samples_ns"]) == 12

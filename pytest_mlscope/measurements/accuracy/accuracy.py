@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,15 @@ from pytest_mlscope.measurements.rows.manifest_errors import naming
 
 _OUTPUT_BYTES = 64 * 2**20
 """About how large the outputs of one message may be: a model's outputs may be thousands of times its inputs."""
+
+
+def _told(error: Exception, bound: BoundMetric) -> str:
+    """What a metric raised, on one line, with its place where the code is not ours."""
+    text = " ".join(str(error).split())
+    if isinstance(bound.metric, SHIPPED_METRICS):
+        return text
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{text} ({type(error).__name__}, {Path(frame.filename).name}:{frame.lineno})"
 
 
 def _predicted(outputs: NDArray[Any], holds: Holds | None) -> NDArray[Any]:
@@ -134,7 +145,7 @@ class _Scores:
                 state.update(processed[bound.output], given[bound.label])
             except (ValueError, TypeError, IndexError) as error:
                 raise MlscopeError(
-                    f"{self._manifest.path}: metric {bound.name}: {' '.join(str(error).split())}; output "
+                    f"{self._manifest.path}: metric {bound.name}: {_told(error, bound)}; output "
                     f"{bound.output!r} has shape {list(processed[bound.output].shape)}, the labels "
                     f"{list(labels[bound.label].shape)}"
                 ) from None
