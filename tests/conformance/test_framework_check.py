@@ -163,7 +163,7 @@ FAULTS: dict[str, tuple[str, tuple[tuple[str, str], ...], str]] = {
     "claims layers and lacks them": (
         "layers",
         (("def layers", "def no_layers"),),
-        "layers are claimed, and not of the self-test model",
+        "framework.yml claims layers, but the self-test model has none",
     ),
     "layers without a time": (
         "layers",
