@@ -132,7 +132,7 @@ def test_a_path_that_the_locale_cannot_decode(suite: Suite, run: Run, pytester: 
     path.write_text(text)
     result = run(*options)
     result.assert_outcomes(failed=1)
-    assert "weights.npy: its path is not UTF-8, which frameworks cannot open; rename the file or folder" in _said(
+    assert "weights.npy: its path is not UTF-8, and frameworks cannot open it; rename the file or folder" in _said(
         result
     )
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
