@@ -13,7 +13,7 @@ from pytest_mlscope.host.onnx_file import NotOnnx, onnx_content
 
 NO_SUCH_FILE = "no such file; check the manifest's path"
 FETCH_IT = "install git-lfs and run `git lfs pull`"
-"""What is advised where a checkout has the pointer to a file that Git LFS keeps."""
+"""The advice where a checkout has only the pointer to a file that Git LFS keeps."""
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
 """Source: github.com/git-lfs/git-lfs, docs/spec.md."""
@@ -31,10 +31,10 @@ class Artifact:
     size: int
     """Bytes, of the file alone."""
     external: tuple[Path, ...] = ()
-    """Further files that hold weights of its. Then ``sha256`` is that of all their bytes: the file's, and theirs in
-    this order."""
+    """Further files that hold its weights. ``sha256`` then covers all the bytes: those of the file, then those of
+    these files in this order."""
     own_sha256: str | None = None
-    """Of the file alone, where there are others."""
+    """The sha256 of the file alone, where there are further files."""
 
     def with_external_weights(self, *, origin: str | None = None) -> Artifact:
         """The artifact with the files that an ONNX file keeps weights in; other files come back as they are.
@@ -66,17 +66,19 @@ def _is_text(path: str) -> bool:
 def file_artifact(path: Path, *, origin: str | None = None) -> Artifact:
     """Size and sha256 of a file.
 
-    :param origin: what the manifest says, where it is not the path; for messages.
-    :raises ArtifactError: when it is not there, not a file, or cannot be read.
+    :param origin: what the manifest says, where that is not the path; used in messages.
+    :raises ArtifactError: when the file does not exist, is not an ordinary file, or cannot be read.
     """
     shown = str(path) if origin is None else f"{origin} ({path})"
     try:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
-            raise ArtifactError(f"{shown}: is a folder; a model file is one file, so name a file in it, or an archive")
+            raise ArtifactError(
+                f"{shown}: is a folder; a model file is one file, so name a file in the folder, or an archive"
+            )
         if not stat.S_ISREG(found.st_mode):
             raise ArtifactError(f"{shown}: is not an ordinary file")
-        # The inode too: a file that is replaced may keep its size, and its time where an archive sets it.
+        # The inode counts too: a replaced file may keep its size, and an archive may restore its time.
         identity = (str(path), found.st_size, found.st_mtime_ns, found.st_ino)
         digest = _hashes.get(identity)
         if digest is None:
@@ -97,21 +99,21 @@ def file_artifact(path: Path, *, origin: str | None = None) -> Artifact:
 
 @lru_cache(maxsize=256)
 def _external_weights(path: Path, sha256: str) -> tuple[str, ...]:
-    """Names of the files that an ONNX file keeps weights in; none for a file that is no ONNX file."""
+    """Names of the files that an ONNX file keeps weights in; none where the file is not ONNX."""
     try:
         with path.open("rb") as stream:
-            # Whatever writes ONNX begins with field 1, the version of the format, whatever the file is called.
+            # Every ONNX file begins with field 1, the version of the format, whatever its name.
             if stream.read(1) != b"\x08" and path.suffix.lower() != ".onnx":
                 return ()
         return tuple(onnx_content(str(path)).external)
     except (NotOnnx, OSError, ValueError):
-        # What is wrong with it, the framework that is to load it says.
+        # The framework that loads the file says what is wrong with it.
         return ()
 
 
 @lru_cache(maxsize=256)
 def _together(path: Path, external: tuple[Path, ...], digests: tuple[str, ...]) -> str:
-    """sha256 of all their bytes; ``digests``, of each, are what it is remembered by."""
+    """sha256 of the bytes of all these files; ``digests``, one of each file, make the cache notice a change."""
     digest = hashlib.sha256()
     for each in (path, *external):
         with each.open("rb") as stream:
@@ -123,20 +125,20 @@ def _together(path: Path, external: tuple[Path, ...], digests: tuple[str, ...]) 
 def check(artifact: Artifact, *, sha256: str | None, size: int | None, origin: str | None = None) -> None:
     """Compare a model file with what the manifest says.
 
-    :raises IntegrityError: where they differ.
-    :raises ArtifactError: where no framework could open it.
+    :raises IntegrityError: when they differ.
+    :raises ArtifactError: when no framework could open the file.
     """
     shown = origin or str(artifact.path)
     if not _is_text(str(artifact.path)):
         # Frameworks take paths as text and fail in ways of their own.
-        raise ArtifactError(f"{shown}: its path is not UTF-8, which frameworks cannot open; rename the file or folder")
+        raise ArtifactError(f"{shown}: its path is not UTF-8, and frameworks cannot open it; rename the file or folder")
     advice = "the file was changed or the manifest is out of date"
     if size is not None and artifact.size != size:
         raise IntegrityError(f"{shown}: has {artifact.size:,} bytes, the manifest says {size:,}; {advice}")
     if sha256 is not None and artifact.own_sha256 == sha256:
         names = ", ".join(path.name for path in artifact.external)
         raise IntegrityError(
-            f"{shown}: the manifest's sha256 is that of the file alone, and weights are in {names}; write the "
+            f"{shown}: the manifest's sha256 covers this file alone, but weights are also in {names}; write the "
             f"sha256 of all: {artifact.sha256} (`cat {artifact.path.name} {names.replace(',', '')} | sha256sum`)"
         )
     if sha256 is not None and artifact.sha256 != sha256:

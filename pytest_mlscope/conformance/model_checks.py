@@ -1,4 +1,4 @@
-"""What the framework says of itself and of the self-test model: version, layers, and the manifest's own bounds."""
+"""What the framework says about itself and the self-test model: version, layers, and the manifest's own bounds."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def _parsed(version: str, whose: str) -> Version:
 
 
 def version(subject: Subject) -> str:
-    """The predictor's version is that of the distribution installed, and one that ``framework.yml`` takes.
+    """The predictor's version is that of the installed distribution, and ``framework.yml`` allows it.
 
-    A distribution may count its own builds after the framework's version: 4.14.0.94 is OpenCV 4.14.0.
+    A distribution may add a number of its own builds to the framework's version: 4.14.0.94 is OpenCV 4.14.0.
     """
     stated = subject.host.version
     if not stated.strip():
@@ -31,26 +31,26 @@ def version(subject: Subject) -> str:
     if wanted != "*":
         _parsed(stated, "the predictor's version")
         if not subject.folder.accepts(stated):
-            raise Fault(f"the predictor's version is {stated}; framework.yml takes {wanted!r}")
+            raise Fault(f"the predictor's version is {stated}; framework.yml allows {wanted!r}")
     installed = subject.environment.version
     if not installed:
         return f"{stated}; framework.yml names no distribution to compare with"
     release, whole = _parsed(stated, "the predictor's version").release, _parsed(installed, "the distribution").release
     if len(release) < 2 or whole[: len(release)] != release:
-        raise Fault(f"the predictor's version is {stated}; the distribution installed is {installed}")
+        raise Fault(f"the predictor's version is {stated}; the installed distribution is {installed}")
     return f"{stated}; the distribution is {installed}"
 
 
 def layers(subject: Subject) -> str:
-    """Where ``framework.yml`` claims them, the self-test model has a well-formed profile with times."""
+    """Where ``framework.yml`` claims layers, the self-test model has a well-formed profile with times."""
     if not subject.description.layers:
         raise NotApplicable("framework.yml does not claim layers")
     subject.load_as(subject.load_request(batch_size=subject.plan.case.batch_size))
     profile = profile_layers(subject.ready())
-    # Profiled, it must be loaded anew.
+    # A profiled model must be loaded again.
     subject.unload()
     if profile.not_available:
-        raise Fault(f"layers are claimed, and not of the self-test model: {profile.not_available}")
+        raise Fault(f"framework.yml claims layers, but the self-test model has none: {profile.not_available}")
     if profile.seconds is None:
         raise Fault(f"none of {len(profile.layers)} layers has a time")
     share = f", {profile.explained:.0%} of an unprofiled prediction" if profile.explained is not None else ""
@@ -58,7 +58,7 @@ def layers(subject: Subject) -> str:
 
 
 def expectation(subject: Subject, evaluator: Evaluator, kind: str) -> str:
-    """What the self-test manifest expects of this kind holds."""
+    """The model meets what the self-test manifest expects of this kind."""
     if kind not in kinds_of(subject.plan.manifest):
         raise NotApplicable(f"the self-test manifest has no {kind}")
     plan = subject.plan

@@ -211,7 +211,8 @@ def _number(text: str) -> int | float | None:
         too_long = len(text) > 30
         value = 0 if too_long else int(text, {"0x": 16, "0o": 8}.get(text[:2], 10))
         if too_long or not -(2**63) <= value < 2**64:
-            raise ValueError(f"the number {text[:20]}{'…' if len(text) > 20 else ''} has more than 64 bits")
+            shown = f"{text[:20]}{'…' if len(text) > 20 else ''}"
+            raise ValueError(f"the number {shown} does not fit in 64 bits; if it is text, put quotes around it")
         return value
     if _FLOAT.fullmatch(text):
         return float(text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").replace(".n", "n")

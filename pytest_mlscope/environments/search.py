@@ -21,7 +21,7 @@ from pytest_mlscope.manifest import normalised
 
 
 def _unsatisfied(folder: FrameworkFolder, version: str, constraint: str | None) -> str | None:
-    """The constraint that a version does not satisfy and whose it is; ``None`` when it satisfies both."""
+    """The constraint that a version does not satisfy, and whose it is; ``None`` where it satisfies both."""
     if not folder.accepts(version):
         return f"{folder.description.version!r} of framework.yml"
     if not folder.accepts(version, constraint):
@@ -30,7 +30,7 @@ def _unsatisfied(folder: FrameworkFolder, version: str, constraint: str | None) 
 
 
 def _current(folder: FrameworkFolder, constraint: str | None) -> Environment | str:
-    """The current interpreter, or why it will not do."""
+    """The current interpreter, or why it cannot be used."""
     description = folder.description
     if description.environment.interpreter:
         return f"it runs in the Python of its own Debian packages, {description.environment.interpreter}"
@@ -50,7 +50,7 @@ def _current(folder: FrameworkFolder, constraint: str | None) -> Environment | s
 
 
 def _provisioned(recipe: EnvironmentRecipe, constraint: str | None, home: Path) -> Environment | str | None:
-    """A provisioned environment, why the newest will not do, or ``None`` when none was ever made."""
+    """A provisioned environment, or why the newest cannot be used, or ``None`` when there is none."""
     distributions = recipe.folder.description.distributions
     reason = None
     for environment in environments_for(recipe, home):
@@ -76,12 +76,12 @@ def _without_recipe(folder: FrameworkFolder, detail: str, constraint: str | None
 
 
 def _why_hopeless(recipe: EnvironmentRecipe) -> str | None:
-    """Why making the environment would fail, as far as that is clear beforehand."""
+    """Why making the environment would fail, if that can be known beforehand."""
     folder = recipe.folder
     version = locked_version(folder, recipe.requirements) if recipe.requirements and not recipe.constraint else None
     if version and not folder.accepts(version):
         return (
-            f"nor does {version}, which requirements.lock pins, satisfy {folder.description.version!r} of framework.yml"
+            f"requirements.lock pins {version}, which does not satisfy {folder.description.version!r} of framework.yml"
         )
     return missing_libraries(folder.description.system_libraries) if not recipe.is_foreign else None
 
@@ -95,8 +95,8 @@ def find_environment(
     Nothing is imported or started.
 
     :param constraint: the manifest's version or PEP 440 specifiers; ``None`` or ``*`` for any.
-    :param architecture: as ``platform.machine()``, which it is by default. Of another, only a provisioned environment
-        will do; it runs under the emulator that it was made with.
+    :param architecture: as ``platform.machine()`` names it; by default this machine's. For another, only a provisioned
+        environment can be used; it runs under the emulator that it was made with.
     :param home: the cache, as of :func:`pytest_mlscope.machine.cache_folder.cache_home`.
     :raises NoEnvironment: with every reason, and the command that helps where one does.
     :raises FrameworkError: when ``framework.yml`` or a lock is wrong.
@@ -124,5 +124,5 @@ def find_environment(
 
 
 def _asked(recipe: EnvironmentRecipe, constraint: str | None) -> str:
-    """The constraint where it makes another environment than the folder's own lock does."""
+    """The constraint where it leads to a different environment from the one that the folder's own lock makes."""
     return constraint or "" if recipe.constraint or recipe.requirements != recipe.folder.lock else ""

@@ -43,7 +43,7 @@ def accuracy_checks(accuracy: Accuracy, plan: Plan) -> Iterator[Check]:
         text = _bound_text(bound)
         chance = ""
         if metric.chance is not None and metric.is_chance:
-            chance = f"; no better than chance ({metric.chance:.4f}): look at the order of labels and at the steps"
+            chance = f"; no better than chance ({metric.chance:.4f}); check the order of the labels and the steps"
         message = f"{name} is {metric.value:.4f} (expected {text}) over {accuracy.n:,} rows{errors}{interval}{chance}"
         yield Check(name, metric.value, text, _within(metric.value, bound), message)
 

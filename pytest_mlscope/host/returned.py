@@ -53,6 +53,4 @@ def check_outputs(outputs: Any, source: str, expected: Iterable[str] = ()) -> No
     for name in expected:
         if name not in outputs:
             names = ", ".join(outputs) or "nothing"
-            raise WrongReturn(
-                "output {!r} is not among what the predictor's {} returned: {}".format(name, source, names)
-            )
+            raise WrongReturn("the predictor's {} returned no output {!r}; it returned: {}".format(source, name, names))

@@ -153,7 +153,7 @@ class ReadyModel:
             name = entry.output_names.get(output.name, output.name)
             if name not in tensors:
                 present = ", ".join(tensors) or "nothing"
-                raise self._wrong(f"output {name!r} is not among what the predictor returned: {present}")
+                raise self._wrong(f"the predictor returned no output {name!r}; it returned: {present}")
             array = self._laid_out(tensors[name], output)
             outputs[output.name] = array
             if output.shape is not None and not _fits(array.shape[1:], output.row_sizes()):

@@ -91,9 +91,10 @@ def _lease(device: str, *, shared: bool, recorder: Recorder) -> Iterator[float]:
     # At the turnstile and at the lease, it is told once.
     @functools.cache
     def say_waiting() -> None:
-        pids = " and ".join(map(str, lease_holders(device)))
-        who = f"process {pids}" if pids else "another process"
-        recorder.waiting(f"waiting: {who} measures on this machine, and one at a time may; leases are in {folder}")
+        holders = " and ".join(f"process {pid}" for pid in lease_holders(device)) or "another process"
+        recorder.waiting(
+            f"waiting for {holders}: only one process may measure on this machine at a time; leases are in {folder}"
+        )
 
     # Everyone passes the turnstile; who wants the device alone keeps it shut while waiting for those inside to leave,
     # so that a stream of sharers cannot keep it waiting for ever.

@@ -182,7 +182,9 @@ def _check_idle(findings: Findings, frameworks: list[str]) -> None:
             if description and (target := usable_target(findings, hardware)) and target.device_of(description)
         ]
         does = f"it offers {'; '.join(offered)}" if offered else f"it runs on none of {listed(targets)}"
-        message = f"framework {framework!r} has no case, since {does}; take it out, or include a case that it offers"
+        message = (
+            f"framework {framework!r} has no case: {does}; remove the framework, or include a case that it can run"
+        )
         findings.at_key(("frameworks", framework), message)
 
 

@@ -38,7 +38,7 @@ def _imprecise(rows: Sequence[Row[Latency]]) -> list[str]:
         if wanted is not None and row.part.stop_reason == "budget" and not known:
             counts[wanted] += 1
     return [
-        f"p50 is known to worse than {wanted * 100:g}%: {plural(count, 'case')} (the budget ended first; "
+        f"p50 is uncertain by more than {wanted * 100:g}%: {plural(count, 'case')} (the budget ended first; "
         "measurement.budget)"
         for wanted, count in sorted(counts.items())
     ]

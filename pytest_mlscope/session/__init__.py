@@ -1,4 +1,4 @@
-"""Pytest alone: options, items, controller and worker."""
+"""All that deals with pytest itself: options, items, controller and worker."""
 
 import lazy_loader
 

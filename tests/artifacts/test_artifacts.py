@@ -530,7 +530,7 @@ def test_external_weights_are_part_of_a_files_sha256(get: Materialiser, name: st
     found = get(name, sha256=both, size=len(model))
     assert (found.sha256, [path.name for path in found.external]) == (both, ["a.data", "b.data"])
     message = get.error(name, sha256=alone)
-    assert "the manifest's sha256 is that of the file alone, and weights are in a.data, b.data; write" in message
+    assert "the manifest's sha256 covers this file alone, but weights are also in a.data, b.data; write" in message
     assert f"sha256 of all: {both} (`cat {name} a.data b.data | sha256sum`)" in message
     (get.base / "b.data").write_bytes(b"c" * 17)
     assert f"the manifest says {both}" in get.error(name, sha256=both)

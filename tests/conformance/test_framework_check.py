@@ -163,7 +163,7 @@ FAULTS: dict[str, tuple[str, tuple[tuple[str, str], ...], str]] = {
     "claims layers and lacks them": (
         "layers",
         (("def layers", "def no_layers"),),
-        "layers are claimed, and not of the self-test model",
+        "framework.yml claims layers, but the self-test model has none",
     ),
     "layers without a time": (
         "layers",
@@ -220,12 +220,12 @@ def test_an_untrue_version_is_found(tmp_path: Path) -> None:
     """A predictor may not state another version than the installed distribution's."""
     folder = write_toy(tmp_path / "toy", description="distributions: [numpy]\n")
     faults = found(check(folder, only=["version"]), "fault")
-    assert "the predictor's version is 1.0; the distribution installed is" in faults["version"]
+    assert "the predictor's version is 1.0; the installed distribution is" in faults["version"]
 
 
 def test_a_version_that_the_description_does_not_take_is_found(tmp_path: Path) -> None:
     folder = write_toy(tmp_path / "toy", description='version: ">=2"\n')
-    assert "framework.yml takes '>=2'" in found(check(folder, only=["version"]), "fault")["version"]
+    assert "framework.yml allows '>=2'" in found(check(folder, only=["version"]), "fault")["version"]
 
 
 def test_what_the_self_test_expects_must_hold(tmp_path: Path) -> None:

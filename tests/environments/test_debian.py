@@ -137,9 +137,12 @@ class TestResolution:
     @pytest.mark.parametrize(
         ("name", "told"),
         [
-            ("nothing", "no package 'nothing' in this suite"),
+            ("nothing", "this suite has no package 'nothing'"),
             ("awk", "'awk' is not a package; name one that provides it: gawk, mawk"),
-            ("lost", "lost depends on no-such, which this suite does not have; where it is not needed, --exclude it"),
+            (
+                "lost",
+                "lost depends on no-such, which this suite does not have; if you do not need it, --exclude it",
+            ),
         ],
     )
     def test_what_is_not_there(self, name: str, told: str) -> None:

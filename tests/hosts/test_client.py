@@ -95,7 +95,7 @@ def test_a_dtype_that_changes_is_an_error_and_not_a_cast(toy: MakeEnvironment, s
     ("returned", "said"),
     [
         ("None", "the predictor's predict returned None; it must return a dict of output name to numpy array"),
-        ("{'z': x}", "output 'y' is not among what the predictor's predict returned: z"),
+        ("{'z': x}", "the predictor's predict returned no output 'y'; it returned: z"),
     ],
 )
 def test_a_later_batch_without_outputs_says_what_it_returned(

@@ -105,7 +105,7 @@ def test_an_exclusive_one_waits_for_a_shared_one_and_says_how_long(
 
     with exclusive_lease("cpu", recorder=Leaving()) as waited:
         (line,) = told
-        assert f"process {sharing.process.pid} measures on this machine" in line or sys.platform != "linux"
+        assert f"waiting for process {sharing.process.pid}: only one" in line or sys.platform != "linux"
         assert waited >= 0.05
 
 

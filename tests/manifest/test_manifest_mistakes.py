@@ -271,12 +271,12 @@ def test_a_framework_without_a_case(mistakes: Mistakes) -> None:
     text = manifest_samples.MINIMAL.replace("frameworks:\n", f"frameworks:\n{openvino}")
     assert mistakes(text + "matrix: {hardware: [cpu, cuda], precision: [fp32, fp16]}\n") == []
     assert mistakes(text + "matrix: {hardware: [cuda]}\n") == [
-        "6:3: framework 'openvino' has no case, since it runs on none of cuda; "
-        "take it out, or include a case that it offers"
+        "6:3: framework 'openvino' has no case: it runs on none of cuda; "
+        "remove the framework, or include a case that it can run"
     ]
     assert mistakes(text + "matrix: {precision: [bf16]}\n") == [
-        "8:3: framework 'onnxruntime' has no case, since it offers fp32 on cpu; "
-        "take it out, or include a case that it offers"
+        "8:3: framework 'onnxruntime' has no case: it offers fp32 on cpu; "
+        "remove the framework, or include a case that it can run"
     ]
     assert mistakes(text + "matrix: {precision: [bf16]}\nexpect: {parity: {reference: onnxruntime}}\n") == []
 

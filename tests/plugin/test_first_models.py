@@ -86,7 +86,7 @@ def test_classes_in_another_order(suite: Suite, run: Run) -> None:
     suite.manifest()
     result = run("-k", "accuracy")
     result.assert_outcomes(failed=1)
-    assert "; no better than chance (0.3333): look at the order of labels and at the steps" in _said(result)
+    assert "; no better than chance (0.3333); check the order of the labels and the steps" in _said(result)
 
 
 def test_files_that_are_not_there_are_found_at_collection(suite: Suite, run: Run) -> None:
@@ -132,7 +132,7 @@ def test_a_path_that_the_locale_cannot_decode(suite: Suite, run: Run, pytester: 
     path.write_text(text)
     result = run(*options)
     result.assert_outcomes(failed=1)
-    assert "weights.npy: its path is not UTF-8, which frameworks cannot open; rename the file or folder" in _said(
+    assert "weights.npy: its path is not UTF-8, and frameworks cannot open it; rename the file or folder" in _said(
         result
     )
     assert "Traceback" not in result.stdout.str() + result.stderr.str()

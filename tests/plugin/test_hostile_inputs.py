@@ -108,7 +108,8 @@ def test_rows_that_cannot_fit_the_input_are_not_read(suite: Suite, run: Run, pyt
     result = run()
     result.assert_outcomes(failed=2)
     said = (
-        "input 'features': a row of column 'features' has the shape (4, 100000); the manifest says (batch, 4) a batch"
+        "input 'features': a row of column 'features' has the shape (4, 100000); "
+        "the manifest says a batch has (batch, 4)"
     )
     result.stdout.fnmatch_lines([f"*{said.replace('[', '[[]')}*"])
 

@@ -289,7 +289,7 @@ def test_offline_times_a_queue_of_batches(suite: Suite, run: Run) -> None:
 @pytest.mark.parametrize(
     ("predict", "said"),
     [
-        ("return {'other': x}", "toy: output 'scores' is not among what the predictor returned: other"),
+        ("return {'other': x}", "toy: the predictor returned no output 'scores'; it returned: other"),
         ("return None", "the predictor's predict returned None; it must return a dict of output name to numpy array"),
         ("return [x]", "the predictor's predict returned an object of type list; it must return a dict *"),
         (

@@ -111,7 +111,7 @@ def test_models_with_one_row_each_are_a_column() -> None:
 )
 def test_a_median_less_sure_than_wanted_is_remarked(facts: dict[str, Any], told: bool) -> None:
     records = [record(case(batch_size=size), latency=latency(**facts)) for size in (1, 2, 3)]
-    remark = "p50 is known to worse than 1%: 3 cases (the budget ended first; measurement.budget)"
+    remark = "p50 is uncertain by more than 1%: 3 cases (the budget ended first; measurement.budget)"
     assert (f"  {remark}" in sections_of(records, width=120)["latency"]) == told
 
 

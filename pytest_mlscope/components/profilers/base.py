@@ -12,7 +12,7 @@ from pytest_mlscope.record_fields import Mark
 
 @dataclass(frozen=True)
 class MeasuredWindow:
-    """A stretch of time in which a predictor host is measured."""
+    """A span of time during which a predictor host is measured."""
 
     host_pid: int
     """Process id of the predictor host."""
@@ -22,34 +22,34 @@ class MeasuredWindow:
     """What the framework calls the device, such as ``CPUExecutionProvider``."""
     case_id: str
     lineage: tuple[str, ...] = ()
-    """Names of the hardware targets that this one extends, nearest first, such as ``("cuda",)``."""
+    """Names of the hardware targets that this one extends, the nearest first, such as ``("cuda",)``."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One quantity over a window."""
+    """One quantity, read over a window."""
 
     name: str
     """What was read."""
     unit: str
     """Its unit; empty for counts."""
     value: float | None
-    """The reading; ``None`` where the sensor is not available, and ``note`` says why."""
+    """The reading; ``None`` where the sensor is not available, in which case ``note`` says why."""
     note: str = ""
     """Why it is not available, or how it was read."""
     samples: Annotated[Sequence[tuple[float, float]], Mark.PACKED] = field(default=())
-    """[seconds since the window opened, value] pairs, where kept."""
+    """Pairs of seconds since the window opened and the value read then, where the profiler keeps them."""
 
 
 class Profiler(ABC):
-    """Started before a measured window and stopped after it; one object serves one window."""
+    """Watches one measured window: it is started before the window and stopped after it."""
 
     name: str
 
     @abstractmethod
     def start(self, window: MeasuredWindow) -> None:
-        """Called just before the window opens."""
+        """Begin to watch. This is called just before the window opens."""
 
     @abstractmethod
     def stop(self) -> Sequence[Reading]:
-        """Called just after the window closes; what was seen."""
+        """Stop watching and return the readings. This is called just after the window closes."""

@@ -1,4 +1,4 @@
-"""Which Debian packages some packages need, all of them together."""
+"""Finds the Debian packages that a set of packages needs."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class _Resolution:
         return package
 
     def wanted(self, name: str) -> str:
-        """The package that a name on the command line means."""
+        """The package that a name on the command line stands for."""
         if name in self._packages:
             return name
         providers = self._providers.get(name, [])
         if not providers:
-            raise MlscopeError(f"no package {name!r} in this suite")
+            raise MlscopeError(f"this suite has no package {name!r}")
         if len(providers) > 1:
             raise MlscopeError(f"{name!r} is not a package; name one that provides it: {', '.join(providers)}")
         return providers[0]
 
     def needed(self, alternatives: Sequence[str], by: str) -> str | None:
-        """The package that fulfils a dependency; ``None`` where one does already or the dependency is excluded."""
+        """The package to add for a dependency; ``None`` where a chosen package fulfils it or it is excluded."""
         if any(name in self._present or self._excluded(name) for name in alternatives):
             return None
         for name in alternatives:
@@ -51,27 +51,27 @@ class _Resolution:
             for provider in self._providers.get(name, ()):
                 if not self._excluded(provider):
                     return provider
-            # All that provide it are excluded, so whoever wrote the command does without it.
+            # Every provider is excluded, so the author of the command does not want this dependency.
             if self._providers.get(name):
                 return None
         raise MlscopeError(
             f"{by} depends on {' | '.join(alternatives)}, which this suite does not have; "
-            "where it is not needed, --exclude it"
+            "if you do not need it, --exclude it"
         )
 
 
 def resolve(
     packages: Mapping[str, IndexedPackage], wanted: Sequence[str], *, exclude: Sequence[str] = ()
 ) -> tuple[DebianPackage, ...]:
-    """The packages wanted and all that they depend on, by name.
+    """The wanted packages and all their dependencies, sorted by name.
 
-    Of alternatives, one that is there already stands; else the first that exists, else the first that is provided.
+    Of several alternatives, one that is already chosen wins; otherwise the first that is a package or has a provider.
 
     :param exclude: names, or patterns such as ``perl*``, of dependencies not to follow.
     :raises MlscopeError: when a package or a dependency does not exist.
     """
     resolution = _Resolution(packages, exclude)
-    # All that was asked for comes first, so that it is what dependencies with alternatives settle on.
+    # The wanted packages are chosen first, so that they win where a dependency has alternatives.
     queue = [resolution.choose(name) for name in dict.fromkeys(map(resolution.wanted, wanted))]
     for package in queue:
         for alternatives in package.dependencies:

@@ -174,8 +174,8 @@ class _Scores:
             )
         if self._only_nan:
             raise MlscopeError(
-                f"{self._manifest.path}: output {min(self._only_nan)!r}: every value of every row that the model gave "
-                "is NaN"
+                f"{self._manifest.path}: output {min(self._only_nan)!r}: the model gave NaN for every "
+                "value of every row"
             )
         metrics = {}
         for bound, state in self._states:

@@ -106,8 +106,8 @@ class RowPreparer:
             size = math.prod(shape)
             if self._pipelines[each.name].changes_nothing and not _fits(shape, each):
                 raise PreprocessingError(
-                    f"input {each.name!r}: a row of column {column!r} has the shape {_shape(shape)}; the manifest says "
-                    f"{_shape(each.shape)} a batch; {_shape_advice(shape, each)}"
+                    f"input {each.name!r}: a row of column {column!r} has the shape {_shape(shape)}; the manifest "
+                    f"says a batch has {_shape(each.shape)}; {_shape_advice(shape, each)}"
                 )
             if size > MOST_ROW_ELEMENTS:
                 raise DatasetError(
@@ -177,7 +177,7 @@ class RowPreparer:
             if wrong:
                 raise PreprocessingError(
                     f"input {declared.name!r}: {self._giver(declared)} {sample.dtype} {_shape(sample.shape)} a sample; "
-                    f"the manifest says {declared.dtype} {_shape(declared.shape)} a batch; {' and '.join(wrong)}"
+                    f"the manifest says a batch is {declared.dtype} {_shape(declared.shape)}; {' and '.join(wrong)}"
                 )
 
     def _giver(self, declared: Input) -> str:
