@@ -48,9 +48,9 @@ def _check_names(findings: Findings, path: Path, entry: Input | Output, batches:
     elif known and shape[0] != 1:
         findings.about(
             (*path, "shape", 0),
-            f"is {shape[0]!r}, but the batch of the inputs is {next(iter(batches))!r}; if {shape[0]!r} is the batch, say "
-            "where the inputs have it (batch: 1 beside their shape); if a call has one such output however many rows it "
-            "has, add batch: none beside this shape; else batch: 0",
+            f"is {shape[0]!r}, but the batch of the inputs is {next(iter(batches))!r}; if {shape[0]!r} is the batch, "
+            "say where the inputs have it (batch: 1 beside their shape); if a call has one such output however many "
+            "rows it has, add batch: none beside this shape; else batch: 0",
         )
 
 
