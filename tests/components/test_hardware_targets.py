@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_mlscope import hookspecs
-from pytest_mlscope.components import shipped
 from pytest_mlscope.components.framework import FrameworkDescription
 from pytest_mlscope.components.hardware import HardwareFile
 from pytest_mlscope.components.hardware_targets import HardwareTargets
 from pytest_mlscope.components.peaks import parse_peak
 from pytest_mlscope.components.registry import Registry, build_registry
 from pytest_mlscope.errors import HardwareError, ManifestError
+from pytest_mlscope.kinds import register_shipped
 from pytest_mlscope.manifest.load import load_manifest
 from tests.manifest import manifest_samples
 
@@ -163,7 +163,7 @@ def project_registry(tmp_path: Path) -> Callable[[], Registry]:
     def build() -> Registry:
         plugins = pytest.PytestPluginManager()
         plugins.add_hookspecs(hookspecs)
-        plugins.register(shipped)
+        register_shipped(plugins)
         return build_registry(plugins.hook, project=tmp_path)
 
     return build
