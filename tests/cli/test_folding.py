@@ -59,7 +59,7 @@ def test_doctor(
     monkeypatch.setattr(diagnosis, "interpreters", lambda: iter(found))
     monkeypatch.setattr(diagnosis, "index_answer", lambda: ("index", None))
     monkeypatch.setenv("MLSCOPE_LEASES", str(tmp_path))
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((80, 24)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: os.terminal_size((80, 24)))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
     monkeypatch.chdir(tmp_path)
     main(["doctor", "--home", str(tmp_path)])
