@@ -35,7 +35,7 @@ def _attempt(subject: Subject, request: LoadRequest, inputs: Tensors, *, size: i
         return str(error)
     lacking = [name for name in request.outputs if name not in outputs]
     # The plugin itself refuses what lacks an output.
-    return f"output {lacking[0]!r} is not among what the predictor returned" if lacking else None
+    return f"the predictor returned no output {lacking[0]!r}" if lacking else None
 
 
 def _judge(message: str | None, *names: str) -> str:

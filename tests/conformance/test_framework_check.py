@@ -42,7 +42,7 @@ def test_a_folder_that_keeps_its_promises_passes(tmp_path: Path, capsys: pytest.
 # One fault each: check, what becomes of the predictor, a part of the reason.
 FAULTS: dict[str, tuple[str, tuple[tuple[str, str], ...], str]] = {
     "another shape": ("shapes", ((RETURNED, "return {self.asked.outputs[0]: scores[:, :3]}"),), "says [batch, 4]"),
-    "output under another name": ("shapes", ((RETURNED, "return {'other': scores}"),), "'scores' is not among"),
+    "output under another name": ("shapes", ((RETURNED, "return {'other': scores}"),), "returned no output 'scores'"),
     "float64": ("dtypes", ((SCORES, SCORES + "\n        scores = scores.astype(float)"),), "'scores' is float64"),
     "batch ignored": (
         "batch sizes",
