@@ -19,7 +19,6 @@ from pytest_mlscope import __version__
 from pytest_mlscope.cli.main import build_parser, main
 from pytest_mlscope.cli.parsers import shown_size
 from pytest_mlscope.cli.table import aligned
-from pytest_mlscope.environments import creation as environment_creation
 from pytest_mlscope.environments.provisioned import MARKER
 from pytest_mlscope.errors import EnvironmentCreationError
 from pytest_mlscope.session.options import add_options
@@ -201,7 +200,7 @@ class TestEnv:
             if name == "one":
                 raise EnvironmentCreationError("one: the disk is full")
 
-        monkeypatch.setattr(environment_creation, "create_environment", create)
+        monkeypatch.setattr("pytest_mlscope.environments.create_environment", create)
         arguments = ["env", "create", "one", "two", "one", "--home", "here", "--force", "--installer", "pip"]
         assert main(arguments) == 1
         assert error_line(capsys) == "mlscope: error: one: the disk is full"
@@ -367,7 +366,7 @@ def test_an_interrupt(project: Path, capsys: pytest.CaptureFixture[str], monkeyp
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(environment_creation, "create_environment", interrupt)
+    monkeypatch.setattr("pytest_mlscope.environments.create_environment", interrupt)
     assert main(["env", "create", "toy"]) == 130
     assert error_line(capsys) == "mlscope: interrupted"
 

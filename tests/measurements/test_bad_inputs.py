@@ -85,15 +85,18 @@ def test_samples_of_different_shapes_need_batches_of_one(manifest: Callable[...,
     [
         (
             (),
-            r"input 'image': the dataset gives uint8 \(2, 2\) a sample; the manifest says float32 \(batch, 1, 2, 2\) a "
-            r"batch; add a cast step \(`{step: cast, dtype: float32}`\) and add steps that change the shape",
+            r"input 'image': the dataset gives uint8 \(2, 2\) a sample; the manifest says a batch is float32 "
+            r"\(batch, 1, 2, 2\); add a cast step \(`{step: cast, dtype: float32}`\) and add steps that change the shape",
         ),
         (
             (Layout(source="HW", target="CHW"),),
             r"the steps give uint8 \(1, 2, 2\).*; add a cast step \(`{step: cast, dtype: float32}`\)$",
         ),
         ((Cast(dtype="float32"),), r"the steps give float32 \(2, 2\).*; add steps that change the shape"),
-        ((Cast(dtype="float64"), *STEPS[2:]), r"the steps give float64 \(1, 2, 2\).*says float32.*; add a cast step"),
+        (
+            (Cast(dtype="float64"), *STEPS[2:]),
+            r"the steps give float64 \(1, 2, 2\).*says a batch is float32.*; add a cast step",
+        ),
     ],
 )
 def test_inputs_the_model_does_not_take_are_refused(
