@@ -86,7 +86,8 @@ def test_samples_of_different_shapes_need_batches_of_one(manifest: Callable[...,
         (
             (),
             r"input 'image': the dataset gives uint8 \(2, 2\) a sample; the manifest says a batch is float32 "
-            r"\(batch, 1, 2, 2\); add a cast step \(`{step: cast, dtype: float32}`\) and add steps that change the shape",
+            r"\(batch, 1, 2, 2\); add a cast step \(`{step: cast, dtype: float32}`\) and add steps that change the "
+            r"shape",
         ),
         (
             (Layout(source="HW", target="CHW"),),

@@ -171,7 +171,7 @@ def test_a_hand_written_test_that_checks_what_is_no_kind_is_told(
     )
     result = run("test_linear.py")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["unknown kind 'speed'; allowed: accuracy, parity, latency"])
+    result.stdout.fnmatch_lines(["unknown kind 'speed'; allowed: accuracy, parity, latency (did you mean 'latency'?)"])
     result.stdout.no_fnmatch_line("*Error*")
 
 
