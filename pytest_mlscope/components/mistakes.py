@@ -15,7 +15,7 @@ from pytest_mlscope.errors import MlscopeError
 HOOK_PREFIX = "pytest_mlscope_"
 
 
-def raised(error: Exception) -> str:
+def raised(error: BaseException) -> str:
     """``raised OSError: no such disk (conftest.py:7)``: the place stands in for the traceback that is not shown."""
     said = " ".join(str(error).split())
     kind = type(error).__name__

@@ -45,6 +45,9 @@ def plain(value: Any, *, at: str, not_finite: dict[str, str]) -> Any:
         return plain_text(value)
     # execnet goes by the exact type, and refuses subclasses.
     if isinstance(value, int):
+        # Readers of JSON, and Python's own conversion to text, stop somewhere beyond.
+        if value.bit_length() > 64:
+            raise MlscopeError(f"{at or 'the record'}: an integer of more than 64 bits cannot be reported")
         return int(value)
     if isinstance(value, float):
         if math.isfinite(value):
@@ -60,10 +63,13 @@ def plain(value: Any, *, at: str, not_finite: dict[str, str]) -> Any:
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {
+        items = {
             plain_text(str(key)): plain(item, at=f"{at}/{pointer_token(str(key))}", not_finite=not_finite)
             for key, item in value.items()
         }
+        if len(items) < len(value):
+            raise MlscopeError(f"{at or 'the record'}: two keys are the same as text; a report would hold one of them")
+        return items
     if isinstance(value, Set):
         # The order of a set changes from process to process, and equal results must give equal reports.
         value = sorted(value, key=repr)

@@ -14,6 +14,7 @@ import pytest
 from pytest_mlscope.api import self_test
 from pytest_mlscope.cases import Case
 from pytest_mlscope.components import parse_cpu_list
+from pytest_mlscope.documents import one_line
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.gate import Baseline, Gate, SavedRun, SavedRunGate, SideBySideGate, VersionBaseline, find_baseline
 from pytest_mlscope.kinds import register_shipped
@@ -256,19 +257,29 @@ class MlscopePlugin:
             evaluation = None
         plan = run_state(item.config).manifests.plan(case)
         kinds = [mark.name for mark in item.iter_markers() if mark.name in plan.manifest.registry.measurements]
-        record = make_record(
-            evaluation,
+        record_of = partial(
+            make_record,
             nodeid=item.nodeid,
             kind=kinds[0] if kinds else "test",
             plan=plan,
-            outcome=_outcome(report),
-            reason=_reason(report, call.excinfo.value if call.excinfo is not None else None),
-            checks=made.checks if made is not None else (),
-            comparison=made.comparison if made is not None else None,
             seconds=report.duration,
-            cannot_run=made.cannot_run(call.excinfo.value) if made is not None and call.excinfo is not None else None,
         )
-        setattr(report, RECORD_ATTRIBUTE, to_mapping(record, packed=True))
+        try:
+            record = record_of(
+                evaluation,
+                outcome=_outcome(report),
+                reason=_reason(report, call.excinfo.value if call.excinfo is not None else None),
+                checks=made.checks if made is not None else (),
+                comparison=made.comparison if made is not None else None,
+                cannot_run=made.cannot_run(call.excinfo.value) if made is not None and call.excinfo else None,
+            )
+            mapping = to_mapping(record, packed=True)
+        except (MlscopeError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
+            # A plugin's part of a result can hold anything. It costs its own item, not the whole session.
+            report.outcome, report.longrepr = "failed", f"what was measured cannot be recorded: {one_line(error)}"
+            record = record_of(None, outcome="failed", reason=report.longrepr, checks=())
+            mapping = to_mapping(record, packed=True)
+        setattr(report, RECORD_ATTRIBUTE, mapping)
         if item.path.name.endswith(SUFFIX):
             _begin_with_the_reason(report, f"{failure_name(case)}: ")
         item.user_properties.extend(junit_properties(record))

@@ -217,3 +217,51 @@ def test_what_a_kind_does_wrong_fails_its_test_in_one_line(
     result = run()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([said])
+
+
+ODD = """
+import dataclasses, pytest
+from pytest_mlscope import Check, MeasuredColumn, Measurement
+
+@dataclasses.dataclass
+class R:
+    x: object = 1
+
+class Mine(Measurement):
+    name = "mine"
+    columns = (MeasuredColumn("x", "ex"),)
+
+    def evaluate(self, context):
+        return R({result})
+
+    def check(self, result, bounds, plan):
+        return [{check}]
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_mlscope_register_measurements():
+    return [Mine()]
+"""
+
+
+@pytest.mark.parametrize(
+    ("result", "check", "said"),
+    [
+        ("object()", "", "what evaluate returned cannot be reported: /x: a object cannot be reported"),
+        ("10**5000", "", "/x: an integer of more than 64 bits cannot be reported"),
+        ("{1: 2, '1': 3}", "", "/x: two keys are the same as text"),
+        ("1", "Check('a', 1.0, '<=2', None, 'm')", "check returned a Check whose passed is None"),
+        ("1", "Check('a', object(), '<=2', True, 'm')", "check returned a Check whose measured is <object"),
+        ("1", "Check('a', 1.0, '<=2', 'no', 'm')", "check returned a Check whose passed is 'no'"),
+    ],
+)
+def test_what_cannot_be_reported_fails_its_own_test_alone(
+    suite: Suite, run: Run, pytester: pytest.Pytester, result: str, check: str, said: str
+) -> None:
+    pytester.makeconftest(ODD.replace("{result}", result).replace("{check}", check))
+    suite.manifest(extra="kinds: [accuracy, mine]\n", expect="{}")
+    done = run("--mlscope-json", "report.json")
+    done.assert_outcomes(passed=1, failed=1)
+    assert said in " ".join(done.stdout.str().split())
+    done.stdout.no_fnmatch_line("*INTERNALERROR*")
+    report = json.loads((suite.folder / "report.json").read_text("utf-8"))
+    assert [each["outcome"] for each in report["evaluations"]] == ["passed", "failed"]
