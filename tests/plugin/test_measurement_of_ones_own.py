@@ -265,3 +265,14 @@ def test_what_cannot_be_reported_fails_its_own_test_alone(
     done.stdout.no_fnmatch_line("*INTERNALERROR*")
     report = json.loads((suite.folder / "report.json").read_text("utf-8"))
     assert [each["outcome"] for each in report["evaluations"]] == ["passed", "failed"]
+
+
+def test_one_that_only_compares_does_not_pass_without_a_baseline(
+    suite: Suite, run: Run, pytester: pytest.Pytester
+) -> None:
+    conftest = ODD.replace("{result}", "1").replace("{check}", "")
+    pytester.makeconftest(
+        conftest.replace("    def check", "    def only_compares(self, plan):\n        return True\n\n    def check")
+    )
+    suite.manifest(extra="kinds: [mine]\n", expect="{}")
+    run().assert_outcomes(skipped=1)
