@@ -96,7 +96,7 @@ def test_a_batch_elsewhere_is_evaluated_in_batches(suite: Suite, run: Run) -> No
         ("{name: found}", "output 'found' has shape [0, 2], and the call had 1 row"),
         ("{name: mean}", "output 'mean' has shape [], and the call had 1 row"),
         ("{name: late, shape: [classes, batch]}", "add batch: 1 beside the shape, or batch: 0"),
-        ("{name: found, shape: [n, 2]}", "add batch: none beside the shape if a call has one such output"),
+        ("{name: found, shape: [n, 2]}", "if a call has one such output however many rows it has, add batch: none"),
         ("{name: mean, shape: []}", "is empty, which has no batch; add batch: none"),
         ("{name: late, shape: [a, b], batch: 2}", "is 2, but the shape has 2 dimensions; allowed: 0 to 1, or none"),
     ],
