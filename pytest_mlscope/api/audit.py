@@ -43,13 +43,19 @@ def audit_case(
     :param busy: processes that keep a CPU busy meanwhile.
     :param file: where the trials are kept; with ``resume``, those that it has count.
     :param after_trial: called with the trials so far and how many are missing.
-    :raises WrongUse: when there is no such case, or the file is not ours to replace.
+    :raises WrongUse: when there is no such manifest or case, or the file is not ours to replace.
     :raises MlscopeError: when a trial fails; the file has those before.
     """
     if resume and file is None:
         raise WrongUse("there are no trials to continue: name the file that has them")
     if file:
         require_replaceable(file, beginning=r'\s*\{\s*"plugin"\s*:', what="an audit's trials")
+        if not file.parent.is_dir():
+            raise WrongUse(f"{file}: cannot be written: there is no folder {file.parent}")
+    if manifest.is_dir():
+        raise WrongUse(f"{manifest}: is a folder; give the path of a manifest, NAME.mlscope.yml")
+    if not manifest.exists():
+        raise WrongUse(f"{manifest}: there is no such file")
     plan = choose_plan(load_alone(manifest), case)
     floor = floor_for(plan.case, home=settings.home)
     audit = Audit(Rules(minimum_effect=minimum_effect, seconds=seconds, floor=floor))

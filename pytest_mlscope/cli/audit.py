@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import statistics
 import sys
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ used by `pytest --mlscope --mlscope-against`. Leave the machine alone meanwhile,
 
 _LEGEND = "alarms with their 95 % interval; two runs: two separate runs, compared at 5 %"
 
+# More would not load the machine more, and may leave it without processes.
+_MOST_BUSY = 8 * (os.cpu_count() or 1)
 _slowdown = percentage(most=1000)
 
 
@@ -62,10 +65,10 @@ def add_to(commands: Commands) -> None:
     )
     parser.add_argument(
         "--busy",
-        type=whole_number(least=0),
+        type=whole_number(least=0, most=_MOST_BUSY),
         default=0,
         metavar="N",
-        help="keep this many other processes busy during the audit (default: 0)",
+        help="keep this many other processes busy during the audit, up to 8 times the CPUs (default: 0)",
     )
     parser.add_argument(
         "--json", type=user_path, metavar="PATH", help="write every trial to this file, while they are made"

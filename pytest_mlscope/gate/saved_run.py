@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pytest_mlscope.cases import Case
 from pytest_mlscope.errors import BaselineError, NoCounterpart, NotInBaseline
 from pytest_mlscope.manifest import NAMES
-from pytest_mlscope.measurements import Latency
+from pytest_mlscope.measurements import Accuracy, Latency
 from pytest_mlscope.ordinary_files import open_ordinary
 from pytest_mlscope.records import FORMAT, CaseRecord, EvaluationRecord, MalformedRecord, from_mapping
 
@@ -29,6 +32,28 @@ class _Measured:
         return _dimensions(self.case)
 
 
+def _check_row_values(accuracy: Accuracy) -> None:
+    """:raises MalformedRecord: where they are not of the rows, or contradict the metric's own value."""
+    kept = accuracy.predictions
+    rows = None if kept.omitted is not None and not kept.rows.size else len(kept.rows)
+    for name, values in accuracy.row_values.items():
+        at = f"/accuracy/row_values/{name}"
+        if values.ndim != 1 or (rows is not None and len(values) != rows):
+            raise MalformedRecord(at, f"it has {len(values)} values for {rows} rows")
+        if name not in accuracy.metrics:
+            raise MalformedRecord("/accuracy/metrics", f"it lacks {name!r}, which has values of rows")
+        # Only of these metrics is it known what the value comes to, with 0 for a row that failed.
+        if re.fullmatch(r"top\d+", name):
+            value, expected = accuracy.metrics[name].value, float(values.sum()) / max(accuracy.n, 1)
+            if not np.isin(values, (0.0, 1.0)).all():
+                raise MalformedRecord(at, "expected 0 or 1 for each row")
+            if not abs(expected - value) <= 1e-6:
+                raise MalformedRecord(
+                    f"/accuracy/metrics/{name}/value",
+                    f"it is {value:.6g}, but the values of its rows give {expected:.6g}",
+                )
+
+
 class SavedRun:
     """Reads the file at once. :raises BaselineError: one line, when it is no such report."""
 
@@ -40,6 +65,8 @@ class SavedRun:
         for place, entry in enumerate(_read(path)):
             try:
                 record = from_mapping(entry)
+                if record.accuracy is not None:
+                    _check_row_values(record.accuracy)
             except MalformedRecord as error:
                 where = f"/evaluations/{place}{error.at}"
                 raise BaselineError(f"{path}: is malformed at {where}: {error.what}; save a new one") from None

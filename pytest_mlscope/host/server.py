@@ -13,6 +13,7 @@ import numpy
 
 from pytest_mlscope.host import batches, memory, timing_window
 from pytest_mlscope.host.batch_first import BatchFirst
+from pytest_mlscope.host.batch_trial import BatchTrial
 from pytest_mlscope.host.blocks import TimedBlocks
 from pytest_mlscope.host.conformance import examine
 from pytest_mlscope.host.frames import PROTOCOL_VERSION, Arena, ProtocolError, read_frame, write_frame
@@ -55,6 +56,7 @@ class Server(object):
         self._outgoing = arenas[half:]
         self._predictor: Optional[Predictor] = None
         self._model: Optional[LoadedModel] = None
+        self._trial: Optional[BatchTrial] = None
         self._blocks: Optional[TimedBlocks] = None
         self._serving: Optional[Serving] = None
         self.operations: Dict[str, Callable[[Header], Header]] = {
@@ -131,6 +133,8 @@ class Server(object):
         if input_batches or output_batches:
             model = BatchFirst(model, input_batches or {}, output_batches or {})
         self._model = model
+        stated = request.get("stated_batches")
+        self._trial = None if stated is None else BatchTrial(stated)
         return {"seconds": seconds, "resolved": dict(model.resolved)}
 
     def _loaded(self) -> LoadedModel:
@@ -142,7 +146,7 @@ class Server(object):
         arena = request["arena"]
         inputs = self._incoming[arena].read(request["tensors"])
         model = self._loaded()
-        return batches.predict_batches(
+        reply = batches.predict_batches(
             model.predict,
             inputs,
             request["batch_size"],
@@ -151,6 +155,9 @@ class Server(object):
             error_message,
             returns_new_arrays=model.returns_new_arrays,
         )
+        if self._trial is not None and "parts" not in reply:
+            self._trial.check(model.predict, inputs, request["batch_size"], request["pad"], reply["tensors"])
+        return reply
 
     def _own_batches(self, request: Header) -> Union[Tensors, List[Tensors]]:
         """Rows to be cut into batches; or, where these differ in shape, the batches."""

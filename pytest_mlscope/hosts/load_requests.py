@@ -40,6 +40,8 @@ class LoadRequest:
     """Input to the dimension that is the batch, ``None`` for none, where that is not the first."""
     output_batches: Mapping[str, int | None] = field(default_factory=dict)
     """The same of outputs."""
+    stated_batches: tuple[str, ...] | None = None
+    """Outputs whose shape or batch the manifest states; ``None`` where it is not tried which dimension is the batch."""
     options: Mapping[str, Any]
 
     def header(self) -> dict[str, Any]:
@@ -98,5 +100,10 @@ def load_request(plan: Plan, files: Mapping[str, Path], *, device: str, dynamic_
         outputs=tuple(outputs),
         input_batches={name: place for name, place in places.items() if place != 0},
         output_batches={name: place for name, place in outputs.items() if place != 0},
+        stated_batches=tuple(
+            entry.output_names.get(output.name, output.name)
+            for output in plan.outputs
+            if output.shape is not None or output.layout is not None or "batch" in output.model_fields_set
+        ),
         options=dict(entry.options),
     )

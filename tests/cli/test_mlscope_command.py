@@ -405,3 +405,26 @@ def test_every_command_and_option_is_documented_and_has_help(parser: argparse.Ar
         assert action.help, f"{parser.prog}: {action.dest} has no help"
         for name in action.option_strings or [str(action.metavar)]:
             assert name in section[0], f"docs/cli.md does not name {name} under {parser.prog}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nope.mlscope.yml"], "nope.mlscope.yml: there is no such file"),
+        (["."], ".: is a folder; give the path of a manifest, NAME.mlscope.yml"),
+        (["nope.mlscope.yml", "--json", "/nonexistent/x.json"], "cannot be written: there is no folder /nonexistent"),
+    ],
+)
+def test_an_audit_of_nothing_is_wrong_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["audit", *arguments]) == 4
+    assert said in capsys.readouterr().err
+
+
+def test_an_audit_beside_too_many_busy_processes_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args(["audit", "x.mlscope.yml", "--busy", "1000000"])
+    assert ended.value.code == 4
+    assert "'1000000' is not a whole number from 0 to" in capsys.readouterr().err

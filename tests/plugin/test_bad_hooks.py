@@ -204,6 +204,11 @@ def test_write_reports_returns_a_line_or_nothing(
             "cases[0] = dataclasses.replace(cases[0], framework='ty')",
             "left a case of framework 'ty', which the manifest does not have; it has: toy",
         ),
+        ("cases[0] = dataclasses.replace(cases[0], batch_size=0)", "left a case with batch_size 0; expected 1 or more"),
+        ("cases[0] = dataclasses.replace(cases[0], threads=-3)", "left a case with threads -3; expected 1 or more"),
+        ("cases.append(cases[0])", "left the case 'toy' more than once"),
+        ("return list(cases)", "returned list; it must change the list `cases` in place and return nothing"),
+        ("cases.clear()", "left no case; leave at least one, or leave the manifest out by --ignore"),
         ("raise KeyError('mine')", "raised KeyError: 'mine' (conftest.py:6)"),
     ],
 )

@@ -301,3 +301,32 @@ def test_a_metric_of_ones_own_that_collapses_is_seen_beside_a_saved_run(
     assert compared["metrics"]["small"]["outcome"] == "regression"
     assert compared["metrics"]["small"]["candidate"] == 0
     assert (compared["accuracy"]["outcome"], compared["accuracy"]["changed"]) == ("pass", 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda a: a["row_values"]["top1"].pop(), "/accuracy/row_values/top1: it has 39 values for 40 rows"),
+        (lambda a: a["row_values"].update(top1=[]), "/accuracy/row_values/top1: it has 0 values for 40 rows"),
+        (
+            lambda a: a["row_values"]["top1"].__setitem__(0, None),
+            "/accuracy/row_values/top1: expected 0 or 1 for each row",
+        ),
+        (lambda a: a["metrics"].clear(), "/accuracy/metrics: it lacks 'top1', which has values of rows"),
+        (
+            lambda a: a["metrics"]["top1"].update(value=0.1),
+            "/accuracy/metrics/top1/value: it is 0.1, but the values of its rows give 0.9",
+        ),
+    ],
+)
+def test_a_saved_run_that_contradicts_itself_is_malformed(
+    suite: Suite, pytester: pytest.Pytester, change: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    suite.manifest()
+    _, report = _run(pytester, "saved.json", "-m", "accuracy")
+    change(_of(report, "accuracy")["accuracy"])
+    Path("saved.json").write_text(json.dumps(report))
+    result = pytester.runpytest_subprocess("--mlscope", "--mlscope-against=saved.json", "-m", "accuracy")
+    assert result.ret == 4
+    text = " ".join((result.stdout.str() + result.stderr.str()).split())
+    assert f"saved.json: is malformed at /evaluations/0{said}; save a new one" in text

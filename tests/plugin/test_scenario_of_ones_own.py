@@ -7,10 +7,14 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.measurements import WarmModel
 from tests.plugin.linear_suite import Suite
 
 Run = Callable[..., pytest.RunResult]
@@ -176,3 +180,17 @@ def test_what_a_scenario_does_wrong_fails_its_case_in_one_line(
     result = run("-m", "latency")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([said])
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [(np.full(50, 2**64 - 1, dtype=np.uint64), "18446744073709551615 ns"), (np.zeros(50, dtype=np.int64), "0 ns")],
+)
+def test_times_that_cannot_be_are_refused(times: Any, said: str) -> None:
+    model = SimpleNamespace(case=SimpleNamespace(id="toy", scenario="bursts"))
+    warm = WarmModel.__new__(WarmModel)
+    warm._model, warm._opened = model, None  # type: ignore[assignment]
+    with pytest.raises(
+        MlscopeError, match=f"scenario 'bursts' measured {said}; expected integers of nanoseconds above 0"
+    ):
+        warm.timed(times, sample="batch")

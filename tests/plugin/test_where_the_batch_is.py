@@ -186,3 +186,25 @@ def test_a_file_without_the_batch_that_others_have_is_refused(suite: Suite, run:
     assert "output 'found' has 'count' as its first dimension in" in _text(result)
     manifest.write_text(text.replace(stated, "{name: scores}, {name: found, batch: none}"))
     assert run().ret == 0
+
+
+@pytest.mark.parametrize("stated", ["{name: scores}", "{name: scores, shape: [batch, 2]}"])
+def test_a_square_batch_of_transposed_scores_is_refused(suite: Suite, run: Run, stated: str) -> None:
+    """Two rows of two classes: only another number of rows tells which dimension is the batch."""
+    suite.framework("toy", predict="return {'scores': x.dot(self.weights)[:, :2].T}")
+    _add_column(suite, "labels", lambda scores: scores[:, :2].argmax(axis=1))
+    manifest = suite.manifest(expect="{accuracy: {top1: {min: 0.1}}}", matrix="{batch_size: [2]}")
+    manifest.write_text(
+        manifest.read_text().replace("{name: scores, postprocess: [{step: softmax, axis: -1}]}", stated)
+    )
+    result = run("-m", "accuracy")
+    assert result.ret == 1
+    assert "output 'scores' has shape [2, 3], and the call had 3 rows: its first dimension is not the batch" in _text(
+        result
+    )
+
+
+def test_a_square_batch_of_scores_is_scored(suite: Suite, run: Run) -> None:
+    manifest = suite.manifest(expect="{accuracy: {top1: {min: 0.85}}}", matrix="{batch_size: [3]}")
+    assert manifest.exists()
+    assert run("-m", "accuracy").ret == 0

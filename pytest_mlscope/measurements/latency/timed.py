@@ -108,17 +108,24 @@ class WarmModel:
         :param seconds: in which the rows of these samples were predicted, for the throughput; the sum of the latencies
             when absent.
         :param figures: further columns of the summary and entries of the JSON report.
-        :raises MlscopeError: when there is no latency, or one is negative.
+        :raises MlscopeError: when there is no latency, one is not above 0, or one is too large for int64.
         """
         case, opened = self._model.case, self._opened
         samples = np.asarray(samples_ns)
-        if samples.ndim != 1 or samples.dtype.kind not in "iu" or not len(samples) or int(samples.min()) < 0:
+        if samples.ndim != 1 or samples.dtype.kind not in "iu" or not len(samples):
             raise MlscopeError(
                 f"{case.id}: scenario {case.scenario!r} measured {samples.dtype} of shape {samples.shape}; "
-                "expected integers of nanoseconds, not negative, shape (n,), at least one"
+                "expected integers of nanoseconds, above 0, shape (n,), at least one"
+            )
+        # As Python's integers: a large unsigned one is negative once it is an int64.
+        shortest, longest = int(samples.min()), int(samples.max())
+        if shortest <= 0 or longest > np.iinfo(np.int64).max:
+            raise MlscopeError(
+                f"{case.id}: scenario {case.scenario!r} measured {shortest if shortest <= 0 else longest} ns; "
+                "expected integers of nanoseconds above 0 that int64 holds"
             )
         samples = samples.astype(np.int64)
-        lasted = float(samples.sum()) / 1e9 if seconds is None else seconds
+        lasted = float(samples.sum(dtype=np.float64)) / 1e9 if seconds is None else seconds
         latency = Latency(
             samples_ns=samples,
             batch_size=case.batch_size,

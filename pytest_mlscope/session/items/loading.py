@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pytest_mlscope.cases import Case, Plan, expand
 from pytest_mlscope.components import Registry, build_registry, raised, raising_hook
@@ -29,6 +30,9 @@ def _check_modified(cases: Sequence[object], stated: Sequence[Case], manifest: L
             raise MlscopeError(f"{where} left {case!r} in the list; expected Cases")
         if mistake := case.mistake():
             raise MlscopeError(f"{where} left a case with {mistake}")
+        for name, number in (("batch_size", case.batch_size), ("threads", case.threads)):
+            if isinstance(number, int) and number < 1:
+                raise MlscopeError(f"{where} left a case with {name} {number}; expected 1 or more")
         if (case.model, case.manifest, case.manifest_sha256) != whose:
             raise MlscopeError(f"{where} left a case of another manifest, {case.manifest!r}")
         if case.framework not in frameworks:
@@ -43,6 +47,12 @@ def _check_modified(cases: Sequence[object], stated: Sequence[Case], manifest: L
             )
         if case.version is not None and case.version not in versions and not is_valid(case.version):
             raise MlscopeError(f"{where} left a case of version {case.version!r}; expected PEP 440 specifiers or None")
+    if not cases:
+        raise MlscopeError(f"{where} left no case; leave at least one, or leave the manifest out by --ignore")
+    if list(map(id, cases)) != list(map(id, stated)):
+        twice = [case for case, count in Counter(cast("Sequence[Case]", cases)).items() if count > 1]
+        if twice:
+            raise MlscopeError(f"{where} left the case {twice[0].id!r} more than once")
 
 
 class Manifests:
@@ -88,9 +98,14 @@ class Manifests:
             hook = session.gethookproxy(path)
             where = f"{path}: pytest_mlscope_modify_cases"
             try:
-                hook.pytest_mlscope_modify_cases(config=self._config, manifest=manifest.content, cases=cases)
+                returned = hook.pytest_mlscope_modify_cases(config=self._config, manifest=manifest.content, cases=cases)
             except Exception as error:
                 raise MlscopeError(f"{where} {raised(error)}") from error
+            if returned:
+                raise MlscopeError(
+                    f"{where} returned {type(returned[0]).__name__}; it must change the list `cases` in place and "
+                    "return nothing"
+                )
             _check_modified(cases, stated, manifest, where)
             self._loaded[path] = (manifest, cases)
         return self._loaded[path]
