@@ -82,7 +82,7 @@ def checked(measurement: Measurement, evaluation: Evaluation, result: Any) -> Se
         checks: object = list(measurement.check(result, bounds, plan))
     except MlscopeError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise MlscopeError(f"{measurement.name}: check {raised(error)}") from error
     assert isinstance(checks, list)
     for check in checks:

@@ -249,6 +249,7 @@ def pytest_mlscope_register_measurements():
         ("object()", "", "what evaluate returned cannot be reported: /x: a object cannot be reported"),
         ("10**5000", "", "/x: an integer of more than 64 bits cannot be reported"),
         ("{1: 2, '1': 3}", "", "/x: two keys are the same as text"),
+        ("1", "exec('raise SystemExit(3)')", "mine: check raised SystemExit"),
         ("1", "Check('a', 1.0, '<=2', None, 'm')", "check returned a Check whose passed is None"),
         ("1", "Check('a', object(), '<=2', True, 'm')", "check returned a Check whose measured is <object"),
         ("1", "Check('a', 1.0, '<=2', 'no', 'm')", "check returned a Check whose passed is 'no'"),
