@@ -12,7 +12,7 @@ from pytest_mlscope.components.datasets.base import Dataset
 from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.components.hardware import HardwareFile, HardwareTarget
 from pytest_mlscope.components.hardware_targets import HardwareTargets
-from pytest_mlscope.components.measurement import Measurement
+from pytest_mlscope.components.measurement import Bounds, Measurement
 from pytest_mlscope.components.metrics.base import Metric
 from pytest_mlscope.components.postprocessing.base import PostprocessingStep
 from pytest_mlscope.components.preprocessing.base import PreprocessingStep
@@ -100,6 +100,26 @@ def _check_name(name: str, component: object, later: object | None, what: str) -
         )
 
 
+def _check_attributes(measurement: Measurement) -> None:
+    bounds = measurement.bounds
+    wants = {
+        "times": ("True or False", isinstance(measurement.times, bool)),
+        "ignores": ("a tuple of names of dimensions", isinstance(measurement.ignores, tuple)),
+        "columns": ("a tuple or list of MeasuredColumns", isinstance(measurement.columns, tuple | list)),
+        "bounds": ("a class derived from Bounds", bounds is None or _is_bounds(bounds)),
+    }
+    for name, (expected, is_right) in wants.items():
+        if not is_right:
+            raise MlscopeError(
+                f"pytest_mlscope_register_measurements: {type(measurement).__name__} has "
+                f"{name}={getattr(measurement, name)!r:.80}; expected {expected}"
+            )
+
+
+def _is_bounds(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Bounds)
+
+
 def _measurements(results: Iterable[Iterable[Measurement]]) -> dict[str, Measurement]:
     results = list(results)
     measurements: dict[str, Measurement] = named_components(results, Measurement, "measurements", unique=True)
@@ -113,6 +133,7 @@ def _measurements(results: Iterable[Iterable[Measurement]]) -> dict[str, Measure
             raise MlscopeError(
                 f"pytest_mlscope_register_measurements: the name {name!r} has another meaning; choose another"
             )
+        _check_attributes(measurement)
     # Tests come in this order: those of the package, which register last, as it lists them.
     names = [each.name for result in reversed(results) for each in result]
     return {name: measurements[name] for name in names}

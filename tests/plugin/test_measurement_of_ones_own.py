@@ -168,6 +168,9 @@ def pytest_mlscope_register_measurements():
         ("    pass", "Mine", "*_measurements: Mine lacks the method evaluate; add it to the class"),
         ("    pass", "Mine()", "*_measurements raised TypeError: *abstract*evaluate*"),
         ("    evaluate = None", "Mine", "*_measurements: returned the class Mine; expected an object: Mine()"),
+        ("    evaluate = None\n    times = 'maybe'", "Mine()", "*Mine has times='maybe'; expected True or False"),
+        ("    evaluate = None\n    bounds = 5", "Mine()", "*Mine has bounds=5; expected a class derived from Bounds"),
+        ("    evaluate = None\n    ignores = 'scenario'", "Mine()", "*Mine has ignores='scenario'; expected a tuple *"),
         ("    evaluate = None", "3", "*_measurements: returned 3; expected Measurements"),
         (
             "    evaluate = None\n    name = 'parity'",
