@@ -98,8 +98,9 @@ def test_a_cpu_is_kept_awake_by_what_yields_to_everything() -> None:
 
 def test_a_cpu_that_cannot_be_kept_awake_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", os.devnull)
+    before = psutil.Process().children()
     with cpu_awake():
-        assert not psutil.Process().children()
+        assert set(psutil.Process().children()) <= set(before)
 
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="this system has no idle scheduling policy")
