@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.ids import case_id, varying
-from pytest_mlscope.components import Measurement
+from pytest_mlscope.components import Measurement, asked
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.manifest import NAMES, LoadedManifest, Manifest, kinds_made, parity_reference
 from pytest_mlscope.text import closest, did_you_mean
@@ -47,8 +47,12 @@ def cases_of_kind(manifest: LoadedManifest, cases: Sequence[Case], kind: str, *,
     """
     measurement = manifest.registry.measurements[kind]
     constant = measurement.ignores
+    if unknown := [name for name in constant if name not in NAMES]:
+        raise MlscopeError(
+            f"{measurement.name}: ignores names {unknown[0]!r}, which is not a dimension; allowed: {', '.join(NAMES)}"
+        )
     kept = [name for name in NAMES if name not in constant]
-    cases = [case for case in cases if measurement.takes(manifest.content, case, baseline=baseline)]
+    cases = [case for case in cases if asked(measurement, "takes", manifest.content, case, baseline=baseline)]
     shown = varying(manifest.content)
     if shown.isdisjoint(constant) and constant == ("preprocessing",):
         return cases

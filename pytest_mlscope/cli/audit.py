@@ -9,7 +9,7 @@ import statistics
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
+from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, settings_of
 from pytest_mlscope.errors import WrongUse
 from pytest_mlscope.option_values import percentage, positive_number, user_path, whole_number
 from pytest_mlscope.quantities import plural
@@ -139,20 +139,13 @@ def _told(audit: Audit, missing: int) -> None:
 def _audit(options: argparse.Namespace) -> int:
     from pytest_mlscope.api import audit_case
     from pytest_mlscope.gate import FEWEST_PAIRS, keep_floor, side_alarms
-    from pytest_mlscope.recorder import ConsoleRecorder
-    from pytest_mlscope.settings import Settings
 
     if options.resume and options.json is None:
         raise WrongUse("--resume needs --json PATH, the file with the trials to continue")
     home = home_of(options)
     case, audit = audit_case(
         options.manifest,
-        settings=Settings(
-            home=home,
-            provision=options.provision,
-            command_line=tuple(sys.argv),
-            recorder=ConsoleRecorder(sys.stderr),
-        ),
+        settings=settings_of(options),
         case=options.case,
         minimum_effect=options.minimum_effect,
         seconds=options.seconds,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import TYPE_CHECKING
 
-from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, shown_size
+from pytest_mlscope.cli.parsers import Commands, add_command, add_home, settings_of, shown_size
 from pytest_mlscope.errors import MlscopeError, WrongUse, shown
 from pytest_mlscope.option_values import user_path, whole_number
 from pytest_mlscope.output_files import require_replaceable
@@ -73,9 +72,7 @@ def _bisect(options: argparse.Namespace) -> int:
 
     from pytest_mlscope.api import bisect_case
     from pytest_mlscope.bisection import WINDOW_BYTES
-    from pytest_mlscope.recorder import ConsoleRecorder
     from pytest_mlscope.records import plain
-    from pytest_mlscope.settings import Settings
 
     # A wrong path should be reported before the work, not after it.
     if options.json:
@@ -84,12 +81,7 @@ def _bisect(options: argparse.Namespace) -> int:
         raise WrongUse("nothing to compare with: give --reference FRAMEWORK, --against-file FILE, or both")
     case, found = bisect_case(
         options.manifest,
-        settings=Settings(
-            home=home_of(options),
-            provision=options.provision,
-            command_line=tuple(sys.argv),
-            recorder=ConsoleRecorder(sys.stderr),
-        ),
+        settings=settings_of(options),
         case=options.case,
         reference=options.reference,
         file=options.against_file,

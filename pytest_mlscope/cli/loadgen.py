@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
-from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
+from pytest_mlscope.cli.parsers import Commands, add_command, add_home, settings_of
 from pytest_mlscope.option_values import positive_number, user_path, whole_number
 
 if TYPE_CHECKING:
@@ -110,18 +109,11 @@ def _arrivals(agreement: Agreement) -> list[str]:
 
 def _run(options: argparse.Namespace) -> int:
     from pytest_mlscope.api import compare_with_loadgen
-    from pytest_mlscope.recorder import ConsoleRecorder
-    from pytest_mlscope.settings import Settings
 
     case, agreements = compare_with_loadgen(
         options.manifest,
         options.output,
-        settings=Settings(
-            home=home_of(options),
-            provision=options.provision,
-            command_line=tuple(sys.argv),
-            recorder=ConsoleRecorder(sys.stderr),
-        ),
+        settings=settings_of(options),
         case=options.case,
         scenarios=options.scenario or (),
         target_qps=options.target_qps,

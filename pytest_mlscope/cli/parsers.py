@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_mlscope.cli.folding import folded_prose
 from pytest_mlscope.option_values import user_path
 from pytest_mlscope.text import closest
+
+if TYPE_CHECKING:
+    from pytest_mlscope.settings import Settings
 
 Commands = Any
 """What ``add_subparsers`` returns, which argparse keeps private."""
@@ -47,6 +51,19 @@ def home_of(options: argparse.Namespace) -> Path:
 
     chosen: Path | None = options.home
     return expanded(chosen) if chosen else cache_home()
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """What a command that evaluates runs with: its progress goes to stderr."""
+    from pytest_mlscope.recorder import ConsoleRecorder
+    from pytest_mlscope.settings import Settings
+
+    return Settings(
+        home=home_of(options),
+        provision=options.provision,
+        command_line=tuple(sys.argv),
+        recorder=ConsoleRecorder(sys.stderr),
+    )
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

@@ -27,6 +27,7 @@ from .metrics.base import MetricValue as MetricValue
 from .metrics.base import per_sample_metric as per_sample_metric
 from .metrics.top_k import Top1 as Top1
 from .metrics.top_k import TopK as TopK
+from .mistakes import asked as asked
 from .mistakes import checked_readings as checked_readings
 from .mistakes import raised as raised
 from .mistakes import raising_hook as raising_hook

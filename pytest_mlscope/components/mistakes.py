@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pytest_mlscope.components.measurement import Measurement
 from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.errors import MlscopeError
 
@@ -22,6 +23,19 @@ def raised(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"raised {kind}: {said}{where}" if said else f"raised {kind}{where}"
+
+
+def asked(measurement: Measurement, method: str, *arguments: Any, **named: Any) -> Any:
+    """What a method of a kind of measurement returns, which may be a plugin's.
+
+    :raises MlscopeError: when it raises, ``sys.exit`` included: one line with the method and the place.
+    """
+    try:
+        return getattr(measurement, method)(*arguments, **named)
+    except MlscopeError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise MlscopeError(f"{measurement.name}: {method} {raised(error)}") from error
 
 
 def raising_hook(error: Exception) -> str:

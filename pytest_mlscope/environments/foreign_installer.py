@@ -105,7 +105,7 @@ class ForeignUv(_Foreign):
     def install(
         self, environment: Path, lock: Path, *, preferences: Path | None = None, closed: bool = True
     ) -> list[str]:
-        options = ["--python", sys.executable, "--python-platform", self._platform]
+        options = ["--verify-hashes", "--python", sys.executable, "--python-platform", self._platform]
         if is_true(pip_configuration().get("no-index", "")):
             options.append("--no-index")
         pins = self._pins(lock, preferences, closed=closed)

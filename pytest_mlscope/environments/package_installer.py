@@ -72,7 +72,8 @@ class Uv:
     def install(
         self, environment: Path, lock: Path, *, preferences: Path | None = None, closed: bool = True
     ) -> list[str]:
-        options = ["--python", str(environment / "bin" / "python"), "-r", str(lock)]
+        # uv 0.5.0 does not verify the hashes of a lock unless told to; later releases do.
+        options = ["--verify-hashes", "--python", str(environment / "bin" / "python"), "-r", str(lock)]
         options += ["-c", str(preferences)] if preferences else []
         if is_true(pip_configuration().get("no-index", "")):
             options.append("--no-index")

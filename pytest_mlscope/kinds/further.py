@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import types
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
-from pytest_mlscope.components import Measurement, raised
+from pytest_mlscope.components import Measurement, asked
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.expectations import Check
 from pytest_mlscope.measurements import Context, Evaluation, OtherMeasurement
-from pytest_mlscope.records import plain
+from pytest_mlscope.records import decode, encode, plain
 
 _OWN = frozenset(field.name for field in dataclasses.fields(Evaluation))
 """Kinds of the package, which have fields of their own."""
-
-
-_OF_CHECKS: dict[str, tuple[type, ...]] = {
-    "name": (str,),
-    "measured": (int, float, np.number, types.NoneType),
-    "bound": (str,),
-    "passed": (bool, np.bool_),
-    "message": (str,),
-}
-"""Of what type each field of a check must be."""
 
 
 def evaluated(measurement: Measurement, context: Context) -> Any:
@@ -39,12 +26,7 @@ def evaluated(measurement: Measurement, context: Context) -> Any:
         return measurement.evaluate(context)
 
     def evaluate() -> Any:
-        try:
-            result = measurement.evaluate(context)
-        except MlscopeError:
-            raise
-        except (Exception, SystemExit) as error:  # a plugin's code can raise anything
-            raise MlscopeError(f"{measurement.name}: evaluate {raised(error)}") from error
+        result = asked(measurement, "evaluate", context)
         # Called for its errors, before the result is kept for other tests.
         described(measurement, result)
         return result
@@ -78,18 +60,19 @@ def checked(measurement: Measurement, evaluation: Evaluation, result: Any) -> Se
     """
     plan = evaluation.plan
     bounds = plan.manifest.bounds.get(measurement.name)
+    checks = asked(measurement, "check", result, bounds, plan)
+    if not isinstance(checks, Iterable):
+        raise MlscopeError(f"{measurement.name}: check returned {checks!r:.80}; expected Checks")
+    return [_reported(measurement, check) for check in checks]
+
+
+def _reported(measurement: Measurement, check: Any) -> Check:
+    """As reports will have it: a text that is true, say, would else count as passed."""
+    if not isinstance(check, Check):
+        raise MlscopeError(f"{measurement.name}: check returned {check!r:.80}; expected Checks")
+    not_finite: dict[str, str] = {}
     try:
-        checks: object = list(measurement.check(result, bounds, plan))
-    except MlscopeError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise MlscopeError(f"{measurement.name}: check {raised(error)}") from error
-    assert isinstance(checks, list)
-    for check in checks:
-        if not isinstance(check, Check):
-            raise MlscopeError(f"{measurement.name}: check returned {check!r:.80}; expected Checks")
-        for name, value in vars(check).items():
-            # A text that is true would count as passed.
-            if not isinstance(value, _OF_CHECKS[name]) or (name == "measured" and isinstance(value, bool)):
-                raise MlscopeError(f"{measurement.name}: check returned a Check whose {name} is {value!r:.80}")
-    return checks
+        entry = encode(check, Check, at="", not_finite=not_finite, packed=False)
+        return decode(Check, entry, at="", not_finite=not_finite)
+    except MlscopeError as error:
+        raise MlscopeError(f"{measurement.name}: check returned {check!r:.160}: {error}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_mlscope.components import Bounds
+from pytest_mlscope.components import Bounds, asked
 from pytest_mlscope.documents import Path, dotted, field_names, found
 from pytest_mlscope.manifest.check_components import make_component, metric_names
 from pytest_mlscope.manifest.check_frameworks import supports
@@ -134,7 +134,7 @@ def _check_kinds(findings: Findings) -> None:
         return
     for index, kind in enumerate(content.kinds or ()):
         measurement = findings.registry.measurements.get(kind)
-        lack = measurement.lacking(content, baseline=False) if measurement else None
+        lack = asked(measurement, "lacking", content, baseline=False) if measurement else None
         if lack:
             findings.at(("kinds", index), f"kind {kind!r} needs {lack}, which the manifest does not have")
     made = kinds_made(content, findings.registry, findings.further_bounds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from pytest_mlscope.components import asked
 from pytest_mlscope.documents import Path, dotted, field_names
 from pytest_mlscope.manifest.check_components import metric_names
 from pytest_mlscope.manifest.findings import Findings
@@ -28,7 +29,7 @@ def _check_is_compared(findings: Findings, path: Path, quantity: GatedQuantity, 
     if measurement is None or measurement.name in made:
         return True
     kind = measurement.name
-    lack = measurement.lacking(content, baseline=True)
+    lack = asked(measurement, "lacking", content, baseline=True)
     why = f"the manifest does not have {lack}" if lack else f"kinds leaves out {kind!r}"
     message = f"{dotted(findings.place(path))} is never used, since {why}"
     (findings.at_key if key else findings.at)(path, message)

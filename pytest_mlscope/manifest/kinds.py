@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from pytest_mlscope.components import Registry
+from pytest_mlscope.components import Registry, asked
 from pytest_mlscope.manifest.schema import Manifest
 
 
@@ -34,5 +34,5 @@ def kinds_made(
     return tuple(
         name
         for name, each in tested.items()
-        if (each.by_default or name in bounds) and each.lacking(content, baseline=baseline) is None
+        if (each.by_default or name in bounds) and asked(each, "lacking", content, baseline=baseline) is None
     )

@@ -1,4 +1,5 @@
 from .codec import MalformedRecord as MalformedRecord
+from .codec import decode as decode
 from .codec import encode as encode
 from .comparison import ComparedOutcome as ComparedOutcome
 from .comparison import Comparison as Comparison

@@ -76,7 +76,8 @@ def plain(value: Any, *, at: str, not_finite: dict[str, str]) -> Any:
     if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray | memoryview):
         return [plain(item, at=f"{at}/{index}", not_finite=not_finite) for index, item in enumerate(value)]
     raise MlscopeError(
-        f"{at or 'the record'}: a {type(value).__name__} cannot be reported; give numbers, text, lists and mappings"
+        f"{at or 'the record'}: the type {type(value).__name__} cannot be reported; give numbers, text, lists or "
+        "mappings"
     )
 
 

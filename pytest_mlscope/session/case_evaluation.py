@@ -11,7 +11,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from pytest_mlscope.cases import Case, Plan, known_measurement
-from pytest_mlscope.components import Measurement, Reading
+from pytest_mlscope.components import Measurement, Reading, asked
 from pytest_mlscope.errors import CannotRun, HostError, MlscopeError, Refused, shown
 from pytest_mlscope.expectations import Check
 from pytest_mlscope.gate import Gate
@@ -178,7 +178,10 @@ class CaseEvaluation:
         plans = gated_plans(self._item.session, measurement.name)
         # Who runs which item is not known beforehand where workers share them.
         companions = () if hasattr(self._item.config, "workerinput") else plans
-        return self._guarded(lambda: measurement.compare(evaluation, gate, companions=companions, family=len(plans)))
+        comparison: Comparison = self._guarded(
+            lambda: asked(measurement, "compare", evaluation, gate, companions=companions, family=len(plans))
+        )
+        return comparison
 
     def _compared_badly(self) -> list[str]:
         """The lines with which the comparison fails the test."""
@@ -194,7 +197,7 @@ class CaseEvaluation:
 
     def _evaluated(self, measurement: Measurement) -> Evaluation | None:
         """What a kind's test is about."""
-        if measurement.only_compares(self.plan):
+        if self._guarded(lambda: asked(measurement, "only_compares", self.plan)):
             if self._gate is None:
                 # Nothing would be looked at, which is no pass.
                 pytest.skip(f"{measurement.name} of this case only compares with a baseline; the run has none")

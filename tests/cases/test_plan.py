@@ -51,8 +51,8 @@ def test_a_plan_is_what_the_manifest_states_for_the_case(plan: Plan) -> None:
             {"scenarios": {"server": {"target_qps": 20.0, "duration": 1.0}}},
         ),
         (
-            lambda plan: plan.with_outputs(["inner"], files={"model": ModelFile(path="/tmp/other")}, options={"o": 1}),
-            {"entry": {"files": {"model": {"path": "/tmp/other"}}, "options": {"o": 1}}, "outputs": ["inner"]},
+            lambda plan: plan.with_outputs(["inner"], files={"model": ModelFile(path="/a/model")}, options={"o": 1}),
+            {"entry": {"files": {"model": {"path": "/a/model"}}, "options": {"o": 1}}, "outputs": ["inner"]},
         ),
     ],
     ids=["budget", "server", "twice", "outputs"],
@@ -70,7 +70,7 @@ def test_what_is_chosen_otherwise_is_told(plan: Plan, change: Callable[[Plan], P
 
 def test_another_cell_is_measured_with_the_same_settings(plan: Plan) -> None:
     """But what was chosen of a framework's files is that framework's alone."""
-    chosen = plan.with_budget(0.25).with_outputs(["inner"], files={"model": ModelFile(path="/tmp/other")})
+    chosen = plan.with_budget(0.25).with_outputs(["inner"], files={"model": ModelFile(path="/a/model")})
     other = chosen.with_case(framework="a", threads=4)
     assert (other.case.framework, other.case.threads, other.case.batch_size) == ("a", 4, plan.case.batch_size)
     assert other.measurement.budget == 0.25

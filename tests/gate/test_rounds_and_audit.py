@@ -242,7 +242,7 @@ def test_single_threaded_pairs_share_a_cpu(suite: Suite, loader: ModelLoader) ->
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["none.mlscope.yml"], 1, "none.mlscope.yml"),
+        (["none.mlscope.yml"], 4, "none.mlscope.yml: there is no such file"),
         (["linear.mlscope.yml", "--case", "absent"], 4, "no case 'absent'; there: toy"),
     ],
 )

@@ -249,13 +249,13 @@ def pytest_mlscope_register_measurements():
 @pytest.mark.parametrize(
     ("result", "check", "said"),
     [
-        ("object()", "", "what evaluate returned cannot be reported: /x: a object cannot be reported"),
+        ("object()", "", "what evaluate returned cannot be reported: /x: the type object cannot be reported"),
         ("10**5000", "", "/x: an integer of more than 64 bits cannot be reported"),
         ("{1: 2, '1': 3}", "", "/x: two keys are the same as text"),
         ("1", "exec('raise SystemExit(3)')", "mine: check raised SystemExit"),
-        ("1", "Check('a', 1.0, '<=2', None, 'm')", "check returned a Check whose passed is None"),
-        ("1", "Check('a', object(), '<=2', True, 'm')", "check returned a Check whose measured is <object"),
-        ("1", "Check('a', 1.0, '<=2', 'no', 'm')", "check returned a Check whose passed is 'no'"),
+        ("1", "Check('a', 1.0, '<=2', None, 'm')", "/passed: is null"),
+        ("1", "Check('a', object(), '<=2', True, 'm')", "/measured: the type object cannot be reported"),
+        ("1", "Check('a', 1.0, '<=2', 'no', 'm')", "/passed: expected true or false"),
     ],
 )
 def test_what_cannot_be_reported_fails_its_own_test_alone(
@@ -280,3 +280,28 @@ def test_one_that_only_compares_does_not_pass_without_a_baseline(
     )
     suite.manifest(extra="kinds: [mine]\n", expect="{}")
     run().assert_outcomes(skipped=1)
+
+
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [
+        (
+            "def lacking(self, manifest, *, baseline): raise ValueError('odd')",
+            "mine: lacking raised ValueError: odd",
+        ),
+        ("def lacking(self): return None", "mine: lacking raised TypeError: "),
+        ("def takes(self, manifest, case, *, baseline): raise ValueError('odd')", "mine: takes raised ValueError: odd"),
+        ("def only_compares(self, plan): raise ValueError('odd')", "mine: only_compares raised ValueError: odd"),
+        ("ignores = ('nonsense',)", "mine: ignores names 'nonsense', which is not a dimension; allowed: framework"),
+    ],
+)
+def test_whatever_method_raises_is_one_line(
+    suite: Suite, run: Run, pytester: pytest.Pytester, member: str, said: str
+) -> None:
+    conftest = ODD.replace("{result}", "1").replace("{check}", "")
+    pytester.makeconftest(conftest.replace("    def check", f"    {member}\n\n    def check"))
+    suite.manifest(extra="kinds: [mine]\n", expect="{}")
+    done = run()
+    assert done.ret != 0
+    assert said in " ".join(done.stdout.str().split())
+    done.stdout.no_fnmatch_line("*Traceback*")

@@ -92,6 +92,13 @@ def test_a_model_that_gives_only_nan_fails(suite: Suite, run: Run) -> None:
     assert "the model gave NaN for every value of every row" in " ".join(result.stdout.str().split())
 
 
+def test_the_time_of_a_model_that_gives_only_nan_says_so(suite: Suite, run: Run) -> None:
+    suite.framework("broken", predict="x = x * numpy.nan")
+    suite.manifest(expect="{}", frameworks=("broken",))
+    result = run("-k", "latency")
+    assert "the model gives only NaN for the rows that are timed" in " ".join(result.stdout.str().split())
+
+
 @pytest.mark.parametrize("values", [["180", "2", "180"], np.array([180, 2, 180]), np.array([[180], [2], [180]])])
 def test_stated_names_that_are_numerals_win_in_every_source(values: object) -> None:
     reader = LabelReader("label", ["2", "180"])

@@ -17,13 +17,15 @@ from pytest_mlscope.measurements.parity.comparison import OutputComparison, defa
 def check_timed_path(ready: ReadyModel, path: TimedPath) -> list[Doubt]:
     """The timed path must give what plain prediction gives: a fast path that predicts nothing is no measurement.
 
-    :returns: a doubt where the model differs from itself, so that the two could not be compared.
+    :returns: a doubt where the model differs from itself, so that the two could not be compared, or gives only NaN.
     :raises HostError: when it does not.
     """
     predicted = ready.manifest_outputs(path.predicted)
     bound = ready.manifest_outputs(path.bound)
     timed = _compared(ready, bound, predicted)
     if not (timed.mismatch or timed.violations):
+        if all(array.size and array.dtype.kind == "f" and np.isnan(array).all() for array in predicted.values()):
+            return [Doubt("nan", 1.0, "the model gives only NaN for the rows that are timed")]
         return []
     largest = "" if timed.max_abs is None else f"largest difference {timed.max_abs:.3g}"
     detail = timed.mismatch or largest or f"{timed.violations:,} elements differ"
