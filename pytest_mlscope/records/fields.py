@@ -54,6 +54,9 @@ def parsed(hint: Any) -> Hint:
             if len(choices) > 1:
                 return Hint(Any, marks, nullable, choices)
             (hint,) = choices
+        elif hasattr(get_origin(hint), "__value__"):
+            # A generic ``type`` statement of Python 3.12, which numpy.typing.NDArray is from NumPy 2.5 on.
+            hint = get_origin(hint).__value__[get_args(hint)]
         else:
             return Hint(hint, marks, nullable, (hint,))
 
