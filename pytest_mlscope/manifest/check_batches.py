@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_mlscope.documents import Path, dotted
 from pytest_mlscope.manifest.findings import Findings
-from pytest_mlscope.manifest.schema import Input, Output
+from pytest_mlscope.manifest.schema.tensors import Input, Output
 
 _BATCH_NAMES = frozenset({"batch", "batch_size", "batchsize"})
 """What can only be the batch, in lower case."""

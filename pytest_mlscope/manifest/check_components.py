@@ -14,7 +14,8 @@ from pytest_mlscope.documents import Path, dotted, one_line, quoted, schema_mist
 from pytest_mlscope.manifest.dimensions import STATED
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.loaded import BoundMetric
-from pytest_mlscope.manifest.schema import DatasetEntry, MetricEntry, StepEntry
+from pytest_mlscope.manifest.schema.dataset import DatasetEntry, MetricEntry
+from pytest_mlscope.manifest.schema.tensors import StepEntry
 
 _VARIANT_NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 _ROWS = re.compile(r"(\d*):(\d*)")

@@ -9,7 +9,7 @@ from pytest_mlscope.manifest.check_frameworks import supports
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.kinds import kinds_made
 from pytest_mlscope.manifest.overrides import overridden
-from pytest_mlscope.manifest.schema import Bound, Expectation, ExpectationOverride, LatencyExpectation
+from pytest_mlscope.manifest.schema.expectations import Bound, Expectation, ExpectationOverride, LatencyExpectation
 
 
 def _check_bound(findings: Findings, path: Path, bound: Bound) -> None:

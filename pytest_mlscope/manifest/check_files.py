@@ -9,7 +9,7 @@ from pathlib import Path
 from pytest_mlscope.documents import Path as DocumentPath
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.place import place_of
-from pytest_mlscope.manifest.schema import FrameworkEntry, ModelFile
+from pytest_mlscope.manifest.schema.frameworks import FrameworkEntry, ModelFile
 
 
 def files_of(framework: str, entry: FrameworkEntry) -> Iterator[tuple[DocumentPath, str | None, ModelFile]]:

@@ -13,7 +13,8 @@ from pytest_mlscope.errors import FrameworkError
 from pytest_mlscope.manifest.dimensions import devices_in_use
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.offered import offers
-from pytest_mlscope.manifest.schema import FrameworkEntry, Input, ModelFile, Output
+from pytest_mlscope.manifest.schema.frameworks import FrameworkEntry, ModelFile
+from pytest_mlscope.manifest.schema.tensors import Input, Output
 from pytest_mlscope.manifest.versions import can_hold_together, is_valid, specifiers
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*(?:::[A-Za-z][A-Za-z0-9+.-]*)*)://")

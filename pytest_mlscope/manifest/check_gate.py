@@ -9,7 +9,8 @@ from pytest_mlscope.documents import Path, dotted, field_names
 from pytest_mlscope.manifest.check_components import metric_names
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.kinds import kinds_made
-from pytest_mlscope.manifest.schema import AcceptedRegression, GatedQuantity, Section
+from pytest_mlscope.manifest.schema.gate import AcceptedRegression, GatedQuantity
+from pytest_mlscope.manifest.schema.section import Section
 
 _QUANTITIES: tuple[GatedQuantity, ...] = get_args(GatedQuantity)
 

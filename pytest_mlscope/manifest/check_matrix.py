@@ -16,7 +16,7 @@ from pytest_mlscope.manifest.dimensions import (
     included_cell,
 )
 from pytest_mlscope.manifest.findings import Findings
-from pytest_mlscope.manifest.schema import CaseSelector
+from pytest_mlscope.manifest.schema.matrix import CaseSelector
 
 MAX_CASES = 1_000_000
 MAX_BATCH = 2**20

@@ -11,7 +11,7 @@ from pytest_mlscope.manifest.check_batches import check_batches
 from pytest_mlscope.manifest.check_frameworks import local_path_mistake
 from pytest_mlscope.manifest.dimensions import dimensions_of
 from pytest_mlscope.manifest.findings import Findings
-from pytest_mlscope.manifest.schema import Input, Output
+from pytest_mlscope.manifest.schema.tensors import Input, Output
 from pytest_mlscope.ordinary_files import LFS_ADVICE, LFS_POINTER, read_ordinary
 
 MAX_DIMENSION = 2**31

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pytest_mlscope.manifest.schema import CaseSelector, Manifest, MatrixEntry
+from pytest_mlscope.manifest.schema.manifest import Manifest
+from pytest_mlscope.manifest.schema.matrix import CaseSelector, MatrixEntry
 
 STATED = "stated"
 """The name of the pre-processing the manifest's inputs state themselves."""

@@ -8,7 +8,7 @@ from typing import Any
 from pytest_mlscope.components import Registry
 from pytest_mlscope.documents import MAX_LINES, Mistake, Path, Source, dotted, unknown
 from pytest_mlscope.manifest.partial import PartialManifest
-from pytest_mlscope.manifest.schema import Manifest
+from pytest_mlscope.manifest.schema.manifest import Manifest
 
 
 class Findings:

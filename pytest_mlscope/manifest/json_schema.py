@@ -15,7 +15,9 @@ from pydantic.json_schema import models_json_schema
 
 from pytest_mlscope.components import Component, FrameworkFolder, Registry
 from pytest_mlscope.errors import FrameworkError
-from pytest_mlscope.manifest.schema import DatasetEntry, Manifest, MetricEntry, StepEntry
+from pytest_mlscope.manifest.schema.dataset import DatasetEntry, MetricEntry
+from pytest_mlscope.manifest.schema.manifest import Manifest
+from pytest_mlscope.manifest.schema.tensors import StepEntry
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SHIPPED = Path(__file__).with_name("manifest.schema.json")

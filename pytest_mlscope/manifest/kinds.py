@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from pytest_mlscope.components import Registry, asked
-from pytest_mlscope.manifest.schema import Manifest
+from pytest_mlscope.manifest.schema.manifest import Manifest
 
 
 def parity_reference(content: Manifest) -> tuple[str, str | None, str, str] | None:

@@ -19,7 +19,7 @@ from pytest_mlscope.manifest.check_tensors import check_tensors
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.partial import PartialManifest
-from pytest_mlscope.manifest.schema import Expectation
+from pytest_mlscope.manifest.schema.expectations import Expectation
 
 SUFFIX = ".mlscope.yml"
 

@@ -17,7 +17,7 @@ from pytest_mlscope.components import (
     Registry,
     Scenario,
 )
-from pytest_mlscope.manifest.schema import Manifest
+from pytest_mlscope.manifest.schema.manifest import Manifest
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from pytest_mlscope.manifest.schema import (
+from pytest_mlscope.manifest.schema.expectations import (
     Bound,
     Expectation,
     ExpectationOverride,

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pytest_mlscope.documents import MAX_DEPTH, Path, SchemaMistake, schema_mistakes
-from pytest_mlscope.manifest.schema import Manifest
+from pytest_mlscope.manifest.schema.manifest import Manifest
 
 _STAND_INS: dict[str, Any] = {
     "schema": 1,

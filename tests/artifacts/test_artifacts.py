@@ -26,7 +26,7 @@ from pytest_mlscope.artifacts import random_onnx_weights
 from pytest_mlscope.artifacts.artifact import Artifact, materialise
 from pytest_mlscope.errors import ArtifactError, CannotRun, IntegrityError
 from pytest_mlscope.machine import locks
-from pytest_mlscope.manifest.schema import ModelFile
+from pytest_mlscope.manifest.schema.frameworks import ModelFile
 from pytest_mlscope.text import scrubbed, without_secrets
 from tests.recorders import Told
 
@@ -289,7 +289,7 @@ class TestDownloads:
             import sys
             from pathlib import Path
             from pytest_mlscope.artifacts.artifact import materialise
-            from pytest_mlscope.manifest.schema import ModelFile
+            from pytest_mlscope.manifest.schema.frameworks import ModelFile
             from pytest_mlscope.recorder import ConsoleRecorder
 
             file = ModelFile.model_validate({"path": sys.argv[1], "sha256": sys.argv[2]})

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 from pytest_mlscope.artifacts.builders import BUILDERS
-from pytest_mlscope.manifest.schema import BuildStep
+from pytest_mlscope.manifest.schema.frameworks import BuildStep
 
 
 def test_every_builder_of_the_manifest_is_there() -> None:

@@ -9,7 +9,7 @@ import pytest
 from pytest_mlscope.cases.expectation import expectation_for
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.manifest.loaded import LoadedManifest
-from pytest_mlscope.manifest.schema import Bound
+from pytest_mlscope.manifest.schema.expectations import Bound
 
 
 def test_overrides_apply_key_by_key(make: Callable[..., LoadedManifest]) -> None:
@@ -44,7 +44,8 @@ def test_overrides_apply_key_by_key(make: Callable[..., LoadedManifest]) -> None
 
 def test_accuracy_bounds_are_overridden_by_metric() -> None:
     from pytest_mlscope.manifest.overrides import overridden
-    from pytest_mlscope.manifest.schema import CaseSelector, Expectation, ExpectationOverride
+    from pytest_mlscope.manifest.schema.expectations import Expectation, ExpectationOverride
+    from pytest_mlscope.manifest.schema.matrix import CaseSelector
 
     base = Expectation(accuracy={"top1": Bound(min=0.9), "top5": Bound(min=0.99)})
     override = ExpectationOverride(

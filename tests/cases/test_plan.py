@@ -12,7 +12,7 @@ import pytest_mlscope
 from pytest_mlscope.cases.matrix import expand
 from pytest_mlscope.cases.plan import Plan
 from pytest_mlscope.manifest.loaded import LoadedManifest
-from pytest_mlscope.manifest.schema import ModelFile
+from pytest_mlscope.manifest.schema.frameworks import ModelFile
 
 PACKAGE = Path(pytest_mlscope.__file__).parent
 Make = Callable[..., LoadedManifest]

@@ -14,7 +14,7 @@ from pytest_mlscope.gate.pairs import Pair
 from pytest_mlscope.gate.policy import NO_POLICY, Acceptance, Policy
 from pytest_mlscope.gate.rounds import Contest, Rules
 from pytest_mlscope.gate.sequential import Verdict
-from pytest_mlscope.manifest.schema import AcceptedRegression, GatePolicy
+from pytest_mlscope.manifest.schema.gate import AcceptedRegression, GatePolicy
 
 TODAY = datetime.date(2026, 5, 3)
 PLACE = "m.mlscope.yml:9:7"

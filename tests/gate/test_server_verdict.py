@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_mlscope.expectations.checks import latency_checks
-from pytest_mlscope.manifest.schema import Manifest
+from pytest_mlscope.manifest.schema.manifest import Manifest
 from pytest_mlscope.measurements.results import RateTrial, ServerRun
 from pytest_mlscope.reports.rows import rows_of
 from pytest_mlscope.reports.scenario_notes import scenario_notes

@@ -14,7 +14,7 @@ from pytest_mlscope.components.metrics.top_k import Top1
 from pytest_mlscope.components.preprocessing.base import PreprocessingStep
 from pytest_mlscope.components.registry import Registry
 from pytest_mlscope.manifest.loaded import BoundMetric, LoadedManifest
-from pytest_mlscope.manifest.schema import Manifest
+from pytest_mlscope.manifest.schema.manifest import Manifest
 from tests.measurements.given_rows import STEPS, GivenDataset, GivenSource
 
 

@@ -16,7 +16,7 @@ from pytest_mlscope.components.preprocessing.layout import Layout
 from pytest_mlscope.components.preprocessing.scale import Scale
 from pytest_mlscope.errors import DatasetError, PreprocessingError
 from pytest_mlscope.manifest.loaded import LoadedManifest
-from pytest_mlscope.manifest.schema import RowSample
+from pytest_mlscope.manifest.schema.dataset import RowSample
 from pytest_mlscope.measurements.rows.inputs import BatchReader, input_shift, select_rows
 from pytest_mlscope.measurements.rows.pipeline import Pipeline
 from pytest_mlscope.measurements.rows.prefetch import Prefetcher

@@ -16,7 +16,7 @@ from pytest_mlscope.components.registry import Registry
 from pytest_mlscope.errors import CannotRun
 from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.manifest.loaded import LoadedManifest
-from pytest_mlscope.manifest.schema import Manifest
+from pytest_mlscope.manifest.schema.manifest import Manifest
 from pytest_mlscope.measurements.provenance_facts import Provenance
 from pytest_mlscope.measurements.results import (
     Accuracy,
