@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from pytest_mlscope.artifacts.builders import BUILDERS
 from pytest_mlscope.artifacts.onnx_to_caffe.files import Layer, Word, prototxt
+from pytest_mlscope.artifacts.onnx_to_caffe.pooling import ROUNDINGS, Axis, Rounding
 from pytest_mlscope.errors import ArtifactError
 
 onnx = pytest.importorskip("onnx")
@@ -152,3 +157,62 @@ def test_what_is_no_graph_is_refused(tmp_path: Path, built: Callable[[Path], str
     (tmp_path / "text.onnx").write_bytes(b"no graph")
     with pytest.raises(ArtifactError, match=r"text\.onnx: not an ONNX file"):
         built(tmp_path / "text.onnx")
+
+
+def pooled_by_caffe(rows: Axis, columns: Axis, rounding: Rounding) -> tuple[int, int]:
+    """``PoolingLayer::Reshape`` of Caffe's pooling_layer.cpp, line by line."""
+    round_off = math.ceil if rounding == "CEIL" else math.floor
+    pad_h, pad_w = rows.begin, columns.begin
+    pooled_height = round_off((rows.size + 2 * pad_h - rows.kernel) / rows.stride) + 1
+    pooled_width = round_off((columns.size + 2 * pad_w - columns.kernel) / columns.stride) + 1
+    if pad_h or pad_w:
+        if (pooled_height - 1) * rows.stride >= rows.size + pad_h:
+            pooled_height -= 1
+        if (pooled_width - 1) * columns.stride >= columns.size + pad_w:
+            pooled_width -= 1
+        assert (pooled_height - 1) * rows.stride < rows.size + pad_h
+        assert (pooled_width - 1) * columns.stride < columns.size + pad_w
+    return pooled_height, pooled_width
+
+
+@st.composite
+def axes(draw: st.DrawFn) -> Axis:
+    """One that Caffe takes: its padding is less than its window, which fits the padded image."""
+    kernel = draw(st.integers(1, 6))
+    begin = draw(st.integers(0, kernel - 1))
+    size = draw(st.integers(max(1, kernel - 2 * begin), 20))
+    return Axis(size, kernel, draw(st.integers(1, 7)), begin, begin, draw(st.booleans()))
+
+
+@given(axes(), axes(), st.sampled_from(ROUNDINGS))
+# Padded on the other axis alone, with windows further apart than they are wide.
+@example(Axis(5, 1, 3, 0, 0), Axis(5, 3, 1, 1, 1), "CEIL")
+def test_caffe_makes_as_many_windows_as_its_own_rule_says(rows: Axis, columns: Axis, rounding: Rounding) -> None:
+    padded = bool(rows.begin or columns.begin)
+    made = (rows.caffe_windows(rounding, padded=padded), columns.caffe_windows(rounding, padded=padded))
+    assert made == pooled_by_caffe(rows, columns, rounding)
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("ceil", [0, 1])
+def test_onnx_drops_a_window_beyond_the_image_where_it_rounds_up(padding: int, ceil: int) -> None:
+    """As ONNX Runtime does."""
+    runtime = pytest.importorskip("onnxruntime")
+    for size, kernel, stride in itertools.product(range(2, 7), (1, 2, 3), (1, 2, 3, 4)):
+        if padding >= kernel or size + 2 * padding < kernel:
+            continue
+        attributes = {"kernel_shape": [1, kernel], "strides": [1, stride], "pads": [0, padding, 0, padding]}
+        node = helper.make_node("MaxPool", ["x"], ["y"], ceil_mode=ceil, **attributes)
+        float32 = onnx.TensorProto.FLOAT
+        graph = helper.make_graph(
+            [node],
+            "graph",
+            [helper.make_tensor_value_info("x", float32, [1, 1, 1, size])],
+            [helper.make_tensor_value_info("y", float32, [1, 1, 1, "windows"])],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8)
+        options = runtime.SessionOptions()
+        options.log_severity_level = 3
+        session = runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        (pooled,) = session.run(None, {"x": np.zeros((1, 1, 1, size), np.float32)})
+        assert Axis(size, kernel, stride, padding, padding, bool(ceil)).windows == pooled.shape[3]

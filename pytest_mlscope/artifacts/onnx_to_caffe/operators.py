@@ -115,7 +115,10 @@ def _pool(net: Translation, node: Node) -> None:
     n, channels = net.shapes[node.inputs[0]][:2]
     shape = (n, channels, rows.windows, columns.windows)
     pool = "MAX" if node.kind == "MaxPool" else "AVE"
-    fitting = [mode for mode in ROUNDINGS if all(axis.caffe_windows(mode) == axis.windows for axis in axes)]
+    padded = any(axis.begin for axis in axes)
+    fitting = [
+        mode for mode in ROUNDINGS if all(axis.caffe_windows(mode, padded=padded) == axis.windows for axis in axes)
+    ]
     if fitting:
         parameters = {
             "pool": Word(pool),

@@ -1,9 +1,11 @@
 """What Caffe makes of a pooling along one axis, beside what ONNX says.
 
-Caffe's ``PoolingLayer`` rounds the number of windows up unless told otherwise, drops a last window that would start
-beyond the padded image, and divides an average by the window's size with its padding, cut at the end of the padding
-alone. ONNX's ``MaxPool`` and ``AveragePool`` state padding at both ends, round down unless told otherwise, and by
-default do not count padding.
+Caffe's ``PoolingLayer`` rounds the number of windows up unless told otherwise. Where either axis is padded, it drops on
+both a last window that would start beyond the image. It divides an average by the window's size with its padding, cut
+at the end of the padding alone. ONNX's ``MaxPool`` and ``AveragePool`` state padding at both ends, round down unless told
+otherwise, drop such a window whenever they round up, and by default do not count padding.
+
+Sources: ``src/caffe/layers/pooling_layer.cpp``, ``Reshape``; https://onnx.ai/onnx/operators/onnx__MaxPool.html.
 """
 
 from __future__ import annotations
@@ -31,14 +33,20 @@ class Axis(NamedTuple):
     @property
     def windows(self) -> int:
         """How many windows ONNX says there are."""
-        return _windows(self.size + self.begin + self.end, self.kernel, self.stride, ceil=self.ceil)
+        windows = _windows(self.size + self.begin + self.end, self.kernel, self.stride, ceil=self.ceil)
+        return windows - (self.ceil and self._is_beyond(windows - 1))
 
-    def caffe_windows(self, rounding: Rounding) -> int:
-        """How many Caffe makes, with ``begin`` as its padding at both ends."""
+    def caffe_windows(self, rounding: Rounding, *, padded: bool) -> int:
+        """How many Caffe makes, with ``begin`` as its padding at both ends.
+
+        :param padded: whether Caffe pads this axis or the other one.
+        """
         windows = _windows(self.size + 2 * self.begin, self.kernel, self.stride, ceil=rounding == "CEIL")
-        if self.begin and (windows - 1) * self.stride >= self.size + self.begin:
-            windows -= 1
-        return windows
+        return windows - (padded and self._is_beyond(windows - 1))
+
+    def _is_beyond(self, window: int) -> bool:
+        """Whether a window starts in the padding at the end, or after it."""
+        return window * self.stride >= self.size + self.begin
 
     def divisors(self, *, count_padding: bool) -> list[int]:
         """By what ONNX divides each window's sum along this axis."""
