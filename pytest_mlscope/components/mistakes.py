@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from pytest_mlscope.components.measurement import Measurement
 from pytest_mlscope.components.profilers.base import Reading
+from pytest_mlscope.components.scenario import Scenario
 from pytest_mlscope.errors import MlscopeError
 
 HOOK_PREFIX = "pytest_mlscope_"
@@ -25,17 +26,39 @@ def raised(error: BaseException) -> str:
     return f"raised {kind}: {said}{where}" if said else f"raised {kind}{where}"
 
 
-def asked(measurement: Measurement, method: str, *arguments: Any, **named: Any) -> Any:
-    """What a method of a kind of measurement returns, which may be a plugin's.
+_ANSWERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    # Empty text would mean "nothing lacks" to one reader and "something does" to another.
+    "lacking": (
+        "text that says what is lacking, or None",
+        lambda said: said is None or (isinstance(said, str) and said),
+    ),
+    "takes": ("True or False", lambda said: isinstance(said, bool | np.bool_)),
+    "only_compares": ("True or False", lambda said: isinstance(said, bool | np.bool_)),
+    "rows": ("a number of rows, 1 or more", lambda said: isinstance(said, int | np.integer) and bool(said >= 1)),
+}
+"""By method, what it must return, in words and as a test. Other results are checked where they are read."""
 
-    :raises MlscopeError: when it raises, ``sys.exit`` included: one line with the method and the place.
+
+def asked(component: Measurement | Scenario, method: str, *arguments: Any, **named: Any) -> Any:
+    """What a method of a kind of measurement or a scenario returns, which may be a plugin's.
+
+    :raises MlscopeError: when it raises, ``sys.exit`` included, or returns something of another type: one line with the
+        method.
     """
+    what = component.name if isinstance(component, Measurement) else f"scenario {component.name}"
     try:
-        return getattr(measurement, method)(*arguments, **named)
+        answer = getattr(component, method)(*arguments, **named)
     except MlscopeError:
         raise
     except (Exception, SystemExit) as error:
-        raise MlscopeError(f"{measurement.name}: {method} {raised(error)}") from error
+        raise MlscopeError(f"{what}: {method} {raised(error)}") from error
+    expected, fits = _ANSWERS.get(method, ("", None))
+    if fits is not None and not fits(answer):
+        returned = "empty text" if answer == "" else f"an object of type {type(answer).__name__}"
+        if isinstance(answer, int):
+            returned = str(answer)[:20]
+        raise MlscopeError(f"{what}: {method} returned {returned}; expected {expected}")
+    return answer
 
 
 def raising_hook(error: Exception) -> str:

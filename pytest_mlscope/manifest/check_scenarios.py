@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from pytest_mlscope.components import Scenario
+from pytest_mlscope.components import Scenario, asked
 from pytest_mlscope.documents import Path
 from pytest_mlscope.manifest.check_components import make_component
 from pytest_mlscope.manifest.findings import Findings
@@ -37,7 +37,7 @@ def make_scenarios(findings: Findings) -> dict[str, Scenario]:
         if not findings.one_of(path, "scenario", name, list(known)) or name in wrong or not are_known:
             continue
         scenario = made[name]
-        lacks = f"settings under scenarios.{name}" if scenario is None else scenario.lacking()
+        lacks = f"settings under scenarios.{name}" if scenario is None else asked(scenario, "lacking")
         if lacks:
             findings.at(path, f"scenario {name!r} needs {lacks}")
     return {name: scenario for name, scenario in made.items() if scenario is not None}

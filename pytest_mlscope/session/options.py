@@ -73,16 +73,19 @@ def strict_parts(words: Iterable[str]) -> frozenset[StrictPart]:
     >>> sorted(strict_parts(["new, inconclusive"]))
     ['inconclusive', 'new']
 
-    :raises ValueError: one line, for a word that is none of them.
+    :raises ValueError: one line, for a word that is none of them, and for words that name nothing.
     """
     names = [name.strip() for word in words for name in word.split(",")]
+    allowed = ", ".join((*STRICT_PARTS, ALL_PARTS))
+    if names and not any(names):
+        raise ValueError(f"no part is named; allowed: {allowed}")
     for name in names:
         if name not in (*STRICT_PARTS, ALL_PARTS, ""):
             # Here, since difflib is too much for every start of pytest.
             from pytest_mlscope.text import closest, did_you_mean
 
             hint = did_you_mean(closest(name, STRICT_PARTS))
-            raise ValueError(f"{name!r} is not a part{hint}; allowed: {', '.join((*STRICT_PARTS, ALL_PARTS))}")
+            raise ValueError(f"{name!r} is not a part{hint}; allowed: {allowed}")
     return frozenset(part for part in STRICT_PARTS if part in names or ALL_PARTS in names)
 
 

@@ -292,10 +292,21 @@ def test_one_that_only_compares_does_not_pass_without_a_baseline(
         ("def lacking(self): return None", "mine: lacking raised TypeError: "),
         ("def takes(self, manifest, case, *, baseline): raise ValueError('odd')", "mine: takes raised ValueError: odd"),
         ("def only_compares(self, plan): raise ValueError('odd')", "mine: only_compares raised ValueError: odd"),
+        (
+            "def lacking(self, manifest, *, baseline): return ['labels']",
+            "mine: lacking returned an object of type list; expected text that says what is lacking, or None",
+        ),
+        ("def lacking(self, manifest, *, baseline): return False", "mine: lacking returned False; expected text"),
+        ("def lacking(self, manifest, *, baseline): return ''", "mine: lacking returned empty text; expected text"),
+        (
+            "def takes(self, manifest, case, *, baseline): pass",
+            "mine: takes returned an object of type NoneType; expected True or False",
+        ),
+        ("def only_compares(self, plan): return 7", "mine: only_compares returned 7; expected True or False"),
         ("ignores = ('nonsense',)", "mine: ignores names 'nonsense', which is not a dimension; allowed: framework"),
     ],
 )
-def test_whatever_method_raises_is_one_line(
+def test_whatever_method_raises_or_returns_wrongly_is_one_line(
     suite: Suite, run: Run, pytester: pytest.Pytester, member: str, said: str
 ) -> None:
     conftest = ODD.replace("{result}", "1").replace("{check}", "")

@@ -183,6 +183,36 @@ def test_what_a_scenario_does_wrong_fails_its_case_in_one_line(
 
 
 @pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            "def lacking(self): return ['a rate']",
+            "scenario mine: lacking returned an object of type list; expected text that says what is lacking, or None",
+        ),
+        ("def lacking(self): raise KeyError('rate')", "scenario mine: lacking raised KeyError: 'rate' (conftest.py:"),
+        ("def rows(self, batch_size): return 2.5", "scenario mine: rows returned an object of type float; expected a "),
+        (
+            "def rows(self, batch_size): return 0",
+            "scenario mine: rows returned 0; expected a number of rows, 1 ",
+        ),
+    ],
+)
+def test_a_wrong_answer_of_a_scenario_is_one_line(
+    suite: Suite, run: Run, pytester: pytest.Pytester, body: str, said: str
+) -> None:
+    pytester.makeconftest(
+        "import pytest\nfrom pytest_mlscope import Scenario\n"
+        f"class Mine(Scenario):\n    name = 'mine'\n    {body}\n    def measure(self, model, inputs): raise OSError\n"
+        "@pytest.hookimpl(optionalhook=True)\ndef pytest_mlscope_register_scenarios():\n    return [Mine]\n"
+    )
+    suite.manifest(matrix="{scenario: [mine]}", expect="{}")
+    result = run("-m", "latency")
+    assert result.ret != pytest.ExitCode.OK
+    assert said in " ".join(result.stdout.str().split())
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+@pytest.mark.parametrize(
     ("times", "said"),
     [(np.full(50, 2**64 - 1, dtype=np.uint64), "18446744073709551615 ns"), (np.zeros(50, dtype=np.int64), "0 ns")],
 )

@@ -59,6 +59,10 @@ def test_a_part_that_does_not_exist_ends_the_run(
     allowed = "cannot-run, new, inconclusive, not-compared, all"
     expected = f"--mlscope-strict: 'nwe' is not a part (did you mean 'new'?); allowed: {allowed}"
     result.stderr.fnmatch_lines([f"ERROR: {expected}"])
+    for empty in ("", " , "):
+        result = pytester.runpytest_subprocess("--mlscope", f"--mlscope-strict={empty}", *workers)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines([f"ERROR: --mlscope-strict: no part is named; allowed: {allowed}"])
     pytester.makeini("[pytest]\nmlscope_strict = true\n")
     result = pytester.runpytest_subprocess("--mlscope", *workers)
     assert result.ret == pytest.ExitCode.USAGE_ERROR

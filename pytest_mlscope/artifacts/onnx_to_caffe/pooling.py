@@ -2,8 +2,8 @@
 
 Caffe's ``PoolingLayer`` rounds the number of windows up unless told otherwise. Where either axis is padded, it drops on
 both a last window that would start beyond the image. It divides an average by the window's size with its padding, cut
-at the end of the padding alone. ONNX's ``MaxPool`` and ``AveragePool`` state padding at both ends, round down unless told
-otherwise, drop such a window whenever they round up, and by default do not count padding.
+at the end of the padding alone. ONNX's ``MaxPool`` and ``AveragePool`` state padding at both ends, round down unless
+told otherwise, drop such a window whenever they round up, and by default do not count padding.
 
 Sources: ``src/caffe/layers/pooling_layer.cpp``, ``Reshape``; https://onnx.ai/onnx/operators/onnx__MaxPool.html.
 """

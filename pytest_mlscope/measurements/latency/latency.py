@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from numpy.typing import NDArray
 
 from pytest_mlscope.cases import Plan
-from pytest_mlscope.components import MeasuredWindow, Profiler, Reading, checked_readings, raised
+from pytest_mlscope.components import MeasuredWindow, Profiler, Reading, asked, checked_readings, raised
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.hosts import HostPool, ReadyModel
 from pytest_mlscope.machine import exclusive_lease, machine_facts
@@ -32,7 +32,7 @@ def rows_in_a_sample(plan: Plan) -> int:
     """Rows whose prediction is one latency sample: a batch, a query of ``multi_stream``, or a queue of batches. For
     ``server``, the largest batch that queries are answered in.
     """
-    return plan.scenario.rows(plan.case.batch_size)
+    return int(asked(plan.scenario, "rows", plan.case.batch_size))
 
 
 class _Window:
