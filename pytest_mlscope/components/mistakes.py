@@ -26,15 +26,24 @@ def raised(error: BaseException) -> str:
     return f"raised {kind}: {said}{where}" if said else f"raised {kind}{where}"
 
 
-_ANSWERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+def _says_what_or_none(answer: Any) -> bool:
     # Empty text would mean "nothing lacks" to one reader and "something does" to another.
-    "lacking": (
-        "text that says what is lacking, or None",
-        lambda said: said is None or (isinstance(said, str) and said),
-    ),
-    "takes": ("True or False", lambda said: isinstance(said, bool | np.bool_)),
-    "only_compares": ("True or False", lambda said: isinstance(said, bool | np.bool_)),
-    "rows": ("a number of rows, 1 or more", lambda said: isinstance(said, int | np.integer) and bool(said >= 1)),
+    return answer is None or (isinstance(answer, str) and answer != "")
+
+
+def _is_yes_or_no(answer: Any) -> bool:
+    return isinstance(answer, bool | np.bool_)
+
+
+def _is_a_number_of_rows(answer: Any) -> bool:
+    return isinstance(answer, int | np.integer) and bool(answer >= 1)
+
+
+_ANSWERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "lacking": ("text that says what is lacking, or None", _says_what_or_none),
+    "takes": ("True or False", _is_yes_or_no),
+    "only_compares": ("True or False", _is_yes_or_no),
+    "rows": ("a number of rows, 1 or more", _is_a_number_of_rows),
 }
 """By method, what it must return, in words and as a test. Other results are checked where they are read."""
 

@@ -13,14 +13,25 @@ _BATCH_NAMES = frozenset({"batch", "batch_size", "batchsize"})
 def _check_place(findings: Findings, path: Path, entry: Input | Output) -> bool:
     """Whether the batch is a dimension of the shape, where that is stated."""
     place, shape = entry.batch_dimension, entry.shape
-    if place is None or shape is None or place < len(shape):
+    if place and shape is None and entry.layout is None:
+        # Else a wrong one shows only once the model has run.
+        findings.about(
+            (*path, "batch"),
+            f"is {place}, which nothing here can confirm; add the shape, with a name for each size that varies and the "
+            f"batch as dimension {place}",
+        )
+        return False
+    if shape is None:
+        shape = [*(entry.layout or "N")]
+    if place is None or place < len(shape):
         return True
     if isinstance(entry, Input) and not shape:
         return False  # Said of the shape already.
+    what = "layout" if entry.shape is None else "shape"
     sizes = "no dimensions" if not shape else "1 dimension" if len(shape) == 1 else f"{len(shape)} dimensions"
     allowed = "none" if not shape else f"0 to {len(shape) - 1}, or none"
     if entry.says_where_the_batch_is:
-        findings.about((*path, "batch"), f"is {place}, but the shape has {sizes}; allowed: {allowed}")
+        findings.about((*path, "batch"), f"is {place}, but the {what} has {sizes}; allowed: {allowed}")
     else:
         findings.about((*path, "shape"), "is empty, which has no batch; add batch: none")
     return False

@@ -18,7 +18,10 @@ RETURN = """
 y = x.dot(self.weights)
 return {"scores": y, "found": numpy.argwhere(y > 0.5), "mean": y.mean(), "late": y.T}
 """
-ALL = "{name: scores}, {name: found, shape: [n, 2], batch: none}, {name: mean, batch: none}, {name: late, batch: 1}"
+ALL = (
+    "{name: scores}, {name: found, shape: [n, 2], batch: none}, {name: mean, batch: none}, "
+    "{name: late, shape: [classes, batch], batch: 1}"
+)
 TOP1 = "{metric: top1, output: scores}"
 
 
@@ -99,6 +102,7 @@ def test_a_batch_elsewhere_is_evaluated_in_batches(suite: Suite, run: Run) -> No
         ("{name: found, shape: [n, 2]}", "if a call has one such output however many rows it has, add batch: none"),
         ("{name: mean, shape: []}", "is empty, which has no batch; add batch: none"),
         ("{name: late, shape: [a, b], batch: 2}", "is 2, but the shape has 2 dimensions; allowed: 0 to 1, or none"),
+        ("{name: late, layout: CN, batch: 2}", "is 2, but the layout has 2 dimensions; allowed: 0 to 1, or none"),
     ],
 )
 def test_what_is_not_declared_is_not_guessed(suite: Suite, run: Run, outputs: str, said: str) -> None:
@@ -108,6 +112,16 @@ def test_what_is_not_declared_is_not_guessed(suite: Suite, run: Run, outputs: st
     result = run("-k", "latency")
     assert said in _text(result)
     assert result.ret != 0
+
+
+@pytest.mark.parametrize("place", [1, 5])
+def test_a_batch_elsewhere_needs_the_shape_before_anything_runs(suite: Suite, run: Run, place: int) -> None:
+    _manifest(suite, f"{{name: late, batch: {place}}}", metrics="[]")
+    result = run("--collect-only")
+    result.stdout.fnmatch_lines(
+        [f"*/linear.mlscope.yml:8:*: outputs[[]0[]].batch is {place}, which nothing here can confirm; add the shape, *"]
+    )
+    assert result.ret == pytest.ExitCode.INTERRUPTED
 
 
 def _ragged(suite: Suite, lengths: list[int], *, matrix: str) -> None:
