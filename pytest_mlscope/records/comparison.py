@@ -230,6 +230,10 @@ class Comparison:
         """Whether anything was compared."""
         return self.outcome not in ("not compared", "ignored")
 
+    def command_for(self, message: str) -> str | None:
+        """The command, for the message that it belongs to; ``None`` for the others, which it would not help."""
+        return self.command if self.messages[:1] == (message,) else None
+
     def failures(self, strict: Collection[StrictPart]) -> tuple[str, ...]:
         """The lines with which it fails a test; none where it does not.
 

@@ -43,13 +43,16 @@ def make_record(
     :param comparison: with the baseline, where the run has one.
     """
     plan = plan or (evaluation.plan if evaluation else None)
+    # A bound that does not hold is another reason, even where there is no comparison either.
+    is_skipped_for_it = outcome == "skipped" and comparison is not None and comparison.outcome == "not compared"
+    skipped_for = comparison if is_skipped_for_it else None
     record = EvaluationRecord(
         nodeid=nodeid,
         kind=kind,
         outcome=outcome,
-        reason=_reason(reason, cannot_run, comparison),
+        reason=_reason(reason, cannot_run, skipped_for),
         subject=cannot_run.subject if cannot_run else None,
-        command=cannot_run.command if cannot_run else comparison.command if comparison and reason else None,
+        command=cannot_run.command if cannot_run else _command(comparison, skipped_for),
         seconds=seconds,
         case=CaseRecord.of(plan) if plan else None,
         checks=tuple(checks),
@@ -70,13 +73,19 @@ def make_record(
     )
 
 
-def _reason(reason: str | None, cannot_run: CannotRun | None, comparison: Comparison | None) -> str | None:
+def _reason(reason: str | None, cannot_run: CannotRun | None, skipped_for: Comparison | None) -> str | None:
     """Without the command, which is a field of its own."""
     if cannot_run:
         return cannot_run.reason
-    if reason is not None and comparison and comparison.command and not comparison.failed_with:
-        return "\n".join(comparison.messages)
+    if reason is not None and skipped_for and skipped_for.command:
+        return "\n".join(skipped_for.messages)
     return reason
+
+
+def _command(comparison: Comparison | None, skipped_for: Comparison | None) -> str | None:
+    """What would make the comparison possible, where that it is not is why the test did not pass."""
+    is_why = skipped_for is not None or (comparison is not None and bool(comparison.failed_with))
+    return comparison.command if comparison is not None and is_why else None
 
 
 def _kept(accuracy: Accuracy, plan: Plan) -> Accuracy:

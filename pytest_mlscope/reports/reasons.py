@@ -30,9 +30,8 @@ class Failure:
     """Test items that failed alike: one line a check that did not hold, or why it could not be checked."""
 
     labels: tuple[str, ...]
-    lines: tuple[str, ...]
-    command: str | None = None
-    """What would make them run."""
+    lines: tuple[tuple[str, str | None], ...]
+    """What is wrong, and the command that would put that right."""
 
 
 def reasons(records: Sequence[EvaluationRecord], outcome: str) -> list[Reason]:
@@ -58,21 +57,23 @@ def reasons(records: Sequence[EvaluationRecord], outcome: str) -> list[Reason]:
 
 def failures(records: Sequence[EvaluationRecord]) -> list[Failure]:
     """What failed, each reason once, in the order of the node ids that it is first met at."""
-    grouped: dict[tuple[tuple[str, ...], str | None], list[str]] = {}
+    grouped: dict[tuple[tuple[str, str | None], ...], list[str]] = {}
     for record in sorted(records, key=lambda record: record.nodeid):
         if record.outcome not in ("failed", "error"):
             continue
-        grouped.setdefault((_why_failed(record), record.command), []).append(_label(record))
-    return [Failure(tuple(labels), lines, command) for (lines, command), labels in grouped.items()]
+        grouped.setdefault(_why_failed(record), []).append(_label(record))
+    return [Failure(tuple(labels), lines) for lines, labels in grouped.items()]
 
 
-def _why_failed(record: EvaluationRecord) -> tuple[str, ...]:
+def _why_failed(record: EvaluationRecord) -> tuple[tuple[str, str | None], ...]:
     """Checks that did not hold and what was worse than the baseline, else the reason's first line."""
-    lines = [check.message for check in record.checks if not check.passed]
-    if record.comparison:
-        lines += [line for message in record.comparison.failed_with for line in message.splitlines()]
-    lines = lines or [_one_line(record.reason) or "failed without a reason"]
-    return tuple(_one_line(line) for line in lines)
+    lines: list[tuple[str, str | None]] = [(check.message, None) for check in record.checks if not check.passed]
+    for message in record.comparison.failed_with if record.comparison else ():
+        *first, last = message.splitlines() or [""]
+        command = record.comparison.command_for(message) if record.comparison else None
+        lines += [*((line, None) for line in first), (last, command)]
+    lines = lines or [(record.reason or "failed without a reason", record.command)]
+    return tuple((_one_line(line) or "failed without a reason", command) for line, command in lines)
 
 
 def _label(record: EvaluationRecord) -> str:

@@ -132,10 +132,8 @@ class Summary:
             unnamed = count - len(named)
             if unnamed:
                 lines.append(Text(self.text(f"… and {plural(unnamed, 'more test')}"), style="red"))
-            *messages, last = failure.lines
-            for message in messages:
-                lines += self._wrapped(message)
-            lines += self._with_command(last, failure.command)
+            for message, command in failure.lines:
+                lines += self._with_command(message, command)
         return [*lines, *self._rest(len(found) - len(shown))]
 
     def _wrapped(self, text: str, *, style: str = "") -> list[Text]:

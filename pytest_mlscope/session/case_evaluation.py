@@ -192,7 +192,7 @@ class CaseEvaluation:
         return [self._advised(message) for message in failed]
 
     def _advised(self, message: str) -> str:
-        command = self.comparison.command if self.comparison is not None else None
+        command = self.comparison.command_for(message) if self.comparison is not None else None
         return f"{message}; to enable: {command}" if command else message
 
     def _evaluated(self, measurement: Measurement) -> Evaluation | None:

@@ -182,7 +182,7 @@ def test_types_that_execnet_refuses_become_builtin() -> None:
 
 
 def test_what_has_no_json_form_is_named_with_its_place() -> None:
-    with pytest.raises(MlscopeError, match=r"/provenance/a~1b/1: a bytes cannot be reported"):
+    with pytest.raises(MlscopeError, match=r"/provenance/a~1b/1: the type bytes cannot be reported"):
         packed_record(
             Evaluation(case(), "key", cast(Provenance, {"a/b": [1, b"x"]})),
             nodeid="n",

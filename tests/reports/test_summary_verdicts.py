@@ -128,6 +128,21 @@ def test_every_reason_for_a_failure_is_told_without_the_name_that_stands_above()
     assert sections_of([other])["failed"][1:] == ["  p50 is 20 ms"]
 
 
+def test_a_command_for_the_baseline_stands_under_no_other_failure() -> None:
+    command = "mlscope env create onnxruntime==1.30"
+    message = "not compared with onnxruntime 1.30: it has no environment here"
+    bound = Check("p50", 0.02, "≤ 10 ms", passed=False, message="p50 is 20 ms (expected ≤ 10 ms)")
+    not_why = Comparison("onnxruntime 1.30", "not compared", (message,), command=command)
+    # As where --mlscope-strict makes it a failure; then the bound is another one.
+    why = replace(not_why, failed_with=(message,))
+    for comparison, told in ((not_why, []), (why, [f"  {message}", f"    to enable: {command}"])):
+        failed = record(outcome="failed", reason=bound.message, checks=[bound], comparison=comparison)
+        assert sections_of([failed])["failed"][1:] == [f"  {bound.message}", *told]
+        assert (failed.command, failed.reason) == (command if told else None, bound.message)
+    skipped = record(outcome="skipped", reason=f"{message}; to enable: {command}", comparison=not_why)
+    assert (skipped.command, skipped.reason) == (command, message)
+
+
 def test_a_command_that_makes_a_baseline_comparable_can_be_copied() -> None:
     command = "mlscope env create onnxruntime==1.30"
     message = "not compared with onnxruntime 1.30: onnxruntime 1.30 has no environment here"
