@@ -36,7 +36,7 @@ ENTRY = Draft202012Validator(json_schema()["properties"]["evaluations"]["items"]
 
 any_float = st.floats() | st.floats(width=32).map(np.float32)
 any_text = st.text(st.characters(codec=None, categories=None), max_size=8)  # lone surrogates included
-leaves = st.none() | st.booleans() | st.integers() | any_float | any_text | any_text.map(Path)
+leaves = st.none() | st.booleans() | st.integers(1 - 2**64, 2**64 - 1) | any_float | any_text | any_text.map(Path)
 anything = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(any_text, inner), max_leaves=8)
 arrays = npst.arrays(
     dtype=st.sampled_from(["float16", "float32", "float64", "int8", "int64", "uint64", ">i4", "bool", "U3"]),
