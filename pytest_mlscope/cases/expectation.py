@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
+from pydantic import ValidationError
+
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.manifest import Expectation, Manifest, ParityExpectation, criteria, overridden, selects
+from pytest_mlscope.components import Bounds
+from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.manifest import (
+    Expectation,
+    LoadedManifest,
+    Manifest,
+    ParityExpectation,
+    criteria,
+    overridden,
+    selects,
+)
 
 
 def expectation_for(content: Manifest, case: Case) -> Expectation:
@@ -14,6 +28,28 @@ def expectation_for(content: Manifest, case: Case) -> Expectation:
             if selects(criteria(override.when), case.cell):
                 expectation = overridden(expectation, override)
     return expectation
+
+
+def bounds_for(manifest: LoadedManifest, case: Case, kind: str) -> Bounds | None:
+    """What must hold for one case of a kind of measurement that a plugin added; ``None`` where nothing must.
+
+    :raises MlscopeError: when overrides that are each right contradict each other.
+    """
+    bounds = manifest.registry.measurements[kind].bounds
+    overrides = enumerate(manifest.content.expect_overrides)
+    matching = [index for index, override in overrides if selects(criteria(override.when), case.cell)]
+    stated = manifest.further_bounds.of(kind, matching)
+    if bounds is None or stated is None:
+        return None
+    try:
+        # Strict, but as JSON: YAML, too, has neither tuples nor enumerations.
+        return bounds.model_validate_json(json.dumps(stated))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]["msg"]
+        numbers = ", ".join(str(index + 1) for index in matching)
+        raise MlscopeError(
+            f"{manifest.path}: expect.{kind} of {case.id}, with expect_overrides {numbers} applied, is wrong: {first}"
+        ) from None
 
 
 QUANTISED_AGREEMENT = {"top1_agreement": 0.99, "cosine": 0.95}

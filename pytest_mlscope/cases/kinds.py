@@ -31,7 +31,7 @@ def kinds_of(manifest: LoadedManifest, *, baseline: bool = False) -> tuple[str, 
 
     :param baseline: whether outputs are compared with a baseline's too.
     """
-    return kinds_made(manifest.content, manifest.registry, manifest.bounds, baseline=baseline)
+    return kinds_made(manifest.content, manifest.registry, manifest.further_bounds.kinds, baseline=baseline)
 
 
 def is_parity_reference(content: Manifest, case: Case) -> bool:

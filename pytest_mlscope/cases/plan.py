@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from pytest_mlscope.cases.case import Case
-from pytest_mlscope.cases.expectation import expectation_for, parity_expected
+from pytest_mlscope.cases.expectation import bounds_for, expectation_for, parity_expected
 from pytest_mlscope.cases.kinds import is_parity_reference
-from pytest_mlscope.components import FrameworkFolder, HardwareTarget, PreprocessingStep, Scenario
+from pytest_mlscope.components import Bounds, FrameworkFolder, HardwareTarget, PreprocessingStep, Scenario
 from pytest_mlscope.manifest import (
     Expectation,
     FrameworkEntry,
@@ -86,6 +86,13 @@ class Plan:
     def parity_expected(self) -> ParityExpectation | None:
         """What parity must hold for the case; ``None`` where the manifest names no reference."""
         return parity_expected(self.manifest.content, self.case)
+
+    def bounds(self, kind: str) -> Bounds | None:
+        """What must hold for the case of a kind of measurement that a plugin added; ``None`` where nothing must.
+
+        :raises MlscopeError: when overrides that are each right contradict each other.
+        """
+        return bounds_for(self.manifest, self.case, kind)
 
     @property
     def is_parity_reference(self) -> bool:

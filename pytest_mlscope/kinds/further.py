@@ -59,8 +59,7 @@ def checked(measurement: Measurement, evaluation: Evaluation, result: Any) -> Se
     :raises MlscopeError: when a plugin's measurement raises, or returns something else than checks.
     """
     plan = evaluation.plan
-    bounds = plan.manifest.bounds.get(measurement.name)
-    checks = asked(measurement, "check", result, bounds, plan)
+    checks = asked(measurement, "check", result, plan.bounds(measurement.name), plan)
     if not isinstance(checks, Iterable):
         raise MlscopeError(f"{measurement.name}: check returned {checks!r:.80}; expected Checks")
     return [_reported(measurement, check) for check in checks]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from pytest_mlscope.components import Bounds, asked
-from pytest_mlscope.documents import Path, dotted, field_names, found
-from pytest_mlscope.manifest.check_components import make_component, metric_names
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_mlscope.components import asked
+from pytest_mlscope.documents import Path, dotted, field_names
+from pytest_mlscope.manifest.check_components import metric_names
 from pytest_mlscope.manifest.check_frameworks import supports
+from pytest_mlscope.manifest.check_further_bounds import overridden_further
 from pytest_mlscope.manifest.findings import Findings
 from pytest_mlscope.manifest.kinds import kinds_made
 from pytest_mlscope.manifest.overrides import overridden
@@ -74,7 +78,8 @@ def _check_overrides(findings: Findings) -> None:
     for index, override in enumerate(content.expect_overrides):
         path: Path = ("expect_overrides", index)
         _check_bounds(findings, path, override)
-        if override.model_fields_set == {"when"} and findings.is_whole(*findings.place(path)):
+        nothing = override.model_fields_set == {"when"} and not overridden_further(findings, index)
+        if nothing and findings.is_whole(*findings.place(path)):
             findings.about(path, "overrides nothing; required: a bound beside 'when'")
         if override.parity is not None:
             here = (*path, "parity")
@@ -100,21 +105,6 @@ def _check_result(findings: Findings, path: Path, result: Expectation, override:
             findings.about((*path, *key), f"gives, together with expect, min {bound.min} above max {bound.max}")
 
 
-def make_bounds(findings: Findings) -> dict[str, Bounds]:
-    """What ``expect`` says of kinds of measurement that plugins added, by kind."""
-    made: dict[str, Bounds] = {}
-    for name, stated in findings.further_bounds.items():
-        kind = findings.registry.measurements[name].bounds
-        path: Path = ("expect", name)
-        if kind is None:
-            findings.at_key(path, f"{name!r} takes no bounds; take it out of expect, and name it under kinds")
-        elif not isinstance(stated, dict):
-            findings.about(path, f"is {found(stated)}; allowed: a mapping of {', '.join(field_names(kind))}")
-        elif (bounds := make_component(findings, path, kind, stated)) is not None:
-            made[name] = bounds
-    return made
-
-
 def _check_names(findings: Findings) -> None:
     """Kinds of measurement that are named must be registered, and be such as have tests."""
     names = [name for name, each in findings.registry.measurements.items() if each.has_tests]
@@ -137,19 +127,23 @@ def _check_kinds(findings: Findings) -> None:
         lack = asked(measurement, "lacking", content, baseline=False) if measurement else None
         if lack:
             findings.at(("kinds", index), f"kind {kind!r} needs {lack}, which the manifest does not have")
-    made = kinds_made(content, findings.registry, findings.further_bounds)
+    made = kinds_made(content, findings.registry, findings.further_bounds.kinds)
     if content.kinds is not None:
-        _check_unused(findings, ("expect",), content.expect, made)
+        _check_unused(findings, ("expect",), (content.expect, findings.further_bounds.expect), made)
         for index, override in enumerate(content.expect_overrides):
-            _check_unused(findings, ("expect_overrides", index), override, made)
+            further = overridden_further(findings, index)
+            _check_unused(findings, ("expect_overrides", index), (override, further), made)
 
 
 def _check_unused(
-    findings: Findings, path: Path, expectation: Expectation | ExpectationOverride, made: tuple[str, ...]
+    findings: Findings,
+    path: Path,
+    stated: tuple[Expectation | ExpectationOverride, Mapping[str, Any]],
+    made: tuple[str, ...],
 ) -> None:
     about = {key: name for name, each in findings.registry.measurements.items() for key in each.expects}
-    own = findings.further_bounds if path == ("expect",) else {}
-    for key in sorted({*expectation.model_fields_set, *own} - {"when"}):
+    expectation, further = stated
+    for key in sorted({*expectation.model_fields_set, *further} - {"when"}):
         kind = about.get(key, key)
         if kind not in made:
             here = (*path, key)

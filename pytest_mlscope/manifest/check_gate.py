@@ -25,7 +25,7 @@ def _check_is_compared(findings: Findings, path: Path, quantity: GatedQuantity, 
     content, measurements = findings.content, findings.registry.measurements
     if not all(findings.is_whole(name) for name in ("dataset", "metrics", "expect", "frameworks", "matrix", "kinds")):
         return True
-    made = kinds_made(content, findings.registry, findings.further_bounds, baseline=True)
+    made = kinds_made(content, findings.registry, findings.further_bounds.kinds, baseline=True)
     measurement = next((each for each in measurements.values() if quantity in each.expects), None)
     if measurement is None or measurement.name in made:
         return True

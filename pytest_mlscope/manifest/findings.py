@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
 
 from pytest_mlscope.components import Registry
 from pytest_mlscope.documents import MAX_LINES, Mistake, Path, Source, dotted, unknown
+from pytest_mlscope.manifest.further_bounds import FurtherBounds
 from pytest_mlscope.manifest.partial import PartialManifest
 from pytest_mlscope.manifest.schema.manifest import Manifest
 
@@ -19,10 +19,10 @@ class Findings:
         source: Source,
         partial: PartialManifest,
         registry: Registry,
-        further_bounds: Mapping[str, Any] | None = None,
+        further_bounds: FurtherBounds,
     ) -> None:
-        """:param further_bounds: what ``expect`` holds of kinds of measurement that plugins added."""
-        self.further_bounds: Mapping[str, Any] = further_bounds or {}
+        """:param further_bounds: what is expected of kinds of measurement that plugins added."""
+        self.further_bounds = further_bounds
         self.registry = registry
         self.content: Manifest = partial.content
         self.mistakes: list[Mistake] = []

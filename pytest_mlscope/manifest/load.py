@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 from pytest_mlscope.components import Registry
 from pytest_mlscope.documents import Mistake, Position, placed, read_bytes, read_source, render, source_mistakes
 from pytest_mlscope.errors import ManifestError, MlscopeError
 from pytest_mlscope.manifest.check_components import make_dataset, make_metrics, make_postprocessing, make_preprocessing
-from pytest_mlscope.manifest.check_expectations import check_expectations, make_bounds
+from pytest_mlscope.manifest.check_expectations import check_expectations
 from pytest_mlscope.manifest.check_frameworks import check_frameworks
+from pytest_mlscope.manifest.check_further_bounds import check_further_bounds
 from pytest_mlscope.manifest.check_gate import check_gate
 from pytest_mlscope.manifest.check_matrix import check_matrix, check_overrides
 from pytest_mlscope.manifest.check_scenarios import make_scenarios
 from pytest_mlscope.manifest.check_tensors import check_tensors
 from pytest_mlscope.manifest.findings import Findings
+from pytest_mlscope.manifest.further_bounds import without_further_bounds
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.partial import PartialManifest
-from pytest_mlscope.manifest.schema.expectations import Expectation
 
 SUFFIX = ".mlscope.yml"
 
@@ -35,17 +35,6 @@ def _read(path: Path) -> bytes:
         raise ManifestError(str(error)) from None
 
 
-def _without_further_bounds(data: dict[str, Any], registry: Registry) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A manifest as the schema knows it, and what its ``expect`` holds of kinds of measurement that plugins added."""
-    stated = data.get("expect")
-    own = {name for name in registry.measurements if name not in Expectation.model_fields}
-    if not isinstance(stated, dict) or own.isdisjoint(stated):
-        return data, {}
-    further = {name: value for name, value in stated.items() if name in own}
-    rest = {name: value for name, value in stated.items() if name not in own}
-    return {**data, "expect": rest}, further
-
-
 def load_manifest(path: Path, registry: Registry) -> LoadedManifest:
     """Read and check a manifest, and make the components it names.
 
@@ -57,7 +46,7 @@ def load_manifest(path: Path, registry: Registry) -> LoadedManifest:
     mistakes = source_mistakes(source)
     if not isinstance(source.data, dict):
         raise ManifestError(render(path, mistakes))
-    data, further_bounds = _without_further_bounds(source.data, registry)
+    data, further_bounds = without_further_bounds(source.data, registry)
     partial = PartialManifest(data, {mistake.path for mistake in source.mistakes if mistake.path is not None})
     mistakes += placed(source, partial.mistakes)
     findings = Findings(source, partial, registry, further_bounds)
@@ -70,7 +59,7 @@ def load_manifest(path: Path, registry: Registry) -> LoadedManifest:
     check_matrix(findings)
     check_overrides(findings)
     scenarios = make_scenarios(findings)
-    bounds = make_bounds(findings)
+    check_further_bounds(findings)
     check_expectations(findings)
     check_gate(findings)
     mistakes += findings.mistakes
@@ -87,5 +76,5 @@ def load_manifest(path: Path, registry: Registry) -> LoadedManifest:
         postprocessing=postprocessing,
         labels=labels,
         scenarios=scenarios,
-        bounds=bounds,
+        further_bounds=further_bounds,
     )

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_mlscope.components import (
-    Bounds,
     Dataset,
     Holds,
     Metric,
@@ -17,6 +16,7 @@ from pytest_mlscope.components import (
     Registry,
     Scenario,
 )
+from pytest_mlscope.manifest.further_bounds import FurtherBounds
 from pytest_mlscope.manifest.schema.manifest import Manifest
 
 
@@ -58,8 +58,8 @@ class LoadedManifest:
     scenarios: Mapping[str, Scenario] = field(default_factory=dict)
     """Every scenario that is registered, by name, with the manifest's settings; less those that cannot do without
     settings that it does not state."""
-    bounds: Mapping[str, Bounds] = field(default_factory=dict)
-    """Kind of measurement that a plugin added to what the manifest expects of it."""
+    further_bounds: FurtherBounds = field(default_factory=FurtherBounds)
+    """What the manifest expects of kinds of measurement that plugins added."""
 
     @property
     def folder(self) -> Path:

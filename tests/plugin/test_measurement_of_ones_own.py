@@ -62,6 +62,71 @@ def test_its_bound_fails_the_test(suite: Suite, run: Run, pytester: pytest.Pytes
     result.stdout.fnmatch_lines(["*linear on toy: predictions differ by up to * (expected ≤ 0)*"])
 
 
+OVERRIDES = "expect_overrides:\n  - {when: {batch_size: 2}, stability: %s}\n  - {when: {batch_size: 4}, stability: }\n"
+
+
+def test_its_bound_is_another_for_some_cases(
+    suite: Suite, run: Run, pytester: pytest.Pytester, documented: str
+) -> None:
+    pytester.makeconftest(documented)
+    suite.framework("toy", predict=UNSTABLE)
+    suite.manifest(expect="{stability: {max: 0}}", matrix="{batch_size: [1, 2, 4]}", extra=OVERRIDES % "{max: 1.0e+9}")
+    result = run("-m", "stability", "-rA")
+    result.assert_outcomes(failed=1, passed=2)
+    result.stdout.fnmatch_lines(["FAILED *test_stability[[]*b1*"])
+    result.stdout.fnmatch_lines(["*toy* 1 *FAILED*", "*toy* 2 *passed*", "*toy* 4 *no bound*"])
+
+
+def test_a_bound_of_some_cases_alone_is_enough_to_have_it(
+    suite: Suite, run: Run, pytester: pytest.Pytester, documented: str
+) -> None:
+    pytester.makeconftest(documented)
+    suite.framework("toy", predict=UNSTABLE)
+    suite.manifest(expect="{}", matrix="{batch_size: [1, 2]}", extra=OVERRIDES.rpartition("  -")[0] % "{max: 0}")
+    run("-m", "stability").assert_outcomes(failed=1, passed=1)
+
+
+BETWEEN = """
+import dataclasses, pydantic, pytest
+from pytest_mlscope import Bounds, Measurement
+
+@dataclasses.dataclass
+class R:
+    x: int = 1
+
+class Limits(Bounds):
+    low: int = 0
+    high: int = 9
+
+    @pydantic.model_validator(mode="after")
+    def _in_order(self):
+        if self.low > self.high:
+            raise ValueError("low is above high")
+        return self
+
+class Mine(Measurement):
+    name = "mine"
+    bounds = Limits
+
+    def evaluate(self, context):
+        return R()
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_mlscope_register_measurements():
+    return [Mine()]
+"""
+
+
+def test_overrides_that_contradict_each_other_fail_the_case(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(BETWEEN)
+    overrides = "expect_overrides: [{when: {batch_size: 1}, mine: {low: 8}}, {when: {hardware: cpu}, mine: {high: 5}}]"
+    suite.manifest(expect="{mine: {}}", matrix="{batch_size: [1, 2]}", extra=f"{overrides}\n")
+    result = run("-m", "mine")
+    result.assert_outcomes(failed=1, passed=1)
+    said = " ".join(result.stdout.str().split())
+    assert re.search(r"expect.mine of \S+, with expect_overrides 1, 2 applied, is wrong: .*low is above high", said)
+
+
 def test_only_manifests_that_ask_for_it_have_it(
     suite: Suite, run: Run, pytester: pytest.Pytester, documented: str
 ) -> None:
@@ -118,6 +183,18 @@ def test_it_is_evaluated_from_python(suite: Suite, documented: str, monkeypatch:
         (
             {"expect": "{stability: {max: 1}}", "extra": "kinds: [latency]\n"},
             "*:11:10: expect.stability is never checked, since kinds leaves out 'stability'",
+        ),
+        (
+            {"expect": "{stability: {max: 1}}", "extra": OVERRIDES % "{maxx: 2}"},
+            "*:15:41: unknown key 'maxx' in expect_overrides[[]0].stability; allowed: max (did you mean 'max'[?])",
+        ),
+        (
+            {"expect": "{}", "extra": OVERRIDES % "much"},
+            "*:15:40: expect_overrides[[]0].stability is the text 'much'; allowed: a mapping of max",
+        ),
+        (
+            {"expect": "{}", "extra": OVERRIDES % "{max: 2}" + "kinds: [latency]\n"},
+            "*:15:29: expect_overrides[[]0].stability is never checked, since kinds leaves out 'stability'",
         ),
         ({"extra": "kinds: [layers]\n", "expect": "{}"}, "*:14:9: unknown kind 'layers'; allowed: accuracy, *"),
     ],
