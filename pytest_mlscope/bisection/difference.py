@@ -70,6 +70,7 @@ class LayerComparison:
         for start in range(0, one.shape[1], _ELEMENTS):
             part = slice(start, start + _ELEMENTS)
             self._comparison.update(self._layer.output, one[:, part], other[:, part], ranked=False)
+        # Text has no largest difference, so unequal elements are all that can be said.
         if output.dtype.kind not in "fiub" and self._comparison.violations:
             self._mismatch = f"{self._comparison.violations} elements of type {output.dtype} differ"
 

@@ -30,7 +30,9 @@ class ExtendedFile:
         self._made = 0
         self._latest: Path | None = None
         try:
+            # An ONNX file names its weights relative to its own folder, so the copy needs them beside it.
             for name in graph.external_files:
+                # A model file is not trusted: linked or copied as named, it could write outside the temporary folder.
                 if Path(name).is_absolute() or ".." in Path(name).parts:
                     raise MlscopeError(f"{source}: has weights in {name!r}, which is not in its folder")
                 _bring(source.parent / name, self._folder / name)
@@ -47,6 +49,7 @@ class ExtendedFile:
         :raises ArtifactError: when there is no room.
         """
         if self._latest is not None:
+            # One copy at a time: a large model times its windows would fill the disk.
             self._latest.unlink(missing_ok=True)
         self._made += 1
         path = self._latest = self._folder / f"copy-{self._made}-of-{self._source.name}"

@@ -80,6 +80,7 @@ def _inferred(path: Path, shapes: Mapping[str, Sequence[int]]) -> tuple[dict[str
     from onnx import shape_inference
 
     try:
+        # Inference needs no weights, and protobuf parses no message of more than 2 GB.
         model = onnx.ModelProto.FromString(without_weights(path))
         for value in model.graph.input:
             if value.name in shapes:

@@ -54,6 +54,7 @@ class OnnxGraph:
 
     def computed(self) -> list[Node]:
         """Nodes that compute with what the model is given; the others give constants."""
+        # Enough in one pass, since a graph's nodes stand in topological order.
         varying = set(self.inputs)
         nodes = []
         for node in self.nodes:
@@ -83,6 +84,7 @@ def read_graph(path: Path) -> OnnxGraph:
             elif number == _GRAPH_INITIALISER:
                 name, locations = _weight(reader, start, end, text)
                 stored.add(name)
+                # A dict in place of a set keeps the file's order.
                 files.update(dict.fromkeys(locations))
             elif number == _GRAPH_SPARSE:
                 values = next((part for part in _parts(reader, start, end) if part[0] == 1), None)
@@ -91,6 +93,7 @@ def read_graph(path: Path) -> OnnxGraph:
             elif number in (_GRAPH_INPUT, _GRAPH_OUTPUT):
                 name = next((text(*part[1:]) for part in _parts(reader, start, end) if part[0] == 1), "")
                 (inputs if number == _GRAPH_INPUT else outputs).append(name)
+    # A file of another format may parse as protobuf, too.
     if not nodes:
         raise MlscopeError(f"{path}: is not an ONNX file, or one without nodes")
     # Before IR version 4 every initialiser is listed among the inputs too.
@@ -171,6 +174,7 @@ def _parts(reader: Reader, start: int, end: int) -> Iterator[tuple[int, int, int
 
 def _graph(reader: Reader, end: int) -> tuple[int, int]:
     graphs = [part[1:] for part in _parts(reader, 0, end) if part[0] == _MODEL_GRAPH]
+    # A second graph would be merged by protobuf's readers, and this reader does not merge.
     if len(graphs) != 1:
         raise NotOnnx("has no graph" if not graphs else "has its graph in several parts")
     return graphs[0]

@@ -101,6 +101,7 @@ def bisect(
         layers as outputs.
     """
     begins_anew = memory.reset_peak()
+    # Both before the lease: downloads and new environments take minutes, for which others would wait.
     loader.prepare(plan)
     loader.prepare(reference)
     with ExitStack() as stack:
@@ -182,10 +183,12 @@ class _Walk:
             window = ahead.popleft()
             try:
                 differences = self._compare(window)
+            # Not halved: each half would wait for the whole time limit again.
             except HostTimeout:
                 raise
             except MlscopeError as error:
                 if len(window) > 1:
+                    # Until the layer that cannot be an output is alone; the others of its window are still compared.
                     ahead.extendleft(reversed(halves(window)))
                     continue
                 found.not_compared[window[0].output] = str(error)
@@ -211,6 +214,7 @@ class _Walk:
     def _compare(self, window: Window) -> list[LayerDifference]:
         self._found.windows += 1
         comparisons = [LayerComparison(layer) for layer in window]
+        # Both are open before the first batch, so that a window that one cannot give costs no predictions.
         for side in self._sides:
             side.open(window)
         for batch in self._inputs:
@@ -230,5 +234,6 @@ class _Walk:
                 found.producers.append(f"{name}: an input of the model, the same for both")
             elif name in found.not_compared:
                 found.producers.append(f"{name}: not compared: {found.not_compared[name]}")
+            # Weights and constants are left out, for they do not vary with the inputs.
             elif name in computed:
                 found.producers.append(f"{name}: not compared: the reference has none of that name")

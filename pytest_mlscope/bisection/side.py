@@ -34,6 +34,7 @@ class Side:
         self._loader = loader
         self._plan = plan
         self._has_own_file = file is None
+        # Not the loader's: there, two files of one framework share a host, and each load ends the other's model.
         self._pool = HostPool(limit=1)
         self._ready: ReadyModel | None = None
         self._extended: ExtendedFile | None = None
@@ -71,6 +72,7 @@ class Side:
         try:
             self._ready = self._loader.ready(self._with_outputs(path, window), pool=self._pool)
         except NotSupported as error:
+            # The message below is for a file that was given: its precision is the caller's choice, not the manifest's.
             if self._has_own_file or error.holds is None:
                 raise
             held = "another" if error.holds == "framework_default" else error.holds
@@ -88,6 +90,7 @@ class Side:
             raise RuntimeError("outputs before open")
         layers = ready.host.outputs(batch, timeout=ready.remaining())
         if layers.peak_memory is not None:
+            # Kept here, since a host may be replaced from window to window.
             self.peak_memory = max(self.peak_memory or 0, layers.peak_memory)
         return layers.tensors
 

@@ -22,6 +22,7 @@ def plan_windows(layers: Sequence[Layer], *, limit: int) -> list[Window]:
         if open_window and (layer.size is None or layer.size > room):
             windows.append(tuple(open_window))
             open_window, room = [], limit
+        # A tensor of unknown size may be larger than the limit by itself, so nothing is held beside it.
         if layer.size is None:
             windows.append((layer,))
         else:

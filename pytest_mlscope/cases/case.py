@@ -52,6 +52,7 @@ class Case:
         """Which field holds a value of another type, in words; ``None`` where none does."""
         for name in self.__slots__:
             value = getattr(self, name)
+            # To Python, True and False are whole numbers.
             is_whole = isinstance(value, int) and not isinstance(value, bool)
             if name == "threads":
                 fits, expected = is_whole or value == "framework_default", "a whole number or 'framework_default'"

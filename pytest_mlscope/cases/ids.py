@@ -30,6 +30,7 @@ def varying(content: Manifest) -> frozenset[str]:
     several = [
         name
         for index, name in enumerate(NAMES)
+        # The version belongs to a framework: two frameworks at one version each would look like two versions.
         if name != "version" and len({*dimensions.values[index], *(cell[index] for cell in included)}) > 1
     ]
     versions = ["version"] if len(dimensions.frameworks) > len(content.frameworks) else []
@@ -56,6 +57,7 @@ def id_parts(content: Manifest, dimensions: Dimensions) -> list[dict[Any, str]]:
         }
     ]
     for index, name in enumerate(NAMES[2:], 2):
+        # An included cell may have a value that no dimension lists.
         values = [*dimensions.values[index], *(getattr(entry, name) for entry in content.matrix.include)]
         written.append({value: f"-{component(name, value)}" if name in shown else "" for value in values})
     return written

@@ -120,11 +120,13 @@ class Plan:
         :param dimensions: fields of :class:`Case`.
         """
         case = replace(self.case, **dimensions)
+        # An entry that was changed goes with its framework; another framework has the manifest's.
         same = case.framework == self.case.framework
         return replace(self, case=case, entry=self.entry if same else self.manifest.content.frameworks[case.framework])
 
     def with_budget(self, seconds: float) -> Plan:
         """Measured for so many seconds."""
+        # A copy: the section is the manifest's, and other plans of it are to keep theirs.
         return replace(self, measurement=self.measurement.model_copy(update={"budget": seconds}))
 
     @property
@@ -186,5 +188,6 @@ def _different(ours: BaseModel, theirs: BaseModel) -> dict[str, Any]:
         if isinstance(one, BaseModel) and type(one) is type(other):
             found[name] = _different(one, other)
         else:
+            # JSON's types, because the changes are hashed into the evaluation's key and stand in its record.
             found[name] = ours.model_dump(mode="json", exclude_unset=True, include={name})[name]
     return found

@@ -75,6 +75,7 @@ def _damaged(content: Callable[[bytes], bytes | None]) -> Callable[[Subject], st
 
 missing_file = _damaged(lambda _: None)
 corrupt_file = _damaged(lambda _: b"this is no model\n" * 64)
+# The head is intact, so that only a reader that checks lengths notices.
 truncated_file = _damaged(lambda content: content[: len(content) * 2 // 3])
 
 

@@ -28,6 +28,7 @@ def inputs_untouched(subject: Subject) -> str:
 def outputs_kept(subject: Subject) -> str:
     """With ``returns_new_arrays`` no later prediction, nor the inputs' next use, changes an earlier output."""
     subject.ensure_loaded(batch_size=subject.batch_size)
+    # Looked at inside the host: what reaches this process is a copy in shared memory, which no prediction changes.
     seen = subject.examine(ExaminedOutputs, subject.rows(subject.batch_size))
     if not seen.claimed:
         raise NotApplicable("returns_new_arrays is not claimed")

@@ -35,6 +35,7 @@ def version(subject: Subject) -> str:
     installed = subject.environment.version
     if not installed:
         return f"{stated}; framework.yml names no distribution to compare with"
+    # Two numbers at least: "4" would agree with every release of 4.
     release, whole = _parsed(stated, "the predictor's version").release, _parsed(installed, "the distribution").release
     if len(release) < 2 or whole[: len(release)] != release:
         raise Fault(f"the predictor's version is {stated}; the installed distribution is {installed}")
@@ -68,6 +69,7 @@ def expectation(subject: Subject, evaluator: Evaluator, kind: str) -> str:
     if expected is not None and (expected.kinds is None or kind in expected.kinds):
         raise NotApplicable(f"the self-test manifest expects a failure: {expected.reason}")
     try:
+        # By the evaluator, as a run of pytest does it, so that a pass here means one there.
         accuracy = evaluator.accuracy(plan) if kind == "accuracy" else None
         parity = evaluator.parity(plan) if kind == "parity" else None
     except CannotRun as error:

@@ -38,9 +38,11 @@ def dtypes(subject: Subject, reference: Reference) -> str:
     for name, array in outputs.items():
         if subject.plan.case.precision == "fp32" and array.dtype.kind == "f" and array.dtype != np.float32:
             raise Fault(f"output {name!r} is {array.dtype}; at fp32 what floats is float32")
+        # Text, objects and complex numbers cannot be compared within a tolerance.
         if array.dtype.kind not in "fiub":
             raise Fault(f"output {name!r} is {array.dtype}; outputs are plain numbers or booleans")
     try:
+        # Last, since it starts a second framework, and what is wrong by itself needs none.
         expected = reference(size)
     except (NotApplicable, CannotRun) as error:
         return f"{_listed(outputs)}; no reference to compare with: {error}"
@@ -75,6 +77,7 @@ def any_batch(subject: Subject) -> str:
         return _fixed_batch(subject, subject.fixed_batch)
     rows = subject.rows(max(BATCH_SIZES))
     subject.ensure_loaded(batch_size=1)
+    # The yardstick: a row that is alone in its batch cannot be mixed up with another.
     singly = subject.predict(rows, batch_size=1)
     for size in BATCH_SIZES:
         subject.ensure_loaded(batch_size=size)
@@ -111,6 +114,7 @@ def repeated(subject: Subject) -> str:
     subject.ensure_loaded(batch_size=subject.batch_size)
     rows = subject.rows(subject.batch_size)
     first = subject.predict(rows, batch_size=subject.batch_size)
+    # More than once: a result that depends on the order of threads may agree by chance.
     for _ in range(3):
         again = subject.predict(rows, batch_size=subject.batch_size)
         for name, array in first.items():
@@ -128,6 +132,7 @@ def survives(subject: Subject, before: Tensors) -> str:
         after = subject.predict(subject.rows(subject.batch_size), batch_size=subject.batch_size)
     except MlscopeError as error:
         raise Fault(f"after the other checks the model cannot be used any more: {error}") from None
+    # Within the tolerance, not to the bit: a model loaded anew may be given other kernels.
     differs = _difference(after, before)
     if differs:
         raise Fault(f"after the other checks the model predicts something else: {differs}")

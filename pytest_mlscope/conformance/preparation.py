@@ -32,6 +32,7 @@ def check_folder(folder: FrameworkFolder) -> str:
         raise Fault(f"{folder.predictor} is missing")
     if description.self_test is None:
         raise Fault("self_test is missing; it names the manifest by which the predictor is tried")
+    # Not a fault: a lock only serves environments that we make, and the user may have one of his own.
     lacks_lock = bool(description.distributions) and not folder.lock.is_file()
     return f"valid{'; no requirements.lock, so no environment can be made' if lacks_lock else ''}"
 
@@ -73,8 +74,10 @@ def self_test_plan(folder: FrameworkFolder, project: Path, threads: int) -> Plan
     if not cases:
         raise Fault(f"{path} names no model for {folder.name}")
     devices, precisions = folder.description.devices, folder.description.precisions
+    # The checks' tolerances are those of fp32, and a CPU is on every machine.
     hardware = "cpu" if "cpu" in devices else next(iter(devices))
     precision = "fp32" if "fp32" in precisions[hardware] else precisions[hardware][0]
+    # The cell below need not be in the matrix: what is checked is the framework, not the manifest's choice.
     preferred = next((case for case in cases if case.hardware == hardware), cases[0])
     return Plan.of(manifest, preferred).with_case(
         hardware=hardware, precision=precision, threads=threads, version=None, scenario="single_stream"

@@ -58,6 +58,7 @@ def _resolved_threads(subject: Subject, asked: int) -> None:
 def _two(subject: Subject) -> str:
     """Another number of threads must be obeyed or refused as well, where one process may change it."""
     other = 2 if subject.threads == 1 else 1
+    # Such a process has fixed its pool by now, and a refusal would say nothing of the predictor.
     if subject.description.thread_scope == "process" or (os.cpu_count() or 1) < other:
         return ""
     try:
@@ -71,6 +72,7 @@ def _worthwhile(subject: Subject) -> tuple[Tensors, int]:
     """A batch so large that computing with more threads would pay, or the largest the model takes; and its size."""
     size = subject.batch_size
     rows = subject.rows(size)
+    # On too small a batch a framework may use one thread, whatever it was told, and too many would not be seen.
     while subject.fixed_batch is None and size < _MOST_ROWS:
         if subject.try_predicting(rows, batch_size=size).seconds >= _WORTHWHILE_SECONDS:
             break

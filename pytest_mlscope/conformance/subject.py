@@ -152,6 +152,7 @@ class Subject:
         """
         if self._rows is None:
             self._rows = first_rows(self.ready(), max(BATCH_SIZES))
+        # A new dict each time: checks add inputs of their own to it.
         return {name: np.resize(array, (count, *array.shape[1:])) for name, array in self._rows.items()}
 
     def predict(self, inputs: Tensors, *, batch_size: int, pad: bool = False) -> Tensors:

@@ -97,6 +97,7 @@ def _findings(
         for index, (name, check_it) in enumerate(chosen):
             finding = _finding(name, lambda check_it=check_it: check_it(run))  # type: ignore[misc]  # binds each
             yield finding
+            # Said of each, not left out: a table without them would look like fewer checks, all passed.
             if finding.status == "fault" and name in _FIRST:
                 for left, _ in chosen[index + 1 :]:
                     yield CheckResult(left, "not checked", f"{name} is at fault")
@@ -156,6 +157,7 @@ class _Run:
         if reference.case.framework == plan.case.framework:
             raise NotApplicable("this framework is it")
         chunk = next(predict_raw(self.evaluator.loader.ready(reference), rows=rows))
+        # The chunk lies in the host's arena, which the next request uses again.
         return {name: array.copy() for name, array in chunk.items()}
 
     def close(self) -> None:

@@ -49,6 +49,7 @@ class Channel:
     def __init__(self, process: HostProcess, *, name: str) -> None:
         self._process = process
         self._name = name
+        # Not select.select, which fails for descriptors from 1,024 on.
         self._poll = select.poll()
         self._poll.register(process.replies, select.POLLIN)
         self._arena = 0
@@ -160,6 +161,7 @@ class Channel:
             if remaining <= 0:
                 raise TimeoutError
             if self._poll.poll(min(remaining, _POLL_SECONDS) * 1000):
+                # No more than asked for: what follows belongs to the next frame.
                 chunk = os.read(self._process.replies, min(count - len(received), 1 << 20))
                 if not chunk:
                     raise EOFError

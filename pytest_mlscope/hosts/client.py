@@ -34,6 +34,7 @@ def _batches_of(inputs: Inputs) -> tuple[dict[str, Any], Inputs]:
     """
     if not any(array.dtype == object for array in inputs.values()):
         return {}, inputs
+    # The protocol has no arrays of arrays; the host takes the number before the colon as the batch.
     tensors = {f"{index}:{name}": batch for name, array in inputs.items() for index, batch in enumerate(array)}
     return {"batches": len(next(iter(inputs.values())))}, tensors
 
@@ -58,6 +59,7 @@ class HostClient(StartedHost):
 
     def load(self, request: LoadRequest, *, timeout: float) -> Loaded:
         """Load a model in place of the one before; tensors in place become invalid."""
+        # Also when loading fails: what was read until then may stay in memory.
         self._has_loaded = True
         self._channel.discard_arenas()
         return self._ask(Loaded, "load", request.header(), timeout=timeout, doing="loading the model")

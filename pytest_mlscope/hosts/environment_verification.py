@@ -18,6 +18,7 @@ def verify_environment(environment: Environment) -> str:
     try:
         host = HostClient(environment, threads=None, timeout=_TIMEOUT_SECONDS)
     except HostError as error:
+        # An import that fails says why on stderr, and nobody else will show it.
         detail = f"\n{error.output}" if error.output else ""
         raise EnvironmentCreationError(f"the predictor does not load in the new environment: {error}{detail}") from None
     version = host.version

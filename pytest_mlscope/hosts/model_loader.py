@@ -181,6 +181,7 @@ class ModelLoader:
             own = any(role in files for name, files in entry.precision_files.items() if name == plan.case.precision)
             where = ("precision_files", plan.case.precision) if own else ("files",)
             path = ("frameworks", plan.case.framework, *where, role, "path")
+            # In place, so that its type and its other fields stay.
             error.args = (f"{place_of(plan.manifest, path)}: {error}",)
             raise
 
@@ -233,6 +234,7 @@ class ModelLoader:
         deadline = time.monotonic() + timeout
         pool = pool or self._pool
         host = self._host(plan, pool)
+        # Where a distribution has the version, find_environment has compared it.
         if not environment.version:
             _check_version(plan, host.version)
         _check_device(plan, device, host)
@@ -246,6 +248,7 @@ class ModelLoader:
         if loaded is None or loaded[0] != key:
             # If loading fails, the host no longer holds the old model either.
             self._loaded.pop(host, None)
+            # Before the host is recycled: what the file itself shows to be wrong needs no framework.
             self._check_batches(plan, artifacts)
             try:
                 host = pool.recycle(host, timeout=max(deadline - time.monotonic(), 0.1))

@@ -59,6 +59,7 @@ def batch_mistakes(
     there = {each.name: each for each in outputs}
     theirs = [there.get(entry.output_names.get(stated.name, stated.name)) for stated in content.outputs]
     firsts = [each.symbols[0] if each is not None and each.symbols else None for each in theirs]
+    # Where one output has the inputs' name for the batch, the file's names can be trusted for the others, too.
     agree = any(first is not None and first in batches for first in firsts)
     for index, (stated_output, there_output) in enumerate(zip(content.outputs, theirs, strict=True)):
         if there_output is None or there_output.shape is None or stated_output.batch_dimension is None:
@@ -73,6 +74,7 @@ def batch_mistakes(
         first, size = firsts[index], there_output.shape[0]
         batch = next(each for each in batches if each is not None)
         one = "add batch: none if a call has one such output however many rows it has, or batch: 0"
+        # A size of 1 says nothing: it is what an export with one row leaves behind.
         if size is not None and size != 1:
             yield where, f"{what} has {size} as its first dimension in {file}, whatever the batch {batch!r} is; {one}"
         elif first is None or first in batches:

@@ -21,6 +21,7 @@ def folded(text: str) -> str:
     >>> folded("\\x1b[31ma\\x1b[0m\\n" * 5 + "b\\n")
     'a [… 4 more equal lines]\\nb\\n'
     """
+    # A progress bar returns to the line's beginning and writes over it; what was last there is what a terminal shows.
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in _ESCAPES.sub("", text).split("\n")]
     times = Counter(line for line in lines if line.strip())
     kept = []
@@ -52,6 +53,7 @@ class OutputTail:
                 with self._lock:
                     self._total += len(chunk)
                     self._tail += chunk
+                    # Only then: cutting at every chunk would copy the whole tail each time.
                     if len(self._tail) > 2 * KEPT_BYTES:
                         del self._tail[:-KEPT_BYTES]
         except OSError:
@@ -65,6 +67,7 @@ class OutputTail:
         :param settle: seconds to wait for the pipe's end, after the process died.
         """
         if settle:
+            # Not without end: a child that the framework left behind may hold the pipe open.
             self._thread.join(settle)
         with self._lock:
             tail = bytes(self._tail[-KEPT_BYTES:])

@@ -41,6 +41,7 @@ class HostPool:
         """
         once = environment.framework.description.thread_scope == "process"
         scoped = threads if once else None
+        # A framework that takes both with each model serves them all from one host.
         key = (str(environment.framework.path), str(environment.python), scoped, device if once else None, affinity)
         host = self._hosts.get(key)
         if host is not None and not host.alive:
@@ -48,6 +49,7 @@ class HostPool:
             del self._hosts[key]
             host = None
         if host is None:
+            # Before the new one starts: each host holds a model's memory.
             while len(self._hosts) >= self._limit:
                 self._hosts.popitem(last=False)[1].close()
             host = self._hosts[key] = HostClient(

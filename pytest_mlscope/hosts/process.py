@@ -28,6 +28,7 @@ DEPTH = 2
 SCRATCH_VARIABLE = "MLSCOPE_SCRATCH"
 """Where a host finds its folder for temporary files, which is removed when the host ends, however it ends."""
 
+# A host takes seven descriptors here, beside those that pytest and its plugins have open.
 _OPEN_FILES = 1024
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -36,6 +37,7 @@ def _shared_file() -> tuple[int, bool]:
     """A file for an arena, and whether a host could make it shorter: to read what it cut off would be our SIGBUS."""
     if not hasattr(os, "memfd_create"):
         with tempfile.TemporaryFile(prefix="mlscope-arena-") as file:
+            # Without a name, nothing stays behind a run that is killed. The file object closes its own descriptor.
             return os.dup(file.fileno()), True
     descriptor = os.memfd_create("mlscope-arena", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
@@ -87,6 +89,7 @@ def _how_it_ended(status: int) -> str:
         number = signal.Signals(-status)
     except ValueError:
         return f"was killed by signal {-status}"
+    # The kernel's out-of-memory killer sends it, and leaves the process no time to say so.
     hint = " (out of memory?)" if number is signal.SIGKILL else ""
     return f"was killed by {number.name}, {signal.strsignal(number) or 'unknown'}{hint}"
 
@@ -123,6 +126,7 @@ class HostProcess:
         if environment.kind == "provisioned":
             # The user's own site-packages and PYTHON* variables are in no lock.
             command += ["-E", "-s"]
+        # By path, not -m: an environment of its own does not have this package.
         command += [str(Path(pytest_mlscope.host.__file__).with_name("__main__.py")), *map(str, inherited)]
         if affinity is not None:
             command += ["--cpus", ",".join(map(str, affinity))]
@@ -146,6 +150,7 @@ class HostProcess:
             for descriptor in (self.requests, self.replies, output_read, *arenas):
                 os.close(descriptor)
             shutil.rmtree(self._scratch, ignore_errors=True)
+            # These are this process's limits; all others speak of the interpreter's file.
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN):
                 raise HostError(f"{name}: no predictor host can be started: {why(error)}") from None
             raise HostCrashed(
@@ -165,6 +170,7 @@ class HostProcess:
             return
         chosen = os.sched_getaffinity(0) if cpus is None else cpus
         with contextlib.suppress(OSError):
+            # Each by itself: sched_setaffinity moves one thread, and pools are up already.
             for thread in Path(f"/proc/{self.pid}/task").iterdir():
                 # It may have ended meanwhile.
                 with contextlib.suppress(OSError):
@@ -180,6 +186,7 @@ class HostProcess:
         with contextlib.suppress(subprocess.TimeoutExpired):
             # Its pipes close before the system knows its exit status.
             self._process.wait(5.0)
+        # Read before kill(), after which every host ended by SIGKILL.
         status = self._process.poll()
         self.kill()
         return _how_it_ended(status) if status is not None else "closed its pipe"
@@ -190,6 +197,7 @@ class HostProcess:
             return
         self._closed = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
+            # A framework may have started processes of its own, which would go on using the device.
             os.killpg(self.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(10.0)

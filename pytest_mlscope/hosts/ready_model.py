@@ -120,6 +120,7 @@ class ReadyModel:
         """Seconds left. :raises HostTimeout: when none are; the host is killed."""
         left = self.deadline - time.monotonic()
         if left <= 0:
+            # It may be at work still, and its answer would be taken for that to a later request.
             self.host.kill()
             raise HostTimeout(
                 f"{self.host.name}: not done after {self.timeout:g} s; the predictor host was killed "

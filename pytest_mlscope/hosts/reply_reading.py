@@ -59,6 +59,7 @@ def read_reply(kind: type[R], reply: Mapping[str, Any]) -> R:
     try:
         read: R = _adapter(kind).validate_python(dict(reply))  # type: ignore[arg-type]  # mypy: a class is unhashable
     except ValidationError as error:
+        # Without the input: a reply may be megabytes, and nobody reads more than its first mistake.
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         if not first["loc"]:
             raise Malformed(f"it is not as the protocol says: {first['msg']}") from None

@@ -80,6 +80,7 @@ class StartedHost:
         """
         if self._greeted:
             return
+        # Before the reply is read: a greeting that failed must not be waited for again.
         self._greeted = True
         hello = self._channel.read(self._start_deadline, "starting")
         if hello.get("protocol") != PROTOCOL_VERSION:
@@ -101,12 +102,14 @@ class StartedHost:
         self._is_up = True
         try:
             self.started = self._reply(Started, timeout=self._until_started(), doing=_IMPORTING)
+            # After the import, during which a host answers nothing.
             self.clock = anchored(self._read_clocks)
         except BaseException:
             self.kill()
             raise
 
     def _until_started(self) -> float:
+        # Where several come up together, waiting for the others may have used the time up.
         return max(self._start_deadline - time.monotonic(), 1.0)
 
     def _read_clocks(self) -> tuple[float, float]:
@@ -134,6 +137,7 @@ class StartedHost:
         """
         reply = self._channel.receive(timeout=timeout, doing=doing)
         if not in_place and "tensors" in reply:
+            # Copies, since the arena is used again by the next request but one.
             reply["tensors"] = {name: np.array(array) for name, array in reply["tensors"].items()}
         try:
             return read_reply(kind, reply)

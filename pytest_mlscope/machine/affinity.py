@@ -61,5 +61,6 @@ def affinity_of(plan: Plan, *, chosen: Affinity) -> Affinity:
     stated = plan.measurement.affinity
     cpus = chosen if chosen is not None or stated is None else parse_cpu_list(stated)
     if cpus is not None and (reason := why_not_here(cpus)):
+        # Named as the one who chose calls it: a field of the manifest, or the option.
         raise CannotRun(f"measurement.affinity: {reason}" if chosen is None else f"affinity: {reason}")
     return cpus

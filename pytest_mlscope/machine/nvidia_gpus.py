@@ -17,6 +17,7 @@ def nvidia_gpus() -> tuple[tuple[str, ...], str]:
     try:
         import pynvml
     except ImportError:
+        # Without a driver the package would not help, so the user is not told to install it.
         if not _has_driver():
             return (), "no NVIDIA driver"
         return (), "nvidia-ml-py is not installed (pip install 'pytest-mlscope[nvidia]')"
@@ -58,4 +59,5 @@ def _visible(found: list[tuple[str, str]], variable: str | None) -> tuple[tuple[
         return (), f"CUDA_VISIBLE_DEVICES={variable!r} hides every GPU"
     # CUDA accepts the beginning of a UUID, such as GPU-8d5f.
     by_uuid = [name for entry in entries for uuid, name in found if entry[:1].isalpha() and uuid.startswith(entry)]
+    # Only numbers: they hide some GPUs, but not which, for CUDA counts in an order of its own.
     return tuple(by_uuid or [name for _, name in found]), ""

@@ -36,6 +36,7 @@ class PairedProportions:
         """
         if baseline_right.shape != candidate_right.shape or baseline_right.ndim != 1:
             raise ValueError(f"needs the same rows of both, not {baseline_right.shape} and {candidate_right.shape}")
+        # "~" of numbers would flip their bits.
         a, b = baseline_right.astype(bool), candidate_right.astype(bool)
         return cls(*(int(np.count_nonzero(both)) for both in (a & b, a & ~b, ~a & b, ~a & ~b)))
 

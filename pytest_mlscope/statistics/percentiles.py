@@ -19,6 +19,7 @@ __all__ = [
     "supported_percentiles",
 ]
 
+# Computed once: finding a minimum takes a search over binomial sums.
 _SUPPORTED_FROM = {percentile: minimum_samples(percentile) for percentile in PERCENTILES}
 _NEVER = np.iinfo(np.int64).max
 

@@ -28,6 +28,7 @@ def sign_flip_p_value(differences: NDArray[Any]) -> float:
     :param differences: finite numbers, shape ``(n,)``.
     """
     moved = np.asarray(differences, dtype=np.float64)
+    # A flip does not move a difference of 0, so it takes no part.
     moved = moved[moved != 0]
     n = len(moved)
     if not n:
@@ -43,9 +44,11 @@ def sign_flip_p_value(differences: NDArray[Any]) -> float:
         return float(np.mean((2 * bits - 1) @ sizes >= least))
     if n > DRAWN:
         return erfc(seen / sqrt(2 * float(sizes @ sizes))) / 2
+    # Seeded, so that a verdict is the same whenever it is made again.
     generator = np.random.default_rng(SEED)
     reached = drawn = 0
     while drawn < FLIPS:
+        # In portions: all flips of 1,000 differences at once would take 800 MB.
         flips = min(FLIPS - drawn, 10_000)
         signs = 2.0 * generator.integers(0, 2, size=(flips, n), dtype=np.int8) - 1
         reached += int(np.count_nonzero(signs @ sizes >= least))

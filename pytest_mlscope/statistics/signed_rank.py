@@ -27,6 +27,7 @@ def _distribution(n: int) -> NDArray[np.float64]:
     counts = np.zeros(n * (n + 1) // 2 + 1)
     counts[0] = 1.0
     for rank in range(1, n + 1):
+        # A copy, since a view would change with the next line.
         shifted = counts[:-rank].copy()
         counts *= 0.5
         counts[rank:] += 0.5 * shifted
@@ -64,6 +65,7 @@ def probability_above(values: Sequence[float] | NDArray[np.float64], centre: flo
     resolved = np.lexsort((~positive, magnitudes))
     ranks = np.arange(1, n + 1)
     statistic = int(ranks[positive[resolved]].sum())
+    # The sum of all probabilities may exceed 1 in its last digit.
     return float(min(1.0, _distribution(n)[statistic:].sum()))
 
 

@@ -49,6 +49,7 @@ def _check_modified(cases: Sequence[object], stated: Sequence[Case], manifest: L
             raise MlscopeError(f"{where} left a case of version {case.version!r}; expected PEP 440 specifiers or None")
     if not cases:
         raise MlscopeError(f"{where} left no case; leave at least one, or leave the manifest out by --ignore")
+    # Hashing each case is what costs; a list that no hook touched has no repetitions.
     if list(map(id, cases)) != list(map(id, stated)):
         twice = [case for case, count in Counter(cast("Sequence[Case]", cases)).items() if count > 1]
         if twice:
@@ -90,17 +91,21 @@ class Manifests:
         :raises ManifestError: when it is wrong.
         :raises MlscopeError: when a hook is.
         """
+        # A link and what it leads to are one manifest, and must not be loaded as two.
         path = path.resolve()
         if path not in self._loaded:
             manifest = load_manifest(path, self.registry(session, path.parent))
             stated = expand(manifest)
             cases = list(stated)
+            # Not config.hook: only the conftest files between the root and the manifest apply to it.
             hook = session.gethookproxy(path)
             where = f"{path}: pytest_mlscope_modify_cases"
             try:
                 returned = hook.pytest_mlscope_modify_cases(config=self._config, manifest=manifest.content, cases=cases)
             except Exception as error:
+                # A hook is the user's code: whatever it raises becomes one line that names the hook.
                 raise MlscopeError(f"{where} {raised(error)}") from error
+            # Dropped without a word, its author would believe that it counted.
             if returned:
                 raise MlscopeError(
                     f"{where} returned {type(returned[0]).__name__}; it must change the list `cases` in place and "

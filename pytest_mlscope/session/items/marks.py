@@ -30,6 +30,7 @@ def mlscope_cases(
     :param framework: … ``preprocessing``: only cases with this value, or one of these values.
     :raises TypeError: when it is used without a manifest.
     """
+    # Used without brackets, a decorator gets the test function in place of the manifest.
     if not isinstance(manifest, str | Path):
         raise TypeError(
             f'mlscope_cases takes a manifest\'s path, not {manifest!r}; write @mlscope_cases("MODEL.mlscope.yml")'

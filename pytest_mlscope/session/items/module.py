@@ -57,6 +57,7 @@ class ManifestModule(pytest.Module):
         for name, function in vars(self.obj).items():
             if isinstance(function, types.FunctionType):
                 for item in self._genfunctions(name, function):
+                    # Here and not after the run: items that -k deselects were collected all the same.
                     self._state.has_items = True
                     yield item
 
@@ -65,6 +66,7 @@ class ManifestModule(pytest.Module):
             manifest, cases = self._state.manifests.load(self.session, self.path)
             selected = self._state.select(cases)
             missing = missing_files(manifest, {(case.framework, case.precision) for case in selected})
+            # Said once, at collection; else each item would fail with it, perhaps after minutes of others.
             if missing:
                 raise ManifestError("\n".join(missing))
             module = types.ModuleType(self.path.name.removesuffix(SUFFIX))
@@ -76,6 +78,7 @@ class ManifestModule(pytest.Module):
                     continue
                 function = _test_function(kind, self.path)
                 if not manifest.registry.measurements[kind].by_default:
+                    # Under --strict-markers pytest refuses a mark that nobody declared.
                     self.config.addinivalue_line(
                         "markers", f"{kind}: items of a kind of measurement that a plugin added."
                     )

@@ -70,9 +70,11 @@ class RunState:
         for dimension, (option, wanted) in self._wanted.items():
             seen = sorted(map(str, self._seen[dimension]))
             for value in sorted(map(str, wanted)):
+                # Where nothing was seen, no manifest was collected, and the option is not what is wrong.
                 if seen and value not in seen:
                     hint = did_you_mean(closest(value, seen))
                     return f"{option}: no case has {value!r}{hint}; cases have: {', '.join(seen)}"
+        # Each value exists, but no case has them all: without this the run would be empty and say nothing.
         if self._seen["framework"] and not self._first:
             asked = ", ".join(
                 f"{option}={','.join(sorted(map(str, wanted)))}" for option, wanted in self._wanted.values() if wanted

@@ -21,6 +21,7 @@ def _places(config: pytest.Config) -> list[Path]:
     folder = config.invocation_params.dir
     if config.args_source == pytest.Config.ArgsSource.TESTPATHS:
         return [folder]
+    # An argument may be a node id, such as FILE::test_latency.
     return [folder / str(argument).partition("::")[0] for argument in config.args]
 
 
@@ -31,12 +32,14 @@ def _manifests(places: list[Path], ignored: frozenset[Path]) -> Iterator[Path]:
                 yield place
             continue
         for folder, inner, names in os.walk(place):
+            # In place: os.walk enters only what is left in this list.
             inner[:] = sorted(
                 name
                 for name in inner
                 if not name.startswith(".")
                 and name not in _NEVER_ENTERED
                 and Path(folder, name).resolve() not in ignored
+                # The mark of a virtual environment, whatever its folder is called.
                 and not Path(folder, name, "pyvenv.cfg").exists()
             )
             yield from (Path(folder, name) for name in sorted(names) if name.endswith(SUFFIX))
