@@ -73,8 +73,27 @@ _ALSO_CALLED: dict[str, str] = {
 }
 
 
+_OF_SEVERAL: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("performance perf speed benchmark timing", ("latency", "throughput")),
+)
+"""Words for more than one of our names."""
+
+
 def _bare(word: str) -> str:
     return _SEPARATORS.sub("", word.casefold())
+
+
+def several(word: str, names: list[str]) -> tuple[str, ...]:
+    """Those of ``names`` that ``word`` may equally mean; none where it means one, or none.
+
+    >>> several("performance", ["accuracy", "latency", "throughput"])
+    ('latency', 'throughput')
+    """
+    for others, ours in _OF_SEVERAL:
+        found = tuple(name for name in ours if name in names)
+        if len(found) > 1 and _bare(word) in others.split():
+            return found
+    return ()
 
 
 def synonym(word: str, names: list[str]) -> str | None:

@@ -8,7 +8,7 @@ import re
 import urllib.parse
 from collections.abc import Iterable
 
-from pytest_mlscope.synonyms import synonym
+from pytest_mlscope.synonyms import several, synonym
 
 _MOST_COMPARED = 5_000
 
@@ -34,9 +34,21 @@ def closest(word: object, names: Iterable[object]) -> str | None:
     return close[0] if close else None
 
 
-def did_you_mean(name: str | None) -> str:
-    """`` (did you mean 'x'?)`` for the name that was meant, where there is one."""
-    return f" (did you mean {name!r}?)" if name is not None else ""
+def did_you_mean(*names: str | None) -> str:
+    """`` (did you mean 'x'?)`` for the name that was meant, or for each of several, where there is one."""
+    meant = [repr(name) for name in names if name is not None]
+    return f" (did you mean {' or '.join(meant)}?)" if meant else ""
+
+
+def meant_by(word: object, names: Iterable[object]) -> tuple[str, ...]:
+    """The name that was meant, where one is close; several where the word may mean each of them.
+
+    >>> meant_by("performance", ["accuracy", "latency", "throughput"])
+    ('latency', 'throughput')
+    """
+    texts = [str(name) for name in itertools.islice(names, _MOST_COMPARED)]
+    close = several(str(word)[:100], texts) or (closest(word, texts),)
+    return tuple(name for name in close if name is not None)
 
 
 _CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]*://)")

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 _DETAILS = """\
 Compares a case with itself, again and again: unchanged (A/A), which must raise no alarm, and slowed down by a wrapper
-around the real predictor, which must. Prints the share of alarms with its 95 % interval, the median time of a verdict,
-and the smallest slowdown caught in 99 % of comparisons; beside them, what two separate runs compared at 5 % would have
+around the real predictor, which must. Prints the share of alarms with its 95% interval, the median time of a verdict,
+and the smallest slowdown caught in 99% of comparisons; beside them, what two separate runs compared at 5% would have
 said in the same minutes. What A/A pairs differed by becomes this machine's floor for the case, kept in the cache and
 used by `pytest --mlscope --mlscope-against`. Leave the machine alone meanwhile, or load it as CI would."""
 
 
-_LEGEND = "alarms with their 95 % interval; two runs: two separate runs, compared at 5 %"
+_LEGEND = "alarms with their 95% interval; two runs: two separate runs, compared at 5%"
 
 # More would not load the machine more, and may leave it without processes.
 _MOST_BUSY = 8 * (os.cpu_count() or 1)
@@ -117,7 +117,7 @@ def _detectable(audit: Audit) -> str:
     effect, low, high = (
         f"above {LARGEST_EFFECT:.0%}" if math.isinf(each) else f"{each:.1%}" for each in (found.effect, *found.interval)
     )
-    return f"{effect} (95 % interval {low} to {high})"
+    return f"{effect} (95% interval {low} to {high})"
 
 
 def _too_few(audit: Audit, needed: int) -> str:
@@ -163,7 +163,7 @@ def _audit(options: argparse.Namespace) -> int:
         rate = side_alarms(audit.trials, quantity)
         if rate is not None:
             print(f"false alarms of {quantity.replace('_', ' ')}, in all trials: {rate}")
-    print(f"smallest slowdown caught in 99 % of comparisons: {_detectable(audit)}")
+    print(f"smallest slowdown caught in 99% of comparisons: {_detectable(audit)}")
     floor = keep_floor(case, audit.pairs(), home=home)
     if floor is None:
         print(f"A/A floor: not learned, {_too_few(audit, FEWEST_PAIRS)}")

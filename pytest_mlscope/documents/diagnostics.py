@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pytest_mlscope.documents.source import Path as DocumentPath
 from pytest_mlscope.documents.source import Position
 from pytest_mlscope.errors import MAX_LINE, printable
-from pytest_mlscope.text import closest, did_you_mean, without_secrets
+from pytest_mlscope.text import did_you_mean, meant_by, without_secrets
 
 MAX_LINES = 100
 """Mistakes shown of one file; more get no suggestion either, for a suggestion takes time."""
@@ -92,7 +92,7 @@ def listed(names: Iterable[object]) -> str:
 
 def suggestion(word: object, names: Sequence[object]) -> str:
     """`` (did you mean 'x'?)`` where a name is close, else nothing."""
-    return did_you_mean(closest(word, names))
+    return did_you_mean(*meant_by(word, names))
 
 
 def unknown(what: str, word: object, names: Sequence[object], *, suggest: bool = True) -> str:

@@ -22,7 +22,7 @@ from pytest_mlscope.documents.diagnostics import (
     suggestion,
 )
 from pytest_mlscope.documents.source import Path, is_plain_text
-from pytest_mlscope.text import closest, did_you_mean
+from pytest_mlscope.text import did_you_mean, meant_by
 
 
 class SchemaMistake(NamedTuple):
@@ -242,8 +242,8 @@ def _single(
         models = _models_at(model, path[:-1])
         names = [*(reserved if len(path) == 1 else ()), *dict.fromkeys(n for m in models for n in field_names(m))]
         message = f"unknown key {quoted(str(path[-1]))} in {dotted(full[:-1], whole=whole)}; allowed: {listed(names)}"
-        meant = closest(path[-1], names) if suggest else None
-        return SchemaMistake(full, message + did_you_mean(meant), "unknown key", meant)
+        meant = meant_by(path[-1], names) if suggest else ()
+        return SchemaMistake(full, message + did_you_mean(*meant), "unknown key", next(iter(meant), None))
     allowed = _allowed(error)
     if error["type"] in ("model_type", "model_attributes_type"):
         allowed = f"{allowed}{_as_entry(_models_at(model, path), error['input'])}"
@@ -258,8 +258,8 @@ def _wrong_key(
     full, allowed = place(path), _allowed(details) or "other keys"
     names = allowed.split(", ") if details["type"] in ("literal_error", "enum") else []
     message = f"unknown key {quoted(str(path[-1]))} in {dotted(full[:-1])}; allowed: {allowed}"
-    meant = closest(path[-1], names) if suggest else None
-    return SchemaMistake(full, message + did_you_mean(meant), "unknown key", meant)
+    meant = meant_by(path[-1], names) if suggest else ()
+    return SchemaMistake(full, message + did_you_mean(*meant), "unknown key", next(iter(meant), None))
 
 
 def _union(branches: dict[str, list[_Located]], union: Path, path: Path) -> list[_Located] | SchemaMistake:

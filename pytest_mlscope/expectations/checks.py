@@ -38,7 +38,7 @@ def accuracy_checks(accuracy: Accuracy, plan: Plan) -> Iterator[Check]:
         yield Check("errors", float(accuracy.errors), f"≤ {expected.errors}", passed, message)
     for name, bound in expected.accuracy.items():
         metric = accuracy.metrics[name]
-        interval = f", 95 % interval {metric.interval[0]:.4f}–{metric.interval[1]:.4f}" if metric.interval else ""
+        interval = f", 95% interval {metric.interval[0]:.4f}–{metric.interval[1]:.4f}" if metric.interval else ""
         errors = f", {accuracy.errors:,} of them errors" if accuracy.errors else ""
         text = _bound_text(bound)
         chance = ""

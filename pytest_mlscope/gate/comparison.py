@@ -105,7 +105,7 @@ def _interval(verdict: Verdict) -> str:
     low, high = verdict.interval
     if low == 0 or math.isinf(high):
         return "too few pairs for an interval"
-    return f"95 % interval {low:.3f}–{high:.3f}"
+    return f"95% interval {low:.3f}–{high:.3f}"
 
 
 def _ratio_line(quantity: str, verdict: Verdict, against: str, values: str) -> str:
@@ -271,7 +271,7 @@ def separate_runs(
 def _loss_text(loss: float, accepted: float) -> str:
     if not accepted or loss <= 0:
         return ""
-    return f"; a loss of {loss * 100:.2g} %, of which {accepted * 100:g} % is accepted"
+    return f"; a loss of {loss * 100:.2g}% of the baseline's value, of which {accepted * 100:g}% is accepted"
 
 
 def _metric_line(name: str, compared: MetricComparison, against: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -129,9 +130,15 @@ class Policy:
         if outcome == "regression":
             # Not written with >, so that NaN is beyond the limit too.
             if entry.at_most is not None and (size is None or not size <= entry.at_most):
-                beyond = f"a regression of {name} is accepted up to {entry.at_most * 100:g} %, and this one is beyond"
-                return ruling("exceeded", f"{acceptance.place}: {beyond}")
-            return ruling("accepted", f"a regression of {name} is accepted until {until}: {entry.reason}")
+                beyond = f"a regression of {name} is accepted up to {entry.at_most * 100:g}% of the baseline's value"
+                return ruling("exceeded", f"{acceptance.place}: {beyond}, and {_beyond(size, entry.at_most)}")
+            how_large = (
+                "" if size is None or not math.isfinite(size) else f" by {size * 100:.3g}% of the baseline's value"
+            )
+            limit = "" if entry.at_most is None else f" (up to {entry.at_most * 100:g}%)"
+            return ruling(
+                "accepted", f"a regression of {name}{how_large} is accepted{limit} until {until}: {entry.reason}"
+            )
         if outcome == "inconclusive":
             # It may be there, and be needed.
             return None
@@ -143,6 +150,14 @@ class Policy:
 
     def _of_metric(self, metric: str | None) -> MetricPolicy:
         return self.gate.accuracy.get(metric or self.first_metric or "", MetricPolicy())
+
+
+def _beyond(size: float | None, limit: float) -> str:
+    """How large a regression is that is beyond what is accepted, with as many digits as that takes to see."""
+    if size is None or not math.isfinite(size):
+        return "how large this one is, is not known"
+    texts = (f"{size * 100:.{digits}g}" for digits in (3, 6, 17))
+    return f"this one is {next(text for text in texts if float(text) / 100 > limit or len(text) > 8)}%"
 
 
 NO_POLICY = Policy()

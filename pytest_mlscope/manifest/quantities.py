@@ -77,9 +77,9 @@ def parse_percentage(value: Any) -> float:
     """
     match = re.fullmatch(rf"{_NUMBER}\s*%", value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"{value!r:.80} is not a percentage; expected a number and the sign, as in 5 %")
+        raise ValueError(f"{value!r:.80} is not a percentage; expected a number and the sign, as in 5%")
     if float(match["number"]) > 100:
-        raise ValueError(f"{value!r:.80} is more than 100 %")
+        raise ValueError(f"{value!r:.80} is more than 100%")
     return float(match["number"]) / 100
 
 

@@ -72,7 +72,7 @@ class InputShift:
 
 
 def _metric_text(metric: MetricValue) -> str:
-    interval = "" if metric.interval is None else f" (95 %: {metric.interval[0]:.4f}–{metric.interval[1]:.4f})"
+    interval = "" if metric.interval is None else f" (95%: {metric.interval[0]:.4f}–{metric.interval[1]:.4f})"
     return f"{metric.value:.4f}{interval}"
 
 

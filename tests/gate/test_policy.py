@@ -78,6 +78,22 @@ def test_a_known_regression_is_accepted_until_its_day_and_up_to_its_size(
     assert _kinds(_policy({}, {"quantity": "latency", **entry}), "latency", "regression", size) == expected
 
 
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (0.05, "a regression of top1 by 5% of the baseline's value is accepted (up to 12%) until 2026-"),
+        (0.1534, "a regression of top1 is accepted up to 12% of the baseline's value, and this one is 15.3%"),
+        (0.1200001, "a regression of top1 is accepted up to 12% of the baseline's value, and this one is 12.00001%"),
+        (None, "accepted up to 12% of the baseline's value, and how large this one is, is not known"),
+        (float("inf"), "accepted up to 12% of the baseline's value, and how large this one is, is not known"),
+    ],
+)
+def test_a_ruling_says_how_large_a_regression_is_and_may_be_and_of_what(size: float | None, said: str) -> None:
+    policy = _policy({}, {"quantity": "accuracy", "metric": "top1", "at_most": "12%"})
+    _, (ruling,) = policy.ruled("accuracy", "regression", size=size, metric="top1")
+    assert said in ruling.text
+
+
 def test_an_acceptance_that_nothing_needs_is_said_unless_nothing_is_known() -> None:
     policy = _policy({}, {"quantity": "latency"})
     assert _kinds(policy, "latency", "pass") == ("pass", ["not needed"])

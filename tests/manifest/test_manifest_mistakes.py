@@ -123,7 +123,7 @@ WRONG_IN_COMPLETE = [
     ("smallest_effect: 5 %", "smallest_effect: 5", "5\n    on", "5 is not a percentage; expected a number and the sign"),
     ("smallest_effect: 5 %", "smallest_effect: 0 %", "0 %", "'0 %' must be more than zero"),
     ("smallest_effect: 5 %", "smallest_effct: 5 %", "smallest_effct", "in gate.latency; allowed: smallest_effect, on_regression (did"),
-    ("loss: 0.5 %", "loss: 101 %", "101 %", "'101 %' is more than 100 %"),
+    ("loss: 0.5 %", "loss: 101 %", "101 %", "'101 %' is more than 100%"),
     ("loss: 0.5 %", "smallest_effect: 0.5 %", "smallest_effect: 0.5", "unknown key 'smallest_effect' in gate.accuracy.top1; allowed: loss"),
     ("on_regression: ignore", "on_regression: ignored", "ignored", "gate.load_time.on_regression is the text 'ignored'; allowed: fail, warn, ignore (did"),
     ("  accuracy:\n    top1:\n      loss", "  accuracy:\n    top:\n      loss", "top:\n      loss", "'top' is not among the manifest's metrics; allowed: top1, topk (did"),

@@ -71,3 +71,10 @@ def test_a_word_without_a_counterpart_gets_no_proposal() -> None:
     assert closest("accuracy", ["fp32", "fp16"]) is None
     assert closest("", ["cpu"]) is None
     assert closest("zz", ["zz_top"]) is None
+
+
+def test_a_word_for_several_names_proposes_each(tmp_path: Path) -> None:
+    path = tmp_path / "wine.mlscope.yml"
+    path.write_text(MANIFEST + "expect: {performance: {p50: 1 ms}}\n", "utf-8")
+    with pytest.raises(ManifestError, match=r"did you mean 'latency' or 'throughput'\?"):
+        load_manifest(path, build_registry(plugin_manager().hook, project=tmp_path))

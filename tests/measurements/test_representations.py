@@ -20,7 +20,7 @@ def test_an_evaluation_prints_as_a_few_lines() -> None:
     p50 = evaluation.latency.p50 if evaluation.latency else None
     assert repr(evaluation).splitlines() == [
         f"Evaluation(digits-cnn {evaluation.case.id},",
-        "  Accuracy(top1=0.9711 (95 %: 0.9513–0.9830), n=450, errors=0),",
+        "  Accuracy(top1=0.9711 (95%: 0.9513–0.9830), n=450, errors=0),",
         "  Parity(reference='onnxruntime 1.31.1 fp32', max_abs=8.1e-06, 0 of 2560 elements beyond tolerance, n=256),",
         f"  Latency(p50={p50:.4g} s ± 0.42%, n=800))",
     ]

@@ -71,7 +71,7 @@ def test_a_loss_fails_warns_is_accepted_or_is_ignored(
 
     result = worse("{accuracy: {top1: {loss: 90 %}}}", "--mlscope-strict")
     result.assert_outcomes(passed=1, deselected=1)
-    assert "of which 90 % is accepted" in _compared(pytester)["messages"][0]
+    assert "of the baseline's value, of which 90% is accepted" in _compared(pytester)["messages"][0]
 
     result = worse("{accuracy: {top1: {on_regression: ignore}}}", "--mlscope-strict")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
@@ -89,13 +89,13 @@ def test_a_known_regression_passes_until_its_day(
     result = worse(ACCEPTED.format(until="2999-12-31", more=", when: {framework: toy}"), "--mlscope-strict")
     result.assert_outcomes(passed=1, deselected=1)
     result.stdout.fnmatch_lines(["*accuracy*accepted*"])
-    assert "a regression of accuracy is accepted until 2999-12-31: a smaller head: linear toy" in _said(result)
+    assert "% of the baseline's value is accepted until 2999-12-31: a smaller head: linear toy" in _said(result)
     (ruling,) = _compared(pytester)["rulings"]
     assert (ruling["kind"], ruling["reason"], ruling["until"]) == ("accepted", "a smaller head", "2999-12-31")
 
     result = worse(ACCEPTED.format(until="2999-12-31", more=", at_most: 2 %"))
     result.assert_outcomes(failed=1, deselected=1)
-    assert "a regression of accuracy is accepted up to 2 %, and this one is beyond" in _said(result)
+    assert "a regression of accuracy is accepted up to 2% of the baseline's value, and this one is " in _said(result)
 
     result = worse(ACCEPTED.format(until="2020-12-31", more=""))
     result.assert_outcomes(failed=1, deselected=1)

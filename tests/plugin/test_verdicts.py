@@ -51,7 +51,7 @@ def test_altered_weights_fail_accuracy_and_parity_each_in_its_words(suite: Suite
     result.assert_outcomes(passed=1, failed=2)
     result.stdout.fnmatch_lines(
         [
-            "*linear on other: top1 is 0.* (expected ≥ 0.85) over 40 rows, 95 % interval *",
+            "*linear on other: top1 is 0.* (expected ≥ 0.85) over 40 rows, 95% interval *",
             "*linear on other: outputs differ from toy 1.0 fp32 on cpu by up to *: 120 of 120 elements over 40 rows*",
         ]
     )

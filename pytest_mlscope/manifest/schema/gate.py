@@ -18,7 +18,7 @@ class RatioPolicy(Section):
     """What a difference of latency, peak memory or load time means when the model is compared with a baseline."""
 
     smallest_effect: PositivePercentage | None = None
-    """Smallest difference that matters, such as ``5 %``."""
+    """Smallest difference that matters, such as ``5%``."""
     on_regression: OnRegression = "fail"
     """``fail`` the test, only ``warn`` in the table, or ``ignore`` the quantity: it is not compared then."""
 
@@ -27,7 +27,7 @@ class MetricPolicy(Section):
     """What a difference of one metric means when the model is compared with a baseline."""
 
     loss: Percentage = 0.0
-    """Largest loss that is accepted, of the baseline's value, such as ``0.5 %``."""
+    """Largest loss that is accepted, of the baseline's value, such as ``0.5%``."""
     on_regression: OnRegression = "fail"
     """``fail`` the test, only ``warn`` in the table, or ``ignore`` the metric: it is not compared then."""
 
@@ -53,7 +53,8 @@ class AcceptedRegression(Section):
     until: Day
     """The last day, such as ``2027-01-31``; after it the acceptance itself fails the tests it applies to."""
     at_most: PositivePercentage | None = None
-    """Largest regression that is accepted, such as ``12 %``; any when absent."""
+    """Largest regression that is accepted, relative to the baseline's value, such as ``12%``; any when absent. Of a
+    top1 of 0.8, ``5%`` accepts 0.76."""
 
 
 class GatePolicy(Section):
