@@ -25,6 +25,7 @@ FLOOR = frozenset(
     {
         "pytest_mlscope",
         "errors",
+        "deadline",
         "assets",
         "settings",
         "option_values",

@@ -88,7 +88,7 @@ class Side:
         ready = self._ready
         if ready is None:
             raise RuntimeError("outputs before open")
-        layers = ready.host.outputs(batch, timeout=ready.remaining())
+        layers = ready.host.outputs(batch, timeout=ready.deadline)
         if layers.peak_memory is not None:
             # Kept here, since a host may be replaced from window to window.
             self.peak_memory = max(self.peak_memory or 0, layers.peak_memory)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from pytest_mlscope.artifacts import Artifact
 from pytest_mlscope.cases import Plan
 from pytest_mlscope.components import FrameworkDescription, FrameworkFolder
+from pytest_mlscope.deadline import Deadline
 from pytest_mlscope.environments import Environment
 from pytest_mlscope.errors import HostError, PredictorError
 from pytest_mlscope.hosts import Examined, HostClient, Loaded, LoadRequest, Predicted, ReadyModel, load_request
@@ -141,8 +141,7 @@ class Subject:
             device=self.device,
             resolved=self.resolved,
             load_seconds=self.load_seconds,
-            deadline=time.monotonic() + self.timeout,
-            timeout=self.timeout,
+            deadline=Deadline.after(self.timeout),
         )
 
     def rows(self, count: int) -> Tensors:

@@ -136,9 +136,10 @@ class SideBySideGate(Gate):
         loader = self._evaluator.loader
         try:
             counterpart = self.baseline.counterpart(plan)
-            loader.ready(counterpart)
+            deadline = loader.deadline()
+            loader.ready(counterpart, deadline=deadline)
             if kind == "parity" and not plan.is_parity_reference:
-                loader.ready(reference_plan(counterpart))
+                loader.ready(reference_plan(counterpart), deadline=deadline)
         except MlscopeError:
             return None
         regression = isinstance(reason, NotSupported) and self.baseline.other_files

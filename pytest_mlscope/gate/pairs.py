@@ -77,7 +77,7 @@ class OpenBlocks:
             pad=ready.pads,
             warmup_budget=measurement.warmup_budget,
             slowdown=slowdown,
-            timeout=ready.remaining(),
+            timeout=ready.deadline,
         )
         self.timed_path = opened.timed_path
         self.call_seconds = opened.call_seconds
@@ -85,7 +85,7 @@ class OpenBlocks:
 
     def median_call(self, calls: int) -> float:
         """Time so many calls; seconds of the median one."""
-        block = self._ready.host.block(calls=calls, timeout=self._ready.remaining())
+        block = self._ready.host.block(calls=calls, timeout=self._ready.deadline)
         self.peak_memory = block.peak_memory
         return float(np.median(block.samples_ns)) / 1e9
 

@@ -138,9 +138,10 @@ def _pair(contest: Contest, loader: ModelLoader, pools: Sequence[HostPool], cpu:
     # Two CPUs of a machine can differ by half for minutes, when one has more to do, for another tenant perhaps.
     together = all(needs_one_cpu(plan) for plan, _ in sides)
     hosts = []
+    deadline = loader.deadline()
     for side, (plan, pool) in enumerate(sides):
         with failures_of(side):
-            hosts.append(loader.start_host(plan, pool))
+            hosts.append(loader.start_host(plan, pool, deadline))
     # Both sides start and import at the same time, since each pair waits for it.
     for come_up in (HostClient.greet, HostClient.wait_until_started):
         for side, host in enumerate(hosts):
@@ -155,7 +156,7 @@ def _pair(contest: Contest, loader: ModelLoader, pools: Sequence[HostPool], cpu:
     for side in order:
         plan, pool = sides[side]
         with failures_of(side):
-            ready[side] = loader.ready(plan, pool=pool)
+            ready[side] = loader.ready(plan, pool=pool, deadline=deadline)
     opened: dict[int, OpenBlocks] = {}
     for side in order:
         with failures_of(side):

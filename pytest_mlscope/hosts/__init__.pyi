@@ -4,6 +4,7 @@ from .load_requests import LoadRequest as LoadRequest
 from .load_requests import load_request as load_request
 from .loadgen_settings import LoadGenSettings as LoadGenSettings
 from .model_loader import ModelLoader as ModelLoader
+from .model_loader import Ready as Ready
 from .onnx_batches import batch_mistakes as batch_mistakes
 from .pool import HostPool as HostPool
 from .process import DEPTH as DEPTH

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import select
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
+from pytest_mlscope.deadline import Deadline, Timeout
 from pytest_mlscope.errors import (
     HostCrashed,
     HostError,
@@ -90,12 +90,12 @@ class Channel:
         self._arena = (arena + 1) % DEPTH
         self.under_way += 1
 
-    def receive(self, *, timeout: float, doing: str) -> Header:
+    def receive(self, *, timeout: Timeout, doing: str) -> Header:
         """The reply to the oldest request under way, with arrays by name for its ``tensors``, where it has any.
 
         The arrays lie in the arena: they hold until ``DEPTH`` further requests were sent. Raises as ``HostClient``.
         """
-        reply = self.read(time.monotonic() + timeout, doing, timeout)
+        reply = self.read(timeout, doing)
         # Arenas are used in turn, so the oldest request is as many arenas back as requests are under way.
         arena = (self._arena - self.under_way) % DEPTH
         self.under_way -= 1
@@ -131,8 +131,9 @@ class Channel:
             output=self._process.output.text(settle=1.0).strip(),
         )
 
-    def read(self, deadline: float, doing: str, timeout: float | None = None) -> Header:
+    def read(self, timeout: Timeout, doing: str) -> Header:
         """One frame, whatever it holds. Raises as :meth:`receive`."""
+        deadline = timeout if isinstance(timeout, Deadline) else Deadline.after(timeout)
         try:
             length = header_length(self._read_exactly(4, deadline))
             header: Header = _printable(parse_header(self._read_exactly(length, deadline)))
@@ -141,9 +142,12 @@ class Channel:
             raise self._crashed(doing) from None
         except TimeoutError:
             self._process.kill()
-            limit = f" after {timeout:.1f} s" if timeout is not None else ""
+            # How little time its predecessors left to this request is not what the user set.
+            limit = f"within the case's limit of {deadline.limit:g} s"
+            if not isinstance(timeout, Deadline):
+                limit = f"after {timeout:.1f} s"
             raise HostTimeout(
-                f"{self._name}: {doing}: no answer{limit}; the predictor host was killed "
+                f"{self._name}: {doing}: no answer {limit}; the predictor host was killed "
                 "(--mlscope-timeout sets the limit)",
                 output=self._process.output.text(settle=1.0).strip(),
             ) from None
@@ -154,10 +158,10 @@ class Channel:
             self._process.kill()
             raise
 
-    def _read_exactly(self, count: int, deadline: float) -> bytes:
+    def _read_exactly(self, count: int, deadline: Deadline) -> bytes:
         received = bytearray()
         while len(received) < count:
-            remaining = deadline - time.monotonic()
+            remaining = deadline.left()
             if remaining <= 0:
                 raise TimeoutError
             if self._poll.poll(min(remaining, _POLL_SECONDS) * 1000):

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_mlscope.deadline import Timeout
 from pytest_mlscope.hosts.load_requests import LoadRequest
 from pytest_mlscope.hosts.loadgen_settings import LoadGenSettings
 from pytest_mlscope.hosts.replies import (
@@ -42,11 +43,11 @@ def _batches_of(inputs: Inputs) -> tuple[dict[str, Any], Inputs]:
 class HostClient(StartedHost):
     """A running host. Not for use from several threads at once, except :meth:`kill`.
 
-    Whatever asks it takes ``timeout``, in seconds, and raises:
+    Whatever asks it takes ``timeout``, as of :data:`~pytest_mlscope.deadline.Timeout`, and raises:
 
     - ``NotSupported`` when the predictor says that what was asked for is unsupported;
     - ``PredictorError`` when the framework raised; the host lives on;
-    - ``HostTimeout`` after ``timeout`` seconds; the host is killed;
+    - ``HostTimeout`` when there is no reply by then; the host is killed;
     - ``HostCrashed`` when the host died;
     - ``UnreadableReply`` when the reply is not as the protocol says; the host is killed;
     - ``HostError``, which the four above are, when inputs cannot be passed.
@@ -57,19 +58,19 @@ class HostClient(StartedHost):
 
     _has_loaded = False
 
-    def load(self, request: LoadRequest, *, timeout: float) -> Loaded:
+    def load(self, request: LoadRequest, *, timeout: Timeout) -> Loaded:
         """Load a model in place of the one before; tensors in place become invalid."""
         # Also when loading fails: what was read until then may stay in memory.
         self._has_loaded = True
         self._channel.discard_arenas()
         return self._ask(Loaded, "load", request.header(), timeout=timeout, doing="loading the model")
 
-    def unload(self, *, timeout: float) -> Unloaded:
+    def unload(self, *, timeout: Timeout) -> Unloaded:
         """Unload the model, if any; tensors in place become invalid."""
         self._channel.discard_arenas()
         return self._ask(Unloaded, "unload", timeout=timeout, doing="unloading the model")
 
-    def clear(self, *, timeout: float) -> bool:
+    def clear(self, *, timeout: Timeout) -> bool:
         """Unload; whether memory is near what it was before the first model: at most ``GROWTH_BYTES`` or half more.
 
         True where memory is not known.
@@ -87,11 +88,11 @@ class HostClient(StartedHost):
         header = {"batch_size": batch_size, "pad": pad}
         self._channel.submit("predict", header, inputs, doing="predicting")
 
-    def receive_predict(self, *, timeout: float) -> Predicted:
+    def receive_predict(self, *, timeout: Timeout) -> Predicted:
         """The oldest prediction under way; its outputs are in place until ``DEPTH`` further requests were sent."""
         return self._reply(Predicted, timeout=timeout, doing="predicting", in_place=True)
 
-    def predict(self, inputs: Inputs, *, batch_size: int, pad: bool = False, timeout: float) -> Predicted:
+    def predict(self, inputs: Inputs, *, batch_size: int, pad: bool = False, timeout: Timeout) -> Predicted:
         """Predict rows in batches; the outputs are in place until ``DEPTH`` further requests were sent.
 
         :param pad: fill a short last batch up.
@@ -109,7 +110,7 @@ class HostClient(StartedHost):
         relative_error: float,
         warmup_budget: float,
         highest_percentile: float = 99.0,
-        timeout: float,
+        timeout: Timeout,
     ) -> Measured:
         """Time calls one after another until the median is known well enough, or the budget is used up.
 
@@ -140,7 +141,7 @@ class HostClient(StartedHost):
         pad: bool = False,
         warmup_budget: float,
         slowdown: float | None = None,
-        timeout: float,
+        timeout: Timeout,
     ) -> OpenedBlocks:
         """Bind inputs and warm up, to time blocks of calls.
 
@@ -152,12 +153,12 @@ class HostClient(StartedHost):
         header = {**several, **window}
         return self._ask(OpenedBlocks, "open_blocks", header, tensors, timeout=timeout, doing="warming up")
 
-    def block(self, *, calls: int, timeout: float) -> Block:
+    def block(self, *, calls: int, timeout: Timeout) -> Block:
         """Time so many calls of what :meth:`open_blocks` bound."""
         return self._ask(Block, "block", {"calls": calls}, timeout=timeout, doing="measuring latency")
 
     def open_server(
-        self, inputs: Inputs, *, batch_size: int, dynamic: bool, warmup_budget: float, timeout: float
+        self, inputs: Inputs, *, batch_size: int, dynamic: bool, warmup_budget: float, timeout: Timeout
     ) -> OpenedServer:
         """Bind inputs at every batch size and warm up, to serve queries.
 
@@ -168,7 +169,7 @@ class HostClient(StartedHost):
         header = {"batch_size": batch_size, "dynamic": dynamic, "warmup_budget": warmup_budget}
         return self._ask(OpenedServer, "open_server", header, inputs, timeout=timeout, doing="warming up")
 
-    def serve(self, *, qps: float, seconds: float, seed: int, limit: float, timeout: float) -> Served:
+    def serve(self, *, qps: float, seconds: float, seed: int, limit: float, timeout: Timeout) -> Served:
         """Let queries arrive as a Poisson process, after :meth:`open_server`.
 
         :param qps: queries a second.
@@ -178,7 +179,7 @@ class HostClient(StartedHost):
         header = {"qps": qps, "seconds": seconds, "seed": seed, "limit": limit}
         return self._ask(Served, "serve", header, timeout=timeout, doing="serving queries")
 
-    def serve_scheduled(self, scheduled_ns: NDArray[np.int64], *, limit: float, timeout: float) -> Served:
+    def serve_scheduled(self, scheduled_ns: NDArray[np.int64], *, limit: float, timeout: Timeout) -> Served:
         """Let queries arrive when they are told to, after :meth:`open_server`.
 
         :param scheduled_ns: ascending, shape ``(n,)``.
@@ -187,24 +188,24 @@ class HostClient(StartedHost):
         tensors = {"scheduled_ns": scheduled_ns}
         return self._ask(Served, "serve", {"limit": limit}, tensors, timeout=timeout, doing="serving queries")
 
-    def loadgen(self, settings: LoadGenSettings, inputs: Inputs, *, timeout: float) -> LoadGenRun:
+    def loadgen(self, settings: LoadGenSettings, inputs: Inputs, *, timeout: Timeout) -> LoadGenRun:
         """Run MLPerf's LoadGen.
 
         :param inputs: of one batch.
         """
         return self._ask(LoadGenRun, "loadgen", settings.header(), inputs, timeout=timeout, doing="running LoadGen")
 
-    def layers(self, inputs: Inputs, *, runs: int, timeout: float) -> ProfiledLayers:
+    def layers(self, inputs: Inputs, *, runs: int, timeout: Timeout) -> ProfiledLayers:
         """Profile predictions of one batch. The model must be loaded anew before it is measured."""
         return self._ask(ProfiledLayers, "layers", {"runs": runs}, inputs, timeout=timeout, doing="profiling layers")
 
-    def outputs(self, batch: Inputs, *, timeout: float) -> LayerOutputs:
+    def outputs(self, batch: Inputs, *, timeout: Timeout) -> LayerOutputs:
         """Outputs of one batch in whatever shape, in place until ``DEPTH`` further requests were sent."""
         doing = "predicting the layers"
         self._channel.submit("outputs", None, batch, doing=doing)
         return self._reply(LayerOutputs, timeout=timeout, doing=doing, in_place=True)
 
-    def examine(self, kind: type[E], inputs: Inputs, *, timeout: float, seconds: float | None = None) -> E:
+    def examine(self, kind: type[E], inputs: Inputs, *, timeout: Timeout, seconds: float | None = None) -> E:
         """Facts that only the host sees, with one batch.
 
         :param kind: ``ExaminedInputs``, ``ExaminedOutputs``, ``ExaminedBound`` or ``ExaminedWork``.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from packaging.specifiers import SpecifierSet
@@ -14,12 +15,14 @@ from packaging.version import InvalidVersion
 from pytest_mlscope.artifacts import Artifact, materialise
 from pytest_mlscope.cases import Plan
 from pytest_mlscope.components import FrameworkFolder
+from pytest_mlscope.deadline import Deadline
 from pytest_mlscope.environments import Environment, create_environment, find_environment, framework_state, get_emulator
 from pytest_mlscope.errors import (
     ArtifactError,
     CannotRun,
     EnvironmentCreationError,
     HostError,
+    HostTimeout,
     MlscopeError,
     NoEnvironment,
 )
@@ -81,6 +84,32 @@ def _check_version(plan: Plan, version: str) -> None:
             raise CannotRun(f"{folder.name} calls its version {version!r}, which {whose} cannot compare") from None
         if not fits:
             raise CannotRun(f"{folder.name} {version}, the version here, does not satisfy {wanted!r} of {whose}")
+
+
+def _require_time(deadline: Deadline, plan: Plan) -> None:
+    """:raises HostTimeout: when none is left: no host need be started to find that out."""
+    if deadline.left() <= 0:
+        raise HostTimeout(
+            f"{plan.case.framework}: loading the model: the case's limit of {deadline.limit:g} s is used up "
+            "(--mlscope-timeout sets the limit)"
+        )
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """A manifest may expect predictions to fail (xfail), but never that a model does not load."""
+    try:
+        yield
+    except HostError as error:
+        error.loading = True
+        raise
+
+
+class Ready(Protocol):
+    """:meth:`ModelLoader.ready` with the deadline of a case."""
+
+    def __call__(self, plan: Plan, *, pool: HostPool | None = None) -> ReadyModel:
+        """Load the model."""
 
 
 class ModelLoader:
@@ -201,39 +230,46 @@ class ModelLoader:
         self.environment(plan)
         self._artifacts(plan)
 
-    def _host(self, plan: Plan, pool: HostPool, *, wait: bool = True) -> HostClient:
+    def deadline(self) -> Deadline:
+        """That of a case which begins now."""
+        return Deadline.after(self.settings.timeout)
+
+    def _host(self, plan: Plan, pool: HostPool, deadline: Deadline, *, wait: bool = True) -> HostClient:
         return pool.get(
             self.environment(plan),
             threads=plan.case.threads if isinstance(plan.case.threads, int) else None,
             device=_device(plan),
-            timeout=self.settings.timeout,
+            timeout=deadline,
             affinity=affinity_of(plan, chosen=self.settings.affinity),
             wait=wait,
         )
 
-    def start_host(self, plan: Plan, pool: HostPool) -> HostClient:
+    def start_host(self, plan: Plan, pool: HostPool, deadline: Deadline) -> HostClient:
         """A host for the case from the pool; one that must be started is not waited for.
 
         :raises CannotRun: when hardware or framework are not available here.
         """
-        return self._host(plan, pool, wait=False)
+        return self._host(plan, pool, deadline, wait=False)
 
-    def ready(self, plan: Plan, *, pool: HostPool | None = None) -> ReadyModel:
+    def ready(self, plan: Plan, *, pool: HostPool | None = None, deadline: Deadline | None = None) -> ReadyModel:
         """Load the case's model in a host; one that is loaded there already is used as it is.
 
         :param pool: the hosts to choose from, this loader's warm ones when absent.
+        :param deadline: of the case that this is part of; its time begins now when absent.
         :raises CannotRun: when hardware, framework or precision are not available here.
         :raises ArtifactError: when a file is missing or not what the manifest says.
         :raises HostError: when the framework fails to load it.
+        :raises HostTimeout: when it has no time left.
         """
         device = _device(plan)
         environment = self.environment(plan)
         artifacts = self._artifacts(plan)
-        timeout = self.settings.timeout
         # The clock starts here: downloads and new environments do not use up the time of the case.
-        deadline = time.monotonic() + timeout
+        deadline = deadline or self.deadline()
         pool = pool or self._pool
-        host = self._host(plan, pool)
+        _require_time(deadline, plan)
+        with _loading():
+            host = self._host(plan, pool, deadline)
         # Where a distribution has the version, find_environment has compared it.
         if not environment.version:
             _check_version(plan, host.version)
@@ -250,13 +286,9 @@ class ModelLoader:
             self._loaded.pop(host, None)
             # Before the host is recycled: what the file itself shows to be wrong needs no framework.
             self._check_batches(plan, artifacts)
-            try:
-                host = pool.recycle(host, timeout=max(deadline - time.monotonic(), 0.1))
-                reply = host.load(request, timeout=max(deadline - time.monotonic(), 0.1))
-            except HostError as error:
-                # A manifest may expect predictions to fail (xfail), but never that a model does not load.
-                error.loading = True
-                raise
+            with _loading():
+                host = pool.recycle(host, timeout=deadline)
+                reply = host.load(request, timeout=deadline)
             loaded = self._loaded[host] = (key, reply)
         return ReadyModel(
             plan=plan,
@@ -267,7 +299,6 @@ class ModelLoader:
             resolved=loaded[1].resolved,
             load_seconds=loaded[1].seconds,
             deadline=deadline,
-            timeout=timeout,
         )
 
     def load_anew(self, host: HostClient) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from pytest_mlscope.deadline import Timeout
 from pytest_mlscope.environments import Environment
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.hosts.client import HostClient
@@ -27,7 +28,7 @@ class HostPool:
         *,
         threads: int | None,
         device: str,
-        timeout: float,
+        timeout: Timeout,
         affinity: Affinity = None,
         wait: bool = True,
     ) -> HostClient:
@@ -58,7 +59,7 @@ class HostPool:
         self._hosts.move_to_end(key)
         return host
 
-    def recycle(self, host: HostClient, *, timeout: float) -> HostClient:
+    def recycle(self, host: HostClient, *, timeout: Timeout) -> HostClient:
         """This host without a model, or a fresh one in its place when it cannot unload or its memory stays large.
 
         A framework that keeps an earlier model's memory would have it counted as the next model's.

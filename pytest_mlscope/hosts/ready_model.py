@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +11,9 @@ from numpy.typing import NDArray
 
 from pytest_mlscope.artifacts import Artifact
 from pytest_mlscope.cases import Case, Plan
+from pytest_mlscope.deadline import Deadline
 from pytest_mlscope.environments import Environment
-from pytest_mlscope.errors import HostError, HostTimeout
+from pytest_mlscope.errors import HostError
 from pytest_mlscope.hosts.client import HostClient
 from pytest_mlscope.hosts.replies import FailedBatch
 from pytest_mlscope.hosts.timing_replies import Measured
@@ -96,9 +96,8 @@ class ReadyModel:
     resolved: Mapping[str, Any]
     """What precision and threads came to, as the framework reads them back."""
     load_seconds: float
-    deadline: float
-    """``time.monotonic()`` at which the case has run out of time."""
-    timeout: float
+    deadline: Deadline
+    """Of the case, for whatever is asked of the host."""
 
     @property
     def case(self) -> Case:
@@ -115,19 +114,6 @@ class ReadyModel:
         batched = [each for each in self.plan.inputs if each.batch_dimension is not None]
         fixed = all(isinstance(each.batch_extent, int) for each in batched)
         return fixed or not self.environment.framework.description.dynamic_batch
-
-    def remaining(self) -> float:
-        """Seconds left. :raises HostTimeout: when none are; the host is killed."""
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            # It may be at work still, and its answer would be taken for that to a later request.
-            self.host.kill()
-            raise HostTimeout(
-                f"{self.host.name}: not done after {self.timeout:g} s; the predictor host was killed "
-                "(--mlscope-timeout sets the limit)",
-                output=self.host.output(),
-            )
-        return left
 
     def framework_inputs(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Inputs by the manifest's names and layouts, as this framework's file wants them, but with the batch first:
@@ -190,7 +176,7 @@ class ReadyModel:
 
         Outputs are in place until ``DEPTH`` further submissions.
         """
-        reply = self.host.receive_predict(timeout=self.remaining())
+        reply = self.host.receive_predict(timeout=self.deadline)
         if reply.parts is not None:
             numbered = enumerate(reply.parts)
             parts = [PredictedRows(slice(*part), self.manifest_outputs(reply.part(index))) for index, part in numbered]
@@ -236,5 +222,5 @@ class ReadyModel:
             relative_error=stated.relative_error if relative_error is None else relative_error,
             warmup_budget=stated.warmup_budget if warmup_budget is None else warmup_budget,
             highest_percentile=highest_percentile,
-            timeout=self.remaining(),
+            timeout=self.deadline,
         )

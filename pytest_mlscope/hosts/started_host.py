@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_mlscope.deadline import Deadline, Timeout
 from pytest_mlscope.environments import Environment
 from pytest_mlscope.errors import HostError
 from pytest_mlscope.host.frames import PROTOCOL_VERSION
@@ -38,14 +38,14 @@ class StartedHost:
         environment: Environment,
         *,
         threads: int | None,
-        timeout: float,
+        timeout: Timeout,
         affinity: Affinity = None,
         wait: bool = True,
     ) -> None:
         """Start the host and let it import its framework.
 
         :param threads: set in the environment before any library starts its pool; ``None`` leaves the environment.
-        :param timeout: seconds for the start, imports included.
+        :param timeout: for the start, imports included.
         :param affinity: CPUs to run on, set before any library starts its pool; ``None`` leaves it where this process
             runs.
         :param wait: whether to return only when it is up; otherwise :meth:`greet` and :meth:`wait_until_started` come
@@ -57,7 +57,7 @@ class StartedHost:
         self.name = environment.framework.name
         self._process = HostProcess(environment, threads=threads, affinity=affinity)
         self._channel = Channel(self._process, name=self.name)
-        self._start_deadline = time.monotonic() + timeout
+        self._start_deadline = timeout if isinstance(timeout, Deadline) else Deadline.after(timeout)
         self._greeted = self._is_up = False
         if wait:
             self.greet()
@@ -108,9 +108,9 @@ class StartedHost:
             self.kill()
             raise
 
-    def _until_started(self) -> float:
-        # Where several come up together, waiting for the others may have used the time up.
-        return max(self._start_deadline - time.monotonic(), 1.0)
+    def _until_started(self) -> Deadline:
+        # It may have answered long ago, while another host was waited for.
+        return self._start_deadline.at_least(1.0)
 
     def _read_clocks(self) -> tuple[float, float]:
         clocks = self._ask(Clocks, "clock", timeout=self._until_started(), doing="reading its clock")
@@ -123,14 +123,14 @@ class StartedHost:
         header: Mapping[str, Any] | None = None,
         tensors: Inputs | None = None,
         *,
-        timeout: float,
+        timeout: Timeout,
         doing: str,
     ) -> R:
         """Send one request and wait for its reply, whose tensors are copies."""
         self._channel.submit(operation, header, tensors, doing=doing)
         return self._reply(kind, timeout=timeout, doing=doing)
 
-    def _reply(self, kind: type[R], *, timeout: float, doing: str, in_place: bool = False) -> R:
+    def _reply(self, kind: type[R], *, timeout: Timeout, doing: str, in_place: bool = False) -> R:
         """The reply to the oldest request under way.
 
         :param in_place: whether its tensors are left in the arena.

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_mlscope.cases import Plan
+from pytest_mlscope.deadline import Deadline
 from pytest_mlscope.environments import Environment
 from pytest_mlscope.errors import BaselineError, MlscopeError, Refused
-from pytest_mlscope.hosts import HostPool, ModelLoader, ReadyModel, verify_environment
+from pytest_mlscope.hosts import ModelLoader, Ready, ReadyModel, verify_environment
 from pytest_mlscope.machine import exclusive_lease, shared_lease
 from pytest_mlscope.measurements.accuracy.accuracy import measure_accuracy, with_input_shift
 from pytest_mlscope.measurements.latency.latency import Readings, measure_latency
@@ -32,6 +34,9 @@ T = TypeVar("T")
 KEPT_RESULTS = 64
 """Results kept for other tests of the same case: one evaluation serves them all."""
 
+_PROVENANCE_SECONDS = 10.0
+"""What reading the dataset's bytes may take in any case."""
+
 
 def _refuse_emulated_time(plan: Plan) -> None:
     """:raises Refused: for a case on an emulated processor."""
@@ -51,9 +56,11 @@ class Evaluator:
         """Parameters as of :class:`ModelLoader`."""
         self.settings = settings
         self.loader = ModelLoader(settings, verify=verify)
-        self._references = ReferenceOutputs(self.loader.ready)
-        self._tolerances = Tolerances(self.loader)
+        self._references = ReferenceOutputs()
+        self._tolerances = Tolerances()
         self._results: OrderedDict[tuple[object, ...], Any] = OrderedDict()
+        self._latest: tuple[Plan, Deadline] | None = None
+        """The case that was begun last, and by when it must be done."""
 
     def once(self, kind: str, plan: Plan, evaluate: Callable[[], T]) -> T:
         """What was evaluated of a case already, under the name of a kind of measurement, or what ``evaluate`` gives."""
@@ -75,13 +82,25 @@ class Evaluator:
         """Key and facts of the case as loaded now. Raises as :meth:`ModelLoader.ready`."""
 
         def gather() -> tuple[str, Provenance]:
+            measured, deadline = self._latest or (None, None)
+            # Part of what was measured just now, though nothing measured is thrown away for lack of a second.
+            deadline = deadline.at_least(_PROVENANCE_SECONDS) if deadline and measured == plan else None
             return provenance(
-                self.loader.ready(plan),
+                self.loader.ready(plan, deadline=deadline),
                 command_line=self.settings.command_line,
                 restarts=self.settings.restarts or plan.measurement.restarts,
             )
 
         return self.once("provenance", plan, gather)
+
+    def _ready(self, plan: Plan) -> Ready:
+        """What loads all the models of one measurement, however many they are, by one deadline.
+
+        To be asked for once the machine is ours: what others do with it, and downloads, are not the case's time.
+        """
+        deadline = self.loader.deadline()
+        self._latest = (plan, deadline)
+        return partial(self.loader.ready, deadline=deadline)
 
     @contextmanager
     def loaded(self, plan: Plan, *, alone: bool) -> Iterator[ReadyModel]:
@@ -94,7 +113,7 @@ class Evaluator:
         self.loader.prepare(plan)
         lease = exclusive_lease if alone else shared_lease
         with lease("machine", recorder=self.settings.recorder):
-            yield self.loader.ready(plan)
+            yield self._ready(plan)(plan)
 
     def accuracy(self, plan: Plan) -> Accuracy:
         """Raises as :meth:`ModelLoader.ready` and :func:`measure_accuracy`."""
@@ -102,7 +121,7 @@ class Evaluator:
         def evaluate() -> Accuracy:
             self.loader.prepare(plan)
             with shared_lease("machine", recorder=self.settings.recorder):
-                ready = self.loader.ready(plan)
+                ready = self._ready(plan)(plan)
                 return with_self_difference(with_input_shift(measure_accuracy(ready), ready), ready)
 
         return self.once("accuracy", plan, evaluate)
@@ -113,7 +132,7 @@ class Evaluator:
         def evaluate() -> Parity:
             self.loader.prepare(plan)
             with shared_lease("machine", recorder=self.settings.recorder):
-                return measure_parity(plan, self.loader.ready, self._references, self._tolerances)
+                return measure_parity(plan, self._ready(plan), self._references, self._tolerances)
 
         return self.once("parity", plan, evaluate)
 
@@ -125,23 +144,18 @@ class Evaluator:
         except MlscopeError as error:
             raise BaselineError(str(error)) from None
         with shared_lease("machine", recorder=self.settings.recorder):
-            return compare_outputs(plan, other, self.loader.ready, self._tolerances)
+            return compare_outputs(plan, other, self._ready(plan), self._tolerances)
 
     def latency(self, plan: Plan, *, hook: HookRelay) -> tuple[Latency, Readings]:
         """Raises as :meth:`ModelLoader.ready` and :func:`measure_latency`."""
-
-        def ready(pool: HostPool | None) -> ReadyModel:
-            return self.loader.ready(plan, pool=pool)
 
         def evaluate() -> tuple[Latency, Readings]:
             profilers = tuple(plan.manifest.registry.profilers.values())
             _refuse_emulated_time(plan)
             self.loader.prepare(plan)
             restarts = self.settings.restarts or plan.measurement.restarts
-            # It takes the lease itself, so that each host is loaded only once the machine is ours.
-            return measure_latency(
-                ready, hook=hook, profilers=profilers, restarts=restarts, recorder=self.settings.recorder
-            )
+            with exclusive_lease("machine", recorder=self.settings.recorder):
+                return measure_latency(plan, self._ready(plan), hook=hook, profilers=profilers, restarts=restarts)
 
         return self.once("latency", plan, evaluate)
 
@@ -152,7 +166,7 @@ class Evaluator:
             _refuse_emulated_time(plan)
             self.loader.prepare(plan)
             with exclusive_lease("machine", recorder=self.settings.recorder):
-                ready = self.loader.ready(plan)
+                ready = self._ready(plan)(plan)
                 # Asked for afterwards, it would have the model loaded anew for it alone.
                 self.provenance(plan)
                 try:

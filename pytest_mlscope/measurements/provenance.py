@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -80,7 +79,7 @@ def provenance(ready: ReadyModel, *, command_line: tuple[str, ...], restarts: in
     kinds = [type(manifest.registry.measurements[name]) for name in kinds_of(manifest)]
     code = code_identity(dict.fromkeys([*(type(component) for component in components), *kinds]))
     # Its bytes may come from a disk that hangs, as its rows may.
-    data = within(time.monotonic() + ready.timeout, str(manifest.path), lambda: data_identity(manifest))
+    data = within(ready.deadline, str(manifest.path), lambda: data_identity(manifest))
     libraries = {**code.libraries, **_libraries(components)}
     facts: Provenance = {
         "manifest": {"path": str(manifest.path), "sha256": manifest.sha256},

@@ -165,7 +165,8 @@ def add_options(parser: pytest.Parser) -> None:
         type=positive_number("seconds"),
         default=DEFAULT_TIMEOUT,
         metavar="SECONDS",
-        help=f"Kill a case's predictor host after this time and fail the case (default: {DEFAULT_TIMEOUT:g}).",
+        help="Fail a case that takes longer, restarts and parity reference included, and kill its predictor host "
+        f"(default: {DEFAULT_TIMEOUT:g}).",
     )
     group.addoption(
         "--mlscope-restarts",

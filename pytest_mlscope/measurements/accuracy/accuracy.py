@@ -261,7 +261,6 @@ def measure_accuracy(ready: ReadyModel) -> Accuracy:
                 # How large outputs are is known only once there is one.
                 if len(waiting) == (DEPTH if rows_at_once else 1):
                     receive()
-                ready.remaining()
                 # The model is not to blame for the time that opening the dataset takes.
                 began = began or time.perf_counter()
                 ready.submit_predict(piece.inputs)

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from pytest_mlscope.cases import Plan
 from pytest_mlscope.components import MeasuredWindow, Profiler, Reading, asked, checked_readings, raised
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.hosts import HostPool, ReadyModel
-from pytest_mlscope.machine import exclusive_lease, machine_facts
+from pytest_mlscope.hosts import HostPool, Ready, ReadyModel
+from pytest_mlscope.machine import machine_facts
 from pytest_mlscope.measurements.latency.doubts import Doubt, machine_doubts, told
 from pytest_mlscope.measurements.latency.restarts import restart_warnings, summarise_restarts
 from pytest_mlscope.measurements.latency.timed import Timed
 from pytest_mlscope.measurements.results import Latency
 from pytest_mlscope.measurements.rows.first_rows import first_rows, open_shapes
-from pytest_mlscope.recorder import SILENT, Recorder
 
 if TYPE_CHECKING:
     from pluggy import HookRelay
@@ -139,34 +138,31 @@ def _in_scenario(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> Timed
 
 
 def measure_latency(
-    ready: Callable[[HostPool | None], ReadyModel],
+    plan: Plan,
+    ready: Ready,
     *,
     hook: HookRelay,
     profilers: Sequence[type[Profiler]],
     restarts: int = 1,
-    recorder: Recorder = SILENT,
 ) -> tuple[Latency, Readings]:
-    """Time a case alone on its device.
+    """Time a case; the device must be ours alone, also while it loads.
 
-    :param ready: loads the model in a host of the pool given, or in a warm one; called once the device is ours, so that
-        nothing is loaded while another is timed.
+    :param ready: loads the model.
     :param restarts: in how many processes; with more than one, each of them is fresh. What is returned is the window of
         the process with the middle median: its percentiles are those of one program, which a mixture's would not be.
-    :param recorder: told when another process holds the device for a while.
     :raises HostError: when the framework fails, or the timed path does not predict.
     :raises DatasetError: when the inputs cannot be made.
     """
     measured: list[_Measured] = []
-    with exclusive_lease("machine", recorder=recorder):
-        if restarts == 1:
-            measured.append(_measure_once(ready(None), hook, profilers))
-        else:
-            for _ in range(restarts):
-                pool = HostPool()
-                try:
-                    measured.append(_measure_once(ready(pool), hook, profilers))
-                finally:
-                    pool.close()
+    if restarts == 1:
+        measured.append(_measure_once(ready(plan), hook, profilers))
+    else:
+        for _ in range(restarts):
+            pool = HostPool()
+            try:
+                measured.append(_measure_once(ready(plan, pool=pool), hook, profilers))
+            finally:
+                pool.close()
     warnings = told([each.doubts for each in measured])
     if restarts == 1:
         return replace(measured[0].latency, warnings=tuple(warnings)), measured[0].readings

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import random
 import re
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.cases import Case, Plan
+from pytest_mlscope.deadline import Deadline
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.host.arrivals import poisson_arrivals
 from pytest_mlscope.host.loadgen import SCENARIOS
@@ -64,8 +64,8 @@ def _of_round(model: ReadyModel, number: int) -> ReadyModel:
     """Arrivals of another seed in every second round, and time for a run of either side."""
     server = server_of(model.plan)
     plan = model.plan.with_scenario("server", seed=(server.seed + number // 2) % 2**32)
-    timeout = model.timeout + 2 * server.time_limit
-    return dataclasses.replace(model, plan=plan, timeout=timeout, deadline=time.monotonic() + timeout)
+    limit = model.deadline.limit + 2 * server.time_limit
+    return dataclasses.replace(model, plan=plan, deadline=Deadline.after(limit))
 
 
 def _under_loadgen(model: ReadyModel, inputs: Mapping[str, NDArray[Any]], output: Path, number: int) -> LoadGenRun:
@@ -95,7 +95,7 @@ def _under_loadgen(model: ReadyModel, inputs: Mapping[str, NDArray[Any]], output
         folder=folder,
         empty_folder=empty_folder,
     )
-    return model.host.loadgen(settings, inputs, timeout=model.remaining())
+    return model.host.loadgen(settings, inputs, timeout=model.deadline)
 
 
 def _rows_a_second(summary: str) -> float:

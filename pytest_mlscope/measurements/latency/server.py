@@ -163,7 +163,7 @@ class _Server:
             batch_size=model.case.batch_size,
             dynamic=not model.pads,
             warmup_budget=model.plan.measurement.warmup_budget,
-            timeout=model.remaining(),
+            timeout=model.deadline,
         )
         self.doubts = check_timed_path(model, self.opened.timed_path)
 
@@ -181,7 +181,7 @@ class _Server:
         # A trial at a rate far too high need not wait until the time limit to show it.
         limit = settings.time_limit if confirming else min(4 * seconds, settings.time_limit)
         model = self._model
-        served = model.host.serve(qps=qps, seconds=seconds, seed=settings.seed, limit=limit, timeout=model.remaining())
+        served = model.host.serve(qps=qps, seconds=seconds, seed=settings.seed, limit=limit, timeout=model.deadline)
         latency = percentile_of(
             served.samples_ns,
             settings.percentile,
@@ -212,7 +212,7 @@ def serve_arrivals(model: ReadyModel, inputs: Mapping[str, NDArray[Any]], schedu
     """
     server = _Server(model, inputs, server_of(model.plan))
     limit = server.settings.time_limit
-    served = model.host.serve_scheduled(scheduled_ns, limit=limit, timeout=model.remaining())
+    served = model.host.serve_scheduled(scheduled_ns, limit=limit, timeout=model.deadline)
     if served.unanswered:
         raise MlscopeError(
             f"{model.case.id}: {served.unanswered:,} of {served.queries:,} queries were not answered within "

@@ -82,14 +82,14 @@ class WarmModel:
             batch_size=model.case.batch_size,
             pad=model.pads,
             warmup_budget=model.plan.measurement.warmup_budget,
-            timeout=model.remaining(),
+            timeout=model.deadline,
         )
         self._doubts = check_timed_path(model, self._opened.timed_path)
         self._peak_memory: int | None = None
 
     def time(self, calls: int) -> NDArray[np.int64]:
         """Time so many calls, each when the last one is done; nanoseconds, shape ``(calls,)``."""
-        block = self._model.host.block(calls=calls, timeout=self._model.remaining())
+        block = self._model.host.block(calls=calls, timeout=self._model.deadline)
         self._peak_memory = block.peak_memory
         return np.array(block.samples_ns)
 

@@ -25,7 +25,7 @@ def profile_layers(ready: ReadyModel) -> LayerProfile:
         return LayerProfile(layers=(), runs=0, unprofiled_median=None, not_available=NONE)
     try:
         inputs = first_rows(ready, ready.case.batch_size)
-        profile = ready.host.layers(inputs, runs=RUNS, timeout=ready.remaining())
+        profile = ready.host.layers(inputs, runs=RUNS, timeout=ready.deadline)
     except NotSupported as error:
         return LayerProfile(layers=(), runs=0, unprofiled_median=None, not_available=error.detail)
     layers = tuple(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pytest_mlscope.cases import Plan
 from pytest_mlscope.errors import BaselineError, CannotRun, HostError, MlscopeError, NotSupported
-from pytest_mlscope.hosts import ReadyModel
+from pytest_mlscope.hosts import Ready
 from pytest_mlscope.manifest import ParityExpectation, requirement
 from pytest_mlscope.measurements.parity.comparison import OutputComparison, has_classes, is_scores
 from pytest_mlscope.measurements.parity.raw_outputs import RawOutputs, in_step, predict_raw
@@ -43,12 +43,11 @@ def reference_plan(plan: Plan) -> Plan:
 class ReferenceOutputs:
     """The reference's outputs, predicted once and kept while cases of the same manifest follow each other."""
 
-    def __init__(self, ready: Callable[[Plan], ReadyModel]) -> None:
-        self._ready = ready
+    def __init__(self) -> None:
         self._plan: Plan | None = None
         self._outputs: RawOutputs | None = None
 
-    def of(self, plan: Plan, *, rows: int) -> RawOutputs:
+    def of(self, plan: Plan, ready: Ready, *, rows: int) -> RawOutputs:
         """:raises CannotRun: when the reference framework cannot run here.
         :raises HostError: when it fails.
         """
@@ -58,8 +57,8 @@ class ReferenceOutputs:
         self.close()
         outputs = RawOutputs()
         try:
-            ready = self._ready(reference)
-            for chunk in predict_raw(ready, rows=rows):
+            predicting = ready(reference)
+            for chunk in predict_raw(predicting, rows=rows):
                 outputs.append(chunk)
         except CannotRun as error:
             outputs.close()
@@ -73,7 +72,7 @@ class ReferenceOutputs:
         except OSError as error:
             outputs.close()
             raise MlscopeError(f"no room to keep the reference's outputs: {error.strerror}") from None
-        outputs.described = f"{reference.case.framework} {ready.host.version} {reference.case.precision} on cpu"
+        outputs.described = f"{reference.case.framework} {predicting.host.version} {reference.case.precision} on cpu"
         self._plan, self._outputs = reference, outputs
         return outputs
 
@@ -96,28 +95,27 @@ def _advised(error: CannotRun, reference: Plan) -> str:
     )
 
 
-def measure_parity(
-    plan: Plan, ready: Callable[[Plan], ReadyModel], references: ReferenceOutputs, tolerances: Tolerances
-) -> Parity:
+def measure_parity(plan: Plan, ready: Ready, references: ReferenceOutputs, tolerances: Tolerances) -> Parity:
     """Predict the rows to compare, and compare them with the reference.
 
     :raises CannotRun: when the case's or the reference's framework cannot run here.
     :raises HostError: when either fails.
+    :raises HostTimeout: when both are not done by the deadline.
     """
     expected = plan.parity_expected
     if expected is None:
         raise MlscopeError(f"{plan.manifest.path}: has no expect.parity, which names the reference framework")
     # The case itself comes first: its own reason not to run is the one to report.
     ready(plan)
-    reference = references.of(plan, rows=expected.rows)
-    found = tolerances.of(plan, reference_plan(plan))
+    reference = references.of(plan, ready, rows=expected.rows)
+    found = tolerances.of(plan, reference_plan(plan), ready)
     parity = _compared(plan, ready, reference, found, rows=expected.rows, expected=expected)
     if parity.mismatch is not None or not (parity.violations or expected.bounds_agreement):
         return parity
     return replace(parity, self_difference=difference_from_itself(ready(plan), found, rows=expected.rows))
 
 
-def compare_outputs(plan: Plan, other: Plan, ready: Callable[[Plan], ReadyModel], tolerances: Tolerances) -> Parity:
+def compare_outputs(plan: Plan, other: Plan, ready: Ready, tolerances: Tolerances) -> Parity:
     """Compare the case's raw outputs with another case's, on the rows and within the tolerance that parity has.
 
     :raises BaselineError: when the other case cannot run here, or fails.
@@ -135,7 +133,7 @@ def compare_outputs(plan: Plan, other: Plan, ready: Callable[[Plan], ReadyModel]
         except MlscopeError as error:
             raise BaselineError(str(error)) from None
         outputs.described = f"{requirement(other.case.framework, predicting.host.version)} {other.case.precision}"
-        return _compared(plan, ready, outputs, tolerances.of(plan, other), rows=rows, expected=None)
+        return _compared(plan, ready, outputs, tolerances.of(plan, other, ready), rows=rows, expected=None)
     except OSError as error:
         raise MlscopeError(f"no room to keep the baseline's outputs: {error.strerror}") from None
     finally:
@@ -155,7 +153,7 @@ def _covered(name: str, output: NDArray[Any], plan: Plan, expected: ParityExpect
 
 def _compared(
     plan: Plan,
-    ready: Callable[[Plan], ReadyModel],
+    ready: Ready,
     reference: RawOutputs,
     tolerances: Mapping[str, Tolerance],
     *,

@@ -9,8 +9,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pytest_mlscope.cases import Plan
-from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.hosts import HostPool, ModelLoader
+from pytest_mlscope.errors import HostTimeout, MlscopeError
+from pytest_mlscope.hosts import HostPool, Ready
 from pytest_mlscope.manifest import ParityExpectation
 from pytest_mlscope.measurements.parity.comparison import OutputComparison, default_tolerance
 from pytest_mlscope.measurements.parity.raw_outputs import RawOutputs, chunk_rows, predict_raw
@@ -100,11 +100,10 @@ def tolerance_from(noise: Noise, floor: float, *, quantised: bool = False) -> To
 class Tolerances:
     """Finds tolerances; what it measured is kept, so that a framework, precision and model is measured once."""
 
-    def __init__(self, loader: ModelLoader) -> None:
-        self._loader = loader
+    def __init__(self) -> None:
         self._measured: dict[tuple[object, ...], dict[str, Noise]] = {}
 
-    def of(self, plan: Plan, reference: Plan) -> dict[str, Tolerance]:
+    def of(self, plan: Plan, reference: Plan, ready: Ready) -> dict[str, Tolerance]:
         """The tolerance of each output against the reference's, by the manifest's names.
 
         :raises CannotRun: when either cannot run here.
@@ -120,8 +119,8 @@ class Tolerances:
                 found[name] = Tolerance(absolute, relative, "manifest", by_name)
                 continue
             if measured is None:
-                measured = self._noise(plan, reference)
-            seen = self._seen(plan, reference, measured.get(name))
+                measured = self._noise(plan, reference, ready)
+            seen = _seen(plan, reference, measured.get(name), ready)
             given = absolute is not None or relative is not None
             found[name] = Tolerance(
                 seen.abs if absolute is None else absolute,
@@ -131,31 +130,15 @@ class Tolerances:
             )
         return found
 
-    def _seen(self, plan: Plan, reference: Plan, noise: Noise | None) -> Tolerance:
-        """What this model's own noise asks for, or the precision's default where none could be measured. The looser
-        of both sides' precisions counts.
-        """
-        sides = [(each.case.precision, self._resolved(each)) for each in (reference, plan)]
-        if noise is None:
-            return Tolerance(*max(default_tolerance(*side) for side in sides), "default")
-        floor = max(floor_epsilons(*side) for side in sides)
-        return tolerance_from(noise, floor, quantised=any(QUANTISED in _precisions(*side) for side in sides))
-
-    def _resolved(self, plan: Plan) -> object:
-        # A precision that was asked for is known without loading the model again.
-        if plan.case.precision != "framework_default":
-            return plan.case.precision
-        return self._loader.ready(plan).resolved.get("precision")
-
-    def _noise(self, plan: Plan, reference: Plan) -> dict[str, Noise]:
+    def _noise(self, plan: Plan, reference: Plan, ready: Ready) -> dict[str, Noise]:
         """By output; empty where nothing could be predicted a second time."""
         expected = plan.expectation.parity
         rows = NOISE_ROWS if expected is None else min(NOISE_ROWS, expected.rows)
         return _merged(
             [
-                self._once("elsewhere", plan, lambda: self._between(plan, [plan], rows=rows, fresh=True)),
+                self._once("elsewhere", plan, lambda: _between(plan, [plan], ready, rows=rows, fresh=True)),
                 self._once(
-                    "otherwise", reference, lambda: self._between(reference, self._otherwise(reference), rows=rows)
+                    "otherwise", reference, lambda: _between(reference, _otherwise(reference, ready), ready, rows=rows)
                 ),
             ]
         )
@@ -174,38 +157,60 @@ class Tolerances:
             self._measured[key] = measure()
         return self._measured[key]
 
-    def _otherwise(self, plan: Plan) -> list[Plan]:
-        """The same model in ways that should not matter: another batch size, another number of threads."""
-        threads = plan.with_case(threads=2 if plan.case.threads == 1 else 1)
-        if self._loader.ready(plan).pads:
-            return [threads]
-        return [plan.with_case(batch_size=2 if plan.case.batch_size == 1 else 1), threads]
 
-    def _between(self, plan: Plan, others: list[Plan], *, rows: int, fresh: bool = False) -> dict[str, Noise]:
-        """How far the others are from the case itself at most, by output; empty where none could be run.
+def _resolved(plan: Plan, ready: Ready) -> object:
+    # A precision that was asked for is known without loading the model again.
+    if plan.case.precision != "framework_default":
+        return plan.case.precision
+    return ready(plan).resolved.get("precision")
 
-        :param fresh: whether each gets a host of its own.
-        """
-        # A second process under emulation takes minutes, and its arithmetic is the same.
-        if fresh and plan.target.emulated:
-            return {}
-        seen: list[dict[str, Noise]] = []
-        pool = HostPool(limit=1) if fresh else None
-        with RawOutputs() as outputs:
-            ready = self._loader.ready(plan)
-            size = chunk_rows(ready)
-            for chunk in predict_raw(ready, rows=rows, batch_rows=size):
-                outputs.append(chunk)
-            for other in others:
-                try:
-                    again = predict_raw(self._loader.ready(other, pool=pool), rows=rows, batch_rows=size)
-                    seen.append(_difference(again, outputs))
-                except MlscopeError:
-                    continue  # What cannot be run another way has no noise of that kind.
-                finally:
-                    if pool is not None:
-                        pool.close()
-        return _merged(seen)
+
+def _seen(plan: Plan, reference: Plan, noise: Noise | None, ready: Ready) -> Tolerance:
+    """What this model's own noise asks for, or the precision's default where none could be measured. The looser
+    of both sides' precisions counts.
+    """
+    sides = [(each.case.precision, _resolved(each, ready)) for each in (reference, plan)]
+    if noise is None:
+        return Tolerance(*max(default_tolerance(*side) for side in sides), "default")
+    floor = max(floor_epsilons(*side) for side in sides)
+    return tolerance_from(noise, floor, quantised=any(QUANTISED in _precisions(*side) for side in sides))
+
+
+def _otherwise(plan: Plan, ready: Ready) -> list[Plan]:
+    """The same model in ways that should not matter: another batch size, another number of threads."""
+    threads = plan.with_case(threads=2 if plan.case.threads == 1 else 1)
+    if ready(plan).pads:
+        return [threads]
+    return [plan.with_case(batch_size=2 if plan.case.batch_size == 1 else 1), threads]
+
+
+def _between(plan: Plan, others: list[Plan], ready: Ready, *, rows: int, fresh: bool = False) -> dict[str, Noise]:
+    """How far the others are from the case itself at most, by output; empty where none could be run.
+
+    :param fresh: whether each gets a host of its own.
+    """
+    # A second process under emulation takes minutes, and its arithmetic is the same.
+    if fresh and plan.target.emulated:
+        return {}
+    seen: list[dict[str, Noise]] = []
+    pool = HostPool(limit=1) if fresh else None
+    with RawOutputs() as outputs:
+        first = ready(plan)
+        size = chunk_rows(first)
+        for chunk in predict_raw(first, rows=rows, batch_rows=size):
+            outputs.append(chunk)
+        for other in others:
+            try:
+                again = predict_raw(ready(other, pool=pool), rows=rows, batch_rows=size)
+                seen.append(_difference(again, outputs))
+            except HostTimeout:
+                raise  # There is one limit for all, so it is not this way alone that takes too long.
+            except MlscopeError:
+                continue  # What cannot be run another way has no noise of that kind.
+            finally:
+                if pool is not None:
+                    pool.close()
+    return _merged(seen)
 
 
 def _stated(expected: ParityExpectation | None, name: str) -> tuple[float | None, float | None, bool]:

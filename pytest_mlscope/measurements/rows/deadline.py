@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from pytest_mlscope.deadline import Deadline
 from pytest_mlscope.errors import DatasetError
 
 T = TypeVar("T")
@@ -17,13 +17,13 @@ def out_of_time(title: str) -> DatasetError:
     return DatasetError(f"{title}: the data were not read within the case's time limit (--mlscope-timeout sets it)")
 
 
-def within(deadline: float | None, title: str, work: Callable[[], T]) -> T:
+def within(deadline: Deadline | None, title: str, work: Callable[[], T]) -> T:
     """What ``work`` gives or raises.
 
     A read that hangs, in a dataset of one's own or on a network's disk, cannot be interrupted. It is left to a thread
     that nobody waits for.
 
-    :param deadline: as of ``time.monotonic()``; ``None`` for no limit.
+    :param deadline: ``None`` for no limit.
     :param title: what the message begins with.
     :raises DatasetError: when it is not done in time.
     """
@@ -40,7 +40,7 @@ def within(deadline: float | None, title: str, work: Callable[[], T]) -> T:
 
     thread = threading.Thread(target=run, name="mlscope-data", daemon=True)
     thread.start()
-    thread.join(max(deadline - time.monotonic(), 0.0))
+    thread.join(max(deadline.left(), 0.0))
     if errors:
         raise errors[0]
     if not results:

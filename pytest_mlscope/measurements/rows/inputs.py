@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.cases import STATED
+from pytest_mlscope.deadline import Deadline
 from pytest_mlscope.errors import PreprocessingError
 from pytest_mlscope.manifest import LoadedManifest
 from pytest_mlscope.measurements.results import FailedRows
@@ -61,7 +62,7 @@ class BatchReader:
     :param one_by_one: whether the model predicts each row alone, so that rows need no common shape: a batch ends where
         the shape changes.
     :param prefetch: how many prepared chunks of rows may wait.
-    :param deadline: of ``time.monotonic()``, by which the rows must be read; ``None`` for none.
+    :param deadline: by which the rows must be read; ``None`` for none.
     :raises DatasetError: when the dataset cannot be opened, lacks a column or selects no rows; while iterating, when a
         row cannot be read or a label is no class's.
     :raises PreprocessingError: while iterating, when the steps do not give what the manifest says the model takes, or
@@ -80,7 +81,7 @@ class BatchReader:
         whole_chunks: bool = False,
         one_by_one: bool = False,
         prefetch: int = 3,
-        deadline: float | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         if batch_rows < 1 or prefetch < 1:
             raise ValueError("batch_rows and prefetch are at least 1")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Iterator
 from typing import Generic, TypeVar
+
+from pytest_mlscope.deadline import Deadline
 
 T = TypeVar("T")
 
@@ -25,8 +26,8 @@ class Prefetcher(Generic[T]):
 
     _END = object()
 
-    def __init__(self, items: Iterator[T], *, depth: int, name: str, deadline: float | None = None) -> None:
-        """:param deadline: of ``time.monotonic()``, after which nothing more is waited for; ``None`` for none."""
+    def __init__(self, items: Iterator[T], *, depth: int, name: str, deadline: Deadline | None = None) -> None:
+        """:param deadline: after which nothing more is waited for; ``None`` for none."""
         self._items = items
         self._deadline = deadline
         self._queue: queue.Queue[object] = queue.Queue(maxsize=depth)
@@ -58,7 +59,7 @@ class Prefetcher(Generic[T]):
             yield item  # type: ignore[misc]  # the queue holds T besides the two markers handled above
 
     def _remaining(self) -> float | None:
-        return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
+        return None if self._deadline is None else max(self._deadline.left(), 0.0)
 
     def close(self) -> None:
         """Stop after the item being made, and wait for that, but not beyond the deadline."""
