@@ -33,6 +33,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 def _without_secrets(text: str, variables: Mapping[str, str]) -> str:
     """A tool repeats the URL of a package index that asks for a password, and its own configuration."""
+    # An index's URL, with its password, comes to the tools by PIP_INDEX_URL, UV_DEFAULT_INDEX and the like.
     for value in variables.values():
         if "://" in value:
             for url in value.split():
@@ -64,6 +65,7 @@ def run_tool(
         env=dict(variables),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
+        # One pipe: with two, the one that is not read may fill up and stop the tool.
         stderr=subprocess.STDOUT,
         text=True,
         encoding="utf-8",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+# Most of them make a Python look for its packages, or for itself, where this one does.
 _OF_THIS_INTERPRETER = frozenset(
     {
         "PYTHONPATH",

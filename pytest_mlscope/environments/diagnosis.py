@@ -30,6 +30,7 @@ Severity = Literal["ok", "warning", "problem"]
 
 _LITTLE_BYTES = 5 * 10**9
 """What the largest of the shipped environments takes while it is made."""
+# A thousandth of a millisecond, below which the advice calls latencies too coarse.
 _COARSE_SECONDS = 1e-6
 _PLACED = 3
 """Interpreters whose paths are told, too."""
@@ -74,6 +75,7 @@ def _size(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
         try:
+            # lstat: what a link leads to is counted where it is, or is not ours.
             total += path.lstat().st_size
         except OSError:
             continue  # Removed meanwhile.

@@ -73,6 +73,7 @@ def _unpack(folder: Path, *, home: Path, recorder: Recorder) -> None:
     """Keep the emulators of the architectures there are targets for; the packages have thirty."""
     lock = read_debian_lock(_lock())
     recorder.progress(f"getting QEMU {lock.packages[0].version} ({lock.size / 1e6:,.0f} MB)")
+    # In the same folder, since a rename does not cross file systems.
     with TemporaryDirectory(dir=folder) as name:
         root = Path(name, "root")
         prepare_root(root)

@@ -82,6 +82,7 @@ class ForeignPip(_Foreign):
         for tag in self._platforms:
             options += ["--platform", tag]
         pins = self._pins(lock, preferences, closed=closed)
+        # This machine's pip: the other Python may need an emulator, or be unable to run here at all.
         return [sys.executable, "-I", "-m", "pip", "install", *options, *self._target(), *pins]
 
     def variables(self) -> dict[str, str]:
@@ -99,6 +100,7 @@ class ForeignUv(_Foreign):
     def __init__(self, uv: Uv, *, series: str, architecture: str, glibc: str, folder: Path) -> None:
         super().__init__(series=series, architecture=architecture, glibc=glibc, folder=folder)
         self._uv = uv
+        # The newest that uv has and this glibc still runs: wheels for an older glibc run on a newer one.
         newest = int(self._platforms[0].split("_")[2])
         self._platform = f"{architecture}-manylinux_2_{max(minor for minor in _UVS_OWN if minor <= newest)}"
 

@@ -72,6 +72,7 @@ def probe(path: Path) -> Interpreter | None:
             stdin=subprocess.DEVNULL,
         )
         version, has_tools = json.loads(answer.stdout)
+        # A Python built from a checkout calls itself 3.12.0+, which is not a version of PEP 440.
         Version(version.rstrip("+"))
     except (OSError, subprocess.SubprocessError, ValueError, InvalidVersion):
         return None
@@ -113,6 +114,7 @@ def interpreters() -> Iterator[Interpreter]:
     """Every interpreter there is, in order of preference: the running one, on PATH, of pyenv, of uv."""
     seen: set[Path] = set()
     for path in _candidates():
+        # PATH may name a folder twice, and starting an interpreter takes tens of milliseconds.
         if path in seen or not os.access(path, os.X_OK):
             continue
         seen.add(path)

@@ -13,6 +13,7 @@ from pytest_mlscope.components import FrameworkFolder
 
 def requirements_in(text: str) -> Iterator[Requirement]:
     """The requirements of a lock's text, in its order."""
+    # A backslash continues a line: hashes stand on lines of their own.
     for line in text.replace("\\\n", " ").splitlines():
         # Comments, hashes and pip's own options are none of a requirement.
         content = line.split(" #")[0].split(" --")[0].strip()

@@ -80,6 +80,7 @@ class EnvironmentMaking:
                 self._progress(f"{folder.name} {stated} works")
                 version = version or stated
             _write_marker(environment, self._record(version, python, packages, installer))
+        # After an interrupt, too: what is half-made may take gigabytes that nobody would look for.
         except BaseException:
             with suppress(OSError):  # Without a marker it is half-made anyway, and the first error is the one to tell.
                 delete_tree(environment)
@@ -139,12 +140,14 @@ class EnvironmentMaking:
         version = next((packages[name] for name in map(canonicalize_name, names) if name in packages), None)
         if names and version is None:
             raise EnvironmentCreationError(f"{source}: installs none of {', '.join(names)}, of framework.yml")
+        # What was installed counts: a lock may name a URL or a path, which pin no version that can be read there.
         if version and not folder.accepts(version):
             raise EnvironmentCreationError(
                 f"{source}: installs {names[0]} {version}, and framework.yml wants {folder.description.version!r}"
             )
         printed: list[str] = []
         outcome = run_tool(
+            # -I: neither the current folder nor PYTHON* variables can stand in for what was installed.
             [environment.python, "-I", "-c", _SMOKE],
             folder=environment.path,
             variables=child_variables(),

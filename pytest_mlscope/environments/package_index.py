@@ -21,10 +21,12 @@ def index_answer() -> tuple[str, str | None]:
         return f"no index, only {scrubbed(pip.get('find-links', '')) or 'nothing'}", None
     url = pip.get("index-url", _DEFAULT).rstrip("/")
     shown = without_secrets(url)
+    # An index may be a folder of wheels, too.
     if not url.startswith(("http://", "https://")):
         path = Path(url.removeprefix("file://"))
         return shown, None if path.exists() else "it does not exist"
     try:
+        # The user's own certificates, without which a company's index would look broken.
         context = ssl.create_default_context(cafile=pip.get("cert"))
         # One package's page, since the whole index of PyPI has tens of megabytes.
         request = urllib.request.Request(f"{url}/pip/", headers={"User-Agent": "pytest-mlscope"})  # noqa: S310 - above

@@ -115,6 +115,7 @@ class _Installation:
             return ToolRun(0, ())
         return run_tool(
             command,
+            # Not the user's folder: uv reads the settings of a project that it is started in.
             folder=self._environment.path.parent,
             variables=self._installer.variables(),
             inherit=[self._lock_descriptor],
@@ -152,6 +153,7 @@ class _Installation:
             # pip takes constraints as strict, so that one pin that does not fit fails them all: then without any.
             outcome = self._run(self._installer.install(path, wanted, closed=False))
         if outcome.returncode == 0:
+            # pip resolves while it installs, so that what it came to can only be read from what is there.
             versions = installed_versions([self._environment.site_packages])
             # venv puts pip there, and no framework needs it.
             pins = "".join(f"{name}=={version}\n" for name, version in versions.items() if name != "pip")

@@ -59,6 +59,7 @@ class Uv:
         self.command = command
 
     def resolve(self, environment: Path, wanted: Path, lock: Path) -> list[str]:
+        # No header and no annotations: the file's bytes are hashed, and a header names this machine's paths.
         options = ["--python", str(environment / "bin" / "python"), "--no-header", "--no-annotate", "--quiet"]
         if is_true(pip_configuration().get("no-index", "")):
             options.append("--no-index")
@@ -119,6 +120,7 @@ class VenvAndPip:
 
 def find_uv() -> Uv | None:
     """The uv beside this interpreter, else of this interpreter, else on PATH; ``None`` when none runs."""
+    # First the one beside this interpreter: it is part of the user's environment, the one on PATH of the machine.
     commands = [[str(Path(sys.executable).parent / "uv")]]
     if importlib.util.find_spec("uv"):
         commands.append([sys.executable, "-m", "uv"])

@@ -41,6 +41,7 @@ def pip_config_list() -> str:
 def pip_configuration() -> dict[str, str]:
     """pip's options for ``pip install``, by their long name: the environment, then ``[install]``, then ``[global]``."""
     options: dict[str, str] = {}
+    # From the lowest rank to the highest, for later values replace earlier ones.
     for section in ("global", "install"):
         for line in pip_config_list().splitlines():
             key, _, value = line.partition("=")

@@ -77,6 +77,7 @@ class ProvisionedEnvironment:
             content = json.loads((self.path / MARKER).read_text("utf-8"))
         except (OSError, ValueError):
             return None
+        # Of another schema: it was made by another release, and what it lacks cannot be known.
         return content if isinstance(content, dict) and content.get("schema") == MARKER_SCHEMA else None
 
     def fault(self, distributions: list[str], *, emulator: Sequence[str] = ()) -> str | None:
@@ -88,6 +89,7 @@ class ProvisionedEnvironment:
             return "is half-made"
         if emulator and self.marker.get("emulator") != list(emulator):
             return "is for another emulator"
+        # bin/python is a link, which breaks when the Python that it was built on is removed.
         if not os.access(self.python, os.X_OK):
             return "has lost its Python"
         if distributions and self.version(distributions) is None:
@@ -146,6 +148,7 @@ def environments_for(recipe: EnvironmentRecipe, home: Path) -> list[ProvisionedE
 
 def delete_tree(environment: ProvisionedEnvironment) -> None:
     """Delete the folder, the marker first, so that an interrupted deletion leaves nothing that looks complete."""
+    # A user may keep an environment on another disk by a link; what it leads to is not ours to delete.
     if environment.path.is_symlink():
         environment.path.unlink()
         return

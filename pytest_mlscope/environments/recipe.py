@@ -58,6 +58,7 @@ class EnvironmentRecipe:
         interpreter = stated or f"usr/bin/python{found[-1]}"
         version = self.debian.version(f"python{python_series(interpreter)}-minimal") if self.debian else None
         wanted = self.folder.description.python
+        # Debian writes EPOCH:VERSION-REVISION, and PEP 440 knows neither epoch nor revision of that kind.
         if version and not python_fits(re.split(r"[-+~]", version.partition(":")[2] or version)[0], wanted):
             raise CannotRun(f"{self.debian_path} has Python {version}, and framework.yml wants {wanted!r}")
         return interpreter
@@ -72,6 +73,7 @@ class EnvironmentRecipe:
             further["environment"] = self.folder.description.environment.model_dump()
         if self.constraint:
             further["constraint"] = self.constraint
+        # Only then, so that the hash of a plain lock is that of its bytes alone.
         if further:
             content += b"\0" + json.dumps(further, sort_keys=True).encode()
         return hashlib.sha256(content).hexdigest()[:12]

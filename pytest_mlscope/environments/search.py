@@ -53,6 +53,7 @@ def _provisioned(recipe: EnvironmentRecipe, constraint: str | None, home: Path) 
     """A provisioned environment, or why the newest cannot be used, or ``None`` when there is none."""
     distributions = recipe.folder.description.distributions
     reason = None
+    # Not only the newest: it may be half-made, and an older one complete.
     for environment in environments_for(recipe, home):
         fault = environment.fault(distributions)
         if fault is None:
@@ -115,6 +116,7 @@ def find_environment(
         raise _without_recipe(folder, f"{current}; {error.reason}", wanted) from None
     if isinstance(provisioned, Environment):
         return provisioned
+    # Last, since it starts processes, and an environment that is there needs no answer.
     hopeless = _why_hopeless(recipe)
     if hopeless:
         raise NoEnvironment(f"{current}; {hopeless}", subject=folder.name)

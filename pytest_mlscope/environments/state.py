@@ -40,6 +40,7 @@ def _belongs(environment: ProvisionedEnvironment, folder: FrameworkFolder) -> bo
     architecture = str(marker.get("architecture") or machine_architecture())
     try:
         recipe = environment_recipe(folder, constraint=marker.get("constraint"), architecture=architecture)
+        # Each lock by itself: an environment made from one is the folder's, whatever was asked for since.
         locks = folder.path.glob("requirements-*.lock")
         others = [EnvironmentRecipe(folder, architecture, lock, None, recipe.debian_path) for lock in locks]
     except (CannotRun, FrameworkError):

@@ -28,5 +28,6 @@ def missing_libraries(system_libraries: Mapping[str, str]) -> str | None:
 
     :param system_libraries: of ``framework.yml``: soname to how to get it.
     """
+    # All of them at once, so that the user installs once.
     missing = [f"{soname} ({how})" for soname, how in system_libraries.items() if not _loads(soname)]
     return f"this machine lacks {', '.join(missing)}" if missing else None

@@ -70,6 +70,7 @@ def serve(runs: Mapping[int, Callable[[], Any]], scheduled: numpy.ndarray, limit
     if not runs or not len(scheduled):
         raise ValueError("needs queries, and a prediction that answers them")
     sizes = sorted(runs, reverse=True)
+    # Python's integers: numpy's would be made anew at each access, inside the timed loop.
     arrivals = scheduled.tolist()
     total = len(arrivals)
     issued = numpy.zeros(total, numpy.int64)

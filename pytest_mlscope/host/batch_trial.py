@@ -35,11 +35,13 @@ class BatchTrial(object):
         :raises WrongReturn: when an output's number of rows is not the call's, or may be chance and cannot be tried.
         """
         if not self._done and predicted:
+            # Also when it fails: the model stays the same, and each trial costs a prediction.
             self._done = True
             try:
                 self._try(predict, inputs, batch_size, pad, {each["name"]: each["shape"] for each in predicted})
             except WrongReturn as error:
                 self._wrong = str(error)
+        # For every later request, too: who goes on after the first must not get rows that are none.
         if self._wrong is not None:
             raise WrongReturn(self._wrong)
 

@@ -109,9 +109,11 @@ class _Outputs(object):
         try:
             columns = [picked] if len(self.slots) == 1 else list(zip(*picked))
             for (_, expected, _, slots), arrays in zip(self.slots, columns):
+                # Each by itself: a batch with too many rows and one with too few would fit together.
                 if set(map(type, arrays)) != {numpy.ndarray} or set(map(len, arrays)) != {self._batch_size}:
                     return False
                 rows = slots[first : first + len(arrays)].reshape((len(arrays) * self._batch_size,) + expected[1:])
+                # Else numpy would convert another dtype in silence.
                 numpy.concatenate(arrays, out=rows, casting="no")
         except Exception:
             # Batch by batch, each error finds its place.

@@ -55,6 +55,7 @@ def _outputs(model: LoadedModel, inputs: Tensors, request: Dict[str, Any]) -> Di
     kept: List[Tensors] = []
     copies: List[Tensors] = []
     for turn in range(_KEPT_PREDICTIONS):
+        # Other rows each time: an output that was overwritten with the same values would not show.
         given = _rolled(inputs, turn)
         outputs = _predicted(model, given)
         kept.append(dict(outputs))

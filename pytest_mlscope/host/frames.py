@@ -66,6 +66,7 @@ def header_length(prefix: bytes) -> int:
 
 
 def _is_deep(value: Any) -> bool:
+    # Level by level: recursion would itself fail at the depth that is looked for.
     level = [value]
     for _ in range(MAXIMUM_DEPTH + 1):
         level = [value for value in level if isinstance(value, (dict, list))]
@@ -198,6 +199,7 @@ class Arena(object):
         :raises ProtocolError: when the place lies outside the arena, or is not a tensor's place.
         """
         name, dtype, shape, offset = _read_place(place)
+        # Python's integers: sizes of a hostile place would overflow numpy's product.
         count = 1
         for n in shape:
             count *= n

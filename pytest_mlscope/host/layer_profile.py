@@ -57,6 +57,7 @@ def described(layers: Any) -> List[Dict[str, Any]]:
         fault = _fault(layer)
         if fault:
             raise WrongReturn("the predictor's layers returned layer {}: {}".format(place, fault))
+        # Builtin types: a predictor may give numpy's, which JSON cannot write.
         entries.append(
             {
                 "name": layer.name,

@@ -62,6 +62,7 @@ def read_trace(text: str) -> Trace:
     """
     queries: Dict[int, List[int]] = {}
     for microseconds, query, issued, completed in _SAMPLE.findall(text):
+        # Digit by digit: a float would round the nanoseconds of a late query.
         whole, _, decimals = microseconds.partition(".")
         scheduled = int(whole) * 1000 + int((decimals + "000")[:3])
         entry = queries.setdefault(int(query), [scheduled, int(issued), int(completed)])
@@ -175,6 +176,7 @@ def cpu_awake() -> Iterator[None]:
     pipe = subprocess.PIPE
     try:
         process = subprocess.Popen(
+            # Nothing of the environment is imported, so that it is up at once.
             [sys.executable, "-IS", "-c", _SPIN], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL
         )
     except OSError:

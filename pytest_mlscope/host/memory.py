@@ -33,6 +33,7 @@ def resident_bytes() -> Optional[int]:
 def return_free_memory() -> None:
     """Give the allocator's free pages back to the kernel, where the C library can: glibc's malloc_trim(3)."""
     if sys.platform.startswith("linux"):
+        # Other C libraries, such as musl, have none.
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(ctypes.c_size_t(0))

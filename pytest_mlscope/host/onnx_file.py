@@ -18,6 +18,7 @@ MAX_LOCATION = 4096
 _WINDOW_BYTES = 1 << 14
 """What is read at once, since most fields are short."""
 
+# Integers are left out: in every file shapes and indices are integers.
 _TYPES = {1: "fp32", 10: "fp16", 11: "fp64", 16: "bf16"}
 _TYPES.update(dict.fromkeys((17, 18, 19, 20), "fp8"))
 _TYPES.update(dict.fromkeys((21, 22), "int4"))
@@ -198,11 +199,13 @@ class _Walk(object):
                             self._locate(begin, stop)
                 elif number in (11, 12) and wire == 2:
                     self._value(first, last, "inputs" if number == 11 else "outputs")
+            # Nodes last, in whatever order the file has them: they tell which weights are used, and how.
             for number, wire, first, last in fields(start, end):
                 if number == 1 and wire == 2:
                     self._node(first, last)
 
     def _node(self, start: int, end: int) -> None:
+        # Two passes, for protobuf sets no order of fields, and what an attribute means depends on the operator.
         operator, output = "", 0
         for number, wire, first, last in self._reader.fields(start, end):
             if wire == 2 and number == 4:
@@ -418,5 +421,6 @@ def onnx_signature(path: str) -> Tuple[List[TensorSignature], List[TensorSignatu
                 for key, kind, begin, stop in reader.fields(first, last):
                     if (key, kind) == (8, 2):
                         initialisers.add(reader.text(begin, stop, 1024))
+        # Before IR version 4 every weight is listed among the inputs, too.
         optional = {each.name for each in inputs} & initialisers
         return [each for each in inputs if each.name not in optional], outputs, optional

@@ -46,6 +46,7 @@ def check_outputs(outputs: Any, source: str, expected: Iterable[str] = ()) -> No
     for name, array in outputs.items():
         if not isinstance(name, str):
             raise WrongReturn("the predictor's {} returned {!r} as a name; {}".format(source, name, must))
+        # numpy itself gives its scalars for what has no dimension left.
         if not isinstance(array, (numpy.ndarray, numpy.generic)):
             raise WrongReturn(
                 "the predictor's {} returned {!r} as {}; {}".format(source, name, what_it_is(array), must)

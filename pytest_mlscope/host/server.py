@@ -155,6 +155,7 @@ class Server(object):
             error_message,
             returns_new_arrays=model.returns_new_arrays,
         )
+        # Rows that were predicted one by one have each been checked.
         if self._trial is not None and "parts" not in reply:
             self._trial.check(model.predict, inputs, request["batch_size"], request["pad"], reply["tensors"])
         return reply
@@ -264,6 +265,7 @@ def serve(requests: int, replies: int, arena_descriptors: List[int]) -> int:
             reply = operation(request)
         except Unsupported as error:
             reply = {"error": {"kind": "unsupported", "message": " ".join(str(error).split()), "holds": error.holds}}
+        # By itself: a traceback would need memory.
         except MemoryError:
             reply = {"error": {"kind": "exception", "message": "MemoryError: out of memory"}}
         except Exception as error:
@@ -275,6 +277,7 @@ def serve(requests: int, replies: int, arena_descriptors: List[int]) -> int:
                     "traceback": "" if raised_on_purpose(error) else traceback.format_exc(limit=-12)[-8192:],
                 }
             }
+        # Before the reply: whoever reads an error looks at once for what was printed.
         sys.stdout.flush()
         sys.stderr.flush()
         try:

@@ -56,6 +56,7 @@ class BoundSizes(object):
             self.memory_was_reset = queue.memory_was_reset
             self.warmup_calls += warmed.calls
             self.warmup_seconds += warmed.seconds
+            # One size that was not steady is enough to make the whole doubtful.
             if warmed.reason != "steady":
                 self.warmup_reason = warmed.reason
         outputs: Dict[str, List[numpy.ndarray]] = {}

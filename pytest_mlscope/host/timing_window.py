@@ -31,12 +31,14 @@ class BoundQueue(object):
         check_outputs(outputs, "predict")
         # What cannot be read row by row is refused here as in a prediction: its time would be of something else.
         check_rows(outputs, len(next(iter(batches[0].values()))))
+        # Copies: binding, or the next prediction, may use the same memory.
         self._predicted = {name: numpy.array(array) for name, array in outputs.items()}
         self.memory_was_reset = memory.reset_peak()
         self._bounds: List[Bound] = [model.bind(batch) for batch in batches]
         for bound in self._bounds:
             check_bound(bound)
         runs = [bound.run for bound in self._bounds]
+        # A single batch is called without the loop, whose own cost would be timed with it.
         self.run = runs[0] if len(runs) == 1 else _in_turn(runs)
         self.call_path = self._bounds[0].call_path
 

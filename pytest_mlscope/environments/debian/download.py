@@ -19,6 +19,7 @@ from pytest_mlscope.recorder import Recorder
 from pytest_mlscope.text import scrubbed, without_secrets
 
 _CHUNK = 2**18
+# Of one read, not of the whole: a large package on a slow line takes longer.
 _SILENCE_SECONDS = 60.0
 _PROGRESS_EVERY = 3.0
 _SCHEMES = ("http://", "https://", "file://")
@@ -28,6 +29,7 @@ def _open(url: str, *, start: int = 0) -> IO[bytes]:
     """:raises OSError: such as ``urllib.error.URLError``
     :raises http.client.HTTPException: when the server does not speak HTTP.
     """
+    # urllib opens more than these, and a lock is a file of somebody's framework folder.
     if not url.startswith(_SCHEMES):
         raise urllib.error.URLError(f"not one of {', '.join(_SCHEMES)}")
     headers = {"User-Agent": "pytest-mlscope", **({"Range": f"bytes={start}-"} if start else {})}
@@ -110,6 +112,7 @@ def _download(
             except OSError as error:
                 raise EnvironmentCreationError(f"{unfinished}: cannot be written: {describe_os_error(error)}") from None
             if _is_it(unfinished, package):
+                # In one step, so that nobody finds half a package under its final name.
                 unfinished.replace(destination)
                 return
             size = unfinished.stat().st_size
@@ -158,6 +161,7 @@ def download_packages(lock: DebianLock, *, home: Path, recorder: Recorder) -> li
 
     with file_lock(folder / ".lock", waiting=waiting):
         for package in lock.packages:
+            # By content: two locks that pin the same package share it, and a name cannot lead out of the folder.
             path = folder / f"{package.sha256}.deb"
             if not _is_it(path, package):
                 with suppress(FileNotFoundError):

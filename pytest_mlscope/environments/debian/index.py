@@ -60,6 +60,7 @@ def parse_packages(text: str) -> dict[str, IndexedPackage]:
     :raises MlscopeError: when python-debian is not installed.
     """
     found: dict[str, IndexedPackage] = {}
+    # Without apt's own parser, which only Debian's systems have.
     for fields in _deb822().Packages.iter_paragraphs(text.splitlines(), use_apt_pkg=False):
         try:
             package = DebianPackage(
@@ -68,6 +69,7 @@ def parse_packages(text: str) -> dict[str, IndexedPackage]:
         except (KeyError, ValueError):
             continue  # Nothing that could be downloaded and checked.
         relations = fields.relations
+        # What a package only recommends is left out: Debian's policy has it run without.
         depends = [*relations["pre-depends"], *relations["depends"]]
         provides = tuple(names[0] for names in _names(relations["provides"]))
         found[package.name] = IndexedPackage(package, _names(depends), provides)

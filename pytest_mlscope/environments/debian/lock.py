@@ -80,6 +80,7 @@ def parse_debian_lock(text: str, *, origin: str) -> DebianLock:
         name, version, sha256, size, path = words
         if not (_NAME.fullmatch(name) and _SHA256.fullmatch(sha256) and size.isdecimal() and _is_safe(path)):
             raise FrameworkError(f"{place}: not a package's NAME VERSION SHA256 SIZE PATH; make the lock again")
+        # Two versions of a package would unpack over each other, and the later win by chance.
         if name in packages:
             raise FrameworkError(f"{place}: {name} is there twice")
         packages[name] = DebianPackage(name, version, sha256, int(size), path)

@@ -15,6 +15,7 @@ class _Resolution:
         self._packages = packages
         self._exclude = exclude
         self._providers: dict[str, list[str]] = {}
+        # Sorted, so that of several providers the same one is chosen each time a lock is made.
         for name in sorted(packages):
             for virtual in packages[name].provides:
                 self._providers.setdefault(virtual, []).append(name)

@@ -34,6 +34,7 @@ _PLATFORMS = {
 }
 _ALTERNATIVES = ("openblas-pthread", "blas", "lapack")
 """Folders of libraries among which a package's script would choose, the faster first; scripts are not run here."""
+# libpthread is one of them: until glibc 2.34 it was a library of its own.
 _C_LIBRARY = re.compile(r"(libc|libm|libpthread|ld-linux.*|ld64)\.so\.\d")
 
 

@@ -86,6 +86,7 @@ def _data(stream: IO[bytes]) -> Iterator[tarfile.TarFile]:
         source: Any = _Part(stream, size)
         if compression == ".zst":
             source, compression = _zstd(source), ""
+        # With "|", tarfile reads without seeking: a stretch of the archive has no positions of its own.
         modes = {"": "r|", ".gz": "r|gz", ".bz2": "r|bz2", ".xz": "r|xz"}
         if compression not in modes:
             raise ValueError(f"an unknown compression, {name}")
@@ -145,6 +146,7 @@ def _real_parent(root: Path, path: Path) -> Path:
 
 
 def _make_way(path: Path) -> None:
+    # A link is removed, not followed: to write through it could change another package's file.
     if path.is_symlink() or path.is_file():
         path.unlink()
 
@@ -169,6 +171,7 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> Non
         inside = _lexical(base / str(target).lstrip("/") if target.is_absolute() else base / target)
         if inside is None:
             raise ValueError(f"the link {member.name!r} leads outside")
+        # Relative: an absolute link would lead into this machine's own file system.
         path.symlink_to(os.path.relpath(root / _merged(inside), path.parent))
     elif member.islnk():
         source = Path(os.path.realpath(root / _inside(root, member.linkname)))
