@@ -177,7 +177,10 @@ def cpu_awake() -> Iterator[None]:
     try:
         process = subprocess.Popen(
             # Nothing of the environment is imported, so that it is up at once.
-            [sys.executable, "-IS", "-c", _SPIN], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL
+            [sys.executable, "-IS", "-c", _SPIN],
+            stdin=pipe,
+            stdout=pipe,
+            stderr=subprocess.DEVNULL,
         )
     except OSError:
         yield
