@@ -128,6 +128,7 @@ def _models_at(model: type[BaseModel], path: Path) -> list[type[BaseModel]]:
                 name = field_names(annotation).get(str(part))
                 inner += _flatten(annotation.model_fields[name].annotation) if name else []
             elif arguments:
+                # Of a mapping only the values' type: its keys are text.
                 for argument in arguments[-1:] if get_origin(annotation) is dict else arguments:
                     inner += _flatten(argument)
         annotations = inner
@@ -191,6 +192,7 @@ def _message(error: ErrorDetails, where: str, value: Any, allowed: str | None) -
 
 def _as_entry(models: Sequence[type[BaseModel]], value: Any) -> str:
     """`` such as {min: 0.95}`` for a bare value that one key of the mapping it should be takes."""
+    # A longer one would fill the line.
     if isinstance(value, str | int | float) and not isinstance(value, bool) and len(str(value)) <= 60:
         for model in models:
             for key in field_names(model):
@@ -203,6 +205,7 @@ def _takes(model: type[BaseModel], key: str, value: Any) -> bool:
     try:
         model.model_validate({key: value})
     except ValidationError as error:
+        # Other keys may be missing: the entry is an example, which the reader completes.
         return all(details["type"] == "missing" and details["loc"][0] != key for details in error.errors())
     except Exception:  # a plugin's own validators can raise anything, and this is a mere hint
         return False
@@ -304,6 +307,7 @@ def schema_mistakes(
     """
     mistakes: list[SchemaMistake] = []
     unions: dict[Path, dict[str, list[_Located]]] = {}
+    # pydantic's web addresses would only lengthen the lines.
     for details in error.errors(include_url=False):
         if details["loc"][-1:] == ("[key]",):
             mistakes.append(_wrong_key(details, model, data, place, suggest=len(mistakes) < MAX_LINES))

@@ -39,6 +39,7 @@ def _told(error: Exception, bound: BoundMetric) -> str:
 
 def _predicted(outputs: NDArray[Any], holds: Holds | None) -> NDArray[Any]:
     if outputs.dtype.kind in "iu":
+        # Integers of several a row are a quantised model's scores, unless the manifest calls them a ranking.
         if holds != "ranking" and outputs.size > len(outputs):
             best: NDArray[Any] = outputs.reshape(len(outputs), -1).argmax(axis=1)
             return best
@@ -57,6 +58,7 @@ def _read_only_copy(values: NDArray[Any]) -> NDArray[Any]:
 
 def _check_classes(output: str, classes: NDArray[Any], count: int, holds: Holds | None) -> None:
     """:raises PreprocessingError: for class numbers that are none of the ``count`` classes."""
+    # Scores have as many columns as there are classes, and any value.
     are_numbers = holds == "ranking" or (holds is None and classes.size == len(classes))
     if classes.dtype.kind not in "iu" or not are_numbers or not classes.size:
         return
@@ -103,6 +105,7 @@ class _Scores:
             if not all(isinstance(step, SHIPPED_POSTPROCESSING_STEPS) for step in self._manifest.postprocessing[name])
             or not all(isinstance(each.metric, SHIPPED_METRICS) for each, _ in self._states if each.output == name)
         }
+        # Watched for the whole dataset: a single row of NaN is counted wrong, and no reason to give up.
         self._only_nan = set(self._outputs)
         self._rows: list[NDArray[np.int64]] = []
         self._labels: list[NDArray[Any]] = []
@@ -115,6 +118,7 @@ class _Scores:
 
     def take(self, prepared: PreparedBatch, prediction: Prediction) -> None:
         for error in prediction.errors:
+            # The host counts rows within its request; reports name those of the dataset.
             self.failed(prepared.rows[error.start : error.stop], error.message)
         for part in prediction.parts:
             labels = {column: values[part.rows] for column, values in prepared.labels.items()}
@@ -143,6 +147,7 @@ class _Scores:
         for bound, state in self._states:
             try:
                 state.update(processed[bound.output], given[bound.label])
+            # What metrics raise of data that they cannot read; the shapes of both mostly tell why.
             except (ValueError, TypeError, IndexError) as error:
                 raise MlscopeError(
                     f"{self._manifest.path}: metric {bound.name}: {_told(error, bound)}; output "
@@ -151,6 +156,7 @@ class _Scores:
                 ) from None
         first = self._manifest.metrics[0]
         self._rows.append(rows)
+        # Of the first metric alone: a row has one prediction and one truth that are kept.
         self._labels.append(_kept(labels[first.label]))
         self._predicted.append(_kept(_predicted(processed[first.output], first.holds)))
 
@@ -197,6 +203,7 @@ class _Scores:
         taken = sum(map(len, self._rows))
         found = {}
         for bound, state in self._states:
+            # A plugin's state may have no such method: it need not extend the class.
             values = state.row_values() if isinstance(state, MetricState) else None
             if values is not None and np.shape(values) == (taken,):
                 found[bound.name] = np.asarray(values, dtype=np.float64)
@@ -217,6 +224,7 @@ def _pieces(prepared: PreparedBatch, rows: int | None) -> Iterator[PreparedBatch
         part = slice(start, start + rows)
         inputs = {name: array[part] for name, array in prepared.inputs.items()}
         labels = {column: values[part] for column, values in prepared.labels.items()}
+        # Without the failures, which were counted with the whole.
         yield PreparedBatch(prepared.rows[part], inputs, labels, [])
 
 
@@ -238,6 +246,7 @@ def measure_accuracy(ready: ReadyModel) -> Accuracy:
         nonlocal rows_at_once
         prepared = waiting.popleft()
         prediction = ready.receive_predict(len(prepared.rows))
+        # Of the first reply alone: outputs of one model are about as large for every row.
         if prediction.parts and rows_at_once is None:
             rows_at_once = _rows_within(_OUTPUT_BYTES, prediction.parts[0].outputs, plan.case.batch_size)
         with naming(manifest):
@@ -267,6 +276,7 @@ def measure_accuracy(ready: ReadyModel) -> Accuracy:
                 waiting.append(piece)
         while waiting:
             receive()
+        # Inside: closing the dataset is no part of it.
         seconds = time.perf_counter() - began if began else 0.0
     with naming(manifest):
         accuracy = scores.finish(seconds)

@@ -44,6 +44,7 @@ def _load(before: Sensors, after: Sensors) -> Iterator[Doubt]:
     room *= cpus
     # Each counter may be a tick behind, at either end.
     blur = 2 * last.tick * cpus
+    # The host's own threads are among the busy ones.
     others = last.busy - first.busy - (after.cpu - before.cpu)
     if (others - blur) / room > OTHER_LOAD:
         share = min(others / room, 1.0)

@@ -48,6 +48,7 @@ def relative_drift(samples: NDArray[np.integer[Any]]) -> float | None:
     batch = len(samples) // BATCHES
     if batch < 2:
         return None
+    # Medians of runs, since single calls scatter so much that a trend would drown.
     latest = np.asarray(samples[len(samples) - batch * BATCHES :], dtype=np.float64)
     medians = np.median(latest.reshape(BATCHES, batch), axis=1)
     middle = float(np.median(medians))

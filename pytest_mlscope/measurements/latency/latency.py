@@ -61,6 +61,7 @@ class _Window:
                 self._guarded(name, partial(profiler.start, self._window))
                 self._started.append((name, profiler))
         except BaseException:
+            # Those that did start must be stopped, or they would measure on through the rest of the run.
             self._close()
             raise
         return self
@@ -158,6 +159,7 @@ def measure_latency(
         measured.append(_measure_once(ready(plan), hook, profilers))
     else:
         for _ in range(restarts):
+            # Of its own: a warm host of the run would be the same process each time.
             pool = HostPool()
             try:
                 measured.append(_measure_once(ready(plan, pool=pool), hook, profilers))

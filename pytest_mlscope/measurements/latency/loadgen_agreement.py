@@ -63,6 +63,7 @@ class Agreement:
         both = [each.arrivals for each in self.rounds if each.arrivals is not None]
         if not both:
             return None
+        # Together, since one round has too few arrivals for the test, or for a p99.
         ours, theirs = (np.concatenate([getattr(side, name) for side in sides]) for sides in zip(*both, strict=True))
         return ours, theirs
 

@@ -119,6 +119,7 @@ def _server_round(
     inputs = first_rows(model, model.case.batch_size)
     if scheduled is None:
         run = _under_loadgen(model, inputs, output, number)
+        # From the first arrival on: LoadGen's trace has an origin of its own.
         scheduled = run.scheduled_ns - run.scheduled_ns[0]
         served = serve_arrivals(model, inputs, scheduled)
         server = server_of(model.plan)
@@ -127,6 +128,7 @@ def _server_round(
     else:
         served = serve_arrivals(model, inputs, scheduled)
         run = _under_loadgen(model, inputs, output, number)
+        # The same arrivals as in the round before; counted again, they would make the test look surer than it is.
         ours = theirs = np.empty(0, np.int64)
     made = Round(
         ours=float(np.median(served.samples_ns)) / 1e9,

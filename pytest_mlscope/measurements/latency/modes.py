@@ -74,6 +74,7 @@ def two_modes(samples: NDArray[np.integer[Any]], *, step: float = 0.0) -> TwoMod
     ordered = np.sort(np.asarray(samples, dtype=np.float64))
     trimmed = int(TRIMMED * len(ordered))
     ordered = ordered[trimmed : len(ordered) - trimmed]
+    # A call that ended within one step of the clock reads 0, which has no logarithm.
     if not ordered[0] > 0:
         return None
     logs = np.log(ordered)
@@ -88,6 +89,7 @@ def two_modes(samples: NDArray[np.integer[Any]], *, step: float = 0.0) -> TwoMod
         sides = np.array([counts[:valley].max(), counts[valley + 1 :].max()])
         if counts[valley] > DEEPEST * sides.min():
             continue
+        # The larger of the two: the valley must be too empty against both sides.
         sure = float(_log_tail(counts[valley], sides).max())
         if sure <= level and (best is None or sure < best[0]):
             best = (sure, valley)

@@ -65,6 +65,7 @@ def search_rate(
     """
     end = clock() + budget
     attempts: list[Attempt] = []
+    # At the capacity itself a queue grows for ever, so the answer lies below.
     low, high = 0.0, capacity
     while high - low > PRECISION * high and high > LEAST_SHARE * capacity:
         rate = (low + high) / 2
@@ -75,6 +76,7 @@ def search_rate(
             low = rate
         else:
             high = rate
+    # Where no trial met the bound, half of the lowest that failed is still worth a run.
     rate = best = low or high / 2
     least = LEAST_SHARE * (low or capacity)
     step, last = FIRST_STEP, False

@@ -36,6 +36,7 @@ def summarise_restarts(latencies: Sequence[Latency]) -> Restarts:
         )
         for latency in latencies
     ]
+    # Of an even number the faster of the two in the middle: what is shown must be a process that ran.
     order = sorted(range(len(processes)), key=lambda index: processes[index].median)
     return Restarts(processes, shown=order[(len(order) - 1) // 2])
 

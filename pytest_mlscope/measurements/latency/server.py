@@ -232,6 +232,7 @@ def _latency(model: ReadyModel, server: _Server, run: _Attempt, search: RateSear
         batch_size=model.case.batch_size,
         sample=Server.sample,
         percentiles=supported_percentiles(samples, unanswered=served.unanswered),
+        # Of answered queries alone it would be too narrow: those without an answer were the slowest.
         relative_error=median_relative_error(samples) if answered and not served.unanswered else None,
         throughput=achieved,
         stop_reason="time_limit" if served.unanswered else "duration",

@@ -125,6 +125,7 @@ class WarmModel:
                 "expected integers of nanoseconds above 0 that int64 holds"
             )
         samples = samples.astype(np.int64)
+        # As floats: int64 overflows after 292 years, which a wrong scenario reaches with a few samples.
         lasted = float(samples.sum(dtype=np.float64)) / 1e9 if seconds is None else seconds
         latency = Latency(
             samples_ns=samples,

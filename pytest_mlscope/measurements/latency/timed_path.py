@@ -29,6 +29,7 @@ def check_timed_path(ready: ReadyModel, path: TimedPath) -> list[Doubt]:
         return []
     largest = "" if timed.max_abs is None else f"largest difference {timed.max_abs:.3g}"
     detail = timed.mismatch or largest or f"{timed.violations:,} elements differ"
+    # The host predicts once more where the two differ: a random model cannot agree with anything.
     if path.again and not timed.mismatch:
         again = _compared(ready, ready.manifest_outputs(path.again), predicted)
         if again.violations and not _gives_nothing(bound, predicted):

@@ -116,6 +116,7 @@ class OutputComparison:
             return
         exact = self._exact_integers and is_exact(output, reference)
         self.exact |= exact
+        # Differences of fp16 or of unsigned integers would overflow, or wrap, in their own types.
         a = np.asarray(output, dtype=np.float64)
         b = np.asarray(reference, dtype=np.float64)
         a_nan, b_nan = np.isnan(a), np.isnan(b)
@@ -125,13 +126,16 @@ class OutputComparison:
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             difference = np.where(same, 0.0, np.abs(a - b))
             if output.dtype.kind != "f" and reference.dtype.kind != "f":
+                # Integers beyond 2**53 that differ may be equal as floats.
                 difference[~same & (difference == 0)] = 1.0
+            # NaN on one side, or infinities of unlike signs: further apart than any number, and max() loses NaN.
             difference[np.isnan(difference)] = np.inf
             magnitude = np.abs(b)
             # Where the reference is nearly zero, what is relative to it says nothing that the absolute does not.
             scale = np.maximum(magnitude, 0.0 if exact else self._abs)
             relative = np.where(same | (scale == 0), 0.0, difference / scale)
             relative[np.isnan(relative)] = np.inf
+            # An infinite reference would otherwise allow anything.
             allowed = self._abs + self._rel * np.where(np.isfinite(magnitude), magnitude, 0.0)
         if difference.size:
             self._max_abs = max(self._max_abs, float(difference.max()))
@@ -171,6 +175,7 @@ class OutputComparison:
         self.finite += count
         if not count:
             return
+        # Only then: to pick elements copies both arrays.
         if count < finite.size:
             a, b = a[finite], b[finite]
         else:
@@ -222,8 +227,10 @@ class OutputComparison:
         lengths = math.sqrt(self._square) * math.sqrt(self._reference_square)
         if lengths and self._error_square == 0:
             return 1.0  # The sums' own rounding is no angle.
+        # A square of the largest numbers overflows.
         if not lengths or not math.isfinite(lengths):
             return None
+        # Rounding may put it a little beyond.
         return min(1.0, max(-1.0, self._product / lengths))
 
     @property

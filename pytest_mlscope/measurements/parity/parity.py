@@ -52,8 +52,10 @@ class ReferenceOutputs:
         :raises HostError: when it fails.
         """
         reference = reference_plan(plan)
+        # Equal in its settings, too: a plan with other outputs or files is another reference.
         if self._outputs is not None and self._plan == reference:
             return self._outputs
+        # Before the new ones: both at once may fill the disk.
         self.close()
         outputs = RawOutputs()
         try:
@@ -110,6 +112,7 @@ def measure_parity(plan: Plan, ready: Ready, references: ReferenceOutputs, toler
     reference = references.of(plan, ready, rows=expected.rows)
     found = tolerances.of(plan, reference_plan(plan), ready)
     parity = _compared(plan, ready, reference, found, rows=expected.rows, expected=expected)
+    # Where all is within the tolerance, nobody asks whether the model differs from itself.
     if parity.mismatch is not None or not (parity.violations or expected.bounds_agreement):
         return parity
     return replace(parity, self_difference=difference_from_itself(ready(plan), found, rows=expected.rows))
@@ -235,6 +238,7 @@ def _whole(
     # A text output has no differences, and takes none away from the others.
     known = [output for output in each if output.max_abs is not None] if mismatch is None else []
     bounded = [output for output in each if output.bounded]
+    # The summary has one line: that of the output that decides.
     worst = max(bounded or each, key=lambda output: (output.violations > 0, output.max_abs or 0.0))
     ranked = comparisons[first_output] if mismatch is None else None
     return Parity(
@@ -244,6 +248,7 @@ def _whole(
         max_rel=max((output.max_rel for output in known if output.max_rel is not None), default=None),
         top1_agreement=None if ranked is None else ranked.top1_agreement,
         top5_agreement=None if ranked is None else ranked.top5_agreement,
+        # Of several outputs the worst stands for the model.
         cosine=min((output.cosine for output in known if output.cosine is not None), default=None),
         psnr=min((output.psnr for output in known if output.psnr is not None), default=None),
         abs_tolerance=worst.abs_tolerance,

@@ -39,7 +39,9 @@ class RawOutputs:
 
     def append(self, outputs: Mapping[str, NDArray[Any]]) -> None:
         """Add a chunk. :raises OSError: when the disk is full."""
+        # Whoever reads the chunks moves the place.
         self._file.seek(0, 2)
+        # An array of text, not JSON: the names come back by the same reader, and are never unpickled.
         np.save(self._file, np.array(list(outputs)))
         for array in outputs.values():
             np.save(self._file, array, allow_pickle=False)
@@ -82,6 +84,7 @@ def predict_raw(ready: ReadyModel, *, rows: int, batch_rows: int | None = None) 
     ) as reader:
         under_way: deque[int] = deque()
         for prepared in reader:
+            # Unlike accuracy, which counts them: without this row the two sides would compare unlike rows.
             if prepared.failed:
                 raise HostError(f"{ready.host.name}: {prepared.failed[0].message}")
             if len(under_way) == DEPTH:

@@ -34,6 +34,7 @@ def difference_from_itself(ready: ReadyModel, tolerances: Mapping[str, Tolerance
     with RawOutputs() as outputs:
         for chunk in predict_raw(ready, rows=min(rows, NOISE_ROWS)):
             outputs.append(chunk)
+        # In step: a model that differs from itself may differ in its outputs' shapes, too.
         for now, before in in_step(predict_raw(ready, rows=min(rows, NOISE_ROWS)), outputs):
             for name, output in (now or {}).items():
                 comparisons[name].update(name, output, (before or {})[name], ranked=False)

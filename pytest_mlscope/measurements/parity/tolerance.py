@@ -144,6 +144,7 @@ class Tolerances:
         )
 
     def _once(self, how: str, plan: Plan, measure: Callable[[], dict[str, Noise]]) -> dict[str, Noise]:
+        # Without threads and batch size: the noise is what these make of one model.
         key = (
             how,
             plan.manifest.path,
@@ -196,6 +197,7 @@ def _between(plan: Plan, others: list[Plan], ready: Ready, *, rows: int, fresh: 
     pool = HostPool(limit=1) if fresh else None
     with RawOutputs() as outputs:
         first = ready(plan)
+        # One chunk size for all of them, so that chunks pair up.
         size = chunk_rows(first)
         for chunk in predict_raw(first, rows=rows, batch_rows=size):
             outputs.append(chunk)
@@ -209,6 +211,7 @@ def _between(plan: Plan, others: list[Plan], ready: Ready, *, rows: int, fresh: 
                 continue  # What cannot be run another way has no noise of that kind.
             finally:
                 if pool is not None:
+                    # At once: a fresh host takes memory that the next one may need.
                     pool.close()
     return _merged(seen)
 

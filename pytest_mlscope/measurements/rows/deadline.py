@@ -35,9 +35,11 @@ def within(deadline: Deadline | None, title: str, work: Callable[[], T]) -> T:
     def run() -> None:
         try:
             results.append(work())
+        # Everything: what a thread does not pass on is printed and lost.
         except BaseException as error:
             errors.append(error)
 
+    # A daemon, so that a read that never ends does not keep pytest from ending.
     thread = threading.Thread(target=run, name="mlscope-data", daemon=True)
     thread.start()
     thread.join(max(deadline.left(), 0.0))

@@ -57,6 +57,7 @@ def _first(ready: ReadyModel, rows: int, given: Callable[[Mapping[str, NDArray[A
     prepared = within(ready.deadline, str(plan.manifest.path), read)
     if prepared.failed:
         raise DatasetError(f"{plan.manifest.path}: an input to time cannot be made: {prepared.failed[0].message}")
+    # Only at batch size 1 are rows of several shapes predictable; elsewhere as_batch says what is wrong.
     if plan.case.batch_size == 1 and any(_differ(samples) for samples in prepared.inputs.values()):
         alone = [
             given({name: np.asarray(each[row])[np.newaxis] for name, each in prepared.inputs.items()})

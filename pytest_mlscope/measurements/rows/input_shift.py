@@ -37,11 +37,13 @@ def input_shift(manifest: LoadedManifest, variant: str, *, limit: int | None = N
         for start in range(0, len(rows), _ROWS_AT_A_TIME):
             chunk = rows[start : start + _ROWS_AT_A_TIME]
             left, right = stated.read(chunk), other.read(chunk)
+            # Either variant may fail on rows that the other manages.
             _, in_left, in_right = np.intersect1d(left.rows, right.rows, assume_unique=True, return_indices=True)
             for name in left.inputs:
                 for a, b in _pairs(left.inputs[name], right.inputs[name], in_left, in_right):
                     if a.shape != b.shape:
                         return InputShift(float("nan"), float("nan"), shape_differs=True)
+                    # As floats: unsigned integers would wrap around below 0.
                     difference = np.abs(b.astype(np.float64) - a.astype(np.float64))
                     if difference.size:
                         total += float(difference.sum())

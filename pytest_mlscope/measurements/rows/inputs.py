@@ -114,6 +114,7 @@ class BatchReader:
             prefetcher.close()
 
     def _chunks(self) -> Iterator[list[PreparedBatch]]:
+        # A source that is read in order starts over with each iteration.
         self._preparer.source.rewind()
         position, good = 0, 0
         batches = max(1, _FIRST_ROWS // self._batch_rows) if self._whole_chunks else 1

@@ -54,6 +54,7 @@ class LabelReader:
         try:
             labels = np.asarray(items)
         except ValueError:
+            # Labels of several shapes: no array of numbers, and so refused below with the others.
             labels = np.asarray(None)
         if labels.dtype.kind not in "biuf":
             raise DatasetError(

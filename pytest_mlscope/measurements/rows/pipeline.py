@@ -75,6 +75,7 @@ def _row_by_row(
 def _stacked(samples: Samples) -> Samples:
     if isinstance(samples, np.ndarray):
         return samples
+    # numpy would make fixed-width text of them, and drop NUL bytes at the end of a file.
     if not samples or isinstance(samples[0], (bytes, str)):
         return samples
     arrays = [np.asarray(sample) for sample in samples]

@@ -40,9 +40,11 @@ class Prefetcher(Generic[T]):
         try:
             for item in self._items:
                 self._queue.put(item)
+                # Looked at after putting: close() takes items away until the thread sees it.
                 if self._stopped:
                     return
             self._queue.put(self._END)
+        # Whatever it is, the reader must hear of it: without a last item it would wait for ever.
         except BaseException as error:
             self._queue.put(_Failed(error))
 

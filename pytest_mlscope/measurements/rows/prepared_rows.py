@@ -82,9 +82,11 @@ class RowPreparer:
             require_columns(self._title, wanted, self.source.columns)
             self._check_row_shapes()
             self.rows = select_rows(len(self.source), entry.rows, entry.sample)
+        # The caller has no object yet that it could close.
         except BaseException:
             self.source.close()
             raise
+        # Each column once: two inputs, or an input and a label, may be read from the same one.
         self._wanted = list(dict.fromkeys(wanted))
         self._label_readers = {
             column: LabelReader(
@@ -145,6 +147,7 @@ class RowPreparer:
             alive = np.array([position not in failures for position in range(len(rows))])
             inputs = {name: _surviving(inputs[name], failed_by_input[name], alive) for name in inputs}
             labels = {column: values[alive] for column, values in labels.items()}
+            # By the dataset's numbers, before the rows that failed are dropped.
             failed = [FailedRows((int(rows[position]),), message) for position, message in sorted(failures.items())]
             rows = rows[alive]
         else:
@@ -166,6 +169,7 @@ class RowPreparer:
         return columns
 
     def _check(self, declared: Input, samples: Samples) -> None:
+        # One stands for all of an array: they have its dtype and shape in common.
         for sample in [samples[0]] if isinstance(samples, np.ndarray) else samples:
             if not isinstance(sample, (np.ndarray, np.generic)) or sample.dtype.kind in "SU":
                 raise PreprocessingError(self._not_an_array(declared, sample))

@@ -36,5 +36,6 @@ def select_rows(total: int, rows: str | None, sample: RowSample | None) -> NDArr
         return np.arange(first, last, dtype=np.int64)
     if sample.size > last - first:
         raise DatasetError(f"a sample of {sample.size} rows cannot be drawn from {last - first} rows")
+    # No shuffle: the numbers are sorted anyway, and it would cost a pass over them.
     drawn = np.random.default_rng(sample.seed).choice(last - first, size=sample.size, replace=False, shuffle=False)
     return np.sort(drawn.astype(np.int64)) + first
