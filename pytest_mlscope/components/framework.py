@@ -135,6 +135,7 @@ def _between_keys(data: Mapping[str, Any]) -> Iterator[KeyMistake]:
     for role in _mapping(data, "optional_files"):
         if role in _mapping(data, "files"):
             yield KeyMistake(("optional_files", role), f"{quoted(role)} is among files; allowed: in one of both", True)
+    # An option that there is not would be refused when bisecting, long after the file was written.
     for name in _mapping(data, "unfused"):
         if name not in _mapping(data, "options"):
             yield KeyMistake(
@@ -175,6 +176,7 @@ class FrameworkFolder:
     def name(self) -> str:
         """As ``framework.yml`` says, be the rest of it right or wrong; else the folder's, so that both can be named."""
         try:
+            # Not by the description, which is refused as a whole for any mistake in it.
             data = read_source(read_bytes(self.source)).data
         except MlscopeError:
             return self.path.name

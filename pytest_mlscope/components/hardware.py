@@ -96,6 +96,7 @@ class HardwareTarget(BaseModel):
 def _between_keys(data: Mapping[str, Any], stem: str) -> Iterator[KeyMistake]:
     """What is wrong between keys, and between the name and the file's."""
     name = data.get("name")
+    # Targets are known by their files' names before any of them is read.
     if isinstance(name, str) and name != stem and re.fullmatch(r"[a-z][a-z0-9_]*", name):
         yield KeyMistake(("name",), f"name is {quoted(name)}; allowed: the file's name, {quoted(stem)}")
     rule = data["recognise"].get("rule") if isinstance(data.get("recognise"), dict) else None

@@ -33,6 +33,7 @@ class HardwareTargets(Mapping[str, HardwareTarget]):
             try:
                 self._resolved[name] = self._resolve(name, ())
             except HardwareError as error:
+                # The error is kept, too: each case of a suite asks again.
                 self._resolved[name] = error
         resolved = self._resolved[name]
         if isinstance(resolved, HardwareError):

@@ -59,6 +59,7 @@ def asked(component: Measurement | Scenario, method: str, *arguments: Any, **nam
         answer = getattr(component, method)(*arguments, **named)
     except MlscopeError:
         raise
+    # SystemExit is no Exception, and a plugin may call sys.exit.
     except (Exception, SystemExit) as error:
         raise MlscopeError(f"{what}: {method} {raised(error)}") from error
     expected, fits = _ANSWERS.get(method, ("", None))
@@ -72,6 +73,7 @@ def asked(component: Measurement | Scenario, method: str, *arguments: Any, **nam
 
 def raising_hook(error: Exception) -> str:
     """Name of the hook whose implementation raised; of all registering hooks where it cannot be told."""
+    # pluggy does not say which implementation raised, and the traceback's frames do.
     names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
     return next((name for name in names if name.startswith(HOOK_PREFIX)), f"{HOOK_PREFIX}register_…")
 

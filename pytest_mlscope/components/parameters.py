@@ -16,6 +16,7 @@ class Component(BaseModel):
     Subclasses set ``name``. Unknown keys and wrong types are errors, reported at their place in the manifest.
     """
 
+    # Strict: without it pydantic takes "8" for 8 and 1 for true, and a slip would go unseen.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     name: ClassVar[str]

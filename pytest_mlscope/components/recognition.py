@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 def _pattern(text: str) -> str:
     try:
+        # Compiled now, so that a mistake is told with its place, not when a machine is looked at.
         re.compile(text)
     except re.error as error:
         raise ValueError(f"{text!r} is not a regular expression ({error})") from None

@@ -124,6 +124,7 @@ def _measurements(results: Iterable[Iterable[Measurement]]) -> dict[str, Measure
     results = list(results)
     measurements: dict[str, Measurement] = named_components(results, Measurement, "measurements", unique=True)
     for name, measurement in measurements.items():
+        # Unlike the other components these are objects; the class itself is the likeliest slip.
         if isinstance(measurement, type):
             raise MlscopeError(
                 f"pytest_mlscope_register_measurements: returned the class {measurement.__name__}; expected an object: "

@@ -18,6 +18,7 @@ def self_test_manifest(folder: FrameworkFolder, project: Path | None) -> Path | 
     stated = folder.description.self_test
     if stated is None:
         return None
+    # The folder's own files first, so that a framework can bring its self-test along.
     roots = [folder.path, *search_path("model_suites", project=project)]
     for root in roots:
         if (root / stated).is_file():

@@ -98,6 +98,7 @@ class Dataset(Component):
                 # "." or "..", a separator say, is no folder of data.
                 elif path.is_dir() and not base.resolve().is_relative_to(path.resolve()):
                     found += sorted(below for below in path.rglob("*") if below.is_file())
+            # A text that is no path at all, such as one with a NUL character.
             except (OSError, ValueError):
                 continue
         return found
@@ -106,6 +107,7 @@ class Dataset(Component):
 def _texts(value: object) -> Iterator[str]:
     """All texts in parameters that may be paths."""
     if isinstance(value, str | Path):
+        # Longer text is no path, and the system would only say so.
         if 0 < len(str(value)) <= _LONGEST_PATH:
             yield str(value)
     elif isinstance(value, Mapping):

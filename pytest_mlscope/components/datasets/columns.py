@@ -16,6 +16,7 @@ from pytest_mlscope.text import closest
 def require_columns(source: str, wanted: Iterable[str], available: Iterable[str]) -> None:
     """:raises DatasetError: for the first wanted column that ``source`` has not, with what it has."""
     known = list(available)
+    # A set: a table may have thousands of columns, and a vector may ask for each of them.
     present = set(known)
     for column in wanted:
         if column not in present:

@@ -57,6 +57,7 @@ class _CsvSource(DataSource):
             raise DatasetError(f"{path}: cannot be read as CSV: {error}") from None
         try:
             self._grouping = Grouping(str(path), self._header, parameters.columns)
+            # Looked up for its error alone: a name that is no column would have no effect.
             for column in parameters.dtypes:
                 self._grouping.parts(column)
         except BaseException:
@@ -68,6 +69,7 @@ class _CsvSource(DataSource):
         # Spreadsheets begin a file with a byte order mark, which would be a part of the first column's name.
         self._stream = self._path.open(encoding="utf-8-sig", newline="")
         reader = csv.reader(_lines(self._stream), delimiter=self._parameters.delimiter)
+        # The csv module gives an empty list for a blank line, such as the one many files end in.
         self._records = (record for record in reader if record)
         self._header = next(self._records, [])
         self._next = 0

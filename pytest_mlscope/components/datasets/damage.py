@@ -39,6 +39,7 @@ def reading(what: str) -> Iterator[None]:
     """
     try:
         yield
+    # Ours say already what is wrong, and too little memory is no damage of the file.
     except (MlscopeError, MemoryError):
         raise
     except Exception as error:

@@ -29,6 +29,7 @@ def dataset_file(path: str, base: Path, *, sha256: str | None) -> Path:
         state = found.stat()
         if wrong := why_not_ordinary(state.st_mode):
             raise DatasetError(f"{found}: {wrong}; a dataset is read from ordinary files")
+        # Git LFS leaves a small text in place of a file that it has not fetched; as data it would only look damaged.
         if read_ordinary(found, most=len(LFS_POINTER)) == LFS_POINTER:
             raise DatasetError(f"{found}: {LFS_ADVICE}")
         if sha256 is not None:

@@ -28,6 +28,7 @@ class _ImageFolderSource(DataSource):
         self._folder = folder
         self._files = files
         self._labels = labels
+        # Sorted: the order in which a folder lists its files differs between file systems.
         self._class_names = tuple(sorted(set(labels)))
 
     @property
@@ -126,6 +127,7 @@ class ImageFolder(Dataset):
         return _ImageFolderSource(folder, [file for file, _ in pairs], [label for _, label in pairs])
 
     def _images(self, folder: Path, below: str, root: Path) -> Iterator[str]:
+        # Python's own limit of recursion would be a traceback.
         if below.count("/") >= _MOST_LEVELS:
             raise DatasetError(f"{folder}: has folders more than {_MOST_LEVELS} levels deep")
         for entry in sorted(_entries(folder / below, root), key=lambda each: each.name):
@@ -171,6 +173,7 @@ def _listed(listing: Path, root: Path) -> Iterator[tuple[str, str]]:
                 file, label = line["file"], line["label"]
                 if not file or not label:
                     raise DatasetError(f"{listing}: row {row} (line {reader.line_num}): needs a file and a label")
+                # Resolved, so that neither ".." nor a link leads to other files of the machine.
                 target = (root / file).resolve()
                 if not target.is_relative_to(root):
                     raise DatasetError(f"{listing}: row {row}: {file!r} lies outside the dataset's folder")

@@ -21,6 +21,7 @@ from pytest_mlscope.ordinary_files import open_ordinary
 # A zip member's local header: 30 fixed bytes, of which the last four give the lengths of the name and the extra field
 # (APPNOTE.TXT 4.3.7). The central directory's extra field may have another length.
 _LOCAL_HEADER_SIZE = 30
+# Decompressed and thrown away in pieces, so that a skip takes little memory.
 _SKIP_BYTES = 2**20
 
 
@@ -47,6 +48,7 @@ class NpzMember:
         if self.dtype.hasobject:
             raise DatasetError(f"{path}: array {name!r} holds Python objects, which are not loaded")
         self._row_bytes = self.dtype.itemsize * prod(self.shape[1:])
+        # Before any row is read: the header may say more than the archive holds, or than there is memory.
         if self._info.file_size - self._data_offset < self._row_bytes * (self.shape[0] if self.shape else 1):
             raise DatasetError(f"{path}: array {name!r} is cut short")
         # Bit 0 says that the member is encrypted.

@@ -85,6 +85,7 @@ class _ParquetSource(DataSource):
             while any(self._arrow.types.is_struct(field.type) for field in table.schema):
                 table = table.flatten()
             values = [self._values(table.column(part), part, group) for part in parts]
+            # The file's summary and its data are written apart, and a damaged file may have them differ.
             if any(len(value) != self._starts[group + 1] - self._starts[group] for value in values):
                 raise DatasetError(f"{self._path}: {rows}, column {column!r}: has another number of values")
         if not self._grouping.is_vector(column):

@@ -35,6 +35,7 @@ class _RandomColumn:
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         taken = np.empty((len(rows), *self.shape), self._dtype)
         numbers = rows // self._block_rows
+        # Block by block: rows are ascending, so that each block is drawn once.
         for number in np.unique(numbers):
             inside = numbers == number
             taken[inside] = self._block(int(number))[rows[inside] - number * self._block_rows]
@@ -110,6 +111,7 @@ class Random(Dataset):
         elif self.distribution == "integers":
             if not (self.low.is_integer() and self.high.is_integer()):
                 raise ValueError("low and high must be whole numbers for distribution integers")
+            # Beyond these a float, as YAML's numbers are read here, is not exact any more.
             if not (self.low >= -(2**53) and self.high <= 2**53):
                 raise ValueError("low and high must lie within ±2**53 for distribution integers")
         return self

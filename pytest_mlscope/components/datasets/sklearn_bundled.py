@@ -18,6 +18,7 @@ from pytest_mlscope.errors import CannotRun
 BundledName = Literal["digits", "iris", "wine", "breast_cancer", "diabetes"]
 
 
+# scikit-learn reads and parses its files anew at each call.
 @cache
 def _load(name: BundledName) -> tuple[dict[str, NDArray[Any]], tuple[str, ...] | None]:
     try:

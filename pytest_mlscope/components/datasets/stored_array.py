@@ -48,6 +48,7 @@ class StoredArray:
         with reading(what):
             self._file = open_ordinary(path)
             there = os.fstat(self._file.fileno()).st_size - offset
+        # Looked at now: reading would find it out only at the rows that are missing, hours later perhaps.
         if there < size:
             self._file.close()
             raise DatasetError(f"{what} is cut short: its header says {size:,} bytes, and {max(there, 0):,} follow")
@@ -58,6 +59,7 @@ class StoredArray:
         :raises DatasetError: when they are no longer there.
         """
         wanted = (len(rows), *self.shape[1:])
+        # There is nothing to read, and np.frombuffer refuses items without a size.
         if 0 in wanted or not self._dtype.itemsize:
             return np.empty(wanted, self._dtype)
         if self._columns_first:
@@ -72,6 +74,7 @@ class StoredArray:
         columns = np.empty((prod(rest), len(rows)), self._dtype)
         for column in range(len(columns)):
             chunks = self._read((column * self.shape[0] + first) * unit, (last - first + 1) * unit)
+            # A column at a time: its rows are neighbours in the file, the columns of a row are not.
             columns[column] = np.frombuffer(b"".join(chunks), self._dtype)[rows - first]
         return columns.reshape(*reversed(rest), len(rows)).transpose()
 

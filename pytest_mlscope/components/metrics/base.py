@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pytest_mlscope.components.parameters import Component, Holds
 from pytest_mlscope.record_fields import Count
 
+# With fewer rows, the interval of a good model may still reach down to chance.
 _ROWS_FOR_CHANCE = 20
 
 
@@ -97,6 +98,7 @@ class _MeanState(MetricState):
 
     def update(self, outputs: NDArray[Any], labels: NDArray[Any]) -> None:
         scores = np.asarray(self._score(outputs, labels), dtype=np.float64)
+        # A scalar, or a matrix, would sum up as well, to a number that means something else.
         if scores.shape != (len(labels),):
             raise ValueError(f"a per-sample metric must return shape ({len(labels)},), not {scores.shape}")
         self._total += float(scores.sum())
@@ -137,5 +139,6 @@ def per_sample_metric(
 
     PerSampleMetric.name = name
     PerSampleMetric.higher_is_better = higher_is_better
+    # Tracebacks and messages show the name that the author gave.
     PerSampleMetric.__name__ = PerSampleMetric.__qualname__ = name
     return PerSampleMetric

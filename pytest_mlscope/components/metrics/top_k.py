@@ -64,6 +64,7 @@ class TopKState(MetricState):
             right = self._scored(outputs, numbers)
         self._right += int(np.count_nonzero(right))
         self._n += len(numbers)
+        # A byte a row, for the gate, which pairs the rows of two models.
         self._rows.append(right)
 
     def count_errors(self, rows: int) -> None:
@@ -133,6 +134,7 @@ class TopKState(MetricState):
             raise self._error(f"needs at least {self._k} classes, the output has {classes}")
         rows = np.arange(len(labels))
         own = scores[rows, labels]
+        # By itself, since one argmax is less work than counting who is ahead.
         if self._k == 1:
             right: NDArray[np.bool_] = (scores.argmax(axis=1) == labels) & ~np.isnan(own)
             return right

@@ -95,4 +95,5 @@ class Threshold(PostprocessingStep):
         if batch.size != len(batch):
             raise PreprocessingError(f"step 'threshold': needs one score a row, not an output of shape {batch.shape}")
         scores = batch.reshape(len(batch))
+        # Written out, since a comparison with NaN is false, and the row would be of class 0.
         return np.where(np.isnan(scores), -1, scores > self.at).astype(np.int64)

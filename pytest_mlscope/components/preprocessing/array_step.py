@@ -17,6 +17,7 @@ NO_TEXT = "inputs of models are numbers: store the text as token numbers, and na
 
 def as_array(sample: Sample, step: str) -> NDArray[Any]:
     """:raises PreprocessingError: when the sample is still encoded bytes, or text."""
+    # Before numpy sees it: it makes an array of any text.
     if isinstance(sample, str):
         advice = "say under the dataset's `dtypes` that the column holds numbers" if is_number(sample) else NO_TEXT
         raise PreprocessingError(f"step {step!r}: needs numbers, not the text {sample!r:.60}; {advice}")

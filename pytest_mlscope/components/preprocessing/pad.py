@@ -36,6 +36,7 @@ class Pad(ArrayStep):
             )
         if batch.dtype.kind in "iu":
             limits = np.iinfo(batch.dtype)
+            # numpy would cut the fraction off, or wrap the value around.
             if not self.value.is_integer() or not limits.min <= self.value <= limits.max:
                 raise self.error(f"value {self.value} does not fit {batch.dtype}")
         canvas = np.full((batch.shape[0], self.height, self.width, *batch.shape[3:]), self.value, dtype=batch.dtype)

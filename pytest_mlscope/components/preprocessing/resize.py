@@ -111,6 +111,7 @@ class Resize(PreprocessingStep):
         picture = pil_image.fromarray(np.ascontiguousarray(image))
         if self.antialias or self.kernel == "nearest":
             return np.asarray(picture.resize((width, height), kernel))
+        # The matrix maps a pixel of the result to its place in the image, as Pillow's transform wants it.
         across, down = image.shape[1] / width, image.shape[0] / height
         matrix = (across, 0, 0, 0, down, 0)
         return np.asarray(picture.transform((width, height), pil_image.Transform.AFFINE, matrix, kernel))

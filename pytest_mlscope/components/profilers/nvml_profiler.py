@@ -63,6 +63,7 @@ class NvmlProfiler(Profiler):
         self._absent = dict.fromkeys(_QUANTITIES, reason)
 
     def _sample(self, seconds: float) -> bool:
+        # A copy, since a sensor may be taken out on the way.
         for quantity, sensor in list(self._sensors.items()):
             try:
                 self._samples[quantity].append((seconds, sensor()))

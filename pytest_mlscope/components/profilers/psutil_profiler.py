@@ -55,6 +55,7 @@ class PsutilProfiler(Profiler):
         self._processes = [self._host]
         self._calls = 0
         self._before: tuple[float, dict[int, float]] | None = None
+        # Kept, since psutil is imported only here, and the thread needs its class.
         self._gone = psutil.Error
         self._sampler = Sampler(self._sample, interval=_INTERVAL, name="mlscope-psutil")
 
@@ -72,6 +73,7 @@ class PsutilProfiler(Profiler):
                     memory += process.memory_info().rss
                 cpu_seconds[process.pid] = times.user + times.system
             except self._gone:
+                # A child may end at any time; without the host there is nothing left to watch.
                 if process is self._host:
                     return False
         self._threads.append((seconds, float(threads)))
@@ -108,6 +110,7 @@ class PsutilProfiler(Profiler):
             self._sampler.stop()
         return [
             *summarise("cpu", "%", self._cpu, absent=self._absent, mean=self._mean_cpu()),
+            # The peak alone: a mean number of threads means nothing.
             summarise("threads", "", self._threads, absent=self._absent)[1],
             *summarise("rss", "B", self._memory, absent=self._absent),
         ]

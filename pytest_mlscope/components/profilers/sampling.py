@@ -21,6 +21,7 @@ class Sampler:
         self._interval = interval
         self._stop = threading.Event()
         self._began = perf_counter()
+        # At once and not in the thread: a window may be over before the thread runs.
         self._goes_on = sample(0.0)
         # A daemon: a sensor that hangs must not keep pytest from ending.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
