@@ -34,6 +34,7 @@ def _one_line(error: BaseException) -> str:
 
 def _openblas() -> Any:
     """The OpenBLAS that this process has loaded, ``None`` where it has another BLAS."""
+    # By what is mapped: any other file of that name would be a second OpenBLAS, with threads of its own.
     with open("/proc/self/maps") as maps:
         paths = {line.split()[-1] for line in maps if "libopenblas" in line}
     for path in sorted(paths):
@@ -132,6 +133,7 @@ class _Model(LoadedModel):
         self._inputs = {name: net.blobs[name] for name in net.inputs}
         self._shapes = {name: tuple(blob.shape) for name, blob in self._inputs.items()}
         self._outputs = {name: net.blobs[name] for name in request.outputs}
+        # The bound batch whose inputs lie in the blobs; None after a plain prediction.
         self._held: Optional[Tensors] = None
         self.resolved = resolved
 
@@ -179,6 +181,7 @@ class _Model(LoadedModel):
         for index in executed:
             name = net._layer_names[index]
             shapes = [list(net.blobs[top].shape) for top in net.top_names[name]]
+            # Blobs hold 32-bit floats.
             memory = 4 * sum(int(numpy.prod(shape)) for shape in shapes)
             profile.append(
                 Layer(name, kinds[index], statistics.median(seconds[index]), shapes[0] if shapes else None, memory)

@@ -150,6 +150,7 @@ class _Model(LoadedModel):
 
         Batches share it. Where several take turns, each is fed when its turn comes.
         """
+        # A second run would read what the first one left in place of its inputs: each call must feed them.
         if self._nets.overwrites_inputs:
             return super(_Model, self).bind(inputs)
         self._check(inputs)
@@ -317,6 +318,7 @@ def _operators(net: Any) -> Set[str]:
 def _from_nets(request: LoadRequest) -> _Nets:
     predict = _read_net(request.files["model"])
     init = _read_net(request.files["init"]) if "init" in request.files else caffe2_pb2.NetDef(name="init")
+    # A net is made and benchmarked by its name.
     predict.name = predict.name or "predict"
     return _Nets(init, predict, {}, [description.name for description in request.inputs])
 

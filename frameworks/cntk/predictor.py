@@ -65,6 +65,7 @@ def _printed(call: Callable[[], Any]) -> str:
     """What a C++ function writes to stderr."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as file:
+        # The descriptor, not sys.stderr: C++ writes past Python.
         kept = os.dup(2)
         os.dup2(file.fileno(), 2)
         try:
@@ -254,6 +255,7 @@ def _read(path: str) -> Any:
     """:raises ValueError: when CNTK cannot read the file, or the file brings code to run."""
     file_name = os.path.basename(path)
     if not _is_onnx(path) and os.path.getsize(path):
+        # Mapped, so that searching a large model does not take as much memory.
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             if content.find(_USER_DEFINED) >= 0:
                 raise ValueError("{}: refused: it has a user-defined function, which is code".format(file_name))

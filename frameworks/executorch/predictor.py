@@ -125,6 +125,7 @@ class _Model(LoadedModel):
         Inputs are copied in at every call: their memory is planned to be used again within one.
         """
         loaded = _Program(self._path)
+        # Clones, since torch.from_numpy borrows memory that the caller may write to again.
         tensors = [tensor.clone() for tensor in self._tensors(inputs)]
         call = loaded.method.call
         latest = [self._call(loaded, tensors, False)]
@@ -278,6 +279,7 @@ def _check_fp32(path: str) -> None:
     """:raises Unsupported: for a file whose lowered parts are 16-bit or quantised, or that quantises between them."""
     file_name = os.path.basename(path)
     with open(path, "rb") as stream:
+        # Whole: its parts are FlatBuffers, whose offsets lead back and forth.
         content = stream.read()
     try:
         types = _xnnpack_types(content)

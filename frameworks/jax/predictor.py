@@ -98,6 +98,7 @@ class _Model(LoadedModel):
         compiled, arrays = self._prepare(inputs)
         self._call(compiled, arrays)
         options = jax.profiler.ProfileOptions()
+        # Python's own calls are no layers, and to trace them takes time from those that are.
         options.python_tracer_level = 0
         with tempfile.TemporaryDirectory(prefix="mlscope-jax-", dir=os.environ.get("MLSCOPE_SCRATCH")) as folder:
             jax.profiler.start_trace(folder, profiler_options=options)
@@ -144,6 +145,7 @@ class _Model(LoadedModel):
                     )
                 )
             values[place] = array
+        # The key of what was compiled: XLA compiles for fixed sizes.
         shapes = tuple(value.shape for value in values)
         try:
             if shapes not in self._compiled:
@@ -217,6 +219,7 @@ class FrameworkPredictor(Predictor):
     def _start(self, request: LoadRequest) -> Tuple[Any, Optional[int]]:
         """The device, and the threads of XLA's pool as they are found."""
         if request.threads is not None:
+            # Before the first look at a device, which makes the pool.
             os.environ[_POOL_VARIABLE] = str(request.threads)
         try:
             device = jax.devices(request.device)[0]
@@ -391,6 +394,7 @@ def _instructions(text: str) -> Dict[str, Tuple[str, Optional[List[int]], Option
             continue
         root, name, dtype, sizes, kind = instruction.groups()
         shape = [int(size) for size in sizes.split(",") if size]
+        # Of a name such as f32 or s64.
         bits = re.search(r"\d+", dtype)
         memory = int(numpy.prod(shape)) * int(bits.group()) // 8 if bits else None
         found[name] = (kind, shape, memory)

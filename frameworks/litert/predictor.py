@@ -95,9 +95,11 @@ class _Model(LoadedModel):
                     )
                 )
         shapes = {name: inputs[name].shape for name in self._inputs}
+        # Nobody's until all is in place: a failure half way leaves a mixture.
         self._owner = None
         try:
             if shapes != self._shapes:
+                # Forgotten first: if allocating fails, the tensors have neither the old shapes nor the new.
                 self._shapes = {}
                 for name, wanted in self._inputs.items():
                     self._interpreter.resize_tensor_input(wanted.index, list(shapes[name]))

@@ -28,6 +28,7 @@ from pytest_mlscope.host.predictor import (  # noqa: E402  # likewise
     Unsupported,
 )
 
+# What the ONNX importer of MXNet 1.9 takes.
 _OPSETS = range(9, 18)
 _MICROSECOND = 1e-6
 # The first two call through an address that the file states, the others call Python.
@@ -118,6 +119,7 @@ class _Executor(object):
             context,
             {name: arguments[name] for name in graph.symbol.list_arguments()},
             aux_states={name: graph.states[name] for name in graph.symbol.list_auxiliary_states()},
+            # Nothing is trained here, so no gradient needs memory.
             grad_req="null",
         )
 

@@ -71,6 +71,7 @@ class _Model(LoadedModel):
         names = self._outputs
         latest: List[Any] = []
 
+        # By its name alone, which spares each timed call a list in and out.
         if len(names) == 1:
             name = names[0]
 

@@ -110,6 +110,7 @@ class _Model(LoadedModel):
             mean = (total - before.get(node.node_name, 0.0) * _WARMUP_CALLS) / runs
             seconds = mean if mean > 0 else None
             layers.append(Layer(node.node_name, node.node_type, seconds, shapes.get(node.node_name)))
+        # Only now: OpenVINO borrows the arrays' memory.
         del kept
         return layers
 
@@ -213,6 +214,7 @@ class FrameworkPredictor(Predictor):
             kinds = {"int8" if name in _QUANTISED else _PRECISIONS.get(name, name) for name in executed}
             # fp32 beside another is what that other one leaves over.
             precision = " and ".join(sorted(kinds - {"fp32"}, reverse=True)) or "fp32"
+        # A graph without products has nothing that could be quantised.
         elif request.precision == "int8":
             precision = "fp32"
         if request.precision not in (precision, "framework_default"):

@@ -178,6 +178,7 @@ class _Model(LoadedModel):
         while left:
             node = left.pop()
             if str(node.type).endswith(".Operator"):
+                # With its start, since the profiler's tree is by thread and not in order of time.
                 operators.append((node.start_ns, node.name.split(".", 1)[-1], (node.end_ns - node.start_ns) * 1e-9))
             else:
                 left.extend(node.children_node)
@@ -237,6 +238,7 @@ class FrameworkPredictor(Predictor):
             )
         config = inference.Config(request.files["model"], request.files["params"])
         config.disable_gpu()
+        # Otherwise each pass over the graph writes a line to stderr.
         config.disable_glog_info()
         config.switch_ir_optim(bool(request.options.get("graph_optimization", True)))
         if request.threads is not None:

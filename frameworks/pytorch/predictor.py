@@ -121,6 +121,7 @@ class _Model(LoadedModel):
             run = run_mixed_on_cpu if self._is_mixed else run_on_cpu
         run()
         for name, tensor in zip(self._program.arguments, tensors):
+            # The timed calls share these tensors, so the second would predict what the first left in them.
             if tensor.cpu().numpy().tobytes() != inputs[name].tobytes():
                 raise ValueError("the model writes to its input {!r}, so it cannot predict it twice".format(name))
         return Bound(run, lambda: self._named(latest[0]), self._program.call_path)
@@ -294,6 +295,7 @@ class FrameworkPredictor(Predictor):
                 "save with torch.export.save or torch.jit.save".format(file_name)
             )
         with zipfile.ZipFile(path) as archive:
+            # PyTorch puts everything into one folder, whose name says nothing.
             entries = [name.split("/", 1)[-1] for name in archive.namelist()]
         if "archive_format" in entries:
             program = self._load_exported(file_name, entries, request)
@@ -366,10 +368,12 @@ class FrameworkPredictor(Predictor):
         if request.options.get("compile", False):
             raise Unsupported("{}: option compile takes a .pt2".format(file_name))
         try:
+            # freeze() takes modules in evaluation mode alone.
             module = torch.jit.load(request.files["model"], map_location=request.device).eval()
         except Exception as error:
             raise RuntimeError("{}: {}".format(file_name, _one_line(error))) from None
         held = _held(file_name, module, request)
+        # The first is the module itself.
         names = [argument.name for argument in module.forward.schema.arguments[1:]]
         module = torch.jit.freeze(module)
         return _Program(module, module.forward, names, "ScriptModule.forward", module, held)

@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
+# Errors only: at import TensorFlow writes lines about the processor and about GPUs that it does not find.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # oneDNN may otherwise be told to compute fp32 products in bfloat16.
 os.environ["ONEDNN_DEFAULT_FPMATH_MODE"] = "STRICT"
@@ -257,6 +258,7 @@ class FrameworkPredictor(Predictor):
         try:
             config.set_visible_devices(gpus if request.device == "GPU" else [], "GPU")
             if request.device == "GPU":
+                # TensorFlow otherwise takes all of a GPU's memory at once, and peak memory would say nothing.
                 for gpu in gpus:
                     config.experimental.set_memory_growth(gpu, True)
             if request.threads is not None:
@@ -298,6 +300,7 @@ class FrameworkPredictor(Predictor):
         os.close(handle)
         try:  # Keras goes by the suffix, which a cached file may not have.
             shutil.copyfile(path, linked)
+            # Not compiled: predicting needs neither optimiser nor losses, and custom ones could not be loaded.
             model = tensorflow.keras.models.load_model(linked, compile=False, safe_mode=True)
         finally:
             os.remove(linked)
@@ -359,6 +362,7 @@ def _concrete(file_name: str, program: _Program, request: LoadRequest) -> Any:
                 raise NoSuchName(file_name, "output", name, results)
         return [results[name] for name in request.outputs]
 
+    # There is no Python control flow in it that would have to be converted.
     function = tensorflow.function(choose, autograph=False)
     specs = [
         tensorflow.TensorSpec(spec.shape, spec.dtype, name="input_{}".format(index))
@@ -391,6 +395,7 @@ def _extract(file_name: str, archive: zipfile.ZipFile) -> str:
 def _saved_model_root(file_name: str, folder: str) -> str:
     """The folder with ``saved_model.pb``: the archive's own, or one in it, since people zip either."""
     for root, folders, files in os.walk(folder):
+        # In a fixed order, in case the archive holds several.
         folders.sort()
         if "saved_model.pb" in files:
             return root

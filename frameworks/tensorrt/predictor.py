@@ -112,10 +112,12 @@ class _Memory(object):
         self._driver = driver
         self.size = size
         address = _ADDRESS()
+        # The driver refuses to allocate nothing.
         driver("cuMemAlloc_v2", ctypes.byref(address), max(size, 1))
         self.address: int = address.value
 
     def __del__(self) -> None:
+        # It is missing where allocating it failed.
         address = self.__dict__.pop("address", 0)
         if address:
             self._driver.library.cuMemFree_v2(address)
@@ -210,6 +212,7 @@ class _Session(object):
         memory = self._memories.get(name)
         if memory is None or memory.size < size:
             memory = self._memories[name] = _Memory(self._driver, size)
+        # Each time: memory that grew has another address.
         if not self.context.set_tensor_address(name, memory.address):
             raise RuntimeError("{}: {!r}: {}".format(self._file_name, name, self._log.take()))
         return memory
@@ -398,6 +401,7 @@ class FrameworkPredictor(Predictor):
         # TensorFloat-32 rounds fp32 products to 10 bits of mantissa; TensorRT's default is to allow it.
         if request.precision != "framework_default":
             config.clear_flag(tensorrt.BuilderFlag.TF32)
+        # Without it the engine's inspector tells neither types nor shapes of layers.
         config.profiling_verbosity = tensorrt.ProfilingVerbosity.DETAILED
         profile = _optimization_profile(builder, file_name, network, request)
         if profile is not None and config.add_optimization_profile(profile) < 0:

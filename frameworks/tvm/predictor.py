@@ -105,12 +105,14 @@ class _Model(LoadedModel):
         place = [0]
 
         def instrument(function: Any, symbol: str, before: bool, returned: Any, *arguments: Any) -> int:
+            # First of all, so that as little as possible of this function's own work is counted.
             now = time.perf_counter()
             if _NOT_A_LAYER.match(symbol):
                 return 0
             if before:
                 began[0] = time.perf_counter()
                 return 0
+            # Only in the first run is a layer new; later runs call the same functions in the same order.
             if place[0] == len(names):
                 output = arguments[-1]
                 names.append(symbol)
@@ -128,6 +130,7 @@ class _Model(LoadedModel):
         return [
             Layer(
                 name if names.count(name) == 1 else "{} ({})".format(name, names[: index + 1].count(name)),
+                # TVM numbers the functions of one kind.
                 re.sub(r"(?<=[a-z])\d+(?=_|$)", "", name),
                 float(numpy.median(seconds[index])),
                 shapes[index],
