@@ -147,12 +147,19 @@ class _Nvml(types.ModuleType):
     def __init__(self) -> None:
         super().__init__("pynvml")
         self.open = 0
+        self.names = ["NVIDIA A100", "NVIDIA A100"]
 
     def nvmlInit(self) -> None:  # noqa: N802  # NVML's own name
         self.open += 1
 
     def nvmlShutdown(self) -> None:  # noqa: N802  # likewise
         self.open -= 1
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802  # likewise
+        return len(self.names)
+
+    def nvmlDeviceGetName(self, handle: int) -> str:  # noqa: N802  # likewise
+        return self.names[handle]
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802  # likewise
         if index > 1:
@@ -182,6 +189,7 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> _Nvml:
     module = _Nvml()
     monkeypatch.setitem(sys.modules, "pynvml", module)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
     return module
 
 
@@ -212,6 +220,29 @@ def test_nvml_watches_the_device_the_framework_sees(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert _profiled(device)["gpu utilisation mean"].value == utilisation
+
+
+@pytest.mark.parametrize("visible", [None, "0"])
+def test_no_gpu_is_taken_for_another_where_cuda_may_number_them_otherwise(
+    nvml: _Nvml, monkeypatch: pytest.MonkeyPatch, visible: str | None
+) -> None:
+    """CUDA's number 0 is the fastest GPU, the driver's the one on the first slot: the readings would be another's."""
+    nvml.names = ["NVIDIA T400", "NVIDIA A100"]
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    notes = {(reading.value, reading.note) for reading in _profiled("cuda").values()}
+    assert notes == {
+        (
+            None,
+            "the GPUs differ (NVIDIA T400, NVIDIA A100), and CUDA numbers them in an order of its own; set "
+            "CUDA_DEVICE_ORDER=PCI_BUS_ID, or list UUIDs in CUDA_VISIBLE_DEVICES (nvidia-smi -L shows them)",
+        )
+    }
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    assert _profiled("cuda")["gpu utilisation mean"].value == 40
+    monkeypatch.delenv("CUDA_DEVICE_ORDER")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b")
+    assert _profiled("cuda")["gpu utilisation mean"].value == 41
 
 
 def test_one_absent_sensor_leaves_the_others(nvml: _Nvml) -> None:

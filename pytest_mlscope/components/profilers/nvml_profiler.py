@@ -90,16 +90,28 @@ class NvmlProfiler(Profiler):
 def _device(nvml: Any, device: str, visible: str | None) -> Any:
     """The handle of the framework's device, such as ``cuda:1``, among those ``CUDA_VISIBLE_DEVICES`` lets it see.
 
-    :raises LookupError: when that variable hides it.
+    :raises LookupError: when that variable hides it, or nothing tells which GPU it is.
     """
     match = re.search(r":(\d+)$", device)
     number = int(match[1]) if match else 0
     if visible is None:
-        return nvml.nvmlDeviceGetHandleByIndex(number)
+        return _numbered(nvml, number)
     entries = [entry.strip() for entry in visible.split(",") if entry.strip()]
     if number >= len(entries):
         raise LookupError(f"CUDA_VISIBLE_DEVICES={visible} has no device {number}")
     entry = entries[number]
-    if entry.isdecimal():
-        return nvml.nvmlDeviceGetHandleByIndex(int(entry))
-    return nvml.nvmlDeviceGetHandleByUUID(entry)
+    return _numbered(nvml, int(entry)) if entry.isdecimal() else nvml.nvmlDeviceGetHandleByUUID(entry)
+
+
+def _numbered(nvml: Any, number: int) -> Any:
+    """The handle of what CUDA calls by a number. Raises as :func:`_device`."""
+    # CUDA puts the fastest first unless told otherwise, NVML goes by the PCI bus: numbers of unlike GPUs may differ.
+    if os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
+        handles = map(nvml.nvmlDeviceGetHandleByIndex, range(nvml.nvmlDeviceGetCount()))
+        names = dict.fromkeys(str(nvml.nvmlDeviceGetName(handle)) for handle in handles)
+        if len(names) > 1:
+            raise LookupError(
+                f"the GPUs differ ({', '.join(names)}), and CUDA numbers them in an order of its own; set "
+                "CUDA_DEVICE_ORDER=PCI_BUS_ID, or list UUIDs in CUDA_VISIBLE_DEVICES (nvidia-smi -L shows them)"
+            )
+    return nvml.nvmlDeviceGetHandleByIndex(number)
