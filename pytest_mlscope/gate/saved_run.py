@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pytest_mlscope.cases import Case
 from pytest_mlscope.errors import BaselineError, NoCounterpart, NotInBaseline
@@ -52,6 +53,41 @@ def _check_row_values(accuracy: Accuracy) -> None:
                     f"/accuracy/metrics/{name}/value",
                     f"it is {value:.6g}, but the values of its rows give {expected:.6g}",
                 )
+
+
+_OF_ROWS: Sequence[Callable[[NDArray[np.float64], int], float]] = (
+    lambda values, n: float(values.sum()) / max(n, 1),
+    lambda values, n: float(values.mean()),
+    lambda values, n: math.sqrt(abs(float(values.mean()))),
+)
+"""What a metric may make of its rows' values: their mean with 0 for rows that failed, without those, and its root."""
+
+
+def _agrees(accuracy: Accuracy, name: str, of_rows: Callable[[NDArray[np.float64], int], float]) -> bool:
+    values = accuracy.row_values[name]
+    # Values of both signs may cancel, which leaves the sum's rounding.
+    room = 1e-9 * float(np.abs(values).max())
+    return bool(np.isclose(accuracy.metrics[name].value, of_rows(values, accuracy.n), rtol=1e-6, atol=room))
+
+
+def contradiction(saved: Accuracy, now: Accuracy) -> str | None:
+    """Which metric of a saved run is not what the values of its rows give, in words; ``None`` for none.
+
+    What a metric makes of them is seen from this run's: a metric that is none of the usual means is not checked.
+    """
+    for name in saved.row_values.keys() & now.row_values.keys() & saved.metrics.keys() & now.metrics.keys():
+        sides = (saved.row_values[name], now.row_values[name])
+        if not all(values.size and np.isfinite(values).all() for values in sides):
+            continue
+        if np.ptp(now.row_values[name]) == 0:
+            # Of equal values a median, say, is the mean too.
+            continue
+        known = [of_rows for of_rows in _OF_ROWS if _agrees(now, name, of_rows)]
+        if known and not any(_agrees(saved, name, of_rows) for of_rows in known):
+            given = known[0](saved.row_values[name], saved.n)
+            value = saved.metrics[name].value
+            return f"{name} is {value:.6g}, but the values of its rows give {given:.6g}"
+    return None
 
 
 class SavedRun:

@@ -20,12 +20,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from pytest_mlscope.cases import Plan
-from pytest_mlscope.errors import CannotRun, MlscopeError, NoCounterpart, NotInBaseline
+from pytest_mlscope.errors import BaselineError, CannotRun, MlscopeError, NoCounterpart, NotInBaseline
 from pytest_mlscope.gate.accuracy_verdict import accuracy_verdict
 from pytest_mlscope.gate.comparison import SeparateRuns, ignored, not_compared, separate_runs, why_and_command
 from pytest_mlscope.gate.gate import Gate
 from pytest_mlscope.gate.policy import Policy
-from pytest_mlscope.gate.saved_run import SavedRun, medians
+from pytest_mlscope.gate.saved_run import SavedRun, contradiction, medians
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR
 from pytest_mlscope.machine import MachineFacts
 from pytest_mlscope.measurements import Evaluation, HardwareFacts, data_differ
@@ -168,6 +168,8 @@ class SavedRunGate(Gate):
         there = saved.provenance.get("dataset") if saved.provenance else None
         if differ := data_differ(there["sha256"] if there else None, here["sha256"] if here else None):
             return not_compared(against, differ)
+        if wrong := contradiction(theirs, ours):
+            raise BaselineError(f"{against}: contradicts itself: {wrong}; save a new one")
         return accuracy_verdict(theirs, ours, evaluation.plan, against, family=family)
 
     def cannot_run(self, plan: Plan, kind: str, reason: CannotRun) -> Comparison | None:

@@ -330,3 +330,27 @@ def test_a_saved_run_that_contradicts_itself_is_malformed(
     assert result.ret == 4
     text = " ".join((result.stdout.str() + result.stderr.str()).split())
     assert f"saved.json: is malformed at /evaluations/0{said}; save a new one" in text
+
+
+OWN = CLOSENESS.replace("outputs.max(axis=1) < 0.9999", "outputs.max(axis=1)")
+QUANTITIES = "[mean_absolute_error, root_mean_squared_error]"
+
+
+@pytest.mark.parametrize("metric", ["mean_absolute_error", "root_mean_squared_error", "small"])
+def test_a_saved_value_that_its_rows_do_not_give_is_refused(
+    suite: Suite, pytester: pytest.Pytester, metric: str
+) -> None:
+    (suite.folder / "conftest.py").write_text(OWN)
+    manifest = suite.manifest(metrics=QUANTITIES, expect="{}")
+    manifest.write_text(manifest.read_text().replace("softmax, axis: -1}]", "softmax, axis: -1}, {step: argmax}]"))
+    if metric == "small":
+        suite.manifest(metrics="[small]", expect="{}")
+    _, report = _run(pytester, "saved.json", "-m", "accuracy")
+    options = ("--mlscope-against=saved.json", "-m", "accuracy")
+    _run(pytester, "now.json", *options)[0].assert_outcomes(passed=1, deselected=1)
+    _of(report, "accuracy")["accuracy"]["metrics"][metric]["value"] *= 1.01
+    Path("saved.json").write_text(json.dumps(report))
+    result, _ = _run(pytester, "now.json", *options)
+    result.assert_outcomes(failed=1, deselected=1)
+    assert f"saved.json: contradicts itself: {metric} is " in _said(result)
+    assert "but the values of its rows give " in _said(result)

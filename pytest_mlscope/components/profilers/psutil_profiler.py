@@ -31,6 +31,9 @@ class PsutilProfiler(Profiler):
 
     CPU is counted from sample to sample; the kernel keeps it in ticks of 10 ms, so single samples are coarse. Memory
     that processes share is counted once for each.
+
+    Its peak is not the latency's ``peak_memory``, which the kernel keeps of the host alone and from when the inputs are
+    bound: this one is of more processes, begins earlier, and sees nothing between samples.
     """
 
     name = "psutil"
@@ -112,5 +115,5 @@ class PsutilProfiler(Profiler):
             *summarise("cpu", "%", self._cpu, absent=self._absent, mean=self._mean_cpu()),
             # The peak alone: a mean number of threads means nothing.
             summarise("threads", "", self._threads, absent=self._absent)[1],
-            *summarise("rss", "B", self._memory, absent=self._absent),
+            *summarise("process tree rss", "B", self._memory, absent=self._absent),
         ]
