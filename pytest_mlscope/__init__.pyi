@@ -1,4 +1,5 @@
 from .api.evaluation import evaluate as evaluate
+from .api.evaluation_settings import EvaluationSettings as EvaluationSettings
 from .components.datasets.base import Dataset as Dataset
 from .components.datasets.base import DataSource as DataSource
 from .components.framework import FrameworkFolder as FrameworkFolder

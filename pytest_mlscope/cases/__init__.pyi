@@ -1,6 +1,10 @@
 from .case import STATED as STATED
 from .case import Case as Case
 from .case import Threads as Threads
+from .choice import CaseChoice as CaseChoice
+from .choice import agrees as agrees
+from .choice import allowed_values as allowed_values
+from .choice import unknown_name as unknown_name
 from .kinds import cases_of_kind as cases_of_kind
 from .kinds import is_parity_reference as is_parity_reference
 from .kinds import kinds_of as kinds_of

@@ -519,7 +519,7 @@ class Evaluation:
     parity: Parity | None = None
     latency: Latency | None = None
     layers: LayerProfile | None = None
-    """Only where it was asked for: ``--mlscope-layers``, ``evaluate(layers=True)``."""
+    """Only where it was asked for: ``--mlscope-layers``, ``EvaluationSettings(layers=True)``."""
     readings: Mapping[str, Sequence[Reading]] = field(default_factory=dict)
     """Profiler name to what it saw in the measured window."""
     measurements: Mapping[str, OtherMeasurement] = field(default_factory=dict)

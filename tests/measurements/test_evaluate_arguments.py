@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 import pytest_mlscope
+from pytest_mlscope.cases import CaseChoice
 from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.manifest import NAMES
 from tests.plugin.linear_suite import Suite
 
 _MANIFEST = """\
@@ -41,9 +43,10 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({"framework": "tflite"}, r"no case with framework='tflite'; name one of: onnxruntime$"),
         ({"kinds": ["speed"]}, "unknown kind 'speed'; allowed: accuracy, parity, latency"),
         ({"kinds": []}, "kinds is empty, so there is nothing to evaluate; allowed: accuracy, parity, latency"),
-        ({"restarts": 0}, "restarts must be 1 to 1000, not 0"),
-        ({"affinity": []}, "affinity is empty, so there is no CPU to run on"),
-        ({"timeout": -1}, "the timeout must be a positive number of seconds, not -1"),
+        (
+            {"batch_size": [1, 8]},
+            r"2 cases with batch_size=\[1, 8\], .*; name one of: onnxruntime-t1-b1, onnx",
+        ),
     ],
 )
 def test_values_that_are_not_there(path: Path, arguments: dict[str, Any], message: str) -> None:
@@ -57,12 +60,9 @@ def test_values_that_are_not_there(path: Path, arguments: dict[str, Any], messag
         ({"manifest": 5}, "manifest must be a path, not 5"),
         ({"kinds": "latency"}, "kinds must be a list of kinds, of accuracy, parity, latency, not 'latency'"),
         ({"kinds": 5}, "kinds must be a list .* not 5"),
-        ({"timeout": "x"}, "timeout must be a number of seconds, not 'x'"),
-        ({"timeout": None}, "timeout must be a number of seconds, not None"),
-        ({"restarts": "3"}, "restarts must be a number of processes, not '3'"),
-        ({"affinity": "0-3"}, "affinity must be a list of CPU numbers, not '0-3'"),
-        ({"affinity": ["0"]}, "affinity must be a list of CPU numbers, not "),
-        ({"home": 5}, "home must be a path, not 5"),
+        ({"settings": {"timeout": 5}}, "settings must be an EvaluationSettings, not {'timeout': 5}"),
+        ({"timeout": 5}, r"evaluate: timeout is a setting; write settings=EvaluationSettings\(timeout=…\)"),
+        ({"framwork": "toy"}, r"evaluate: unknown 'framwork' \(did you mean 'framework'\?\); allowed: framework, "),
         ({"plugins": 5}, r"plugins must be a list of objects or modules with pytest_mlscope_\* hooks, not 5"),
         ({"plugins": "conftest"}, "plugins must be a list .* not 'conftest'"),
         ({"plugins": ["conftest"]}, r"plugins: 'conftest' has no pytest_mlscope_\* hook"),
@@ -71,6 +71,30 @@ def test_values_that_are_not_there(path: Path, arguments: dict[str, Any], messag
 def test_arguments_of_another_type(path: Path, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(TypeError, match=message):
         pytest_mlscope.evaluate(**{"manifest": path, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"restarts": 0}, MlscopeError, "restarts must be 1 to 1000, not 0"),
+        ({"affinity": []}, MlscopeError, "affinity is empty, so there is no CPU to run on"),
+        ({"timeout": -1}, MlscopeError, "the timeout must be a positive number of seconds, not -1"),
+        ({"timeout": "x"}, TypeError, "timeout must be a number of seconds, not 'x'"),
+        ({"timeout": None}, TypeError, "timeout must be a number of seconds, not None"),
+        ({"restarts": "3"}, TypeError, "restarts must be a number of processes, not '3'"),
+        ({"affinity": "0-3"}, TypeError, "affinity must be a list of CPU numbers, not '0-3'"),
+        ({"affinity": ["0"]}, TypeError, "affinity must be a list of CPU numbers, not "),
+        ({"home": 5}, TypeError, "home must be a path, not 5"),
+    ],
+)
+def test_settings_that_make_no_sense(settings: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        pytest_mlscope.EvaluationSettings(**settings)
+
+
+def test_every_dimension_is_a_keyword() -> None:
+    """Types are written once beside the names, for ``evaluate`` and ``mlscope_cases``."""
+    assert tuple(CaseChoice.__annotations__) == NAMES
 
 
 def test_a_metric_the_output_does_not_fit_names_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

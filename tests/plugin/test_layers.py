@@ -14,6 +14,7 @@ from pytest_mlscope.errors import PredictorError
 from tests.plugin.linear_suite import Suite
 
 Run = Callable[..., pytest.RunResult]
+LAYERS = pytest_mlscope.EvaluationSettings(layers=True)
 
 HONEST = """
     import time
@@ -113,7 +114,7 @@ def test_a_framework_without_a_profile_says_so_and_its_case_passes(
 def test_a_malformed_profile_fails_the_case_with_one_line(suite: Suite, body: str, message: str) -> None:
     with_layers(suite, f"    return {body}")
     with pytest.raises(PredictorError) as error:
-        pytest_mlscope.evaluate(suite.manifest(), kinds=["latency"], layers=True)
+        pytest_mlscope.evaluate(suite.manifest(), kinds=["latency"], settings=LAYERS)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -134,7 +135,7 @@ def test_evaluate_profiles_on_request(suite: Suite, monkeypatch: pytest.MonkeyPa
     manifest = suite.manifest()
     monkeypatch.chdir(suite.folder)
     assert pytest_mlscope.evaluate(manifest, kinds=["latency"]).layers is None
-    profile = pytest_mlscope.evaluate(manifest, kinds=["latency"], layers=True).layers
+    profile = pytest_mlscope.evaluate(manifest, kinds=["latency"], settings=LAYERS).layers
     assert profile is not None
     assert [layer.name for layer in profile.layers] == ["product", "end"]
     assert profile.runs > 0

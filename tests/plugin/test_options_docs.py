@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -11,6 +12,7 @@ import pytest
 
 import pytest_mlscope
 from pytest_mlscope import plugin
+from pytest_mlscope.cases import CaseChoice
 from pytest_mlscope.components.framework import Precision
 from pytest_mlscope.option_values import DEFAULT_TIMEOUT, PRECISIONS
 from pytest_mlscope.session import options
@@ -80,11 +82,11 @@ def test_every_fixture_is_documented() -> None:
         assert section(name), name
 
 
-@pytest.mark.parametrize("function", [pytest_mlscope.mlscope_cases, pytest_mlscope.evaluate])
-def test_every_keyword_of_what_tests_call_is_named(function: Any) -> None:
-    for name in inspect.signature(function).parameters:
-        if name != "manifest":
-            assert f"`{name}`" in DOCUMENT, name
+def test_every_keyword_of_what_is_called_is_named() -> None:
+    keywords = {*inspect.signature(pytest_mlscope.evaluate).parameters, *CaseChoice.__annotations__}
+    settings = {each.name for each in fields(pytest_mlscope.EvaluationSettings)}
+    for name in keywords - {"manifest", "case"} | settings:
+        assert f"`{name}`" in DOCUMENT, name
 
 
 def test_every_environment_variable_is_documented() -> None:

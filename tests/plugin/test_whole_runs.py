@@ -146,7 +146,10 @@ def test_the_api_returns_the_same_evaluation(suite: Suite) -> None:
 def test_the_api_restarts_and_pins(suite: Suite) -> None:
     cpu = max(os.sched_getaffinity(0))
     evaluation = pytest_mlscope.evaluate(
-        suite.manifest(), framework="toy", kinds=["latency"], restarts=2, affinity=[cpu]
+        suite.manifest(),
+        framework="toy",
+        kinds=["latency"],
+        settings=pytest_mlscope.EvaluationSettings(restarts=2, affinity=[cpu]),
     )
     assert evaluation.latency is not None
     assert evaluation.latency.restarts is not None

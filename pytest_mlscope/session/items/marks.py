@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_mlscope.cases import Threads
+    from pytest_mlscope.cases import CaseChoice
 
 
 def mlscope_cases(
     manifest: str | Path,
-    *,
-    framework: str | Sequence[str] | None = None,
-    version: str | Sequence[str] | None = None,
-    hardware: str | Sequence[str] | None = None,
-    precision: str | Sequence[str] | None = None,
-    threads: Threads | Sequence[Threads] | None = None,
-    batch_size: int | Sequence[int] | None = None,
-    scenario: str | Sequence[str] | None = None,
-    preprocessing: str | Sequence[str] | None = None,
+    **choice: Unpack[CaseChoice],
 ) -> pytest.MarkDecorator:
     """Parametrize a test over the cases of a manifest; the test takes the ``evaluation`` fixture.
 
     :param manifest: path of a ``*.mlscope.yml``, relative to the test's file.
-    :param framework: … ``preprocessing``: only cases with this value, or one of these values.
+    :param choice: only cases with these values of dimensions; a list allows each of its values. The dimensions are
+        ``framework``, ``version``, ``hardware``, ``precision``, ``preprocessing``, ``threads``, ``batch_size`` and
+        ``scenario``.
     :raises TypeError: when it is used without a manifest.
     """
     # Used without brackets, a decorator gets the test function in place of the manifest.
@@ -35,15 +28,5 @@ def mlscope_cases(
         raise TypeError(
             f'mlscope_cases takes a manifest\'s path, not {manifest!r}; write @mlscope_cases("MODEL.mlscope.yml")'
         )
-    selected: dict[str, Any] = {
-        "framework": framework,
-        "version": version,
-        "hardware": hardware,
-        "precision": precision,
-        "threads": threads,
-        "batch_size": batch_size,
-        "scenario": scenario,
-        "preprocessing": preprocessing,
-    }
-    chosen = {name: value for name, value in selected.items() if value is not None}
+    chosen = {name: value for name, value in choice.items() if value is not None}
     return pytest.mark.mlscope_cases(str(manifest), **chosen)

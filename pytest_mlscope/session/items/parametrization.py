@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_mlscope.cases import Case
+from pytest_mlscope.cases import Case, agrees, unknown_name
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.manifest import NAMES
 
 if TYPE_CHECKING:
     from _pytest.mark.structures import ParameterSet
@@ -50,13 +49,13 @@ def parametrize_marked(metafunc: pytest.Metafunc) -> None:
         raise pytest.Collector.CollectError(f"{where}: stands twice on the test; write one test for each manifest")
     state = run_state(metafunc.config)
     path = metafunc.definition.path.parent / mark.args[0]
-    if unknown := sorted(set(mark.kwargs) - set(NAMES)):
-        raise pytest.Collector.CollectError(f"{where}: unknown {unknown[0]!r}; allowed: {', '.join(NAMES)}")
+    if unknown := unknown_name(mark.kwargs):
+        raise pytest.Collector.CollectError(f"{where}: {unknown}")
     try:
         _, cases = state.manifests.load(metafunc.definition.session, path)
     except MlscopeError as error:
         raise pytest.Collector.CollectError(str(error)) from None
-    chosen = [case for case in cases if _agrees(case, mark.kwargs)]
+    chosen = [case for case in cases if agrees(case, mark.kwargs)]
     if not chosen:
         wanted = ", ".join(f"{name}={value!r}" for name, value in mark.kwargs.items())
         ids = ", ".join(case.id for case in cases[:8])
@@ -64,11 +63,3 @@ def parametrize_marked(metafunc: pytest.Metafunc) -> None:
     selected = state.select(chosen)
     state.has_items = state.has_items or bool(selected)
     metafunc.parametrize("mlscope_case", case_parameters(selected))
-
-
-def _agrees(case: Case, wanted: Mapping[str, Any]) -> bool:
-    for name, value in wanted.items():
-        allowed = value if isinstance(value, list | tuple) else (value,)
-        if getattr(case, name) not in allowed:
-            return False
-    return True
