@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,13 @@ import pytest
 # Runs in this process forget what they import; extension modules do not survive being imported twice.
 import scipy.stats  # noqa: F401
 
-import pytest_mlscope.session.run_plugin  # noqa: F401
+import pytest_mlscope
 from tests.plugin.linear_suite import Suite
+
+# What a run imports is imported once, not once a test.
+for _module in pkgutil.walk_packages(pytest_mlscope.__path__, "pytest_mlscope."):
+    if not _module.name.endswith("__main__") and ".host." not in _module.name:
+        importlib.import_module(_module.name)
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def committed(suite: Suite) -> Suite:
 
 
 def _run(pytester: pytest.Pytester, *options: str) -> tuple[pytest.RunResult, dict[str, dict[str, Any]]]:
-    result = pytester.runpytest_subprocess("--mlscope", "--mlscope-json=report.json", *options)
+    result = pytester.runpytest_inprocess("--mlscope", "--mlscope-json=report.json", *options)
     report = pytester.path / "report.json"
     records = []
     if report.exists():
@@ -110,7 +110,7 @@ def test_another_checkout_is_a_baseline(
     assert result.ret == 1
     assert compared["latency"]["outcome"] == "regression"
     # Of two words, pytest takes the second one, an existing folder, for a path that decides its rootdir.
-    two_words = pytester.runpytest_subprocess("--mlscope", "--mlscope-against", str(other))
+    two_words = pytester.runpytest_inprocess("--mlscope", "--mlscope-against", str(other))
     assert two_words.ret == pytest.ExitCode.USAGE_ERROR
     two_words.stderr.fnmatch_lines([f"*--mlscope-against={other} in one word*"])
 
@@ -138,7 +138,7 @@ def test_another_model_is_a_baseline(committed: Suite, pytester: pytest.Pytester
     ],
 )
 def test_what_is_no_baseline_is_one_line(committed: Suite, pytester: pytest.Pytester, baseline: str, line: str) -> None:
-    result = pytester.runpytest_subprocess("--mlscope", f"--mlscope-against={baseline}")
+    result = pytester.runpytest_inprocess("--mlscope", f"--mlscope-against={baseline}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([line])
     assert "Traceback" not in result.stderr.str()
@@ -146,7 +146,7 @@ def test_what_is_no_baseline_is_one_line(committed: Suite, pytester: pytest.Pyte
 
 def test_outside_a_repository_a_revision_is_nothing(suite: Suite, pytester: pytest.Pytester) -> None:
     suite.manifest()
-    result = pytester.runpytest_subprocess("--mlscope", "--mlscope-against=main")
+    result = pytester.runpytest_inprocess("--mlscope", "--mlscope-against=main")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*is in no git repository*"])
 
@@ -181,7 +181,7 @@ def test_a_run_that_compares_nothing_never_succeeds(
 
 def test_a_run_without_a_test_of_ours_compares_nothing_either(committed: Suite, pytester: pytest.Pytester) -> None:
     (committed.folder / "test_own.py").write_text("def test_own(): pass\n")
-    result = pytester.runpytest_subprocess("--mlscope", "--mlscope-against", "HEAD", "test_own.py")
+    result = pytester.runpytest_inprocess("--mlscope", "--mlscope-against", "HEAD", "test_own.py")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert "nothing was compared in 1 test, so the run fails" in _said(result)
 
@@ -256,7 +256,7 @@ def test_a_framework_that_no_case_has_ends_the_run(
         pytest.importorskip("xdist")
     description = committed.folder / "frameworks" / "toy" / "framework.yml"
     description.write_text(description.read_text() + 'version: "<2"\n')
-    result = pytester.runpytest_subprocess("--mlscope", f"--mlscope-against={baseline}", *workers)
+    result = pytester.runpytest_inprocess("--mlscope", f"--mlscope-against={baseline}", *workers)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert f"--mlscope-against: {mistake}" in result.stderr.str() + result.stdout.str()
     assert "Traceback" not in result.stderr.str()
@@ -324,12 +324,12 @@ def test_of_a_server_a_batch_is_compared_and_that_is_said(suite: Suite, pytester
 
 
 def test_without_a_baseline_the_reference_is_held_against_nothing(committed: Suite, pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_subprocess("--mlscope", "--collect-only", "-q")
+    result = pytester.runpytest_inprocess("--mlscope", "--collect-only", "-q")
     assert "test_latency" in result.stdout.str()
     assert "test_parity" not in result.stdout.str()
     saved = pytester.path / "saved.json"
-    pytester.runpytest_subprocess("--mlscope", "-k", "accuracy", f"--mlscope-json={saved}")
-    result = pytester.runpytest_subprocess("--mlscope", "--collect-only", "-q", f"--mlscope-against={saved}")
+    pytester.runpytest_inprocess("--mlscope", "-k", "accuracy", f"--mlscope-json={saved}")
+    result = pytester.runpytest_inprocess("--mlscope", "--collect-only", "-q", f"--mlscope-against={saved}")
     assert "test_parity" not in result.stdout.str(), "a saved run keeps no outputs"
 
 
@@ -431,7 +431,7 @@ def test_what_is_wrong_in_the_revision_is_said_with_its_name(committed: Suite, p
 
 @pytest.mark.parametrize("options", [("-q",), ()], ids=["dots", "names"])
 def test_progress_stands_on_lines_of_its_own(committed: Suite, pytester: pytest.Pytester, options: Any) -> None:
-    result = pytester.runpytest_subprocess("--mlscope", "--mlscope-against", "HEAD", *options)
+    result = pytester.runpytest_inprocess("--mlscope", "--mlscope-against", "HEAD", *options)
     lines = result.outlines[: next(index for index, line in enumerate(result.outlines) if " mlscope " in line)]
     told = [line for line in lines if "mlscope: comparing" in line]
     assert [line for line in told if line.startswith("mlscope: comparing with HEAD (") and line.endswith("): 1 case")]
@@ -443,7 +443,7 @@ def test_progress_stands_on_lines_of_its_own(committed: Suite, pytester: pytest.
 
 def test_a_failures_line_in_the_short_summary_begins_with_the_reason(suite: Suite, pytester: pytest.Pytester) -> None:
     suite.manifest(expect="{accuracy: {top1: {min: 1.0}}}")
-    result = pytester.runpytest_subprocess("--mlscope", "-m", "accuracy")
+    result = pytester.runpytest_inprocess("--mlscope", "-m", "accuracy")
     result.stdout.fnmatch_lines(
         ["linear on toy: top1 is *", "FAILED linear.mlscope.yml::test_accuracy* - Failed: top1 is *"]
     )

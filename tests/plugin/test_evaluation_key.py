@@ -65,7 +65,7 @@ def evaluated(suite: Suite, pytester: pytest.Pytester) -> Evaluate:
     suite.manifest()
 
     def evaluate(*options: str) -> dict[str, Any]:
-        pytester.runpytest_subprocess("--mlscope", "--mlscope-json=now.json", "-k", "accuracy", *options)
+        pytester.runpytest_inprocess("--mlscope", "--mlscope-json=now.json", "-k", "accuracy", *options)
         report = json.loads(Path("now.json").read_text())
         Draft202012Validator(json_schema()).validate(report)
         (record,) = report["evaluations"]

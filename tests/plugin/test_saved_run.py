@@ -23,7 +23,7 @@ EXPECT = "{accuracy: {top1: {min: 0.1}}, parity: {reference: toy, abs: 1.0e-6}}"
 
 
 def _run(pytester: pytest.Pytester, name: str, *options: str) -> tuple[pytest.RunResult, dict[str, Any]]:
-    result = pytester.runpytest_subprocess("--mlscope", f"--mlscope-json={name}", *options)
+    result = pytester.runpytest_inprocess("--mlscope", f"--mlscope-json={name}", *options)
     path = pytester.path / name
     report = json.loads(path.read_text()) if path.exists() else {}
     if report:
@@ -264,7 +264,7 @@ def test_a_manifest_may_pin_and_a_machine_without_those_cpus_cannot_run_it(
 )
 def test_wrong_options_are_one_line(suite: Suite, pytester: pytest.Pytester, option: str, line: str) -> None:
     suite.manifest()
-    result = pytester.runpytest_subprocess("--mlscope", option)
+    result = pytester.runpytest_inprocess("--mlscope", option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([line])
 
@@ -326,7 +326,7 @@ def test_a_saved_run_that_contradicts_itself_is_malformed(
     _, report = _run(pytester, "saved.json", "-m", "accuracy")
     change(_of(report, "accuracy")["accuracy"])
     Path("saved.json").write_text(json.dumps(report))
-    result = pytester.runpytest_subprocess("--mlscope", "--mlscope-against=saved.json", "-m", "accuracy")
+    result = pytester.runpytest_inprocess("--mlscope", "--mlscope-against=saved.json", "-m", "accuracy")
     assert result.ret == 4
     text = " ".join((result.stdout.str() + result.stderr.str()).split())
     assert f"saved.json: is malformed at /evaluations/0{said}; save a new one" in text

@@ -41,7 +41,7 @@ def test_the_option_comes_before_the_configuration_file(
 def test_a_path_after_the_option_stays_a_path(suite: Suite, pytester: pytest.Pytester) -> None:
     suite.manifest()
     suite.manifest(name="other")
-    result = pytester.runpytest_subprocess(
+    result = pytester.runpytest_inprocess(
         "--mlscope", "--collect-only", "-q", "-m", "accuracy", "--mlscope-strict", "other.mlscope.yml"
     )
     assert [line for line in result.outlines if "::" in line] == ["other.mlscope.yml::test_accuracy[toy]"]
@@ -54,17 +54,17 @@ def test_a_part_that_does_not_exist_ends_the_run(
     if workers:
         pytest.importorskip("xdist")
     suite.manifest()
-    result = pytester.runpytest_subprocess("--mlscope", "--mlscope-strict=nwe", *workers)
+    result = pytester.runpytest_inprocess("--mlscope", "--mlscope-strict=nwe", *workers)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     allowed = "cannot-run, new, inconclusive, not-compared, all"
     expected = f"--mlscope-strict: 'nwe' is not a part (did you mean 'new'?); allowed: {allowed}"
     result.stderr.fnmatch_lines([f"ERROR: {expected}"])
     for empty in ("", " , "):
-        result = pytester.runpytest_subprocess("--mlscope", f"--mlscope-strict={empty}", *workers)
+        result = pytester.runpytest_inprocess("--mlscope", f"--mlscope-strict={empty}", *workers)
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines([f"ERROR: --mlscope-strict: no part is named; allowed: {allowed}"])
     pytester.makeini("[pytest]\nmlscope_strict = true\n")
-    result = pytester.runpytest_subprocess("--mlscope", *workers)
+    result = pytester.runpytest_inprocess("--mlscope", *workers)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: mlscope_strict: 'true' is not a part; allowed: *"])
 

@@ -219,8 +219,9 @@ def test_a_case_that_several_tests_look_at_is_evaluated_once(suite: Suite, run: 
         """
     )
     run("-k", "accuracy or one or two").assert_outcomes(passed=3)
-    # One prediction of all rows, and two of the first ones, which show whether the model differs from itself.
-    assert (pytester.path / "calls").read_text() == "xxx"
+    # Of all rows; of another number of rows, which shows where the batch is; and two of the first rows, which show
+    # whether the model differs from itself.
+    assert (pytester.path / "calls").read_text() == "xxxx"
 
 
 REPEATS = """
@@ -246,8 +247,8 @@ def test_copies_of_an_item_are_measured_one_by_one(
     pytester.makeconftest(REPEATS)
     result = run("-m", "accuracy", "--mlscope-json", "out.json", *options)
     result.assert_outcomes(passed=3)
-    # Each time one prediction of all rows, and two of the first ones.
-    assert (pytester.path / "calls").read_text() == "xxx" * 3
+    # Each time one prediction of all rows, and two of the first ones; before, one of another number of rows.
+    assert (pytester.path / "calls").read_text() == "x" + "xxx" * 3
     evaluations = read(pytester)["evaluations"]
     assert isinstance(evaluations, list)
     assert len({each["nodeid"] for each in evaluations}) == 3
@@ -271,7 +272,8 @@ def test_a_test_with_parameters_of_its_own_looks_at_one_evaluation(
         """
     )
     run("test_more.py").assert_outcomes(passed=2)
-    assert (pytester.path / "calls").read_text() == "xxx"
+    # As above.
+    assert (pytester.path / "calls").read_text() == "xxxx"
 
 
 def test_every_worker_of_dist_each_has_its_result(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
@@ -311,4 +313,5 @@ def test_an_item_that_runs_again_is_evaluated_again(suite: Suite, run: Run, pyte
         """
     )
     run("-m", "accuracy").assert_outcomes(passed=1)
-    assert (pytester.path / "calls").read_text() == "xxx" * 2
+    # The host stays, with what it saw of the batch as it loaded the model.
+    assert (pytester.path / "calls").read_text() == "x" + "xxx" * 2
