@@ -65,22 +65,38 @@ def parity(suite: Suite, expect: str) -> Parity:
     return measured
 
 
+COUNTED_LOADS = """\
+path = os.path.join(os.path.dirname(request.files["model"]), "count")
+number = int(open(path).read())
+open(path, "w").write(str(number + 1))
+os.environ["NUMBER"] = str(number)
+"""
+
+
 def test_noise_between_processes_is_measured_and_allowed(suite: Suite) -> None:
     """What differs from process to process cannot be asked of a framework not to differ."""
     (suite.folder / "count").write_text("0")
-    count = """\
-    path = os.path.join(os.path.dirname(request.files["model"]), "count")
-    number = int(open(path).read())
-    open(path, "w").write(str(number + 1))
-    os.environ["NUMBER"] = str(number)
-    """
-    suite.framework("other", load=count, predict="x = x * numpy.float32(1 + 3e-5 * int(os.environ['NUMBER']))")
+    wandering = "x = x * numpy.float32(1 + 3e-5 * int(os.environ['NUMBER']))"
+    suite.framework("other", load=COUNTED_LOADS, predict=wandering)
     measured = parity(suite, "")
     assert measured.tolerance_source == "measured"
     assert measured.within_tolerance
     assert measured.abs_tolerance is not None
     assert measured.abs_tolerance > 1e-4
     assert measured.rel_tolerance == floor_epsilons("fp32", None)
+
+
+def test_outputs_whose_shapes_differ_from_process_to_process_are_no_noise(suite: Suite) -> None:
+    """Rows of one shape travel together: another process cuts the same rows into other pieces."""
+    (suite.folder / "count").write_text("0")
+    growing = """\
+    more = int(abs(x[0, 0]) * 1000) * int(os.environ["NUMBER"]) % 2
+    return {"scores": numpy.zeros((len(x), 3 + more), numpy.float32)}
+    """
+    suite.framework("other", load=COUNTED_LOADS, predict=growing)
+    measured = parity(suite, "")
+    assert measured.tolerance_source == "measured"
+    assert not measured.within_tolerance
 
 
 def test_a_model_without_noise_is_held_to_the_floor(suite: Suite) -> None:

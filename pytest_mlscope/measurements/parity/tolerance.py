@@ -13,7 +13,7 @@ from pytest_mlscope.errors import HostTimeout, MlscopeError
 from pytest_mlscope.hosts import HostPool, Ready
 from pytest_mlscope.manifest import ParityExpectation
 from pytest_mlscope.measurements.parity.comparison import OutputComparison, default_tolerance
-from pytest_mlscope.measurements.parity.raw_outputs import RawOutputs, chunk_rows, predict_raw
+from pytest_mlscope.measurements.parity.raw_outputs import RawOutputs, chunk_rows, in_step, predict_raw
 
 NOISE_ROWS = 32
 """Rows predicted again to see the noise."""
@@ -229,9 +229,11 @@ def _stated(expected: ParityExpectation | None, name: str) -> tuple[float | None
 
 def _difference(again: Iterator[dict[str, NDArray[Any]]], outputs: RawOutputs) -> dict[str, Noise]:
     comparisons: dict[str, OutputComparison] = {}
-    for chunk, first in zip(again, outputs, strict=True):
-        for name, output in chunk.items():
-            comparisons.setdefault(name, OutputComparison(0.0, 0.0)).update(name, output, first[name], ranked=False)
+    # In step: rows whose outputs have one shape come together, and another process may see other shapes.
+    for chunk, first in in_step(again, outputs):
+        for name, output in (chunk or {}).items():
+            comparison = comparisons.setdefault(name, OutputComparison(0.0, 0.0))
+            comparison.update(name, output, (first or {})[name], ranked=False)
     return {
         name: Noise(compared.max_abs, compared.root_mean_square, compared.peak)
         for name, compared in comparisons.items()
