@@ -133,6 +133,7 @@ def _downloaded(file: ModelFile, home: Path, recorder: Recorder) -> Path:
     def make(path: Path) -> None:
         download(url, path, size=file.size, recorder=recorder)
         try:
+            # Before it counts as cached: otherwise each later run would fail on the same wrong file.
             check(file_artifact(path), sha256=file.sha256, size=file.size, origin=shown)
         except MlscopeError:
             # What is wrong is of no use to anyone, and may be large.
@@ -157,6 +158,7 @@ def _built(source: Artifact, step: BuildStep, home: Path, recorder: Recorder) ->
 
     def make(path: Path) -> None:
         recorder.progress(f"building {path.name}: {step.builder} of {source.path}")
+        # Under another name until it is whole: a builder that is killed leaves half a file.
         unfinished = path.with_name(f"{path.name}.part")
         try:
             builder.build(source.path, unfinished, seed=step.seed)

@@ -120,6 +120,7 @@ def _copy(source: Any, target: Any, url: str, size: int | None, recorder: Record
     total = size or getattr(source, "size", None)
     of_total = f" of {_shown_size(total)}" if total else ""
     recorder.progress(f"downloading {shown}{f' ({_shown_size(total)})' if total else ''}")
+    # What the server says, before anything is downloaded.
     if isinstance(total, int):
         _check_amount(total, shown, size)
     received = 0
@@ -135,6 +136,7 @@ def _copy(source: Any, target: Any, url: str, size: int | None, recorder: Record
         if not chunk:
             return
         received += len(chunk)
+        # What came, too: a server need not say how much there is, and may send more.
         _check_amount(received, shown, size)
         since_began = received - window_bytes
         if time.monotonic() - window_began >= RATE_SECONDS:
@@ -144,6 +146,7 @@ def _copy(source: Any, target: Any, url: str, size: int | None, recorder: Record
                     f"{time.monotonic() - window_began:.0f} s, and "
                     f"{SLOWEST:,.0f} bytes/s are the least; try again later"
                 )
+            # Minute by minute, so that a fast beginning does not excuse a server that then trickles.
             window_began, window_bytes = time.monotonic(), received
         try:
             target.write(chunk)

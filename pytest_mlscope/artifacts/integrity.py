@@ -42,6 +42,7 @@ class Artifact:
         :raises ArtifactError: when one of them is missing or cannot be read.
         """
         shown = origin or str(self.path)
+        # Relative to the file, as frameworks look for them.
         external = tuple(self.path.parent / name for name in _external_weights(self.path, self.sha256))
         if not external:
             return self

@@ -18,6 +18,7 @@ def _import_package_folders(name: str) -> Iterator[Path]:
         return
     try:
         spec = importlib.util.find_spec(name)
+    # ValueError, too: a module that is loaded may say that it has no spec.
     except (ImportError, ValueError):
         return
     for location in (spec.submodule_search_locations or []) if spec else []:
@@ -46,6 +47,7 @@ def package_file(url: str) -> Path:
     inside = PurePosixPath(rest)
     if not name or not inside.parts:
         raise ArtifactError(f"{url}: names no file; write package://DISTRIBUTION/path/in/it")
+    # A manifest may come from anyone, and must not read files beyond what it names.
     if ".." in inside.parts or inside.is_absolute():
         raise ArtifactError(f"{url}: leaves the distribution; a path in a package has no '..' and no leading '/'")
     try:

@@ -50,6 +50,7 @@ def build(source: Path, destination: Path, *, seed: int) -> None:
         raise ArtifactError(f"{source}: has no ConstantOfShape weights to replace by random ones")
     replace_weights(model, seed=seed)
     try:
+        # Deterministic: otherwise the order of a map's entries may change, and with it the sha256.
         _write(model.SerializeToString(deterministic=True), destination)
     except OSError as error:
         raise ArtifactError(f"{destination}: cannot be written: {error.strerror}") from None

@@ -60,6 +60,7 @@ sound quantised files differ by a third of the largest."""
 def parity_expected(content: Manifest, case: Case) -> ParityExpectation | None:
     """What parity must hold for one case: as stated, or at int8 the agreement that is the default there."""
     stated = expectation_for(content, case).parity
+    # Only where the manifest leaves it open: what it states, and be it loose, is its author's decision.
     if stated is None or case.precision != "int8" or stated.bounds_elements or stated.bounds_agreement:
         return stated
     return stated.model_copy(update=QUANTISED_AGREEMENT)

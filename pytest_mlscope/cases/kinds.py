@@ -59,6 +59,7 @@ def cases_of_kind(manifest: LoadedManifest, cases: Sequence[Case], kind: str, *,
     chosen: dict[tuple[object, ...], Case] = {}
     values = attrgetter(*kept)
     for case in cases:
+        # The first one stands for all: they differ only in what the kind ignores.
         chosen.setdefault(values(case), case)
     shorter = shown - set(constant)
     taken: set[str] = set()
@@ -70,6 +71,7 @@ def cases_of_kind(manifest: LoadedManifest, cases: Sequence[Case], kind: str, *,
             if case.id in ("", case_id(manifest.content, case, shown))
             else case.id
         )
+        # Cases that a hook added may differ in a dimension that the id does not show.
         if new in taken:
             new = case_id(manifest.content, case, NAMES)
         taken.add(new)

@@ -32,6 +32,7 @@ def expand(manifest: LoadedManifest) -> list[Case]:
         (*values, "".join(map(dict.__getitem__, written[OUTER - 1 :], values)))
         for values in itertools.product(*dimensions.values[OUTER:])
     ]
+    # Made once: a matrix may have a million cases.
     whose = {"model": content.name, "manifest": str(manifest.path), "manifest_sha256": manifest.sha256}
     cases: list[Case] = []
     for outer in dimensions.cells(before=OUTER):
@@ -40,6 +41,7 @@ def expand(manifest: LoadedManifest) -> list[Case]:
             continue
         start = "".join(map(dict.__getitem__, written, ((framework, version), *outer[2:])))
         here = [end for end in inner if (*outer, *end) not in excluded_inner] if excluded_inner else inner
+        # Positional arguments, which a frozen dataclass takes faster than keywords.
         cases += [
             Case(
                 framework,

@@ -142,6 +142,7 @@ class Plan:
         :raises TypeError: for one that there is not.
         """
         scenario = self.scenarios[name]
+        # model_copy itself takes any name without a word.
         if unknown := [each for each in settings if each not in type(scenario).model_fields]:
             raise TypeError(f"scenarios.{name} has no setting {unknown[0]!r}")
         return replace(self, scenarios={**self.scenarios, name: scenario.model_copy(update=settings)})
@@ -163,6 +164,7 @@ class Plan:
                 "options": {**self.entry.options, **(options or {})},
             }
         )
+        # By name alone: shapes, labels and steps were those of the outputs that are replaced.
         return replace(self, entry=entry, outputs=tuple(Output(name=name) for name in names))
 
     def changes(self) -> dict[str, Any]:
@@ -185,6 +187,7 @@ def _different(ours: BaseModel, theirs: BaseModel) -> dict[str, Any]:
         one, other = getattr(ours, name), getattr(theirs, name)
         if one == other:
             continue
+        # Down to the fields that differ, so that a key changes with these alone.
         if isinstance(one, BaseModel) and type(one) is type(other):
             found[name] = _different(one, other)
         else:

@@ -40,6 +40,7 @@ def _literal(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str) and not isinstance(value, Word):
+        # All other bytes as octal escapes, which every reader of the text format knows.
         plain = set(range(32, 127)) - set(b'"\\')
         return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in value.encode()) + '"'
     return str(value)

@@ -73,6 +73,7 @@ def _gemm(net: Translation, node: Node) -> None:
     shape = net.shapes[node.inputs[0]]
     if weight.ndim != 2 or len(shape) != 2:
         raise Inexpressible("matrices of another number of dimensions than two")
+    # A bias of one number counts for every output.
     bias = (np.broadcast_to(net.constant(node, 2, "bias"), (1, len(weight)))[0],) if len(node.inputs) > 2 else ()
     parameters = {"num_output": len(weight), "bias_term": bool(bias)}
     net.add(node, "InnerProduct", {"inner_product_param": parameters}, (shape[0], len(weight)), blobs=(weight, *bias))
@@ -129,6 +130,7 @@ def _pool(net: Translation, node: Node) -> None:
             "pad_h": rows.begin,
             "pad_w": columns.begin,
         }
+        # Only where it matters: older Caffes do not know the field.
         if ROUNDINGS[0] not in fitting:
             parameters["round_mode"] = Word(fitting[0])
         caffe_divisors = [axis.caffe_divisors for axis in axes]
@@ -256,6 +258,7 @@ def _transpose(net: Translation, node: Node) -> None:
     turned = [f"{node.name}/turned{index}" for index in range(first)]
     bottom = net.blob(node.inputs[0])
     net.layers.append(Layer(f"{node.name}/slice", "Slice", [bottom], slices, {"slice_param": {"axis": 1}}))
+    # 0 keeps the batch, whatever it is.
     dimensions = {"dim": [0, second, 1, *others]}
     for piece, turn in zip(slices, turned, strict=True):
         net.layers.append(Layer(turn, "Reshape", [piece], [turn], {"reshape_param": {"shape": dimensions}}))

@@ -157,6 +157,7 @@ def machine_doubts(machine: Mapping[str, Any], *, threads: object, cpus: Sequenc
     """
     doubts = []
     governor = machine["governor"]
+    # A machine that does not tell, such as most virtual ones, gives no reason to doubt.
     if governor not in (GOVERNOR, "not available"):
         doubts.append(Doubt("governor", 0.0, f"the CPU's frequency governor is {governor}; set {GOVERNOR}"))
     if machine["turbo"] is True:
@@ -181,6 +182,7 @@ def told(windows: Sequence[Sequence[Doubt]]) -> list[str]:
             by_kind.setdefault(doubt.kind, []).append(doubt)
     lines = []
     for doubts in by_kind.values():
+        # One line of a kind: with restarts each process would otherwise repeat the same.
         worst = max(doubts, key=lambda doubt: doubt.size)
         some = f" (in {len(doubts)} of {len(windows)} processes)" if len(windows) > 1 else ""
         lines.append(worst.text + some)

@@ -33,6 +33,7 @@ def trend_p_value(values: NDArray[np.floating[Any]]) -> float:
     variance = (n * (n - 1) * (2 * n + 5) - float((ties * (ties - 1) * (2 * ties + 5)).sum())) / 18
     if variance <= 0 or s == 0:
         return 1.0
+    # Less 1: the continuity correction, since s moves in steps of 2.
     return math.erfc((abs(s) - 1) / math.sqrt(2 * variance))
 
 

@@ -39,6 +39,7 @@ def loadgen_plan(plan: Plan, *, scenario: str | None, target_qps: float | None, 
     case, server = plan.case, server_of(plan)
     qps = target_qps or server.target_qps
     wanted = scenario or case.scenario
+    # LoadGen would issue single rows, and our own loop would time whole batches: two different things.
     if wanted == "single_stream" and case.batch_size != 1:
         raise MlscopeError(
             f"{case.id}: a query of MLPerf's single_stream is one row, and batch_size is {case.batch_size}; "

@@ -46,6 +46,7 @@ class TwoModes:
 
 def _log_tail(valley: NDArray[Any], side: NDArray[Any]) -> NDArray[np.float64]:
     """Logarithm of a bound of ``P[Binomial(valley + side, 1/2) <= valley]``, by Chernoff; 0 where valley >= side."""
+    # At least 1, so that two empty bins do not divide by zero.
     total = np.maximum(valley + side, 1)
     share = valley / total
     with np.errstate(divide="ignore", invalid="ignore"):

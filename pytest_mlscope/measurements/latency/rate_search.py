@@ -69,6 +69,7 @@ def search_rate(
     low, high = 0.0, capacity
     while high - low > PRECISION * high and high > LEAST_SHARE * capacity:
         rate = (low + high) / 2
+        # Time is left for the run that confirms: a rate that trials alone met is not reported.
         if clock() >= end - min(run_seconds(rate), RESERVED_SHARE * budget):
             break
         attempts.append(attempt(rate, False))
@@ -85,6 +86,7 @@ def search_rate(
         if attempts[-1].met or last or rate < least:
             return RateSearch(attempts, out_of_time=last and not attempts[-1].met)
         rate *= 1 - step
+        # Growing, so that a search far too high ends after a few long runs.
         step = min(2 * step, GREATEST_STEP)
         if clock() + run_seconds(rate) > end:
             rate, last = min(rate, SAFE_SHARE * best), True

@@ -44,6 +44,7 @@ def summarise_restarts(latencies: Sequence[Latency]) -> Restarts:
 def restart_warnings(restarts: Restarts) -> list[str]:
     """Processes that were slow for their whole life."""
     middle = float(np.median(restarts.medians))
+    # Infinite where most queries had no answer: nothing can be slower than that.
     if not 0 < middle < np.inf:
         return []
     slow = int((restarts.medians > middle * (1 + SLOW_PROCESS)).sum())

@@ -107,6 +107,7 @@ class Server(Scenario):
                 run_seconds=partial(arrival_seconds, self),
             )
             run = search.found
+        # Of the run that counts alone: what disturbed an earlier trial is not in the figures.
         doubts = [*server.doubts, *warm_up_doubts(server.opened), *counter_doubts(run.served.sensors)]
         return Timed(_latency(model, server, run, search), doubts)
 
@@ -190,6 +191,7 @@ class _Server:
         )
         last = served.last_arrival_seconds
         drain = max(DRAIN_SHARE * last, DRAIN_PREDICTIONS * max(self.opened.call_seconds))
+        # A rate that makes a queue grow meets a bound only as long as the run is short.
         kept = served.unanswered == 0 and served.window_seconds - last <= drain
         bound = settings.latency_bound
         return _Attempt(

@@ -48,6 +48,7 @@ def closed_loop(model: ReadyModel, inputs: Mapping[str, NDArray[Any]], *, sample
         batch_size=case.batch_size,
         percentiles=supported_percentiles(samples),
         relative_error=measured.relative_error,
+        # By the calls' own time: between blocks the window also holds bookkeeping.
         throughput=measured.rows_per_sample * len(samples) / (float(samples.sum()) / 1e9),
         stop_reason=measured.stop_reason,
         warmup_calls=measured.warmup_calls,
@@ -90,6 +91,7 @@ class WarmModel:
     def time(self, calls: int) -> NDArray[np.int64]:
         """Time so many calls, each when the last one is done; nanoseconds, shape ``(calls,)``."""
         block = self._model.host.block(calls=calls, timeout=self._model.deadline)
+        # Of the latest block: the kernel's peak counts from when the inputs were bound.
         self._peak_memory = block.peak_memory
         return np.array(block.samples_ns)
 

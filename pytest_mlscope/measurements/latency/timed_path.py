@@ -24,6 +24,7 @@ def check_timed_path(ready: ReadyModel, path: TimedPath) -> list[Doubt]:
     bound = ready.manifest_outputs(path.bound)
     timed = _compared(ready, bound, predicted)
     if not (timed.mismatch or timed.violations):
+        # Agreement of NaN with NaN is no proof that the model computes.
         if all(array.size and array.dtype.kind == "f" and np.isnan(array).all() for array in predicted.values()):
             return [Doubt("nan", 1.0, "the model gives only NaN for the rows that are timed")]
         return []

@@ -21,11 +21,13 @@ def profile_layers(ready: ReadyModel) -> LayerProfile:
     :raises PredictorError: when the framework fails, or what its predictor returns is malformed.
     :raises DatasetError: when the inputs cannot be made.
     """
+    # Not even tried: rows would be read and predicted only to hear what framework.yml says already.
     if not ready.environment.framework.description.layers:
         return LayerProfile(layers=(), runs=0, unprofiled_median=None, not_available=NONE)
     try:
         inputs = first_rows(ready, ready.case.batch_size)
         profile = ready.host.layers(inputs, runs=RUNS, timeout=ready.deadline)
+    # Of this model or device alone; another model of the framework may have a profile.
     except NotSupported as error:
         return LayerProfile(layers=(), runs=0, unprofiled_median=None, not_available=error.detail)
     layers = tuple(
