@@ -16,7 +16,12 @@ _ELEMENTS = 1 << 18
 
 @dataclass(frozen=True)
 class LayerDifference:
-    """One layer in both, over all rows compared."""
+    """One layer in both, over all rows compared.
+
+    >>> layer = LayerDifference("conv1", "", "Conv", (1, 8), max_abs=0.5, max_rel=0.25, peak=4.0)
+    >>> layer.relative, layer.leaves(0.1)
+    (0.125, True)
+    """
 
     output: str
     """Name of the tensor."""

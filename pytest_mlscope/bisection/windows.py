@@ -13,6 +13,13 @@ def plan_windows(layers: Sequence[Layer], *, limit: int) -> list[Window]:
     """Consecutive windows of at most ``limit`` bytes a batch; a layer that is larger, or whose size is not known,
     has one of its own.
 
+    >>> from pytest_mlscope.bisection.layers import TensorType
+    >>> from pytest_mlscope.bisection.onnx_graph import Node
+    >>> node = Node("", "Relu", ("x",), ("y",))
+    >>> layers = [Layer(name, node, TensorType(1, (size,), 4)) for name, size in (("a", 3), ("b", 5), ("c", 8))]
+    >>> [[layer.output for layer in window] for window in plan_windows(layers, limit=32)]
+    [['a', 'b'], ['c']]
+
     :param limit: bytes, at least 1.
     """
     windows: list[Window] = []

@@ -9,7 +9,11 @@ from pytest_mlscope.manifest import requirement
 
 
 def names_of_framework(case: Case) -> tuple[str, str]:
-    """What the command line may call a case's framework: by its name, or name and version."""
+    """What the command line may call a case's framework: by its name, or name and version.
+
+    >>> names_of_framework(Case("jax", version="0.10", model="m", manifest="m.mlscope.yml", manifest_sha256=""))
+    ('jax', 'jax==0.10')
+    """
     return (case.framework, requirement(case.framework, case.version))
 
 

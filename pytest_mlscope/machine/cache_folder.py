@@ -59,7 +59,11 @@ def revisions_folder(home: Path) -> Path:
 
 
 def describe_os_error(error: OSError) -> str:
-    """The system's reason, with what to do where the disk or a quota is what is wrong."""
+    """The system's reason, with what to do where the disk or a quota is what is wrong.
+
+    >>> describe_os_error(OSError(errno.EROFS, "Read-only file system"))
+    'Read-only file system: set MLSCOPE_HOME to a folder that you can write to'
+    """
     reason = error.strerror or str(error) or type(error).__name__
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{reason}: free some space, or set {HOME_VARIABLE} to a folder on another disk"

@@ -30,8 +30,13 @@ class PairedProportions:
 
     @classmethod
     def count(cls, baseline_right: NDArray[Any], candidate_right: NDArray[Any]) -> PairedProportions:
-        """:param baseline_right: bool, shape ``(n,)``. :param candidate_right: bool, shape ``(n,)``, the same rows.
+        """Count from which rows either side has right.
 
+        >>> PairedProportions.count(np.array([True, True, False]), np.array([True, False, False])).only_baseline_right
+        1
+
+        :param baseline_right: bool, shape ``(n,)``.
+        :param candidate_right: bool, shape ``(n,)``, the same rows.
         :raises ValueError: when the shapes differ.
         """
         if baseline_right.shape != candidate_right.shape or baseline_right.ndim != 1:

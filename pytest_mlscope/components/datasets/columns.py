@@ -14,7 +14,15 @@ from pytest_mlscope.text import closest
 
 
 def require_columns(source: str, wanted: Iterable[str], available: Iterable[str]) -> None:
-    """:raises DatasetError: for the first wanted column that ``source`` has not, with what it has."""
+    """See that a source has the columns that are wanted.
+
+    >>> require_columns("rows.csv", ["lable"], ["image", "label"])
+    Traceback (most recent call last):
+    pytest_mlscope.errors.DatasetError: rows.csv: no column 'lable'; did you mean 'label'? columns: image, label
+
+    :param source: what the message begins with.
+    :raises DatasetError: for the first wanted column that ``source`` has not, with what it has.
+    """
     known = list(available)
     # A set: a table may have thousands of columns, and a vector may ask for each of them.
     present = set(known)

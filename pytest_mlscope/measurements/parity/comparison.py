@@ -55,7 +55,13 @@ def has_classes(output: NDArray[Any]) -> bool:
 
 
 class OutputComparison:
-    """Accumulates differences over chunks; memory does not grow with the rows."""
+    """Accumulates differences over chunks; memory does not grow with the rows.
+
+    >>> comparison = OutputComparison(0.0, 0.1)
+    >>> comparison.update("scores", np.array([[1.0, 2.0]]), np.array([[1.0, 2.5]]), ranked=True)
+    >>> comparison.violations, comparison.max_abs, comparison.top1_agreement
+    (1, 0.5, 1.0)
+    """
 
     def __init__(
         self, abs_tolerance: float, rel_tolerance: float, *, exact_integers: bool = True, equal_nan: bool = True

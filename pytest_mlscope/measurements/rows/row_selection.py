@@ -13,7 +13,10 @@ MOST_ROWS = 2**28
 
 
 def select_rows(total: int, rows: str | None, sample: RowSample | None) -> NDArray[np.int64]:
-    """Row numbers, ascending, shape ``(n,)``.
+    """Row numbers, ascending, int64, shape ``(n,)``.
+
+    >>> select_rows(10, "2:5", None).tolist()
+    [2, 3, 4]
 
     :param total: rows the dataset has.
     :param rows: ``first:past_last``, either of which may be left out; no negative numbers and no step.
