@@ -85,6 +85,7 @@ def _names_in_order(root: Any) -> Dict[str, Tuple[str, Any]]:
     ordered: Dict[str, Tuple[str, Any]] = {}
     seen: Set[str] = set()
     waiting = [(root, "", False)]
+    # A list in place of recursion: deep networks nest further than Python calls.
     while waiting:
         function, block, is_read = waiting.pop()
         if is_read:
@@ -254,6 +255,7 @@ def _is_onnx(path: str) -> bool:
 def _read(path: str) -> Any:
     """:raises ValueError: when CNTK cannot read the file, or the file brings code to run."""
     file_name = os.path.basename(path)
+    # mmap refuses an empty file, and CNTK itself says what is wrong with one.
     if not _is_onnx(path) and os.path.getsize(path):
         # Mapped, so that searching a large model does not take as much memory.
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -301,6 +303,7 @@ def _check_inputs(path: str, function: Any, request: LoadRequest) -> None:
     file_name = os.path.basename(path)
     present = {variable.name or variable.uid: variable for variable in function.arguments}
     for variable in function.arguments:
+        # A sequence has an axis of its own beside the batch, and a manifest has no word for it.
         if len(variable.dynamic_axes) > 1 or variable.is_sparse:
             message = "{}: input {!r} is {}; only dense batches are passed"
             kind = "sparse" if variable.is_sparse else "a sequence"

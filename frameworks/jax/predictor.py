@@ -226,6 +226,7 @@ class FrameworkPredictor(Predictor):
         except RuntimeError as error:
             raise Unsupported("this JAX finds no {} device: {}".format(request.device, _one_line(error))) from None
         found = _pool_threads()
+        # The pool is made once a process; this one may have been started with another number.
         if request.device == "cpu" and request.threads is not None and found not in (None, request.threads):
             raise RuntimeError("JAX already runs here on {} threads, not on {}".format(found, request.threads))
         return device, request.threads if found is None else found

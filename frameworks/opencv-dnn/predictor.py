@@ -174,6 +174,7 @@ class FrameworkPredictor(Predictor):
                 )
         file_name = os.path.basename(request.files["model"])
         net = self._read(file_name, request)
+        # Stated, since the default is the build's choice: it may be OpenVINO's engine.
         net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
         net.setPreferableTarget(cv2.dnn.DNN_TARGET_CPU)
         net.enableFusion(bool(request.options.get("fusion", True)))

@@ -101,6 +101,7 @@ def _is_whole(path: str) -> bool:
             numbers = list(_varints(stream.read(max(size, 0))))
             fields = list(zip(numbers[::2], numbers[1::2]))
             kinds = [value for tag, value in fields if tag == 1 << 3]
+            # Parameters have no sequence levels; what has is something else, or damaged.
             if levels or len(kinds) != 1 or kinds[0] not in _ITEM_SIZES:
                 return False
             count = 1

@@ -69,6 +69,7 @@ class _Driver(object):
             self.library = ctypes.CDLL("libcuda.so.1")
         except OSError:
             raise Unsupported("there is no NVIDIA driver here: libcuda.so.1 is not found") from None
+        # Without types ctypes passes integers of 32 bits, and addresses have 64.
         for name, arguments in _DRIVER_FUNCTIONS.items():
             function = getattr(self.library, name)
             function.argtypes = arguments
@@ -143,6 +144,7 @@ class _Log(tensorrt.ILogger):  # type: ignore[misc]  # tensorrt has no type hint
 
     def __init__(self) -> None:
         tensorrt.ILogger.__init__(self)
+        # The latest few: TensorRT may log many lines, and the last ones are nearest the failure.
         self._errors: Any = collections.deque(maxlen=4)
 
     def log(self, severity: Any, message: str) -> None:

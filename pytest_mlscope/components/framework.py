@@ -118,6 +118,7 @@ def _between_keys(data: Mapping[str, Any]) -> Iterator[KeyMistake]:
             hint = suggestion(hardware, [other for other in precisions if other not in devices])
             message = f"missing key {hardware!r}; precisions requires it, since devices has it{hint}"
             yield KeyMistake(("precisions",), message)
+    # Values may be of any type here: this looks at the raw document, before the schema has refused anything.
     for hardware, values in precisions.items():
         here = ("precisions", hardware)
         if hardware not in devices and isinstance(data.get("devices"), dict):
@@ -141,6 +142,7 @@ def _between_keys(data: Mapping[str, Any]) -> Iterator[KeyMistake]:
             yield KeyMistake(
                 ("unfused", name), unknown("the file's options", name, list(_mapping(data, "options"))), True
             )
+    # Checked here, since an empty mapping is of the right type.
     for section in ("files", "devices", "precisions"):
         if data.get(section) == {}:
             yield KeyMistake((section,), f"{section} is empty; required: at least one entry")

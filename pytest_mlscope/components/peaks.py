@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 PeakName = Literal["fp64", "fp32", "tf32", "fp16", "bf16", "fp8", "int8", "int4", "memory_bandwidth"]
 
 _PREFIXES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
+# Decimal prefixes alone, as vendors use them.
 _QUANTITY = re.compile(r"(?P<number>\d+(?:\.\d+)?) (?P<prefix>[kMGTP]?)(?P<unit>FLOP/s|OP/s|B/s)")
 
 

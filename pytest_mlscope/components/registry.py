@@ -76,6 +76,7 @@ def named_components(
             name = getattr(component, "name", None)
             if not isinstance(name, str) or not name:
                 raise MlscopeError(f"pytest_mlscope_register_{what}: {component!r} has no name")
+            # Said at collection; Python itself would say it only when an object is made, in the middle of a run.
             missing = sorted(getattr(component, "__abstractmethods__", ()))
             if missing:
                 kind = component.__name__ if isinstance(component, type) else type(component).__name__
@@ -121,6 +122,7 @@ def _is_bounds(value: object) -> bool:
 
 
 def _measurements(results: Iterable[Iterable[Measurement]]) -> dict[str, Measurement]:
+    # They are walked through twice.
     results = list(results)
     measurements: dict[str, Measurement] = named_components(results, Measurement, "measurements", unique=True)
     for name, measurement in measurements.items():

@@ -54,12 +54,15 @@ class BatchFirst(LoadedModel):
         for name, place in self._inputs.items():
             rows = inputs[name]
             if place is not None:
+                # Predictors are promised contiguous arrays.
                 moved[name] = numpy.ascontiguousarray(numpy.moveaxis(rows, 0, place))
                 continue
+            # To the byte: NaN is not equal to itself, and still the same input.
             if any(row.tobytes() != rows[0].tobytes() for row in rows[1:]):
                 raise WrongReturn(
                     "input {!r} has no batch, but rows of one batch differ in it; use batch size 1".format(name)
                 )
+            # An array, too, where a row is a single number, of which indexing alone makes a scalar.
             moved[name] = numpy.array(rows[0])
         return moved
 
@@ -70,6 +73,7 @@ class BatchFirst(LoadedModel):
                 continue
             array = numpy.asarray(outputs[name])
             if place is None:
+                # One output for several rows would have to be given to each of them.
                 if rows != 1:
                     raise WrongReturn(
                         "output {!r} has no batch, and the call had {} rows; use batch size 1".format(name, rows)

@@ -217,6 +217,7 @@ def measure(
             samples = numpy.concatenate(blocks)
             next_check = int(CHECK_GROWTH * n) + 1
             error = median_relative_error(samples)
+            # Of all samples: the latest block alone may have met a slow moment.
             call_ns = float(numpy.median(samples))
             if (
                 error is not None
@@ -225,6 +226,7 @@ def measure(
             ):
                 stop_reason = "steady"
                 break
+        # No longer than what is left, so that the last block does not run far beyond the budget.
         blocks.append(time_block(run, calls_in(min(BLOCK_SECONDS, left), call_ns)))
         call_ns = float(numpy.median(blocks[-1]))
         n += len(blocks[-1])

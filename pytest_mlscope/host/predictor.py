@@ -33,6 +33,7 @@ class NoSuchName(ValueError):
 
     def __init__(self, file_name: str, what: str, name: str, present: Iterable[str]) -> None:
         """:param what: ``input`` or ``output``."""
+        # Sorted and as text: a framework may name tensors by numbers, or in an order of its own.
         names = sorted(map(str, present))
         use, other = ("use it", names[0]) if len(names) == 1 else ("use one of them", "NAME")
         super().__init__(

@@ -134,6 +134,7 @@ def _throttling(root: str = "") -> Optional[Dict[str, Any]]:
         limit = _limit(folder)
         pairs = [line.split() for line in (_text(folder + "/cpu.stat") or "").splitlines()]
         counts = {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+        # A group without a quota of its own cannot have stopped anyone, whatever its file counts.
         if limit is None or "nr_throttled" not in counts:
             continue
         # Version 1 counts in nanoseconds.
@@ -175,5 +176,6 @@ def clock_step() -> float:
         now = clock()
         while now == start:
             now = clock()
+        # The least of many: a longer one was interrupted.
         least = min(least, now - start)
     return least

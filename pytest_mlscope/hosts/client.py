@@ -203,6 +203,7 @@ class HostClient(StartedHost):
         """Outputs of one batch in whatever shape, in place until ``DEPTH`` further requests were sent."""
         doing = "predicting the layers"
         self._channel.submit("outputs", None, batch, doing=doing)
+        # In place: the layers of a window may be tens of megabytes a batch.
         return self._reply(LayerOutputs, timeout=timeout, doing=doing, in_place=True)
 
     def examine(self, kind: type[E], inputs: Inputs, *, timeout: Timeout, seconds: float | None = None) -> E:

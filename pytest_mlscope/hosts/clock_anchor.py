@@ -54,6 +54,7 @@ def anchored(read: Callable[[], tuple[float, float]], *, round_trips: int = ROUN
         error = (time.perf_counter() - sent) / 2
         if best is None or error < best.error:
             best = ClockAnchor(
+                # The middle of the round trip: the error is least where both ways take as long.
                 monotonic=sent + error,
                 wall=wall + error,
                 host_monotonic=host_monotonic,

@@ -71,6 +71,7 @@ def load_request(plan: Plan, files: Mapping[str, Path], *, device: str, dynamic_
     inputs = []
     places: dict[str, int | None] = {}
     for description in plan.inputs:
+        # The name of an open dimension is the manifest's own; predictors only need to know that it is open.
         shape = [size if isinstance(size, int) else None for size in description.shape]
         layout = entry.input_layouts.get(description.name)
         if layout and description.layout:
@@ -100,6 +101,7 @@ def load_request(plan: Plan, files: Mapping[str, Path], *, device: str, dynamic_
         outputs=tuple(outputs),
         input_batches={name: place for name, place in places.items() if place != 0},
         output_batches={name: place for name, place in outputs.items() if place != 0},
+        # Of these the manifest says where the batch is, and is believed where the host cannot try it.
         stated_batches=tuple(
             entry.output_names.get(output.name, output.name)
             for output in plan.outputs

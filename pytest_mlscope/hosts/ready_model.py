@@ -76,6 +76,7 @@ def _without(failed: Sequence[FailedBatch], rows: int, outputs: Mapping[str, NDA
     for error in sorted(failed, key=lambda each: each.start):
         parts.append(slice(start, error.start))
         start = error.stop
+    # After the last failure, too; the empty pieces between neighbours go below.
     parts.append(slice(start, rows))
     return [
         PredictedRows(part, {name: array[part] for name, array in outputs.items()})
@@ -112,6 +113,7 @@ class ReadyModel:
     def pads(self) -> bool:
         """Whether a short last batch must be filled up, because the model takes one batch size only."""
         batched = [each for each in self.plan.inputs if each.batch_dimension is not None]
+        # Inputs without a batch say nothing here; they are the same for every batch size.
         fixed = all(isinstance(each.batch_extent, int) for each in batched)
         return fixed or not self.environment.framework.description.dynamic_batch
 
@@ -155,12 +157,14 @@ class ReadyModel:
 
         :raises HostError: when it has another number of dimensions than its layout.
         """
+        # Without a layout nobody knows what the dimensions are, so the file's order stands.
         if output.layout is None:
             return array
         rows_layout = batch_first(output.layout)
         if array.ndim != len(rows_layout):
             shape = _as_called(array, output)
             raise self._wrong(f"output {output.name!r} has shape [{shape}]; the manifest says {output.layout}")
+        # With the batch first on both sides: the host has moved it there.
         layout = batch_first(self._entry.output_layouts.get(output.name, output.layout))
         return array if layout == rows_layout else relayout(array, layout, rows_layout)
 
@@ -180,6 +184,7 @@ class ReadyModel:
         if reply.parts is not None:
             numbered = enumerate(reply.parts)
             parts = [PredictedRows(slice(*part), self.manifest_outputs(reply.part(index))) for index, part in numbered]
+        # Without tensors every batch failed, and there is nothing that could be named.
         elif reply.tensors:
             parts = _without(reply.errors, rows, self.manifest_outputs(reply.tensors))
         else:

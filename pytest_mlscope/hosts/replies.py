@@ -63,6 +63,7 @@ class FailedBatch:
     message: StrictStr
 
     def __post_init__(self) -> None:
+        # A slice of it would be empty, and its rows be counted as predicted.
         if self.start > self.stop:
             raise ValueError("a batch ends before it starts")
 

@@ -52,6 +52,7 @@ class WarmedUp:
         def having(prefix: str) -> Tensors:
             return {name[len(prefix) :]: array for name, array in self.tensors.items() if name.startswith(prefix)}
 
+        # One reply carries all three, so that they are of the same inputs.
         return TimedPath(having("bound:"), having("predicted:"), having("again:"))
 
 
@@ -137,6 +138,7 @@ class OpenedServer(WarmedUp):
     """``window`` or ``start``."""
 
     def __post_init__(self) -> None:
+        # The search for a rate starts from these; a missing one would be taken for another size's.
         if not self.sizes or len(self.sizes) != len(self.call_seconds):
             raise ValueError("not one call of each size")
 

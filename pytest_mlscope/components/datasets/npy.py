@@ -43,6 +43,7 @@ class _NpySource(DataSource):
         try:
             for column, path in paths.items():
                 self._arrays[column] = _stored(path)
+            # Rows are paired by their place, so columns of unlike lengths belong to different data.
             lengths = {column: array.shape[0] for column, array in self._arrays.items()}
             if len(set(lengths.values())) > 1:
                 shown = ", ".join(f"{column} {length}" for column, length in lengths.items())

@@ -38,6 +38,7 @@ class _ParquetSource(DataSource):
         try:
             with reading(str(path)):
                 metadata = self._file.metadata
+                # From the metadata: counting rows would read the file.
                 sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
                 self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
                 self._grouping = Grouping(str(path), _leaves(self._file.schema_arrow, self._arrow), groups)
@@ -58,6 +59,7 @@ class _ParquetSource(DataSource):
     def take(self, rows: NDArray[np.int64], columns: Sequence[str]) -> Mapping[str, Column]:
         pieces: dict[str, list[Column]] = {column: [] for column in columns}
         groups = np.searchsorted(self._starts, rows, side="right") - 1
+        # Group by group: only one is in memory at a time.
         for group in np.unique(groups):
             inside = rows[groups == group] - self._starts[group]
             for column in columns:

@@ -44,6 +44,7 @@ class Layout(ArrayStep):
         for position, letter in enumerate(self.source, start=1):
             if letter not in self.target and batch.shape[position] != 1:
                 raise self.error(f"cannot remove dimension {letter} of size {batch.shape[position]}")
+        # Dimensions go first and come last, so that the transposition between is of those on both sides.
         squeezed = batch.reshape(
             batch.shape[:1] + tuple(size for size, letter in zip(batch.shape[1:], self.source) if letter in self.target)
         )

@@ -134,6 +134,7 @@ def _in_scenario(model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> Timed
         raise MlscopeError(f"{model.case.id}: scenario {scenario.name!r} {raised(error)}") from error
     if not isinstance(timed, Timed):
         raise MlscopeError(f"{model.case.id}: scenario {scenario.name!r} returned {timed!r:.80}; expected a Timed")
+    # A plugin's figures go into reports, where a wrong type would be found too late.
     checked_readings(timed.latency.figures, where=f"scenario {scenario.name}", what="measure")
     return timed
 

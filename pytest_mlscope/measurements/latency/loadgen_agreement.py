@@ -85,6 +85,7 @@ class Agreement:
     @property
     def agrees(self) -> bool:
         arrivals = self.arrivals
+        # Arrivals count only in server: elsewhere nothing arrives by chance.
         return abs(self.ratio - 1) <= WITHIN and (arrivals is None or arrivals[1] >= SAME_DISTRIBUTION_FROM)
 
     def facts(self) -> dict[str, Any]:

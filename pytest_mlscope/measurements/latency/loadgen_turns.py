@@ -100,6 +100,7 @@ def _under_loadgen(model: ReadyModel, inputs: Mapping[str, NDArray[Any]], output
 
 
 def _rows_a_second(summary: str) -> float:
+    # LoadGen's summary is text alone; a rate that is not found there must not become 0.
     found = re.search(r"^Samples per second: ([0-9.e+]+)", summary, re.MULTILINE)
     if found is None:
         raise MlscopeError("LoadGen's summary of the offline run states no samples per second")
@@ -145,6 +146,7 @@ def _round(model: ReadyModel, number: int, output: Path) -> Round:
     plan = model.plan
     rows = rows_in_a_sample(plan)
     inputs = first_rows(model, max(rows, plan.case.batch_size))
+    # Each side gets the rows that it takes: a sample of ours, a batch of LoadGen's.
     own = {name: array[:rows] for name, array in inputs.items()}
     batch = {name: array[: plan.case.batch_size] for name, array in inputs.items()}
     # What comes second finds another machine, now and then: it is not always the same side.

@@ -148,6 +148,7 @@ class _Attempt:
 
 def arrival_seconds(settings: Server, qps: float) -> float:
     """How long queries arrive: ``duration``, or what the percentile needs where that is longer, within the limit."""
+    # So many by the rule for percentiles, else the bound could be met by too few queries to say so.
     queries = minimum_samples(settings.percentile)
     needed = queries + SPARE_DEVIATIONS * math.sqrt(queries)
     return min(max(settings.duration, needed / qps), ARRIVALS_SHARE * settings.time_limit)
@@ -227,6 +228,7 @@ def _latency(model: ReadyModel, server: _Server, run: _Attempt, search: RateSear
     opened, settings, served = server.opened, server.settings, run.served
     samples = served.samples_ns
     answered = len(samples)
+    # By what was answered: the rate that was asked for is no throughput.
     achieved = answered / served.window_seconds if served.window_seconds else 0.0
     sizes = served.batch_sizes
     return Latency(
