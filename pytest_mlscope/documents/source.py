@@ -73,12 +73,18 @@ class _UnreadableError(Exception):
 
 
 class _Node:
-    __slots__ = ("closed", "data", "depth", "items", "keys", "size")
+    """A mapping, a list, or what an anchor names. Other scalars have none: there may be hundreds of thousands.
+
+    Places are the parser's own marks, since few of them are ever asked for.
+    """
+
+    __slots__ = ("closed", "data", "depth", "items", "keys", "places", "size")
 
     def __init__(self, data: Any) -> None:
         self.data = data
-        self.keys: dict[str, Position] = {}
-        self.items: dict[str | int, tuple[Position, _Node]] = {}
+        self.keys: dict[str, Any] = {}
+        self.places: dict[str | int, Any] = {}
+        self.items: dict[str | int, _Node] = {}
         self.size = 1
         self.depth = 0
         self.closed = True
@@ -102,20 +108,18 @@ class Source:
         """Where a value starts; of the nearest mapping or list around it when it does not exist."""
         node, position = self._root, self._start
         for part in path:
-            if node is None or part not in node.items:
+            if node is None or part not in node.places:
                 break
-            position, node = node.items[part]
+            position, node = _mark(node.places[part]), node.items.get(part)
         return position
 
     def key_position(self, path: Path) -> Position:
         """Where the key of a mapping's entry starts; of the value for an item of a list."""
         node = self._root
         for part in path[:-1]:
-            if node is None or part not in node.items:
-                return self.position(path)
-            node = node.items[part][1]
+            node = node.items.get(part) if node is not None else None
         if node is not None and path and path[-1] in node.keys:
-            return node.keys[str(path[-1])]
+            return _mark(node.keys[str(path[-1])])
         return self.position(path)
 
 
@@ -184,14 +188,15 @@ def _too_deep(text: str, start: int, end: int, depth: int) -> int | None:
 
 
 def _events(text: str, builder: _Builder) -> Iterator[Any]:
-    read_to = 0
+    last: Any = None
     try:
         for event in yaml.parse(text, Loader=_LOADER):
             yield event
-            read_to = event.end_mark.index if event.end_mark else read_to
+            last = event
     except yaml.MarkedYAMLError as error:
         if "nesting depth" in (error.problem or ""):
             mark = error.problem_mark or error.context_mark
+            read_to = last.end_mark.index if last is not None and last.end_mark else 0
             place = _too_deep(text, read_to, mark.index + 1, builder.depth) if mark is not None else None
             where = _mark(mark) if place is None else _place(text, place)
             raise _UnreadableError(where, _NESTED.format(MAX_DEPTH)) from None
@@ -206,6 +211,8 @@ def _events(text: str, builder: _Builder) -> Iterator[Any]:
 
 def _number(text: str) -> int | float | None:
     """The number a plain scalar stands for, ``None`` if it is none. :raises ValueError: when out of range."""
+    if text.isdigit() and text.isascii() and len(text) < 19:
+        return int(text)
     if _INT.fullmatch(text):
         # int() of over 4,300 digits raises an error of its own; 64 bits have 20.
         too_long = len(text) > 30
@@ -220,7 +227,13 @@ def _number(text: str) -> int | float | None:
     return None
 
 
+_NOT_JUST_TEXT = frozenset("~nNtTfF+-.0123456789")
+"""What null, booleans and numbers begin with."""
+
+
 def _plain(text: str) -> Any:
+    if text and text[0] not in _NOT_JUST_TEXT:
+        return text
     if _NULL.fullmatch(text):
         return None
     if _BOOL.fullmatch(text):
@@ -246,14 +259,15 @@ def _scalar(event: Any) -> Any:
     text, tag = event.value, event.tag
     if len(text) > MAX_TEXT:
         raise ValueError(f"text has {len(text)} characters; allowed: at most {MAX_TEXT}")
+    if tag is None and event.implicit[0]:
+        # The text itself was searched for these already; only the escapes of quoted text can write them.
+        return _plain(text)
     # Any text may become a path, and a path cannot hold a NUL.
     if "\0" in text:
         raise ValueError("text has a NUL character; allowed: any other")
     # An escape may write one; no report in UTF-8 could.
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
         raise ValueError("text has half of a surrogate pair; allowed: whole characters")
-    if tag is None and event.implicit[0]:
-        return _plain(text)
     if tag in (None, "!", f"{_TAG}str"):
         return text
     kind = tag.removeprefix(_TAG)
@@ -280,14 +294,14 @@ def _kind(value: Any) -> str:
 
 
 class _Frame:
-    __slots__ = ("is_mapping", "key", "key_position", "node", "position")
+    __slots__ = ("is_mapping", "key", "key_mark", "mark", "node")
 
-    def __init__(self, node: _Node, position: Position, *, is_mapping: bool) -> None:
+    def __init__(self, node: _Node, mark: Any, *, is_mapping: bool) -> None:
         self.node = node
-        self.position = position
+        self.mark = mark
         self.is_mapping = is_mapping
         self.key: Any = _NO_KEY
-        self.key_position = position
+        self.key_mark = mark
 
 
 _NO_KEY = object()
@@ -311,28 +325,32 @@ class _Builder:
         return len(self._stack)
 
     def feed(self, event: Any) -> None:
-        position = _mark(event.start_mark)
-        if isinstance(event, yaml.DocumentStartEvent):
-            self._documents += 1
-            if self._documents > 1:
-                raise _UnreadableError(position, "a second document starts here; allowed: one document a file")
-        elif isinstance(event, yaml.ScalarEvent):
-            node = _Node(None)
+        kind, mark = type(event), event.start_mark
+        if kind is yaml.ScalarEvent:
+            data = None
             try:
-                node.data = _scalar(event)
+                data = _scalar(event)
             except ValueError as error:
-                self._mistake(position, str(error))
-            self._anchor(event, node)
+                self._mistake(_mark(mark), str(error))
             self._plain = not event.style
-            self._add(node, position)
-        elif isinstance(event, yaml.AliasEvent):
-            self._alias(str(event.anchor), position)
-        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-            self._open(event, position)
-        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+            if event.anchor is None and self._stack:
+                self._add(data, mark)
+                return
+            node = _Node(data)
+            self._anchor(event, node)
+            self._add(data, mark, node)
+        elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+            self._open(event, _mark(mark))
+        elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
             frame = self._stack.pop()
             frame.node.closed = True
-            self._add(frame.node, frame.position)
+            self._add(frame.node.data, frame.mark, frame.node)
+        elif kind is yaml.AliasEvent:
+            self._alias(str(event.anchor), mark)
+        elif kind is yaml.DocumentStartEvent:
+            self._documents += 1
+            if self._documents > 1:
+                raise _UnreadableError(_mark(mark), "a second document starts here; allowed: one document a file")
 
     def _open(self, event: Any, position: Position) -> None:
         is_mapping = isinstance(event, yaml.MappingStartEvent)
@@ -343,25 +361,25 @@ class _Builder:
         node = _Node({} if is_mapping else [])
         node.closed = False
         self._anchor(event, node)
-        self._stack.append(_Frame(node, position, is_mapping=is_mapping))
+        self._stack.append(_Frame(node, event.start_mark, is_mapping=is_mapping))
 
     def _anchor(self, event: Any, node: _Node) -> None:
         if event.anchor is not None:
             self._anchors[event.anchor] = node
 
-    def _alias(self, name: str, position: Position) -> None:
+    def _alias(self, name: str, mark: Any) -> None:
         node = self._anchors.get(name)
         if node is None:
-            raise _UnreadableError(position, f"alias *{name:.60} has no anchor &{name:.60} before it")
+            raise _UnreadableError(_mark(mark), f"alias *{name:.60} has no anchor &{name:.60} before it")
         if not node.closed:
-            raise _UnreadableError(position, f"alias *{name:.60} makes a cycle: it stands inside what it refers to")
-        self._add(node, position)
+            raise _UnreadableError(_mark(mark), f"alias *{name:.60} makes a cycle: it stands inside what it refers to")
+        self._add(node.data, mark, node)
 
     def _path(self) -> Path:
         parts: list[str | int] = []
         for frame in self._stack:
             if not frame.is_mapping:
-                parts.append(len(frame.node.items))
+                parts.append(len(frame.node.data))
             elif isinstance(frame.key, str):
                 parts.append(frame.key)
             else:
@@ -371,47 +389,51 @@ class _Builder:
     def _mistake(self, position: Position, message: str) -> None:
         self.mistakes.append(SourceMistake(position, message, self._path()))
 
-    def _key_mistake(self, position: Position, message: str) -> None:
-        self.mistakes.append(SourceMistake(position, message, None))
-
-    def _add(self, node: _Node, position: Position) -> None:
+    def _add(self, data: Any, mark: Any, node: _Node | None = None) -> None:
+        """:param node: of data that has one."""
         if not self._stack:
-            self.root, self.start = node, position
+            self.root, self.start = node, _mark(mark)
             return
         frame = self._stack[-1]
         parent = frame.node
         # An alias is a reference here, but a tree to whoever walks the data: ten levels of ten are ten billion.
-        parent.size += node.size
-        parent.depth = max(parent.depth, node.depth + 1)
+        parent.size += 1 if node is None else node.size
         if parent.size > MAX_NODES:
-            raise _UnreadableError(position, f"too many values, aliases expanded; allowed: {MAX_NODES}")
-        if len(self._stack) + node.depth > MAX_DEPTH:
-            raise _UnreadableError(position, f"nested too deep, aliases expanded; allowed: {MAX_DEPTH} levels")
+            raise _UnreadableError(_mark(mark), f"too many values, aliases expanded; allowed: {MAX_NODES}")
+        depth = 0 if node is None else node.depth
+        if parent.depth <= depth:
+            parent.depth = depth + 1
+        if len(self._stack) + depth > MAX_DEPTH:
+            raise _UnreadableError(_mark(mark), f"nested too deep, aliases expanded; allowed: {MAX_DEPTH} levels")
+        key = frame.key
         if not frame.is_mapping:
-            parent.items[len(parent.data)] = (position, node)
-            parent.data.append(node.data)
-        elif frame.key is _NO_KEY:
-            frame.key, frame.key_position = self._key(frame, node, position), position
+            key = len(parent.data)
+            parent.data.append(data)
+        elif key is _NO_KEY:
+            frame.key, frame.key_mark = self._key(frame, data, mark), mark
+            return
         else:
-            if frame.key is not _BAD_KEY:
-                parent.keys[frame.key] = frame.key_position
-                parent.items[frame.key] = (position, node)
-                parent.data[frame.key] = node.data
             frame.key = _NO_KEY
+            if key is _BAD_KEY:
+                return
+            parent.keys[key] = frame.key_mark
+            parent.data[key] = data
+        parent.places[key] = mark
+        if node is not None:
+            parent.items[key] = node
 
-    def _key(self, frame: _Frame, node: _Node, position: Position) -> Any:
-        key = node.data
+    def _key(self, frame: _Frame, key: Any, mark: Any) -> Any:
         if not isinstance(key, str):
-            self._key_mistake(position, f"the key is {_kind(key)}; allowed: text, in quotes where it looks otherwise")
-            return _BAD_KEY
-        if key == "<<" and self._plain:  # in quotes it is text, as in JSON
-            self._key_mistake(position, "merge keys '<<' are not part of YAML 1.2; allowed: keys written out")
-            return _BAD_KEY
-        if key in frame.node.keys:
-            first = frame.node.keys[key]
-            self._key_mistake(position, f"duplicate key {key!r:.60}; allowed: once, and line {first.line} has it")
-            return _BAD_KEY
-        return key
+            message = f"the key is {_kind(key)}; allowed: text, in quotes where it looks otherwise"
+        elif key == "<<" and self._plain:  # in quotes it is text, as in JSON
+            message = "merge keys '<<' are not part of YAML 1.2; allowed: keys written out"
+        elif key in frame.node.keys:
+            line = _mark(frame.node.keys[key]).line
+            message = f"duplicate key {key!r:.60}; allowed: once, and line {line} has it"
+        else:
+            return key
+        self.mistakes.append(SourceMistake(_mark(mark), message, None))
+        return _BAD_KEY
 
 
 def read_source(raw: bytes) -> Source:
