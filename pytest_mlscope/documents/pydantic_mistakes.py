@@ -7,6 +7,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -118,7 +119,9 @@ def field_names(model: type[BaseModel]) -> dict[str, str]:
     return {field.alias or name: name for name, field in model.model_fields.items()}
 
 
-def _models_at(model: type[BaseModel], path: Path) -> list[type[BaseModel]]:
+# A list of a hundred thousand wrong entries asks of each the same.
+@lru_cache(maxsize=1024)
+def _models_at(model: type[BaseModel], path: Path) -> tuple[type[BaseModel], ...]:
     annotations: list[Any] = [model]
     for part in path:
         inner: list[Any] = []
@@ -132,7 +135,7 @@ def _models_at(model: type[BaseModel], path: Path) -> list[type[BaseModel]]:
                 for argument in arguments[-1:] if get_origin(annotation) is dict else arguments:
                     inner += _flatten(argument)
         annotations = inner
-    return [a for a in annotations if isinstance(a, type) and not get_args(a) and issubclass(a, BaseModel)]
+    return tuple(a for a in annotations if isinstance(a, type) and not get_args(a) and issubclass(a, BaseModel))
 
 
 class _Located(NamedTuple):
@@ -142,6 +145,7 @@ class _Located(NamedTuple):
     error: ErrorDetails
 
 
+@lru_cache(maxsize=1024)
 def _is_tagged_union(model: type[BaseModel], path: Path) -> bool:
     """Whether one key of what is at a path says which model it is, so that pydantic names that key's value next."""
     if not path:
