@@ -48,10 +48,28 @@ def _line(line: str) -> str:
 
 
 class MlscopeError(Exception):
-    """Base of every error raised for the user's eyes; ``str()`` of it is the whole message."""
+    """Base of every error raised for the user's eyes; ``str()`` of it is the whole message.
 
-    def __init__(self, message: str = "") -> None:
-        super().__init__(shown(message))
+    >>> error = MlscopeError("w.npy: no such file", advice="check the path")
+    >>> error.say_where("m.mlscope.yml:7:33")
+    >>> print(error)
+    m.mlscope.yml:7:33: w.npy: no such file; check the path
+    """
+
+    def __init__(self, message: str = "", *, advice: str | None = None) -> None:
+        """:param advice: what to do, to stand at the message's end."""
+        self._what = message
+        self._advice = advice
+        super().__init__(shown(self.advising(advice)))
+
+    def say_where(self, place: object) -> None:
+        """Begin the message with the place that names what is wrong. Type and other fields stay."""
+        self._what = f"{place}: {self._what}"
+        self.args = (shown(self.advising(self._advice)),)
+
+    def advising(self, advice: str | None) -> str:
+        """The message with other advice at its end."""
+        return f"{self._what}; {advice}" if advice else self._what
 
 
 class ManifestError(MlscopeError):
@@ -66,6 +84,19 @@ class WrongUse(MlscopeError):  # noqa: N818  # says what was done, as the report
 
 class ArtifactError(MlscopeError):
     """A model file, dataset file or other asset is missing, unreadable or not what the manifest says."""
+
+
+class FileLacks(ArtifactError):  # noqa: N818  # says what was found, as the reports do
+    """A file is not there, or only what Git LFS keeps in its place."""
+
+    def __init__(self, message: str, *, path: str, pointer: bool, advice: str) -> None:
+        """
+        :param path: of the file.
+        :param pointer: whether there is a pointer of Git LFS.
+        """
+        super().__init__(message, advice=advice)
+        self.path = path
+        self.is_pointer = pointer
 
 
 class IntegrityError(ArtifactError):
@@ -86,6 +117,11 @@ class FrameworkError(MlscopeError):
 
 class BaselineError(MlscopeError):
     """What a run is to be compared with cannot be used."""
+
+    def __init__(self, message: str, *, cause: MlscopeError | None = None) -> None:
+        """:param cause: what failed on the baseline's side."""
+        super().__init__(message)
+        self.cause = cause
 
 
 class NoCounterpart(BaselineError):  # noqa: N818  # says what was found, as the reports do

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import os
 import re
 import urllib.parse
 from collections.abc import Iterable
+from pathlib import Path
 
 from pytest_mlscope.synonyms import several, synonym
 
@@ -38,6 +40,15 @@ def did_you_mean(*names: str | None) -> str:
     """`` (did you mean 'x'?)`` for the name that was meant, or for each of several, where there is one."""
     meant = [repr(name) for name in names if name is not None]
     return f" (did you mean {' or '.join(meant)}?)" if meant else ""
+
+
+def with_folder_called(text: str, folder: Path, name: str) -> str:
+    """Text in which the paths of files in a folder begin with a name of it.
+
+    >>> with_folder_called("/cache/1f/m.onnx: no such file", Path("/cache/1f"), "HEAD:")
+    'HEAD:m.onnx: no such file'
+    """
+    return text.replace(f"{folder}{os.sep}", name)
 
 
 def meant_by(word: object, names: Iterable[object]) -> tuple[str, ...]:

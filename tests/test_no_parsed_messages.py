@@ -19,7 +19,6 @@ SENTENCES = frozenset({"message", "reason", "told", "detail", "warning", "note",
 
 ALLOWED = {
     "conformance/error_checks.py": "it checks what a predictor's message names",
-    "gate/baseline.py": "a revision's files are named as git names them; until errors carry paths",
     "measurements/rows/manifest_errors.py": "the manifest is not named twice; until errors carry paths",
     "session/run_plugin.py": "our name goes from pytest's short summary",
 }

@@ -1,7 +1,5 @@
 from . import package_file as package_file
 from .artifact import Artifact as Artifact
 from .artifact import materialise as materialise
-from .integrity import FETCH_IT as FETCH_IT
-from .integrity import NO_SUCH_FILE as NO_SUCH_FILE
 from .integrity import check as check
 from .integrity import file_artifact as file_artifact

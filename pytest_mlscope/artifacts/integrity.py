@@ -8,12 +8,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from pytest_mlscope.errors import ArtifactError, IntegrityError
+from pytest_mlscope.errors import ArtifactError, FileLacks, IntegrityError
 from pytest_mlscope.host.onnx_file import NotOnnx, onnx_content
-
-NO_SUCH_FILE = "no such file; check the manifest's path"
-FETCH_IT = "install git-lfs and run `git lfs pull`"
-"""The advice where a checkout has only the pointer to a file that Git LFS keeps."""
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
 """Source: github.com/git-lfs/git-lfs, docs/spec.md."""
@@ -85,12 +81,19 @@ def file_artifact(path: Path, *, origin: str | None = None) -> Artifact:
         if digest is None:
             with path.open("rb") as stream:
                 if stream.read(len(_POINTER)) == _POINTER:
-                    raise ArtifactError(f"{shown}: is a Git LFS pointer in the file's place; {FETCH_IT}")
+                    raise FileLacks(
+                        f"{shown}: is a Git LFS pointer in the file's place",
+                        path=str(path),
+                        pointer=True,
+                        advice="install git-lfs and run `git lfs pull`",
+                    )
                 stream.seek(0)
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
             _hashes[identity] = digest
     except FileNotFoundError:
-        raise ArtifactError(f"{shown}: {NO_SUCH_FILE}") from None
+        raise FileLacks(
+            f"{shown}: no such file", path=str(path), pointer=False, advice="check the manifest's path"
+        ) from None
     except OSError as error:
         raise ArtifactError(f"{shown}: cannot be read: {error.strerror or error}") from None
     except ValueError:

@@ -3,21 +3,20 @@ saved run."""
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_mlscope.artifacts import FETCH_IT, NO_SUCH_FILE
 from pytest_mlscope.cases import Case, Plan, expand
 from pytest_mlscope.components import FrameworkFolder
-from pytest_mlscope.errors import BaselineError, MlscopeError, NoCounterpart, NotInBaseline
+from pytest_mlscope.errors import BaselineError, FileLacks, MlscopeError, NoCounterpart, NotInBaseline
+from pytest_mlscope.gate.comparison import why_and_command
 from pytest_mlscope.gate.git_revision import Revision, check_out
 from pytest_mlscope.gate.saved_run import SavedRun
 from pytest_mlscope.manifest import LoadedManifest, can_hold_together, is_release, is_valid
-from pytest_mlscope.text import closest, did_you_mean
+from pytest_mlscope.text import closest, did_you_mean, with_folder_called
 
 LoadCases = Callable[[Path, Path], tuple[LoadedManifest, Sequence[Case]]]
 """A manifest's path and the project it belongs to, to the manifest and its cases; raises MlscopeError."""
@@ -43,9 +42,9 @@ class Baseline(ABC):
     def counterpart(self, plan: Plan) -> Plan:
         """:raises NoCounterpart: when there is none. :raises MlscopeError: when it is broken."""
 
-    def told(self, reason: str) -> str:
-        """What went wrong on the baseline's side, in words that fit what it is."""
-        return reason
+    def why_and_command(self, error: MlscopeError) -> tuple[str, str | None]:
+        """What went wrong on the baseline's side, in words that fit what it is, and the command that would help."""
+        return why_and_command(error)
 
 
 def _but_for(dimension: str, cases: Sequence[Case], case: Case) -> list[Case]:
@@ -98,24 +97,27 @@ class FolderBaseline(Baseline):
             try:
                 manifest, cases = self._load(candidate, self._folder)
             except MlscopeError as error:
-                raise BaselineError(self.told(str(error))) from None
+                raise BaselineError(str(error), cause=error) from None
             if start == 0 or manifest.content.name == plan.case.model:
                 return _same_cell(manifest, cases, plan, f"{candidate.name} there")
         if self._folder.joinpath(*parts) == path:
             raise NoCounterpart("it is the folder that is evaluated; name another checkout")
         raise NotInBaseline(f"there is no {'/'.join(parts)}; is the model new?")
 
-    def told(self, reason: str) -> str:
-        """As git names files: ``HEAD:model.mlscope.yml`` for one that lies in the cache."""
-        message = reason
+    def why_and_command(self, error: MlscopeError) -> tuple[str, str | None]:
+        """With files as git names them: ``HEAD:model.mlscope.yml`` for one that lies in the cache."""
+        why, command = why_and_command(error)
         if self._revision is None:
-            return message
-        within = f"{self._revision.folder.resolve()}{os.sep}"
-        if within not in message:
-            return message
-        message = message.replace(within, f"{self._revision.name}:")
-        message = message.replace(NO_SUCH_FILE, "no such file in that revision; is it ignored, or not committed yet?")
-        return message.replace(FETCH_IT, "install git-lfs, run `mlscope cache clear`, and try again")
+            return why, command
+        folder = self._revision.folder.resolve()
+        if isinstance(error, FileLacks) and Path(error.path).is_relative_to(folder):
+            # Not the user, but we checked it out.
+            why = error.advising(
+                "install git-lfs, run `mlscope cache clear`, and try again"
+                if error.is_pointer
+                else "is it ignored, or not committed yet?"
+            )
+        return with_folder_called(why, folder, f"{self._revision.name}:"), command
 
 
 class ModelBaseline(Baseline):

@@ -17,7 +17,6 @@ from pytest_mlscope.gate.comparison import (
     latency_comparison,
     not_compared,
     parity_comparison,
-    why_and_command,
 )
 from pytest_mlscope.gate.floors import floor_for
 from pytest_mlscope.gate.policy import RATIOS, Policy
@@ -95,8 +94,9 @@ class SideBySideGate(Gate):
 
     def _no_counterpart(self, error: MlscopeError) -> Comparison:
         is_new = isinstance(error, NotInBaseline)
-        reason, command = why_and_command(error)
-        return not_compared(self.baseline.label, self.baseline.told(reason), is_new=is_new, command=command)
+        cause = error.cause if isinstance(error, BaselineError) and error.cause is not None else error
+        reason, command = self.baseline.why_and_command(cause)
+        return not_compared(self.baseline.label, reason, is_new=is_new, command=command)
 
     def cannot_compare(self, kind: str) -> Comparison:
         return not_compared(self.baseline.label, f"{kind} has no comparison")

@@ -210,8 +210,7 @@ class ModelLoader:
             own = any(role in files for name, files in entry.precision_files.items() if name == plan.case.precision)
             where = ("precision_files", plan.case.precision) if own else ("files",)
             path = ("frameworks", plan.case.framework, *where, role, "path")
-            # In place, so that its type and its other fields stay.
-            error.args = (f"{place_of(plan.manifest, path)}: {error}",)
+            error.say_where(place_of(plan.manifest, path))
             raise
 
     def _check_batches(self, plan: Plan, artifacts: Mapping[str, Artifact]) -> None:

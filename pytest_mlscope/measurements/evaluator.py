@@ -142,7 +142,7 @@ class Evaluator:
         try:
             self.loader.prepare(other)
         except MlscopeError as error:
-            raise BaselineError(str(error)) from None
+            raise BaselineError(str(error), cause=error) from None
         with shared_lease("machine", recorder=self.settings.recorder):
             return compare_outputs(plan, other, self._ready(plan), self._tolerances)
 

@@ -195,7 +195,7 @@ def test_a_file_that_was_not_committed_is_said_so(suite: Suite, pytester: pytest
     result, _ = _run(pytester, "--mlscope-against", "HEAD")
     assert result.ret == 1
     said = _said(result)
-    assert "HEAD:weights.npy: no such file in that revision; is it ignored, or not committed yet?" in said
+    assert "HEAD:weights.npy: no such file; is it ignored, or not committed yet?" in said
     assert "NOTHING was compared, which fails the run" in said
 
 

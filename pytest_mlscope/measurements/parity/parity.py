@@ -134,7 +134,7 @@ def compare_outputs(plan: Plan, other: Plan, ready: Ready, tolerances: Tolerance
             for chunk in predict_raw(predicting, rows=rows):
                 outputs.append(chunk)
         except MlscopeError as error:
-            raise BaselineError(str(error)) from None
+            raise BaselineError(str(error), cause=error) from None
         outputs.described = f"{requirement(other.case.framework, predicting.host.version)} {other.case.precision}"
         return _compared(plan, ready, outputs, tolerances.of(plan, other, ready), rows=rows, expected=None)
     except OSError as error:

@@ -22,5 +22,5 @@ def naming(manifest: LoadedManifest) -> Iterator[None]:
         # A message has the path as it may be shown.
         if shown(str(manifest.path)) not in message:
             place = place_of(manifest, ("dataset", "path")) if isinstance(error, DatasetError) else manifest.path
-            error.args = (f"{place}: {message}",)
+            error.say_where(place)
         raise
