@@ -5,4 +5,5 @@ from .evaluation import evaluate as evaluate
 from .evaluation_settings import EvaluationSettings as EvaluationSettings
 from .loadgen import compare_with_loadgen as compare_with_loadgen
 from .validation import manifests_in as manifests_in
+from .validation import registries_of as registries_of
 from .validation import validate_manifest as validate_manifest

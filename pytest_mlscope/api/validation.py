@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_mlscope.artifacts import check, file_artifact, package_file
-from pytest_mlscope.components import SHIPPED_METRICS, SHIPPED_POSTPROCESSING_STEPS, build_registry
+from pytest_mlscope.components import SHIPPED_METRICS, SHIPPED_POSTPROCESSING_STEPS, Registry, build_registry
 from pytest_mlscope.documents import Path as DocumentPath
 from pytest_mlscope.documents import listed, one_line, quoted
 from pytest_mlscope.errors import ArtifactError, CannotRun, ManifestError, MlscopeError, WrongUse, shown
 from pytest_mlscope.host.onnx_file import ELEMENT_TYPES, NotOnnx, TensorSignature, onnx_signature
 from pytest_mlscope.hosts import batch_mistakes
-from pytest_mlscope.kinds import plugin_manager
+from pytest_mlscope.kinds import plugin_manager, project_registries
 from pytest_mlscope.manifest import (
     SUFFIX,
     BoundMetric,
@@ -72,12 +72,24 @@ def manifests_in(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def validate_manifest(path: Path) -> Validation:
+def registries_of(paths: Sequence[Path]) -> Mapping[Path, Registry | MlscopeError]:
+    """For each manifest, what its project's conftest files and the installed plugins register; they are run.
+
+    :return: an error where a hook returned something wrong.
+    :raises MlscopeError: when a conftest cannot be loaded.
+    """
+    found = project_registries([path.parent for path in paths])
+    return {path: found[path.parent] for path in paths}
+
+
+def validate_manifest(path: Path, registry: Registry | None = None) -> Validation:
     """Check a manifest: its schema, the files it names, the dataset's columns, labels and first rows, and the names,
     types and shapes of inputs and outputs in its ONNX files. Nothing is downloaded and no framework is started.
+
+    :param registry: what manifests may name; what is shipped, when absent.
     """
     try:
-        manifest = load_manifest(path, build_registry(plugin_manager().hook, project=Path.cwd()))
+        manifest = load_manifest(path, registry or build_registry(plugin_manager().hook, project=Path.cwd()))
     except ManifestError as error:
         return Validation(path, tuple(str(error).splitlines()), ())
     mistakes: list[str] = []

@@ -1,3 +1,4 @@
+from .conftests import project_registries as project_registries
 from .further import checked as checked
 from .further import described as described
 from .further import evaluated as evaluated

@@ -150,3 +150,80 @@ def test_labels_far_down_that_no_class_has(manifest: Path) -> None:
         "class number 10 is a label, but the output has 10 classes, 0 to 9" in line
         for line in validate_manifest(manifest).mistakes
     )
+
+
+OWN = """\
+import dataclasses
+import pytest
+from pytest_mlscope import Measurement, Scenario, per_sample_metric
+
+class Mine(Measurement):
+    name = "mine"
+    def evaluate(self, context): raise OSError
+
+class Bursts(Scenario):
+    name = "bursts"
+    def measure(self, model, inputs): raise OSError
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_mlscope_register_measurements(): return [Mine()]
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_mlscope_register_scenarios(): return [Bursts]
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_mlscope_register_metrics(): return [per_sample_metric("close", lambda outputs, labels: labels == 0)]
+"""
+
+
+@pytest.fixture
+def with_own_parts(manifest: Path) -> Path:
+    """A manifest that names what a conftest registers."""
+    text = manifest.read_text("utf-8")
+    assert "metrics: [top1, top5]" in text
+    text = text.replace("metrics: [top1, top5]", "metrics: [top1, top5, close]")
+    manifest.write_text(text + "kinds: [accuracy, parity, latency, mine]\nscenarios: {bursts: {}}\n", "utf-8")
+    return manifest
+
+
+def test_what_a_conftest_registers_is_known(
+    with_own_parts: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (with_own_parts.parent.parent / "pytest.ini").write_text("[pytest]\naddopts = -n 2 --no-such-option\n")
+    conftest = with_own_parts.parent.parent / "conftest.py"
+    conftest.write_text("")
+    main(["validate", str(with_own_parts)])
+    assert "unknown metric 'close'" in capsys.readouterr().out
+    conftest.unlink()
+    (with_own_parts.parent / "conftest.py").write_text(OWN)
+    # As it is given, with the manifest's own name in the messages.
+    monkeypatch.chdir(with_own_parts.parent.parent)
+    status = main(["validate", "digits"])
+    printed = capsys.readouterr()
+    assert (status, "digits/digits-cnn.mlscope.yml: no mistakes" in printed.out) == (0, True), printed
+
+
+@pytest.mark.parametrize(
+    ("conftest", "said"),
+    [
+        ("import no_such_module\n", "conftest.py: raised ModuleNotFoundError: No module named 'no_such_module'"),
+        ("raise SystemExit(3)\n", "raised SystemExit: 3"),
+        ("def broken(:\n", "conftest.py: raised SyntaxError"),
+        (
+            "def pytest_mlscope_register_metrics(): return [3]\n",
+            "pytest_mlscope_register_metrics: returned 3; expected Metrics",
+        ),
+        (
+            "def pytest_mlscope_register_metrics(): raise KeyError('odd')\n",
+            "pytest_mlscope_register_metrics raised KeyError: 'odd' (conftest.py:1)",
+        ),
+    ],
+)
+def test_a_wrong_conftest_is_one_line(
+    manifest: Path, capsys: pytest.CaptureFixture[str], conftest: str, said: str
+) -> None:
+    (manifest.parent / "conftest.py").write_text(conftest)
+    assert main(["validate", str(manifest)]) == 1
+    printed = capsys.readouterr()
+    (line,) = [line for line in (printed.out + printed.err).splitlines() if "not checked" not in line]
+    assert said in line
