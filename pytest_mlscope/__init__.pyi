@@ -1,5 +1,6 @@
 from .api.evaluation import evaluate as evaluate
 from .api.evaluation_settings import EvaluationSettings as EvaluationSettings
+from .components.check import Check as Check
 from .components.datasets.base import Dataset as Dataset
 from .components.datasets.base import DataSource as DataSource
 from .components.framework import FrameworkFolder as FrameworkFolder
@@ -17,7 +18,6 @@ from .components.profilers.base import Profiler as Profiler
 from .components.profilers.base import Reading as Reading
 from .components.report_writer import ReportWriter as ReportWriter
 from .components.scenario import Scenario as Scenario
-from .expectations.check import Check as Check
 from .manifest.quantities import Duration as Duration
 from .manifest.quantities import MemorySize as MemorySize
 from .measurements.latency.timed import Timed as Timed

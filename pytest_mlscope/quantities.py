@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_OF_TIME = ("s", "seconds")
+_OF_MEMORY = ("B", "bytes")
 _BYTES = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"), (1, "B"))
 
 
@@ -74,6 +76,26 @@ def share(value: float) -> str:
     ('0.81%', '61%')
     """
     return f"{value:.2%}" if abs(value) < 0.0995 else f"{value:.0%}"
+
+
+def measured(value: float, unit: str) -> str:
+    """A number in its unit, where that scales; else the number alone, whose unit stands in the :func:`heading`.
+
+    >>> measured(0.25, "s"), measured(2e6, "B"), measured(12.5, "W")
+    ('250 ms', '2.00 MB', '12.5')
+    """
+    if unit in _OF_MEMORY:
+        return memory(value)
+    return seconds(value) if unit in _OF_TIME else number(value)
+
+
+def heading(name: str, unit: str) -> str:
+    """The heading of numbers in a unit, which stands there where no number has it.
+
+    >>> heading("power", "W"), heading("pause", "s")
+    ('power [W]', 'pause')
+    """
+    return name if unit in ("", *_OF_MEMORY, *_OF_TIME) else f"{name} [{unit}]"
 
 
 def plural(count: int, noun: str) -> str:

@@ -29,6 +29,7 @@ FLOOR = frozenset(
         "assets",
         "settings",
         "option_values",
+        "columns",
         "quantities",
         "ordinary_files",
         "output_files",

@@ -63,15 +63,14 @@ def _table(agreements: list[Agreement]) -> str:
 
     rows = []
     for each in agreements:
-        offline = each.scenario == "offline"
         ratios = sorted(one.ratio for one in each.rounds)
         ours, theirs = (median(getattr(one, side) for one in each.rounds) for side in ("ours", "theirs"))
         empty = [one.empty for one in each.rounds if one.empty is not None]
         rows.append(
             [
                 each.scenario,
-                f"{number(ours)} rows/s" if offline else seconds(ours),
-                f"{number(theirs)} rows/s" if offline else seconds(theirs),
+                f"{number(ours)} rows/s" if each.is_rate else seconds(ours),
+                f"{number(theirs)} rows/s" if each.is_rate else seconds(theirs),
                 f"{each.ratio:.3f}",
                 f"{ratios[0]:.2f}–{ratios[-1]:.2f}",
                 "yes" if abs(each.ratio - 1) <= WITHIN else "NO",
@@ -86,7 +85,7 @@ def _table(agreements: list[Agreement]) -> str:
 def _is_below_loadgens_cost(agreement: Agreement) -> bool:
     from statistics import median
 
-    if agreement.agrees or agreement.ratio < 1 or agreement.scenario == "offline":
+    if agreement.agrees or agreement.ratio < 1 or agreement.is_rate:
         return False
     return median(each.theirs - each.ours for each in agreement.rounds) < _COST
 

@@ -1,4 +1,5 @@
 from . import shipped as shipped
+from .check import Check as Check
 from .cpu_list import CPU_LIST as CPU_LIST
 from .cpu_list import MOST_CHARACTERS as MOST_CHARACTERS
 from .cpu_list import format_cpu_list as format_cpu_list

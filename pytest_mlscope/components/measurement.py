@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     from pytest_mlscope.cases import Case, Plan
-    from pytest_mlscope.expectations import Check
+    from pytest_mlscope.components.check import Check
     from pytest_mlscope.gate import Gate
     from pytest_mlscope.manifest import Manifest
     from pytest_mlscope.measurements import Context, Evaluation, MeasuredColumn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,21 @@ def _is_a_number_of_rows(answer: Any) -> bool:
     return isinstance(answer, int | np.integer) and bool(answer >= 1)
 
 
+def _is_a_setting_and_seconds(answer: Any) -> bool:
+    return isinstance(answer, tuple) and len(answer) == 2
+
+
+def _are_several(answer: Any) -> bool:
+    return isinstance(answer, Iterable)
+
+
 _ANSWERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "lacking": ("text that says what is lacking, or None", _says_what_or_none),
     "takes": ("True or False", _is_yes_or_no),
     "only_compares": ("True or False", _is_yes_or_no),
+    "incomparable": ("text that says why, or None", _says_what_or_none),
+    "pace": ("a setting and seconds", _is_a_setting_and_seconds),
+    "checks": ("Checks", _are_several),
     "rows": ("a number of rows, 1 or more", _is_a_number_of_rows),
 }
 """By method, what it must return, in words and as a test. Other results are checked where they are read."""
@@ -57,6 +68,8 @@ def asked(component: Measurement | Scenario, method: str, *arguments: Any, **nam
     what = component.name if isinstance(component, Measurement) else f"scenario {component.name}"
     try:
         answer = getattr(component, method)(*arguments, **named)
+        if isinstance(answer, Generator):
+            answer = list(answer)  # what it raises, it raises when it is read
     except MlscopeError:
         raise
     # SystemExit is no Exception, and a plugin may call sys.exit.

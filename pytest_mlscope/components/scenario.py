@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict
 
 from pytest_mlscope.components.parameters import Component
+from pytest_mlscope.quantities import plural
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pytest_mlscope.components.check import Check
     from pytest_mlscope.hosts import ReadyModel
-    from pytest_mlscope.measurements import Timed
+    from pytest_mlscope.measurements import Latency, Timed
 
 
 class Scenario(Component):
@@ -27,6 +29,8 @@ class Scenario(Component):
 
     sample: ClassVar[str] = "batch"
     """What one latency is of, in a word, such as ``query``: reports say it."""
+    is_rate: ClassVar[bool] = False
+    """Whether its figure is the rows a second rather than the latency, as MLPerf has it of ``offline``."""
 
     def rows(self, batch_size: int) -> int:
         """How many rows :meth:`measure` is given: those whose prediction is one latency. By default, a batch."""
@@ -43,3 +47,22 @@ class Scenario(Component):
         :param inputs: input name to :meth:`rows` rows, pre-processed, as the framework takes them.
         :raises HostError: when the framework fails.
         """
+
+    def checks(self, latency: Latency) -> Iterable[Check]:
+        """What must hold of every latency in this scenario, whatever the manifest expects. By default nothing."""
+        return ()
+
+    def incomparable(self, then: Latency, now: Latency) -> str | None:
+        """Why a saved run's latency and this run's cannot be compared, in words; ``None`` where they can.
+
+        By default they cannot where their samples are not of equally many rows.
+        """
+        if (then.sample, then.rows_per_query) == (now.sample, now.rows_per_query):
+            return None
+        was, is_now = (plural(each.rows_per_query, "row") for each in (then, now))
+        return f"a {then.sample} of {was} then and a {now.sample} of {is_now} now, so their latencies do not compare"
+
+    def pace(self, latency: Latency) -> tuple[str, float | None]:
+        """The setting of the manifest that gives more samples, and the seconds that each takes of it, where known."""
+        n = len(latency.samples_ns)
+        return "measurement.budget", latency.window_seconds / n if n else None

@@ -1,4 +1,3 @@
-from .check import Check as Check
 from .checks import accuracy_checks as accuracy_checks
 from .checks import latency_checks as latency_checks
 from .checks import parity_checks as parity_checks

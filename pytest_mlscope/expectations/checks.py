@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from pytest_mlscope import quantities as readable
 from pytest_mlscope.cases import Plan
+from pytest_mlscope.components import Check, Scenario, asked
 from pytest_mlscope.documents import field_names
-from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.expectations.parity_text import difference_text, from_itself, tolerance_text
 from pytest_mlscope.manifest import Bound, LatencyExpectation
-from pytest_mlscope.measurements import Accuracy, Latency, OutputParity, Parity, ServerRun
+from pytest_mlscope.measurements import Accuracy, Latency, OutputParity, Parity
 from pytest_mlscope.statistics import minimum_samples
 
 
@@ -82,85 +82,15 @@ def _agreement(name: str, value: float | None, least: float, parity: Parity, out
     return Check(name.replace("-", "").replace(" ", "_"), value, text, value is not None and value >= least, message)
 
 
-def _unconfirmed(server: ServerRun) -> str:
-    """Why a search found no rate; empty where it found one."""
-    if not server.trials or server.met:
-        return ""
-    met = [trial.qps for trial in server.trials if trial.met and not trial.confirming]
-    if not met:
-        within = ""
-        if server.budget_ended is not None:
-            within = f" within scenarios.server.search_budget ({readable.seconds(server.budget_ended)})"
-        return f"; no rate that meets the bound was found{within}"
-    trials = f"short trials met the bound up to {readable.number(max(met))} queries/s"
-    if server.budget_ended is None:
-        return f"; {trials}, but no whole run did"
-    return (
-        f"; search_budget ({readable.seconds(server.budget_ended)}) ended before a rate was confirmed; {trials}; "
-        "raise scenarios.server.search_budget"
-    )
-
-
-def _late(server: ServerRun) -> str:
-    """Whether the load itself came too late for the bound, which is no fault of the model's."""
-    bound, error = server.latency_bound, server.arrival_error
-    # Below half of the bound, the load is not the larger part of what went wrong.
-    if bound is None or error is None or server.latency is None or server.latency <= bound or error < bound / 2:
-        return ""
-    return (
-        f"; arrivals were noticed late by {readable.seconds(error)} (p99) with nothing under way: the machine was busy "
-        "with something else"
-    )
-
-
-def _server(server: ServerRun) -> Iterator[Check]:
-    """A rate that is not kept fails whatever the manifest expects: its latencies grow for as long as it lasts."""
-    name = f"p{server.percentile:g}"
-    rate = f"{readable.number(server.qps)} queries/s"
-    found = "" if not server.trials else f" was searched in {readable.plural(len(server.trials), 'trial')} and"
-    answered = f"{readable.number(server.achieved_qps)} answers/s"
-    if server.kept:
-        message = f"the rate of {rate}{found} is kept: {answered} to {server.queries:,} queries"
-    elif server.unanswered:
-        message = (
-            f"the rate of {rate} cannot be kept: {server.unanswered:,} of {server.queries:,} queries had no answer at "
-            f"scenarios.server.time_limit; {answered}"
-        )
-    else:
-        message = f"the rate of {rate} cannot be kept: over {server.queries:,} queries the queue grew; {answered}"
-    yield Check("rate", server.achieved_qps, f"{rate} kept", server.kept, message)
-    if server.latency_bound is None:
-        return
-    text = f"≤ {readable.seconds(server.latency_bound)}"
-    none_found = _unconfirmed(server)
-    if server.latency is None:
-        needed = minimum_samples(server.percentile)
-        why = (
-            f"{server.unanswered:,} of {server.queries:,} queries had no answer"
-            if server.unanswered
-            else f"{server.queries:,} queries, {needed:,} needed; raise scenarios.server.time_limit"
-        )
-        message = f"{name} at {rate} is not known (expected {text}): {why}{none_found}"
-        yield Check("latency_bound", None, text, False, message)
-        return
-    shown = readable.seconds(server.latency)
-    message = (
-        f"{name} at {rate} is {shown} (expected {text}) over {server.queries:,} queries{none_found}{_late(server)}"
-    )
-    yield Check("latency_bound", server.latency, text, server.latency <= server.latency_bound, message)
-
-
 _MARGIN = 1.2
 """How much longer than the samples themselves a window should last: calls vary, and some time goes between them."""
 
 
-def _needed_time(latency: Latency, samples: int) -> str:
+def _needed_time(scenario: Scenario, latency: Latency, samples: int) -> str:
     """Which setting gives so many samples, and at which value, as far as this run's pace tells."""
-    server, n = latency.server, len(latency.samples_ns)
-    if server is None:
-        setting, a_sample = "measurement.budget", latency.window_seconds / n if n else None
-    else:
-        setting, a_sample = "scenarios.server.duration", 1 / server.qps if server.qps > 0 else None
+    setting: str
+    a_sample: float | None
+    setting, a_sample = asked(scenario, "pace", latency)
     if a_sample is None:
         return setting
     seconds = samples * a_sample * _MARGIN
@@ -174,22 +104,21 @@ def latency_checks(latency: Latency, plan: Plan) -> Iterator[Check]:
     """Every bound of a time, a rate or memory, in a stable order."""
     expected = plan.expectation
     n = len(latency.samples_ns)
-    if latency.server is not None:
-        yield from _server(latency.server)
+    yield from asked(plan.scenario, "checks", latency)
     for name, attribute in field_names(LatencyExpectation).items():
         limit = getattr(expected.latency, attribute) if expected.latency else None
         if limit is None:
             continue
         value = latency.percentiles[name]
         text = f"≤ {readable.seconds(limit)}"
-        if value is None and latency.server is not None and latency.server.unanswered:
-            missing = f"{latency.server.unanswered:,} of {latency.server.queries:,} queries had no answer"
+        if value is None and latency.unanswered:
+            missing = f"{latency.unanswered:,} of {n + latency.unanswered:,} queries had no answer"
             yield Check(name, None, text, False, f"{name} is not known: {missing} (expected {text})")
         elif value is None:
             needed = minimum_samples(float(name[1:]))
             message = (
                 f"{name} is not known: {n:,} samples, {needed:,} needed (expected {text}); "
-                f"raise {_needed_time(latency, needed)}"
+                f"raise {_needed_time(plan.scenario, latency, needed)}"
             )
             yield Check(name, None, text, False, message)
         else:

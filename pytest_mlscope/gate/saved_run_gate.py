@@ -20,6 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pytest_mlscope.cases import Plan
+from pytest_mlscope.components import asked
 from pytest_mlscope.errors import BaselineError, CannotRun, MlscopeError, NoCounterpart, NotInBaseline
 from pytest_mlscope.gate.accuracy_verdict import accuracy_verdict
 from pytest_mlscope.gate.comparison import SeparateRuns, ignored, not_compared, separate_runs, why_and_command
@@ -36,8 +37,6 @@ SEPARATE_RUNS_SD = 0.15
 """Standard deviation of the log ratio of two separate runs' medians, one process each, of the same program."""
 DEVIATIONS = 3
 ENOUGH_PROCESSES = 5
-SAME_RATE = 0.01
-"""Relative difference up to which two rates of queries are one."""
 LEVEL = 0.01
 
 
@@ -137,11 +136,8 @@ class SavedRunGate(Gate):
         then = saved.latency
         if latency is None or then is None:
             return not_compared(against, "there is no latency to compare")
-        qps = latency.server.qps if latency.server else None
-        saved_qps = then.server.qps if then.server else None
-        if qps and saved_qps and abs(math.log(qps / saved_qps)) > SAME_RATE:
-            rates = f"{saved_qps:.4g} queries a second then and {qps:.4g} now"
-            return not_compared(against, f"{rates}, so their latencies do not compare")
+        if (why := asked(evaluation.plan.scenario, "incomparable", then, latency)) is not None:
+            return not_compared(against, why)
         known = medians(latency)
         # Where calls are too few for a median, the fastest is below it: it can show a regression, and nothing else.
         values = known or (float(latency.samples_ns.min()) / 1e9,)

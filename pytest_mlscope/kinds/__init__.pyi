@@ -6,3 +6,5 @@ from .plugins import plugin_manager as plugin_manager
 from .plugins import register_shipped as register_shipped
 from .plugins import shipped_registry as shipped_registry
 from .shipped import SHIPPED_MEASUREMENTS as SHIPPED_MEASUREMENTS
+from .shipped import shown_kinds as shown_kinds
+from .shown import Shown as Shown

@@ -6,9 +6,8 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pytest_mlscope.components import Measurement, asked
+from pytest_mlscope.components import Check, Measurement, asked
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.expectations import Check
 from pytest_mlscope.measurements import Context, Evaluation, OtherMeasurement
 from pytest_mlscope.records import decode, encode, plain
 

@@ -12,6 +12,8 @@ from .latency.loadgen_agreement import Agreement as Agreement
 from .latency.loadgen_turns import loadgen_plan as loadgen_plan
 from .latency.loadgen_turns import logs_folder as logs_folder
 from .latency.loadgen_turns import measure_agreement as measure_agreement
+from .latency.scenarios import shown_scenarios as shown_scenarios
+from .latency.shown_scenario import ShownScenario as ShownScenario
 from .latency.timed import Timed as Timed
 from .latency.timed import WarmModel as WarmModel
 from .latency.timed_path import check_timed_path as check_timed_path
@@ -34,7 +36,6 @@ from .results import OtherMeasurement as OtherMeasurement
 from .results import OutputParity as OutputParity
 from .results import Parity as Parity
 from .results import Predictions as Predictions
-from .results import ServerRun as ServerRun
 from .rows.first_rows import count_rows as count_rows
 from .rows.first_rows import first_rows as first_rows
 from .rows.prepared_rows import RowPreparer as RowPreparer

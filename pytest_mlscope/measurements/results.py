@@ -401,6 +401,11 @@ class Latency:
         """Timed calls, or answered queries: the number of samples."""
         return len(self.samples_ns)
 
+    @property
+    def unanswered(self) -> int:
+        """Queries without an answer, whose latency is beyond all others: more samples would not tell it."""
+        return self.server.unanswered if self.server else 0
+
     def percentile(self, percent: float) -> float | None:
         """Seconds; ``None`` where the sample is too small to support it.
 

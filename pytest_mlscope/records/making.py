@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from pytest_mlscope.cases import Plan
+from pytest_mlscope.components import Check
 from pytest_mlscope.errors import CannotRun
-from pytest_mlscope.expectations import Check
 from pytest_mlscope.measurements import KEPT_ROW_ELEMENTS, Accuracy, Evaluation, Predictions
 from pytest_mlscope.records.comparison import Comparison
 from pytest_mlscope.records.record import CaseRecord, EvaluationRecord, TestOutcome

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
 from pytest_mlscope.cases import Plan, Threads
-from pytest_mlscope.components import Reading
-from pytest_mlscope.expectations import Check
+from pytest_mlscope.components import Check, Reading
 from pytest_mlscope.measurements import Accuracy, Latency, LayerProfile, OtherMeasurement, Parity, Provenance
 from pytest_mlscope.record_fields import Positive, Seconds, Sha256
 from pytest_mlscope.records.codec import MalformedRecord, decode, encode

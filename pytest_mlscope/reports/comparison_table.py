@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_mlscope import quantities as readable
+from pytest_mlscope.columns import ABSENT, Column, Note
 from pytest_mlscope.measurements import Latency
 from pytest_mlscope.records import CaseRecord, Comparison, EvaluationRecord, Outcome, PredictionsComparison
-from pytest_mlscope.reports.layout import Column, Note, Table
+from pytest_mlscope.reports.layout import Table
 from pytest_mlscope.reports.rows import case_label, is_of_manifest, model_key, models_of
 
-ABSENT = "–"
 _STYLES = {
     "regression": "bold red",
     **dict.fromkeys(("inconclusive", "warned", "accepted"), "yellow"),
@@ -158,11 +158,11 @@ def _two_figures(compared: Sequence[_Compared]) -> list[Note]:
     others: list[str] = []
     for each in compared:
         latency = each.comparison.latency
-        # A server's table has the queries' latency, which is not compared.
+        # Where calls wait, the latency table has what the case's scenario times, which is not compared.
         if not (latency and latency.candidate and latency.measured is not None and each.latency):
             continue
         p50 = each.latency.p50
-        if not p50 or each.case.scenario == "server":
+        if not p50 or not each.latency.back_to_back:
             continue
         if abs(math.log(p50 / latency.candidate)) > math.log1p(max(latency.minimum_effect, LIKE)):
             others.append(f"{case_label(each.case)} ({readable.seconds(p50)} there)")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from pytest_mlscope.columns import KEEP, Column, Note
 from pytest_mlscope.reports.text import TerminalText
-
-KEEP = 100
-"""Importance of a column that is shown at any width."""
 
 _GAP = 2
 _INDENT = 2
@@ -21,42 +18,6 @@ _NAME_WIDTH = 12
 _SHORTEST_NAME = 9
 _LAST_RESORT = 5
 """Where seven columns of names stand before one wide number, which is never cut."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column: one cell a row."""
-
-    title: str
-    cells: Sequence[str]
-    align: Literal["left", "right"] = "right"
-    importance: int = KEEP
-    """Of columns that are not :data:`KEEP`, the lowest is dropped first."""
-    label: bool = False
-    """Whether it says which row this is: repeated when a table is stacked."""
-    shorten: bool = False
-    """Whether the middle of its cells may be left out; for names only."""
-    shorten_last: bool = False
-    """Whether every column that may be dropped is dropped before this one is shortened."""
-    styles: Sequence[str] = ()
-    """A rich style a row; none when empty."""
-    note: str = ""
-    """A line below the table, where the column is shown."""
-    note_mark: str = ""
-    """What a cell must begin with for the note to be needed."""
-
-    @property
-    def needed_note(self) -> str:
-        """The note, where a cell needs it."""
-        return self.note if any(cell.startswith(self.note_mark) for cell in self.cells) else ""
-
-
-@dataclass(frozen=True)
-class Note:
-    """A line below a table, and the command that would help."""
-
-    text: str
-    command: str | None = None
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from pytest_mlscope.columns import Column
 from pytest_mlscope.manifest import SHOWN, SUFFIX
 from pytest_mlscope.option_values import PRECISIONS
 from pytest_mlscope.records import CaseRecord, EvaluationRecord, encode, fields_of
-from pytest_mlscope.reports.layout import Column
 from pytest_mlscope.reports.values import framework_version, resolved_precision
 
 P = TypeVar("P")
@@ -54,8 +54,6 @@ def rows_of(records: Sequence[EvaluationRecord], part_of: Callable[[EvaluationRe
     """A row for each measurement of a part of evaluations, sorted by model and case.
 
     Several test items may look at one measurement, or evaluate a case again with the same result: it is one row.
-
-    :param kind: of the part ``measurements``, which of the kinds.
     """
     rows: dict[str, Row[P]] = {}
     models = models_of(records)

@@ -9,9 +9,10 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from pytest_mlscope.columns import Note
 from pytest_mlscope.quantities import plural
 from pytest_mlscope.records import EvaluationRecord
-from pytest_mlscope.reports.layout import Note, Table, lay_out
+from pytest_mlscope.reports.layout import Table, lay_out
 from pytest_mlscope.reports.reasons import failures, reasons
 from pytest_mlscope.reports.tables import summary_tables
 from pytest_mlscope.reports.text import TerminalText, wrap

@@ -11,9 +11,8 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from pytest_mlscope.cases import Case, Plan, known_measurement
-from pytest_mlscope.components import Measurement, Reading, asked
+from pytest_mlscope.components import Check, Measurement, Reading, asked
 from pytest_mlscope.errors import CannotRun, HostError, MlscopeError, Refused, shown
-from pytest_mlscope.expectations import Check
 from pytest_mlscope.gate import Gate
 from pytest_mlscope.kinds import checked, described, evaluated
 from pytest_mlscope.manifest import SUFFIX, specifiers

@@ -8,8 +8,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from pytest_mlscope.components.check import Check
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.gate.comparison import latency_comparison
 from pytest_mlscope.gate.pairs import BASELINE, Pair, SideError
 from pytest_mlscope.gate.rounds import Contest, Rules

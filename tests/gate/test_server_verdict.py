@@ -9,9 +9,8 @@ import pytest
 
 from pytest_mlscope.expectations.checks import latency_checks
 from pytest_mlscope.manifest.schema.manifest import Manifest
+from pytest_mlscope.measurements.latency.server import Server
 from pytest_mlscope.measurements.results import RateTrial, ServerRun
-from pytest_mlscope.reports.rows import rows_of
-from pytest_mlscope.reports.scenario_notes import scenario_notes
 from tests.reports import synthetic_evaluations as synthetic
 
 
@@ -104,7 +103,4 @@ def test_numbers_have_one_form() -> None:
     said = [check.message for check in latency_checks(measured, plan)]
     assert said[0].endswith("(expected ≤ 1.00 ms) over 99,885 samples")
     assert said[1] == "throughput is 1,234,568 samples/s (expected ≥ 2,000,000 samples/s)"
-    record = synthetic.record(synthetic.case(scenario="server"), latency=synthetic.latency(server=server()))
-    assert "server: 99% of arrivals noticed within 20.0 µs" in scenario_notes(
-        rows_of([record], lambda each: each.latency)
-    )
+    assert "99% of arrivals noticed within 20.0 µs" in Server.notes([synthetic.latency(server=server())])

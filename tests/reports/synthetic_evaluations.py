@@ -10,13 +10,14 @@ import numpy as np
 
 from pytest_mlscope.cases.case import Case
 from pytest_mlscope.cases.plan import Plan
+from pytest_mlscope.components.check import Check
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.components.registry import Registry
 from pytest_mlscope.errors import CannotRun
-from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.schema.manifest import Manifest
+from pytest_mlscope.measurements.latency.scenarios import SHIPPED_SCENARIOS
 from pytest_mlscope.measurements.provenance_facts import Provenance
 from pytest_mlscope.measurements.results import (
     Accuracy,
@@ -55,6 +56,7 @@ def manifest(name: str = "digits-cnn", *, framework: str = "onnxruntime") -> Loa
         preprocessing={"stated": {}},
         postprocessing={},
         labels={},
+        scenarios={each.name: each() for each in SHIPPED_SCENARIOS},
     )
 
 
@@ -123,6 +125,7 @@ def latency(samples: int = 800, *, median_ns: int = 12_200, **changes: Any) -> L
         "load_seconds": 0.0121,
         "peak_memory": 212_000_000,
         "wanted_relative_error": 0.01,
+        "back_to_back": "server" not in changes,
     }
     return Latency(**{**facts, **changes})
 

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from jsonschema import Draft202012Validator
 
+from pytest_mlscope.components.check import Check
 from pytest_mlscope.components.hardware import HardwareTarget
 from pytest_mlscope.components.hardware_targets import HardwareTargets
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.components.registry import Registry
 from pytest_mlscope.errors import CannotRun, MlscopeError
-from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.measurements.provenance_facts import Provenance
 from pytest_mlscope.measurements.results import Evaluation
 from pytest_mlscope.records import making

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from pytest_mlscope.components.check import Check
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
-from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.measurements.latency.restarts import summarise_restarts
 from pytest_mlscope.records.record import EvaluationRecord
 from tests.reports.summary_lines import column, sections_of

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from pytest_mlscope.components.check import Check
 from pytest_mlscope.errors import CannotRun
-from pytest_mlscope.expectations.check import Check
 from pytest_mlscope.records.comparison import Comparison, LatencyComparison, MeasuredPair, RatioComparison, Ruling
 from pytest_mlscope.records.record import EvaluationRecord
 from tests.reports.summary_lines import sections_of

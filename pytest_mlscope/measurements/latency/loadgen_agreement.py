@@ -53,6 +53,8 @@ class Agreement:
 
     scenario: str
     rounds: Sequence[Round]
+    is_rate: bool = False
+    """Whether the rounds' figures are rows a second, not latencies."""
 
     @property
     def ratio(self) -> float:

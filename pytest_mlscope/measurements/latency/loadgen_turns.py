@@ -156,11 +156,11 @@ def _round(model: ReadyModel, number: int, output: Path) -> Round:
     else:
         run = _under_loadgen(model, batch, output, number)
         latency = time_in_scenario(model, own)
-    offline = plan.case.scenario == "offline"
+    is_rate = plan.scenario.is_rate
     return Round(
-        ours=latency.throughput if offline else float(np.median(latency.samples_ns)) / 1e9,
-        theirs=_rows_a_second(run.summary) if offline else float(np.median(run.latency_ns)) / 1e9,
-        empty=None if offline else float(np.median(run.empty_latency_ns)) / 1e9,
+        ours=latency.throughput if is_rate else float(np.median(latency.samples_ns)) / 1e9,
+        theirs=_rows_a_second(run.summary) if is_rate else float(np.median(run.latency_ns)) / 1e9,
+        empty=None if is_rate else float(np.median(run.empty_latency_ns)) / 1e9,
         valid=_is_valid(run.summary),
     )
 
@@ -189,4 +189,4 @@ def measure_agreement(model: ReadyModel, output: Path, *, rounds: int, recorder:
         else:
             one = _round(ready, number, output)
         made.append(one)
-    return Agreement(model.case.scenario, made)
+    return Agreement(model.case.scenario, made, is_rate=model.plan.scenario.is_rate)

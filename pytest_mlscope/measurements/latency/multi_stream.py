@@ -8,12 +8,12 @@ from typing import Any
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pytest_mlscope.components import Scenario
 from pytest_mlscope.hosts import ReadyModel
+from pytest_mlscope.measurements.latency.shown_scenario import ShownScenario
 from pytest_mlscope.measurements.latency.timed import Timed, closed_loop
 
 
-class MultiStream(Scenario):
+class MultiStream(ShownScenario):
     """Queries of several rows, the next one when the last one is done."""
 
     name = "multi_stream"

@@ -7,19 +7,20 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pytest_mlscope.components import Scenario
 from pytest_mlscope.hosts import ReadyModel
+from pytest_mlscope.measurements.latency.shown_scenario import ShownScenario
 from pytest_mlscope.measurements.latency.timed import Timed, closed_loop
 
 QUEUED_BATCHES = 16
 """How many batches a queue holds."""
 
 
-class Offline(Scenario):
+class Offline(ShownScenario):
     """A queue of 16 batches, known beforehand; the next one when the last one is done."""
 
     name = "offline"
     sample = "queue"
+    is_rate = True
 
     def rows(self, batch_size: int) -> int:
         return batch_size * QUEUED_BATCHES

@@ -19,7 +19,7 @@ SLOW_PROCESS = 0.10
 
 def _median(latency: Latency) -> float:
     """Seconds; a query without an answer took infinitely long."""
-    unanswered = latency.server.unanswered if latency.server else 0
+    unanswered = latency.unanswered
     return float(np.median(np.append(latency.samples_ns, [np.inf] * unanswered))) / 1e9
 
 

@@ -6,7 +6,7 @@ Source: MLPerf Inference Rules, "Server" scenario.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pytest_mlscope.cases import Plan
-from pytest_mlscope.components import Scenario
+from pytest_mlscope.columns import Column
+from pytest_mlscope.components import Check
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.hosts import ReadyModel, Served
 from pytest_mlscope.manifest import Duration
 from pytest_mlscope.measurements.latency.doubts import counter_doubts, warm_up_doubts
 from pytest_mlscope.measurements.latency.rate_search import RateSearch, search_rate
+from pytest_mlscope.measurements.latency.server_checks import server_checks
+from pytest_mlscope.measurements.latency.server_columns import server_columns, server_notes
+from pytest_mlscope.measurements.latency.shown_scenario import ShownScenario
 from pytest_mlscope.measurements.latency.timed import Timed
 from pytest_mlscope.measurements.latency.timed_path import check_timed_path
 from pytest_mlscope.measurements.results import Latency, RateTrial, ServerRun
@@ -38,6 +42,8 @@ DRAIN_SHARE = 0.05
 DRAIN_PREDICTIONS = 10
 """A queue has grown when the last answer comes later after the last arrival than this share of the window and than so
 many predictions last."""
+SAME_RATE = 0.01
+"""Relative difference up to which two rates of queries are one."""
 SPARE_DEVIATIONS = 4
 """How many arrive is chance: the window is made for so many standard deviations more than are needed."""
 TRIAL_SHARE = 0.25
@@ -47,7 +53,7 @@ TRIAL_SHARE = 0.25
 _TOO_SHORT = "time_limit is below duration; allowed: duration or more"
 
 
-class Server(Scenario):
+class Server(ShownScenario):
     """Queries of one row arrive as a Poisson process, whether or not the model keeps up, and those that wait together
     are predicted together, up to the case's batch size."""
 
@@ -88,6 +94,32 @@ class Server(Scenario):
         if self.target_qps is not None or self.latency_bound is not None:
             return None
         return "scenarios.server.target_qps, or scenarios.server.latency_bound for the highest rate that meets it"
+
+    def checks(self, latency: Latency) -> Iterable[Check]:
+        return server_checks(latency.server) if latency.server else ()
+
+    def incomparable(self, then: Latency, now: Latency) -> str | None:
+        # Each run may have searched its own rate.
+        was, is_now = (each.server.qps if each.server else None for each in (then, now))
+        if not was or not is_now or abs(math.log(is_now / was)) <= SAME_RATE:
+            return None
+        return f"{was:.4g} queries a second then and {is_now:.4g} now, so their latencies do not compare"
+
+    def pace(self, latency: Latency) -> tuple[str, float | None]:
+        qps = latency.server.qps if latency.server else 0.0
+        return "scenarios.server.duration", 1 / qps if qps > 0 else None
+
+    @classmethod
+    def columns(cls, latencies: Sequence[Latency]) -> Sequence[Column]:
+        return server_columns(latencies)
+
+    @classmethod
+    def notes(cls, latencies: Sequence[Latency]) -> Sequence[str]:
+        return server_notes(latencies)
+
+    @classmethod
+    def bounded(cls, latencies: Sequence[Latency]) -> set[str]:
+        return {f"p{run.percentile:g}" for each in latencies if (run := each.server) and run.latency_bound is not None}
 
     def measure(self, model: ReadyModel, inputs: Mapping[str, NDArray[Any]]) -> Timed:
         """Serve queries at the manifest's rate or, where it states none, at the highest one that meets its bound.

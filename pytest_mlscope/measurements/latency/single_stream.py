@@ -7,12 +7,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pytest_mlscope.components import Scenario
 from pytest_mlscope.hosts import ReadyModel
+from pytest_mlscope.measurements.latency.shown_scenario import ShownScenario
 from pytest_mlscope.measurements.latency.timed import Timed, closed_loop
 
 
-class SingleStream(Scenario):
+class SingleStream(ShownScenario):
     """One batch of the case's size after the other."""
 
     name = "single_stream"
