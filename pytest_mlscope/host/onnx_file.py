@@ -258,8 +258,10 @@ class _Walk(object):
                 name = name or self._reader.name(first, last)
             elif number == 13 and wire == 2:
                 self._entry(first, last)
-            elif number in _VALUES and kind and name:
-                break  # The values, of which there may be many fields.
+            elif number in _VALUES and wire != 2 and kind and name:
+                # Values one by one, of which there may be any number. Packed ones are one field, often left behind
+                # where another file has the values: what names that file comes after them.
+                break
         precision = _TYPES.get(kind)
         if elements < 2 or precision is None:
             return

@@ -301,6 +301,13 @@ def test_random_inputs_that_cannot_be_drawn_are_refused(
         Random(count=1, **parameters).open(Path(), [InputDescription("x", *declared)])
 
 
+def test_random_integers_may_be_one_number() -> None:
+    """Such as the token types of a text without a second sentence."""
+    dataset = Random(count=2, distribution="integers", low=0, high=1)
+    values = dataset.open(Path(), [InputDescription("types", "int64", (3,))]).take(np.arange(2), ["types"])
+    assert np.array_equal(values["types"], np.zeros((2, 3), np.int64))
+
+
 def test_random_shapes_fill_dynamic_dimensions() -> None:
     dataset = Random(count=2, shapes={"x": [3, 9]})
     assert _take(dataset.open(Path(), [InputDescription("x", "float32", (3, None))]), [0, 1], "x").shape == (2, 3, 9)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from pydantic import ValidationError
 from scipy import special
 
 from pytest_mlscope.components.postprocessing.base import PostprocessingStep
@@ -104,6 +105,12 @@ def test_one_score_a_row_becomes_a_class(shape: tuple[int, ...]) -> None:
     assert classes.dtype == np.int64
     assert classes.tolist() == [0, 0, 1, -1]
     assert Threshold(at=128).apply_batch(np.array([[127], [128], [129]], dtype=np.uint8)).tolist() == [0, 0, 1]
+
+
+def test_a_threshold_that_is_not_a_number_is_refused() -> None:
+    """No score is more than NaN: every row would be of class 0 without a word."""
+    with pytest.raises(ValidationError, match="finite"):
+        Threshold(at=float("nan"))
 
 
 def test_several_scores_a_row_have_no_threshold() -> None:

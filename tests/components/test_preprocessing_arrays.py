@@ -188,6 +188,9 @@ def test_encoded_bytes_ask_for_a_decode_step(step: ArrayStep) -> None:
         ("reshape", {"shape": [-1, -1]}, "one of them may be -1"),
         ("cast", {"dtype": "float"}, "float16"),
         ("scale", {"factor": float("nan")}, "finite"),
+        ("normalise", {"mean": float("nan"), "std": 1.0}, "finite"),
+        ("normalise", {"mean": [0.0, 0.0], "std": [1.0, float("inf")], "axis": 0}, "finite"),
+        ("pad", {"width": 3, "height": 3, "value": float("nan")}, "finite"),
     ],
 )
 def test_impossible_parameters_are_refused_early(name: str, parameters: dict[str, Any], message: str) -> None:

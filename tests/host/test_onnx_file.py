@@ -127,6 +127,19 @@ def test_weights_that_lie_in_another_file_need_not_be_there(model: Model, tmp_pa
     assert onnx_content(model([helper.make_node("Add", ["x", "w"], ["y"])], [stored])).precision == "fp16"
 
 
+@pytest.mark.parametrize("left", [b"", bytes(8)], ids=["empty", "old"])
+def test_a_file_of_weights_counts_whatever_values_are_left_beside_it(model: Model, left: bytes) -> None:
+    """Some writers leave the field of the values behind, which comes first; frameworks read the other file."""
+    stored = numpy_helper.from_array(np.ones(4, np.float16), "w")
+    onnx.external_data_helper.set_external_data(stored, "elsewhere")
+    stored.ClearField("raw_data")
+    path = Path(model([helper.make_node("Add", ["x", "w"], ["y"])], [stored]))
+    written = onnx.load(path, load_external_data=False)
+    written.graph.initializer[0].raw_data = left
+    path.write_bytes(written.SerializeToString())
+    assert onnx_content(str(path)).external == ["elsewhere"]
+
+
 def test_a_file_that_is_cut_short_while_it_is_read_is_said(tmp_path: Path) -> None:
     """Mapped, it would be a SIGBUS, which ends the process."""
     path = tmp_path / "model.onnx"

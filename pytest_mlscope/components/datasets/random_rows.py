@@ -144,7 +144,8 @@ class Random(Dataset):
             )
         if self.distribution == "integers":
             limits = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-            if dtype.kind != "f" and not limits[0] <= self.low < self.high - 1 <= limits[1] + 0.5:
+            # low is below high already, and high itself is not drawn.
+            if dtype.kind != "f" and not (limits[0] <= self.low and self.high - 1 <= limits[1]):
                 raise DatasetError(
                     f"dataset random: values from {self.low:g} to {self.high - 1:g} do not fit input "
                     f"{declared.name!r} of dtype {declared.dtype}"

@@ -87,7 +87,7 @@ class Threshold(PostprocessingStep):
     name: ClassVar[str] = "threshold"
     gives: ClassVar[Holds | None] = "ranking"
 
-    at: float = 0.5
+    at: float = Field(default=0.5, allow_inf_nan=False)
     """The score above which a row is of class 1: 0.5 of a probability, 0 of a logit."""
 
     def apply_batch(self, batch: NDArray[Any]) -> NDArray[Any]:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from pytest_mlscope.components.preprocessing.array_step import ArrayStep, shape_text
 
@@ -20,9 +20,9 @@ class Normalise(ArrayStep):
 
     name: ClassVar[str] = "normalise"
 
-    mean: float | list[float]
+    mean: FiniteFloat | list[FiniteFloat]
     """One number, or one a channel."""
-    std: float | list[float]
+    std: FiniteFloat | list[FiniteFloat]
     """One number, or one a channel; never zero."""
     axis: int | None = Field(default=None, ge=-8, le=7)
     """The channel dimension of a sample (0 for CHW, -1 for HWC); needed where ``mean`` or ``std`` is a list."""

@@ -21,7 +21,7 @@ class Pad(ArrayStep):
     """Pixels of the result."""
     height: int = Field(gt=0, le=2**16)
     """Pixels of the result."""
-    value: float
+    value: float = Field(allow_inf_nan=False)
     """What the border is filled with; must fit the image's dtype."""
     position: Position = "center"
     """Where the image lies on the canvas."""
