@@ -40,6 +40,11 @@ def wheel_platforms(architecture: str, glibc: str) -> list[str]:
     return [*tags, f"linux_{architecture}"]
 
 
+def _newest(architecture: str, glibc: str) -> int:
+    """Minor version of the newest glibc whose wheels run there. Raises as :func:`wheel_platforms`."""
+    return int(wheel_platforms(architecture, glibc)[0].split("_")[2])
+
+
 class _Foreign:
     """What both tools have in common."""
 
@@ -101,7 +106,7 @@ class ForeignUv(_Foreign):
         super().__init__(series=series, architecture=architecture, glibc=glibc, folder=folder)
         self._uv = uv
         # The newest that uv has and this glibc still runs: wheels for an older glibc run on a newer one.
-        newest = int(self._platforms[0].split("_")[2])
+        newest = _newest(architecture, glibc)
         self._platform = f"{architecture}-manylinux_2_{max(minor for minor in _UVS_OWN if minor <= newest)}"
 
     def install(
@@ -129,8 +134,9 @@ def foreign_installer(*, series: str, architecture: str, glibc: str, folder: Pat
         # pip first: it takes any platform tag, while uv has no platform for ppc64le.
         return ForeignPip(series=series, architecture=architecture, glibc=glibc, folder=folder)
     uv = find_uv()
-    if uv is None or architecture not in ("x86_64", "aarch64"):
+    if uv is None or architecture not in ("x86_64", "aarch64") or _newest(architecture, glibc) < min(_UVS_OWN):
         raise EnvironmentCreationError(
-            f"wheels for Python {series} on {architecture} take pip; python -m ensurepip, or install pip beside pytest"
+            f"wheels for Python {series} on {architecture} with glibc {glibc} take pip; python -m ensurepip, or "
+            "install pip beside pytest"
         )
     return ForeignUv(uv, series=series, architecture=architecture, glibc=glibc, folder=folder)

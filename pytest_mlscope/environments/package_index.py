@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import ssl
 import urllib.error
-import urllib.parse
 import urllib.request
 from pathlib import Path
 
 from pytest_mlscope.environments.pip_configuration import is_true, pip_configuration
+from pytest_mlscope.environments.url_request import request_of
 from pytest_mlscope.text import scrubbed, without_secrets
 
 _DEFAULT = "https://pypi.org/simple"
@@ -32,7 +31,7 @@ def index_answer() -> tuple[str, str | None]:
         # The user's own certificates, without which a company's index would look broken.
         context = ssl.create_default_context(cafile=pip.get("cert"))
         # One package's page, since the whole index of PyPI has tens of megabytes.
-        request = _request(f"{url}/pip/")
+        request = request_of(f"{url}/pip/")
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS, context=context):  # noqa: S310 - see above
             return shown, None
     except urllib.error.HTTPError as error:
@@ -40,18 +39,3 @@ def index_answer() -> tuple[str, str | None]:
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         return shown, scrubbed(" ".join(str(getattr(reason, "strerror", None) or reason).split()), url)
-
-
-def _request(url: str) -> urllib.request.Request:
-    """With the name and password of the URL in a header, as pip sends them."""
-    # urllib takes what stands before the "@" for a part of the host's name.
-    parts = urllib.parse.urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    bare = urllib.parse.urlunsplit(parts._replace(netloc=host))
-    request = urllib.request.Request(bare, headers={"User-Agent": "pytest-mlscope"})  # noqa: S310 - see above
-    if at:
-        name, _, password = user.partition(":")
-        plain = f"{urllib.parse.unquote(name)}:{urllib.parse.unquote(password)}"
-        # Not to where a redirection leads, which may be another's server.
-        request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(plain.encode()).decode('ascii')}")
-    return request

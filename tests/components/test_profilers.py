@@ -134,6 +134,25 @@ def test_a_sampler_samples_at_both_ends_and_stops_when_told() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "test-sampler"]
 
 
+def test_a_sensor_that_hangs_ends_the_readings_not_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_mlscope.components.profilers.sampling.PATIENCE", 0.05)
+    hanging, released = threading.Event(), threading.Event()
+    times: list[float] = []
+
+    def sample(seconds: float) -> bool:
+        times.append(seconds)
+        if len(times) == 2:
+            hanging.set()
+            released.wait()
+        return True
+
+    sampler = Sampler(sample, interval=0.001, name="test-sampler")
+    hanging.wait()
+    sampler.stop()
+    assert len(times) == 2
+    released.set()
+
+
 class _NvmlError(Exception):
     pass
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import hashlib
 import http.server
@@ -263,6 +264,29 @@ class TestDownload:
             assert self.get(archive.lock(f"http://127.0.0.1:{server.server_port}"), home) == [content]
             server.shutdown()
         assert asked == ["bytes=3000-"]
+
+    def test_an_archive_may_ask_for_a_password(self, archive: ToyArchive, home: Path) -> None:
+        """It stands in the archive's URL, as apt takes it."""
+        package = archive.add("app", {})
+        content = (archive.folder / package.path).read_bytes()
+        wanted = "Basic " + base64.b64encode(b"me:p@ss").decode()
+
+        class Server(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200 if self.headers["Authorization"] == wanted else 401)
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        with http.server.HTTPServer(("127.0.0.1", 0), Server) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            place = f"127.0.0.1:{server.server_port}"
+            with pytest.raises(EnvironmentCreationError, match=rf"http://\*\*\*@{place}/\S+: the server answered 401$"):
+                download_packages(archive.lock(f"http://me:wrong@{place}"), home=home, recorder=SILENT)
+            assert self.get(archive.lock(f"http://me:p%40ss@{place}"), home) == [content]
+            server.shutdown()
 
     def test_no_network(self, archive: ToyArchive, home: Path) -> None:
         """The last reason of all archives stands in the message."""

@@ -13,7 +13,8 @@ from pytest_mlscope.components.framework import FrameworkFolder
 from pytest_mlscope.environments.creation import create_environment
 from pytest_mlscope.environments.debian.root import python_series
 from pytest_mlscope.environments.environment import Environment
-from pytest_mlscope.environments.foreign_installer import wheel_platforms
+from pytest_mlscope.environments.foreign_installer import foreign_installer, wheel_platforms
+from pytest_mlscope.environments.package_installer import Uv
 from pytest_mlscope.environments.provisioned import list_environments
 from pytest_mlscope.environments.search import find_environment
 from pytest_mlscope.environments.state import framework_state
@@ -252,6 +253,18 @@ def test_which_wheels_run_there() -> None:
     assert wheel_platforms("aarch64", "2.17")[:2] == ["manylinux_2_17_aarch64", "manylinux2014_aarch64"]
     with pytest.raises(EnvironmentCreationError, match=r"no wheels for vax with glibc 2\.31"):
         wheel_platforms("vax", "2.31")
+
+
+def test_uv_alone_does_not_serve_the_oldest_glibc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """uv's oldest platform is glibc 2.17; wheels for older ones exist, and pip takes their tags."""
+    monkeypatch.setattr("pytest_mlscope.environments.foreign_installer.importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("pytest_mlscope.environments.foreign_installer.find_uv", lambda: Uv(["uv"]))
+    installer = foreign_installer(series="3.9", architecture="x86_64", glibc="2.31-13", folder=tmp_path)
+    assert "x86_64-manylinux_2_31" in installer.install(tmp_path, tmp_path / "requirements.lock")
+    with pytest.raises(
+        EnvironmentCreationError, match=r"wheels for Python 3\.9 on x86_64 with glibc 2\.13-38 take pip"
+    ):
+        foreign_installer(series="3.9", architecture="x86_64", glibc="2.13-38", folder=tmp_path)
 
 
 def test_the_series_of_an_interpreter() -> None:

@@ -10,6 +10,8 @@ from pytest_mlscope.components.profilers.base import Reading
 
 Samples = list[tuple[float, float]]
 """(seconds since the window opened, value) pairs."""
+PATIENCE = 5.0
+"""Seconds that a sample under way may take until it is given up: the run must not wait for a driver that hangs."""
 
 
 class Sampler:
@@ -34,8 +36,9 @@ class Sampler:
     def stop(self) -> None:
         """End the thread, after the last sample."""
         self._stop.set()
-        self._thread.join()
-        if self._goes_on:
+        self._thread.join(PATIENCE)
+        # A sensor that hangs is not asked again: what it told before is all there is.
+        if self._goes_on and not self._thread.is_alive():
             self._sample(perf_counter() - self._began)
 
 

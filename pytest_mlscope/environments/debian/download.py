@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from pytest_mlscope.environments.debian.lock import DebianLock, DebianPackage
+from pytest_mlscope.environments.url_request import request_of
 from pytest_mlscope.errors import EnvironmentCreationError, MlscopeError
 from pytest_mlscope.machine import artifacts_folder, describe_os_error, file_lock, writable_folder
 from pytest_mlscope.recorder import Recorder
@@ -32,9 +33,8 @@ def _open(url: str, *, start: int = 0) -> IO[bytes]:
     # urllib opens more than these, and a lock is a file of somebody's framework folder.
     if not url.startswith(_SCHEMES):
         raise urllib.error.URLError(f"not one of {', '.join(_SCHEMES)}")
-    headers = {"User-Agent": "pytest-mlscope", **({"Range": f"bytes={start}-"} if start else {})}
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - schemes are checked above
-    answer: IO[bytes] = urllib.request.urlopen(request, timeout=_SILENCE_SECONDS)  # noqa: S310 - likewise
+    request = request_of(url, {"Range": f"bytes={start}-"} if start else None)
+    answer: IO[bytes] = urllib.request.urlopen(request, timeout=_SILENCE_SECONDS)  # noqa: S310 - checked above
     return answer
 
 
