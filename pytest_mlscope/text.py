@@ -7,12 +7,13 @@ import itertools
 import os
 import re
 import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pytest_mlscope.synonyms import several, synonym
 
 _MOST_COMPARED = 5_000
+_NAMED = 4
 
 
 def closest(word: object, names: Iterable[object]) -> str | None:
@@ -40,6 +41,29 @@ def did_you_mean(*names: str | None) -> str:
     """`` (did you mean 'x'?)`` for the name that was meant, or for each of several, where there is one."""
     meant = [repr(name) for name in names if name is not None]
     return f" (did you mean {' or '.join(meant)}?)" if meant else ""
+
+
+def none_named(what: str, name: str, known: Iterable[str]) -> str:
+    """The message for a name that nothing has.
+
+    >>> none_named("suite", "digit", ["digits"])
+    "no suite named 'digit'; did you mean digits?"
+    """
+    names = sorted(known)
+    close = closest(name, names)
+    allowed = f"there: {', '.join(names)}" if names else "there is none"
+    return f"no {what} named {name!r}; " + (f"did you mean {close}?" if close else allowed)
+
+
+def first_few(names: Sequence[str]) -> str:
+    """The names, or the first of many.
+
+    >>> first_few(["a", "b", "c", "d", "e", "f"])
+    'a, b, c, d and 2 more'
+    """
+    if len(names) <= _NAMED + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
 
 
 def with_folder_called(text: str, folder: Path, name: str) -> str:

@@ -255,6 +255,39 @@ def test_api_prints_nothing() -> None:
     assert not printing
 
 
+# What parses arguments and prints what it is given.
+PRINTING = frozenset(
+    {"cli", "api", "errors", "text", "quantities", "option_values", "settings", "recorder", "pytest_mlscope"}
+)
+CLI_EXCEPTIONS = {
+    ("audit.py", "gate"): "the rates and bounds of its table are computed from the audit that api returned",
+    ("bisect.py", "bisection"): "a default and a note of its report",
+    ("bisect.py", "output_files"): "--json is refused before the work",
+    ("bisect.py", "records"): "--json writes what api returned",
+    ("framework.py", "conformance"): "the checks are a room's own operation, which reports one by one",
+    ("loadgen.py", "measurements"): "limits that its notes name",
+    ("parsers.py", "machine"): "the cache folder that --home means",
+    ("schema.py", "kinds"): "run as a module, it writes the shipped schema",
+    ("schema.py", "manifest"): "likewise",
+}
+"""What else a module of ``cli/`` imports, and why it is no logic that a server would lack."""
+
+
+def test_cli_parses_and_prints_alone() -> None:
+    """What a command does is an operation of ``api/``, which a server can call."""
+    found = {
+        (Path(place).name, room(node.module))
+        for place, node in (
+            (path.name, node)
+            for path in sorted((PACKAGE / "cli").glob("*.py"))
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(node, ast.ImportFrom)
+        )
+        if node.module and node.module.startswith("pytest_mlscope") and room(node.module) not in PRINTING
+    }
+    assert found == set(CLI_EXCEPTIONS)
+
+
 @pytest.mark.parametrize("path", sorted((PACKAGE / "host").glob("*.py")), ids=lambda path: path.stem)
 def test_the_host_is_python_3_6(path: Path) -> None:
     """It runs in the framework's interpreter: an old one, with nothing but NumPy and the framework."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, shown_size
-from pytest_mlscope.errors import MlscopeError
 
 _CLEAR = """\
 They are downloaded, built and unpacked again when next needed.
@@ -27,16 +26,8 @@ def _path(options: argparse.Namespace) -> int:
 
 
 def _clear(options: argparse.Namespace) -> int:
-    import shutil
+    from pytest_mlscope.api import clear_cache
 
-    from pytest_mlscope.machine import artifacts_folder, revisions_folder
-
-    for folder in (artifacts_folder(home_of(options)), revisions_folder(home_of(options))):
-        freed = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
-        try:
-            if folder.exists():
-                shutil.rmtree(folder)
-        except OSError as error:
-            raise MlscopeError(f"{error.filename or folder}: cannot be removed: {error.strerror}") from None
-        print(f"freed {shown_size(freed)} in {folder}")
+    for freed in clear_cache(home_of(options)):
+        print(f"freed {shown_size(freed.size)} in {freed.folder}")
     return 0

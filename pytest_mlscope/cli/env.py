@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of,
 from pytest_mlscope.errors import MlscopeError
 
 if TYPE_CHECKING:
-    from pytest_mlscope.environments import ProvisionedEnvironment
+    from pytest_mlscope.api import EnvironmentEntry
 
 _CREATE = """\
 NAME is a framework of ./frameworks, of an installed package, or shipped: see `mlscope env list`. With a
@@ -59,87 +59,69 @@ def add_to(commands: Commands) -> None:
 
 
 def _create(options: argparse.Namespace) -> int:
-    from pytest_mlscope.api import self_test
-    from pytest_mlscope.cli.framework_choice import choose_frameworks
-    from pytest_mlscope.environments import create_environment
+    from pytest_mlscope.api import make_environments
     from pytest_mlscope.recorder import ConsoleRecorder
 
-    recorder = ConsoleRecorder(sys.stdout)
+    made = make_environments(
+        options.names,
+        project=Path.cwd(),
+        home=home_of(options),
+        force=options.force,
+        installer=options.installer,
+        recorder=ConsoleRecorder(sys.stdout),
+    )
+    return _failures(each.error for each in made)
+
+
+def _failures(errors: Iterable[MlscopeError | None]) -> int:
+    """The exit status; each error is printed as it comes."""
     failed = False
-    home = home_of(options)
-    verify = partial(self_test, project=Path.cwd(), home=home, recorder=recorder)
-    for folder, constraint in choose_frameworks(options.names, Path.cwd()):
-        try:
-            create_environment(
-                folder,
-                constraint=constraint,
-                home=home,
-                recorder=recorder,
-                verify=verify,
-                force=options.force,
-                installer=options.installer,
-            )
-        except MlscopeError as error:
+    for error in errors:
+        if error is not None:
             print(f"mlscope: error: {error}", file=sys.stderr)
             failed = True
     return 1 if failed else 0
 
 
 def _remove(options: argparse.Namespace) -> int:
-    from pytest_mlscope.environments import remove_environment
+    from pytest_mlscope.api import remove_environments
 
-    failed = False
-    for name in dict.fromkeys(options.names):
-        try:
-            for path in remove_environment(name, home_of(options)):
+    def removed() -> Iterator[MlscopeError | None]:
+        for each in remove_environments(options.names, home_of(options)):
+            for path in each.paths:
                 print(f"removed {path}")
-        except MlscopeError as error:
-            print(f"mlscope: error: {error}", file=sys.stderr)
-            failed = True
-    return 1 if failed else 0
+            yield each.error
+
+    return _failures(removed())
 
 
-def _own_row(environment: ProvisionedEnvironment, status: str) -> list[str]:
-    """An environment that is not what its framework runs in by default."""
-    marker = environment.marker or {}
-    version, python = str(marker.get("version") or "-"), str(marker.get("python") or environment.python_series)
-    return [environment.framework, version, python, shown_size(environment.size()), status]
-
-
-def _further(environment: ProvisionedEnvironment) -> str:
-    """The status of a further environment that is of use."""
-    from pytest_mlscope.machine import machine_architecture
-
-    if environment.marker is None:
-        return "half-made"
-    architecture = environment.marker.get("architecture", machine_architecture())
-    wanted = environment.marker.get("constraint")
-    where = f" on {architecture}" if architecture != machine_architecture() else ""
-    return f"ready{f' for {wanted}' if wanted else ''}{where}"
+def _status(entry: EnvironmentEntry) -> str:
+    if entry.status == "current":
+        return "current interpreter"
+    if entry.status == "cannot":
+        return f"cannot: {entry.reason}"
+    if entry.status == "not used any more" and entry.folder is not None:
+        return f"not used any more: {entry.folder.name}"
+    wanted = f" for {entry.constraint}" if entry.constraint else ""
+    where = f" on {entry.architecture}" if entry.architecture else ""
+    return f"{entry.status}{wanted}{where}" if entry.status == "ready" else entry.status
 
 
 def _list(options: argparse.Namespace) -> int:
+    from pytest_mlscope.api import environments_here
     from pytest_mlscope.cli.folding import terminal_width
-    from pytest_mlscope.cli.framework_choice import known_frameworks
     from pytest_mlscope.cli.table import aligned
-    from pytest_mlscope.environments import environments_of, framework_state, list_environments
 
-    home = home_of(options)
-    frameworks, malformed = known_frameworks(Path.cwd())
-    rows = []
-    used: set[Path] = set()
-    for name, folder in frameworks.items():
-        state = framework_state(folder, home)
-        size = shown_size(state.environment.size()) if state.environment else "-"
-        status = {"current": "current interpreter", "cannot": f"cannot: {state.reason}"}.get(state.status, state.status)
-        rows.append([name, state.version or "-", state.python or "-", size, status])
-        for environment in environments_of(folder, home):
-            used.add(environment.path)
-            if state.environment is None or environment.path != state.environment.path:
-                rows.append(_own_row(environment, _further(environment)))
-    unused = [environment for environment in list_environments(home) if environment.path not in used]
-    rows += [_own_row(environment, f"not used any more: {environment.path.name}") for environment in unused]
+    there = environments_here(Path.cwd(), home_of(options))
+    rows = [
+        [
+            entry.framework,
+            entry.version or "-",
+            entry.python or "-",
+            "-" if entry.size is None else shown_size(entry.size),
+            _status(entry),
+        ]
+        for entry in there.entries
+    ]
     print(aligned(["framework", "version", "python", "size", "status"], rows, width=terminal_width()))
-    for error in malformed.values():
-        print(f"mlscope: error: {error}", file=sys.stderr)
-    return 1 if malformed else 0
+    return _failures(there.malformed.values())

@@ -6,13 +6,11 @@ import itertools
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
 
 from pytest_mlscope.errors import shown
 
 NARROWEST = 24
 """Columns; text is not folded into fewer."""
-_NAMED = 4
 
 
 def terminal_width() -> int | None:
@@ -38,14 +36,3 @@ def folded_prose(text: str) -> str:
         else:
             lines += group
     return "\n".join(lines)
-
-
-def first_few(names: Sequence[str]) -> str:
-    """The names, or the first of many.
-
-    >>> first_few(["a", "b", "c", "d", "e", "f"])
-    'a, b, c, d and 2 more'
-    """
-    if len(names) <= _NAMED + 1:
-        return ", ".join(names)
-    return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"

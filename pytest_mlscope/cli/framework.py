@@ -5,12 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of
-
-if TYPE_CHECKING:
-    from pytest_mlscope.components import FrameworkFolder
 
 _CHECK = """\
 Tries the predictor with the model that framework.yml names under self_test: what it returns, whether it obeys, how it
@@ -39,22 +35,12 @@ def _threads(text: str) -> int:
     return threads
 
 
-def _folder(text: str) -> FrameworkFolder:
-    """A path where it looks like one or leads to a folder with a ``framework.yml``; else a name."""
-    from pytest_mlscope.cli.framework_choice import choose_frameworks
-    from pytest_mlscope.components import FrameworkFolder
-
-    path = Path(text)
-    if len(path.parts) != 1 or (path / "framework.yml").is_file():
-        return FrameworkFolder(path)
-    return choose_frameworks([text], Path.cwd())[0][0]
-
-
 def _check(options: argparse.Namespace) -> int:
+    from pytest_mlscope.api import framework_folder
     from pytest_mlscope.cli.table import aligned
     from pytest_mlscope.conformance import CHECKS, CheckResult, check
 
-    folder = _folder(options.framework)
+    folder = framework_folder(options.framework, Path.cwd())
     done = 0
 
     def report(finding: CheckResult) -> None:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 
 from pytest_mlscope.cli.parsers import Commands, add_command
-from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.option_values import user_path
-from pytest_mlscope.output_files import require_replaceable
-from pytest_mlscope.text import without_secrets
 
 _DETAILS = """\
 Prints the lock of the packages and all that they depend on: it belongs in frameworks/NAME/debian-ARCH.lock, from
@@ -41,31 +37,19 @@ def add_to(actions: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pytest_mlscope.environments import ARCHIVES, fetch, format_debian_lock, make_debian_lock
+    from pytest_mlscope.api import lock_debian_packages
 
-    if options.output is not None:
-        beginning = r"(#.*\n|\s*\n)*(archive|suite|architecture): "
-        require_replaceable(options.output, beginning=beginning, what="a lock of Debian packages")
-    archives = [url.rstrip("/") for url in options.archive]
-    lock = make_debian_lock(
+    pinned = lock_debian_packages(
         options.suite,
         options.architecture,
         options.packages,
         exclude=options.exclude,
-        archives=archives or ARCHIVES,
-        fetch=fetch,
+        archives=options.archive,
+        output=options.output,
     )
-    words = ["mlscope", "env", "lock-debian", options.suite, options.architecture, *options.packages]
-    words += [word for pattern in options.exclude for word in ("--exclude", pattern)]
-    # The comment is shared with the lock, and a URL may hold a password.
-    words += [word for url in archives for word in ("--archive", without_secrets(url))]
-    text = format_debian_lock(lock, comments=[f"Made by: {shlex.join(words)}"])
     if options.output is None:
-        print(text, end="")
-        return 0
-    try:
-        options.output.write_text(text, "utf-8")
-    except OSError as error:
-        raise MlscopeError(f"{options.output}: cannot be written: {error.strerror}") from None
-    print(f"{options.output}: {len(lock.packages)} packages, {lock.size / 1e6:,.0f} MB to download", file=sys.stderr)
+        print(pinned.text, end="")
+    else:
+        size = f"{pinned.size / 1e6:,.0f} MB to download"
+        print(f"{options.output}: {pinned.packages} packages, {size}", file=sys.stderr)
     return 0

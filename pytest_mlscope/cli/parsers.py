@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_mlscope.cli.folding import folded_prose
 from pytest_mlscope.option_values import user_path
-from pytest_mlscope.text import closest
 
 if TYPE_CHECKING:
     from pytest_mlscope.settings import Settings
@@ -64,14 +63,6 @@ def settings_of(options: argparse.Namespace) -> Settings:
         command_line=tuple(sys.argv),
         recorder=ConsoleRecorder(sys.stderr),
     )
-
-
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """The message for a name that nothing has."""
-    names = sorted(known)
-    close = closest(name, names)
-    allowed = f"there: {', '.join(names)}" if names else "there is none"
-    return f"no {what} named {name!r}; " + (f"did you mean {close}?" if close else allowed)
 
 
 def shown_size(size: int) -> str:

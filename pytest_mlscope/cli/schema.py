@@ -20,11 +20,9 @@ def add_to(commands: Commands) -> None:
 
 
 def _schema(_: argparse.Namespace) -> int:
-    from pytest_mlscope.components import build_registry
-    from pytest_mlscope.kinds import plugin_manager
-    from pytest_mlscope.manifest import as_text, manifest_json_schema
+    from pytest_mlscope.api import manifest_schema_text
 
-    print(as_text(manifest_json_schema(build_registry(plugin_manager().hook, project=Path.cwd()))), end="")
+    print(manifest_schema_text(Path.cwd()), end="")
     return 0
 
 

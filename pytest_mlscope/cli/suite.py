@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pytest_mlscope.cli.parsers import Commands, add_command, unknown
-from pytest_mlscope.errors import MlscopeError, WrongUse
+from pytest_mlscope.cli.parsers import Commands, add_command
 from pytest_mlscope.option_values import user_path
 
 _WHERE = (
@@ -30,53 +29,25 @@ def add_to(commands: Commands) -> None:
     )
 
 
-def _manifests(folder: Path) -> int:
-    return sum(1 for _ in folder.rglob("*.mlscope.yml"))
-
-
-def _suites() -> dict[str, Path]:
-    from pytest_mlscope.assets import search_path
-
-    suites: dict[str, Path] = {}
-    for root in search_path("model_suites", project=Path.cwd()):
-        for folder in sorted(root.iterdir()):
-            if folder.is_dir() and _manifests(folder):
-                suites.setdefault(folder.name, folder)
-    return dict(sorted(suites.items()))
-
-
-def _suite(name: str) -> Path:
-    suites = _suites()
-    if name not in suites:
-        raise WrongUse(unknown("suite", name, suites))
-    return suites[name]
-
-
 def _list(_: argparse.Namespace) -> int:
+    from pytest_mlscope.api import suites_here
     from pytest_mlscope.cli.table import aligned
 
-    rows = [[name, str(_manifests(folder)), str(folder)] for name, folder in _suites().items()]
+    rows = [[each.name, str(each.manifests), str(each.folder)] for each in suites_here(Path.cwd()).values()]
     print(aligned(["suite", "manifests", "folder"], rows))
     return 0
 
 
 def _path(options: argparse.Namespace) -> int:
-    print(_suite(options.name))
+    from pytest_mlscope.api import suite_folder
+
+    print(suite_folder(options.name, Path.cwd()))
     return 0
 
 
 def _copy(options: argparse.Namespace) -> int:
-    import shutil
+    from pytest_mlscope.api import copy_suite
 
-    source, destination = _suite(options.name), options.destination
-    # exists() does not see a link that leads nowhere.
-    if destination.exists() or destination.is_symlink():
-        raise WrongUse(f"{destination}: is there already; name a folder that is not")
-    if destination.resolve().is_relative_to(source.resolve()):
-        raise WrongUse(f"{destination}: is inside {source}, which would be copied into itself; name another folder")
-    try:
-        shutil.copytree(source, destination, ignore=shutil.ignore_patterns("__pycache__", ".*_cache"))
-    except (OSError, shutil.Error) as error:
-        raise MlscopeError(f"{destination}: cannot be written: {' '.join(str(error).split())}") from None
-    print(destination)
+    copy_suite(options.name, options.destination, Path.cwd())
+    print(options.destination)
     return 0

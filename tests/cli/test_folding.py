@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_mlscope.cli.folding import first_few, folded, folded_prose
+from pytest_mlscope.cli.folding import folded, folded_prose
 from pytest_mlscope.cli.main import main
 from pytest_mlscope.cli.table import aligned
 from pytest_mlscope.environments import diagnosis
 from pytest_mlscope.environments.interpreters import Interpreter
+from pytest_mlscope.text import first_few
 
 
 def test_folded_lines_hang() -> None:

@@ -200,7 +200,7 @@ class TestEnv:
             if name == "one":
                 raise EnvironmentCreationError("one: the disk is full")
 
-        monkeypatch.setattr("pytest_mlscope.environments.create_environment", create)
+        monkeypatch.setattr("pytest_mlscope.api.environments.create_environment", create)
         arguments = ["env", "create", "one", "two", "one", "--home", "here", "--force", "--installer", "pip"]
         assert main(arguments) == 1
         assert error_line(capsys) == "mlscope: error: one: the disk is full"
@@ -265,7 +265,7 @@ class TestDoctor:
     ) -> None:
         (tmp_path / "home").write_text("in the way")
         (tmp_path / "leases").write_text("in the way")
-        monkeypatch.setattr("pytest_mlscope.cli.framework_choice.search_path", lambda *_, **__: [])
+        monkeypatch.setattr("pytest_mlscope.api.frameworks.search_path", lambda *_, **__: [])
         assert main(["doctor"]) == 1
         told = self.lines(capsys)
         assert "cannot be written to" in told["problem cache"][0]
@@ -366,7 +366,7 @@ def test_an_interrupt(project: Path, capsys: pytest.CaptureFixture[str], monkeyp
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pytest_mlscope.environments.create_environment", interrupt)
+    monkeypatch.setattr("pytest_mlscope.api.environments.create_environment", interrupt)
     assert main(["env", "create", "toy"]) == 130
     assert error_line(capsys) == "mlscope: interrupted"
 
