@@ -58,7 +58,7 @@ def project_registries(folders: Collection[Path]) -> Mapping[Path, Registry | Ml
     resolved = {folder: folder.resolve() for folder in folders}
     reader = _Reader(list(dict.fromkeys(resolved.values())))
     # The project's own options are for its tests: they may start workers or measure coverage.
-    options = ["--collect-only", "--capture=no", "-o", "addopts=", "-p", "no:cacheprovider", "-p", "mlscope"]
+    options = ["--collect-only", "--capture=no", "-o", "addopts=", "-p", "mlscope"]
     said = io.StringIO()
     environment = os.environ.pop("PYTEST_ADDOPTS", None)
     try:

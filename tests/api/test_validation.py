@@ -189,7 +189,9 @@ def with_own_parts(manifest: Path) -> Path:
 def test_what_a_conftest_registers_is_known(
     with_own_parts: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (with_own_parts.parent.parent / "pytest.ini").write_text("[pytest]\naddopts = -n 2 --no-such-option\n")
+    (with_own_parts.parent.parent / "pytest.ini").write_text(
+        "[pytest]\naddopts = -n 2 --no-such-option\ncache_dir = c\n"
+    )
     conftest = with_own_parts.parent.parent / "conftest.py"
     conftest.write_text("")
     main(["validate", str(with_own_parts)])
@@ -201,6 +203,7 @@ def test_what_a_conftest_registers_is_known(
     status = main(["validate", "digits"])
     printed = capsys.readouterr()
     assert (status, "digits/digits-cnn.mlscope.yml: no mistakes" in printed.out) == (0, True), printed
+    assert not (with_own_parts.parent.parent / "c").exists()
 
 
 @pytest.mark.parametrize(

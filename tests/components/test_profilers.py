@@ -69,13 +69,13 @@ def test_psutil_sees_the_hosts_cpu_threads_and_memory(busy: int) -> None:
     _wait_for_samples(profiler, 5)
     seen = _by_name(profiler.stop())
     assert list(seen) == [
-        *("cpu mean", "cpu peak", "threads peak", "process tree rss mean", "process tree rss peak"),
+        *("cpu mean", "cpu peak", "threads peak", "tree rss mean", "tree rss peak"),
     ]
     values = {name: reading.value or 0.0 for name, reading in seen.items()}
     assert values["cpu mean"] > 0
     assert values["threads peak"] == 2
-    assert 50 * 2**20 <= values["process tree rss mean"] <= values["process tree rss peak"] < 2**30
-    samples = seen["process tree rss peak"].samples
+    assert 50 * 2**20 <= values["tree rss mean"] <= values["tree rss peak"] < 2**30
+    samples = seen["tree rss peak"].samples
     assert len(samples) >= 5
     assert [time for time, _ in samples] == sorted(time for time, _ in samples)
 

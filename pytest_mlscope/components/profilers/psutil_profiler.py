@@ -115,5 +115,5 @@ class PsutilProfiler(Profiler):
             *summarise("cpu", "%", self._cpu, absent=self._absent, mean=self._mean_cpu()),
             # The peak alone: a mean number of threads means nothing.
             summarise("threads", "", self._threads, absent=self._absent)[1],
-            *summarise("process tree rss", "B", self._memory, absent=self._absent),
+            *summarise("tree rss", "B", self._memory, absent=self._absent),
         ]
