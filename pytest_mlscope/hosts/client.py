@@ -88,9 +88,16 @@ class HostClient(StartedHost):
         header = {"batch_size": batch_size, "pad": pad}
         self._channel.submit("predict", header, inputs, doing="predicting")
 
-    def receive_predict(self, *, timeout: Timeout) -> Predicted:
-        """The oldest prediction under way; its outputs are in place until ``DEPTH`` further requests were sent."""
-        return self._reply(Predicted, timeout=timeout, doing="predicting", in_place=True)
+    def receive_predict(self, rows: int, *, timeout: Timeout) -> Predicted:
+        """The oldest prediction under way; its outputs are in place until ``DEPTH`` further requests were sent.
+
+        :param rows: how many it was of.
+        """
+        predicted = self._reply(Predicted, timeout=timeout, doing="predicting", in_place=True)
+        # Checked here, where they arrive: fewer or other rows would be scored against the labels of others.
+        if wrong := predicted.wrong_rows(rows):
+            raise self._channel.unreadable("predicting", wrong)
+        return predicted
 
     def predict(self, inputs: Inputs, *, batch_size: int, pad: bool = False, timeout: Timeout) -> Predicted:
         """Predict rows in batches; the outputs are in place until ``DEPTH`` further requests were sent.
@@ -98,7 +105,7 @@ class HostClient(StartedHost):
         :param pad: fill a short last batch up.
         """
         self.submit_predict(inputs, batch_size=batch_size, pad=pad)
-        return self.receive_predict(timeout=timeout)
+        return self.receive_predict(len(next(iter(inputs.values()))), timeout=timeout)
 
     def measure(
         self,

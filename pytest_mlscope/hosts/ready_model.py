@@ -180,7 +180,7 @@ class ReadyModel:
 
         Outputs are in place until ``DEPTH`` further submissions.
         """
-        reply = self.host.receive_predict(timeout=self.deadline)
+        reply = self.host.receive_predict(rows, timeout=self.deadline)
         if reply.parts is not None:
             numbered = enumerate(reply.parts)
             parts = [PredictedRows(slice(*part), self.manifest_outputs(reply.part(index))) for index, part in numbered]

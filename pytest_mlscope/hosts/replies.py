@@ -85,6 +85,23 @@ class Predicted:
         prefix = f"{number}:"
         return {name[len(prefix) :]: array for name, array in self.tensors.items() if name.startswith(prefix)}
 
+    def wrong_rows(self, rows: int) -> str | None:
+        """What is not of the rows that were asked for, in words; ``None`` where all is."""
+        if any(error.stop > rows for error in self.errors):
+            return f"its 'errors' name other rows than the {rows} of the request"
+        spans = ((0, rows),) if self.parts is None else self.parts
+        past = 0
+        for start, stop in spans:
+            if not past <= start < stop <= rows:
+                return f"its 'parts' are not ascending rows of the {rows} of the request"
+            past = stop
+        for number, (start, stop) in enumerate(spans):
+            prefix = "" if self.parts is None else f"{number}:"
+            for name, array in self.tensors.items():
+                if name.startswith(prefix) and (array.ndim == 0 or len(array) != stop - start):
+                    return f"its tensor {name!r} has shape {list(array.shape)} for {stop - start} rows"
+        return None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:

@@ -34,7 +34,7 @@ def test_requests_under_way_are_answered_in_order(toy: MakeEnvironment, start: S
     for sent in range(DEPTH):
         host.submit_predict({"x": np.full(8, sent, np.float32)}, batch_size=8, pad=False)
     for sent in range(DEPTH):
-        assert set(host.receive_predict(timeout=30).tensors["y"].tolist()) == {2.0 * sent}
+        assert set(host.receive_predict(8, timeout=30).tensors["y"].tolist()) == {2.0 * sent}
 
 
 def test_a_short_last_batch_is_filled_up_when_the_model_takes_one_size(toy: MakeEnvironment, start: Start) -> None:

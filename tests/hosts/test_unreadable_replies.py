@@ -107,6 +107,27 @@ def test_a_reply_that_is_json_but_wrong_is_one_line(toy: MakeEnvironment, start:
 
 
 @pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("reply['tensors'][0]['shape'] = [3]", "its tensor 'y' has shape [3] for 4 rows"),
+        ("reply['tensors'][0]['shape'] = []", "its tensor 'y' has shape [] for 4 rows"),
+        ("reply['errors'] = [{'start': 2, 'stop': 5, 'message': ''}]", "its 'errors' name other rows than the 4"),
+        ("reply['parts'] = [[0, 5]]", "its 'parts' are not ascending rows of the 4"),
+        ("reply['parts'] = [[0, 3], [2, 4]]", "its 'parts' are not ascending rows of the 4"),
+        ("reply['parts'] = [[0, 2]]; reply['tensors'][0]['name'] = '0:y'", "its tensor '0:y' has shape [4] for 2 rows"),
+    ],
+)
+def test_rows_that_were_not_asked_for_are_one_line(toy: MakeEnvironment, start: Start, change: str, said: str) -> None:
+    """Scored as they came, they would meet the labels of others."""
+    host = start(toy(predict=answering(f"{change}\nsys.answer(replies, reply)")))
+    load(host)
+    with pytest.raises(UnreadableReply, match=r"toy: predicting: unreadable reply: ") as caught:
+        predict(host)
+    assert said in str(caught.value)
+    assert not host.alive
+
+
+@pytest.mark.parametrize(
     ("place", "said"),
     [
         ("5", "its 'tensors' is not"),
