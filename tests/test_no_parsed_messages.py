@@ -20,7 +20,7 @@ SENTENCES = frozenset({"message", "reason", "told", "detail", "warning", "note",
 ALLOWED = {
     "conformance/error_checks.py": "it checks what a predictor's message names",
     "measurements/rows/manifest_errors.py": "the manifest is not named twice; until errors carry paths",
-    "session/run_plugin.py": "our name goes from pytest's short summary",
+    "session/item_records.py": "our name goes from pytest's short summary",
 }
 """Files that may, and why."""
 

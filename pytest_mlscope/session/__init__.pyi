@@ -1,9 +1,9 @@
 from .case_evaluation import CaseEvaluation as CaseEvaluation
+from .enabling import enable as enable
 from .items.marks import mlscope_cases as mlscope_cases
 from .items.parametrization import parametrize_marked as parametrize_marked
 from .options import MARKERS as MARKERS
 from .options import add_options as add_options
 from .options import keep_strict_from_paths as keep_strict_from_paths
 from .options import refuse_without_mlscope as refuse_without_mlscope
-from .run_plugin import enable as enable
-from .run_plugin import evaluation_of as evaluation_of
+from .worker import evaluation_of as evaluation_of

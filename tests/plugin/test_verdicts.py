@@ -91,7 +91,7 @@ def test_a_bound_on_a_percentile_that_is_not_known_fails(suite: Suite, run: Run)
     ("predict", "said"),
     [
         ("ctypes.string_at(0)", "predicting: the predictor host was killed by SIGSEGV"),
-        ("ctypes.PyDLL(None).sleep(600)", "no answer after * s; the predictor host was killed"),
+        ("ctypes.PyDLL(None).sleep(600)", "no answer within the case's limit of 3 s; the predictor host was killed"),
         ("os._exit(0)", "the predictor host exited with status 0"),
         ("raise RuntimeError('no such layer')", "none of the 40 rows has a prediction: RuntimeError: no such layer"),
         ("return {'scores': x[0]}", "its first dimension is not the batch; state its `batch`"),

@@ -1,4 +1,7 @@
-"""The plugin proper, registered under ``--mlscope`` in every pytest process that collects or runs items."""
+"""The worker's part: collect manifests, evaluate cases, and attach a record to each report.
+
+There is one in every pytest process that runs items: each worker of xdist, and without xdist the controller's own.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +10,26 @@ import warnings
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
 from pytest_mlscope.api import self_test
 from pytest_mlscope.cases import Case
 from pytest_mlscope.components import parse_cpu_list
-from pytest_mlscope.documents import one_line
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.gate import Baseline, Gate, SavedRun, SavedRunGate, SideBySideGate, VersionBaseline, find_baseline
-from pytest_mlscope.kinds import register_shipped
 from pytest_mlscope.machine import Affinity, cache_home, why_not_here
 from pytest_mlscope.measurements import Evaluator
-from pytest_mlscope.records import TestOutcome, make_record, plain_text, to_mapping
-from pytest_mlscope.reports import ProgressLines, junit_properties
-from pytest_mlscope.session.case_evaluation import CaseEvaluation, failure_name, item_case
-from pytest_mlscope.session.controller import RECORD_ATTRIBUTE, WORKER_MISTAKE, Controller
+from pytest_mlscope.records import plain_text
+from pytest_mlscope.reports import ProgressLines
+from pytest_mlscope.session.case_evaluation import CaseEvaluation, item_case
+from pytest_mlscope.session.controller import WORKER_MISTAKE
+from pytest_mlscope.session.item_records import CASE_EVALUATION, attach_record
 from pytest_mlscope.session.items.module import SUFFIX, ManifestModule
-from pytest_mlscope.session.items.run_state import RUN_STATE, RunState, run_state
+from pytest_mlscope.session.items.run_state import run_state
 from pytest_mlscope.session.items.uncollected import uncollected
 from pytest_mlscope.session.options import strictness
-from pytest_mlscope.session.termination import TerminationPlugin
 from pytest_mlscope.settings import Settings
-from pytest_mlscope.text import closest, did_you_mean
 
 EVALUATOR = pytest.StashKey[Evaluator]()
 BASELINE = pytest.StashKey[Baseline | SavedRun]()
@@ -38,10 +37,9 @@ GATE = pytest.StashKey[Gate]()
 RECORDER = pytest.StashKey[ProgressLines]()
 EVALUATED = pytest.StashKey[set[tuple[object, ...]]]()
 """Tests that have evaluated their case."""
-CASE_EVALUATION = pytest.StashKey[CaseEvaluation]()
 
 
-def _affinity(config: pytest.Config) -> Affinity:
+def affinity_of_run(config: pytest.Config) -> Affinity:
     """:raises pytest.UsageError: for what is not a list of CPUs, or CPUs that this machine does not have."""
     text = config.getoption("mlscope_affinity")
     if text is None:
@@ -65,7 +63,7 @@ def _evaluator(config: pytest.Config) -> Evaluator:
             strict=strictness(config),
             layers=config.getoption("mlscope_layers"),
             restarts=config.getoption("mlscope_restarts"),
-            affinity=_affinity(config),
+            affinity=affinity_of_run(config),
             command_line=("pytest", *map(str, config.invocation_params.args)),
             recorder=config.stash[RECORDER],
         )
@@ -124,36 +122,6 @@ def evaluation_of(item: pytest.Item, case: Case) -> CaseEvaluation:
     return evaluation
 
 
-def _outcome(report: pytest.TestReport) -> TestOutcome:
-    if hasattr(report, "wasxfail"):
-        return "xfailed" if report.skipped else "xpassed"
-    if report.failed and report.when != "call":
-        return "error"
-    return cast(TestOutcome, report.outcome)
-
-
-def _reason(report: pytest.TestReport, raised: BaseException | None) -> str | None:
-    if report.passed:
-        return None
-    wasxfail = getattr(report, "wasxfail", None)
-    if wasxfail:
-        return str(wasxfail).removeprefix("reason: ")
-    if isinstance(raised, pytest.fail.Exception | pytest.skip.Exception) and raised.msg is not None:
-        return raised.msg
-    longrepr = report.longrepr
-    if isinstance(longrepr, tuple):
-        return str(longrepr[2])
-    crash = getattr(longrepr, "reprcrash", None)
-    return str(crash.message) if crash is not None else report.longreprtext
-
-
-def _begin_with_the_reason(report: pytest.TestReport, name: str) -> None:
-    """The short summary has one line, which a manifest's own item begins with its model and framework already."""
-    crash = getattr(report.longrepr, "reprcrash", None)
-    if crash is not None:
-        crash.message = str(crash.message).replace(name, "", 1)
-
-
 def _encodable_id(config: pytest.Config, path: Path) -> str | None:
     """The node id of a path that no report can encode, its odd bytes as escapes; ``None`` for any other path."""
     text = str(path.relative_to(config.rootpath) if path.is_relative_to(config.rootpath) else path)
@@ -171,8 +139,8 @@ def _warn(config: pytest.Config, text: str) -> None:
         )
 
 
-class MlscopePlugin:
-    """Collects manifests, runs items, and attaches a record to each report."""
+class Worker:
+    """What each process that runs items registers."""
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         if not file_path.name.endswith(SUFFIX):
@@ -243,94 +211,10 @@ class MlscopePlugin:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        case = item_case(item)
-        if case is not None:
-            # JUnit's older families write the file's path.
-            report.location = (plain_text(report.location[0]), *report.location[1:])
-        if case is None or not (report.when == "call" or (report.when == "setup" and not report.passed)):
-            return report
-        made = item.stash.get(CASE_EVALUATION, None)
-        try:
-            evaluation = made.announce() if made is not None and report.when == "call" else None
-        except (pytest.fail.Exception, pytest.skip.Exception):
-            # The host died after the measurement: the outcome stands, and there is no provenance to record.
-            evaluation = None
-        plan = run_state(item.config).manifests.plan(case)
-        kinds = [mark.name for mark in item.iter_markers() if mark.name in plan.manifest.registry.measurements]
-        record_of = partial(
-            make_record,
-            nodeid=item.nodeid,
-            kind=kinds[0] if kinds else "test",
-            plan=plan,
-            seconds=report.duration,
-        )
-        try:
-            record = record_of(
-                evaluation,
-                outcome=_outcome(report),
-                reason=_reason(report, call.excinfo.value if call.excinfo is not None else None),
-                checks=made.checks if made is not None else (),
-                comparison=made.comparison if made is not None else None,
-                cannot_run=made.cannot_run(call.excinfo.value) if made is not None and call.excinfo else None,
-            )
-            mapping = to_mapping(record, packed=True)
-        except (MlscopeError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
-            # A plugin's part of a result can hold anything. It costs its own item, not the whole session.
-            report.outcome, report.longrepr = "failed", f"what was measured cannot be recorded: {one_line(error)}"
-            record = record_of(None, outcome="failed", reason=report.longrepr, checks=())
-            mapping = to_mapping(record, packed=True)
-        setattr(report, RECORD_ATTRIBUTE, mapping)
-        if item.path.name.endswith(SUFFIX):
-            _begin_with_the_reason(report, f"{failure_name(case)}: ")
-        item.user_properties.extend(junit_properties(record))
+        attach_record(item, call, report)
         return report
 
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         evaluator = config.stash.get(EVALUATOR, None)
         if evaluator is not None:
             evaluator.close()
-
-
-class RegistryWatch:
-    """Forgets what hooks registered whenever a plugin or conftest joins."""
-
-    def __init__(self, state: RunState) -> None:
-        self._state = state
-
-    def pytest_plugin_registered(self, plugin: Any, manager: pytest.PytestPluginManager) -> None:
-        self._state.manifests.forget_registries()
-        self._warn_of_unknown_hooks(plugin, manager)
-
-    def _warn_of_unknown_hooks(self, plugin: Any, manager: pytest.PytestPluginManager) -> None:
-        """A hook's name with a typo is never called, and ``optionalhook`` keeps pytest from saying so."""
-        ours = [name for name in dir(plugin) if name.startswith("pytest_mlscope_")]
-        known = {name for name, caller in vars(manager.hook).items() if caller.has_spec()}
-        for name in ours:
-            if name in known or manager.parse_hookimpl_opts(plugin, name) is None:
-                continue
-            hint = did_you_mean(closest(name, known))
-            where = getattr(plugin, "__file__", None) or manager.get_name(plugin)
-            warning = pytest.PytestConfigWarning(
-                f"{where}: pytest-mlscope has no hook {name!r}{hint}; it is never called"
-            )
-            config: Any = manager.get_plugin("pytestconfig")
-            config.issue_config_time_warning(warning, stacklevel=2)
-
-
-def enable(config: pytest.Config) -> None:
-    """Register everything that ``--mlscope`` turns on. :raises pytest.UsageError: when an option cannot be obeyed."""
-    # Called for their errors: a wrong option ends the run before anything is collected.
-    _affinity(config)
-    strictness(config)
-    state = config.stash[RUN_STATE] = RunState(config)
-    register_shipped(config.pluginmanager)
-    config.pluginmanager.register(RegistryWatch(state), "mlscope-registry-watch")
-    config.stash[RECORDER] = ProgressLines(config)
-    config.pluginmanager.register(config.stash[RECORDER], "mlscope-progress")
-    config.pluginmanager.register(MlscopePlugin(), "mlscope-plugin")
-    if not hasattr(config, "workerinput"):
-        try:
-            config.pluginmanager.register(Controller(config), "mlscope-controller")
-        except MlscopeError as error:
-            raise pytest.UsageError(f"--mlscope-json: {error}") from None
-        config.pluginmanager.register(TerminationPlugin(), "mlscope-termination")
