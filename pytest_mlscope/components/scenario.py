@@ -59,8 +59,8 @@ class Scenario(Component):
         """
         if (then.sample, then.rows_per_query) == (now.sample, now.rows_per_query):
             return None
-        was, is_now = (plural(each.rows_per_query, "row") for each in (then, now))
-        return f"a {then.sample} of {was} then and a {now.sample} of {is_now} now, so their latencies do not compare"
+        was, is_now = (f"{each.sample} of {plural(each.rows_per_query, 'row')}" for each in (then, now))
+        return f"a {was} then and a {is_now} now, so their latencies do not compare"
 
     def pace(self, latency: Latency) -> tuple[str, float | None]:
         """The setting of the manifest that gives more samples, and the seconds that each takes of it, where known."""

@@ -104,3 +104,13 @@ def test_an_interpreter_without_loadgen_says_how_to_get_it(
     said = capsys.readouterr().err
     assert "mlperf_loadgen is not importable in this framework's interpreter; to enable: " in said
     assert " -m pip install mlcommons-loadgen" in said
+
+
+def test_a_scenario_that_loadgen_does_not_have_is_wrong_use(
+    suite: Suite, loadgen: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite.manifest()
+    assert loadgen("--scenario", "sever") == 4
+    said = capsys.readouterr().err
+    assert "unknown scenario of MLPerf's LoadGen 'sever'; allowed: single_stream, " in said
+    assert "(did you mean 'server'?)" in said

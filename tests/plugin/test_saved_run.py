@@ -116,6 +116,18 @@ def _not_compared(pytester: pytest.Pytester, kind: str = "accuracy") -> str:
     return str(message)
 
 
+def test_queries_of_other_sizes_are_not_compared(suite: Suite, pytester: pytest.Pytester) -> None:
+    def queries(rows: int) -> None:
+        scenarios = f"scenarios: {{multi_stream: {{samples_per_query: {rows}}}}}\n"
+        suite.manifest(expect="{}", matrix="{scenario: [multi_stream]}", extra=scenarios)
+
+    queries(4)
+    _run(pytester, "saved.json", "-k", "latency")
+    queries(8)
+    said = "a query of 4 rows then and a query of 8 rows now, so their latencies do not compare"
+    assert _not_compared(pytester, "latency") == f"not compared with saved.json: {said}"
+
+
 def test_other_hardware_is_never_compared(saved: Callable[..., Any], pytester: pytest.Pytester) -> None:
     report = json.dumps(saved("-k", "accuracy"))
     for fact in ("cpu_model", "usable_cores", "cpu_identity"):

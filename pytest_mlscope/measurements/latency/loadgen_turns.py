@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from pytest_mlscope.cases import Case, Plan
 from pytest_mlscope.deadline import Deadline
-from pytest_mlscope.errors import MlscopeError
+from pytest_mlscope.documents import unknown
+from pytest_mlscope.errors import MlscopeError, WrongUse
 from pytest_mlscope.host.arrivals import poisson_arrivals
 from pytest_mlscope.host.loadgen import SCENARIOS
 from pytest_mlscope.hosts import LoadGenRun, LoadGenSettings, ReadyModel
@@ -34,11 +35,14 @@ FEWEST_ARRIVALS = 32
 def loadgen_plan(plan: Plan, *, scenario: str | None, target_qps: float | None, seconds: float) -> Plan:
     """The plan in a scenario, with windows of so many seconds.
 
+    :raises WrongUse: when LoadGen has no such scenario.
     :raises MlscopeError: when LoadGen has no such case: batches in ``single_stream``, ``server`` without a rate.
     """
     case, server = plan.case, server_of(plan)
     qps = target_qps or server.target_qps
     wanted = scenario or case.scenario
+    if wanted not in SCENARIOS:
+        raise WrongUse(unknown("scenario of MLPerf's LoadGen", wanted, list(SCENARIOS)))
     # LoadGen would issue single rows, and our own loop would time whole batches: two different things.
     if wanted == "single_stream" and case.batch_size != 1:
         raise MlscopeError(
