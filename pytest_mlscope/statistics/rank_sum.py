@@ -18,11 +18,13 @@ def rank_sum_p_value(smaller: Sequence[float], larger: Sequence[float]) -> float
 
     :param smaller: at least one value, as many as
     :param larger: or not as many; together a few hundred at most.
-    :raises ValueError: when one is empty.
+    :raises ValueError: when one is empty, or holds NaN, which has no rank.
     """
     m, n = len(smaller), len(larger)
     if not m or not n:
         raise ValueError("both samples need a value")
+    if np.isnan([*smaller, *larger]).any():
+        raise ValueError("a value is NaN, which has no rank")
     from scipy.stats import mannwhitneyu
 
     # scipy's exact distribution knows no ties, so they are broken: the smaller sample's values come last among equals.

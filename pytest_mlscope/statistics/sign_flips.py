@@ -26,8 +26,12 @@ def sign_flip_p_value(differences: NDArray[Any]) -> float:
     0.125
 
     :param differences: finite numbers, shape ``(n,)``.
+    :raises ValueError: when one is not finite.
     """
     moved = np.asarray(differences, dtype=np.float64)
+    # A comparison with NaN is false, and would be read as a difference that no flip reaches: p = 0.
+    if not np.isfinite(moved).all():
+        raise ValueError("a difference is not finite")
     # A flip does not move a difference of 0, so it takes no part.
     moved = moved[moved != 0]
     n = len(moved)
