@@ -20,10 +20,10 @@ from .components.report_writer import ReportWriter as ReportWriter
 from .components.scenario import Scenario as Scenario
 from .manifest.quantities import Duration as Duration
 from .manifest.quantities import MemorySize as MemorySize
+from .measurements.evaluation import Evaluation as Evaluation
+from .measurements.evaluation import MeasuredColumn as MeasuredColumn
 from .measurements.latency.timed import Timed as Timed
 from .measurements.latency.timed import WarmModel as WarmModel
-from .measurements.results import Evaluation as Evaluation
-from .measurements.results import MeasuredColumn as MeasuredColumn
 from .session.items.marks import mlscope_cases as mlscope_cases
 
 __version__: str

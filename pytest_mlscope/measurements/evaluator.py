@@ -15,14 +15,17 @@ from pytest_mlscope.errors import BaselineError, MlscopeError, Refused
 from pytest_mlscope.hosts import ModelLoader, Ready, ReadyModel, verify_environment
 from pytest_mlscope.machine import exclusive_lease, shared_lease
 from pytest_mlscope.measurements.accuracy.accuracy import measure_accuracy, with_input_shift
+from pytest_mlscope.measurements.accuracy.result import Accuracy
 from pytest_mlscope.measurements.latency.latency import Readings, measure_latency
+from pytest_mlscope.measurements.latency.result import Latency
 from pytest_mlscope.measurements.layers.layers import profile_layers
+from pytest_mlscope.measurements.layers.result import LayerProfile
 from pytest_mlscope.measurements.parity.parity import ReferenceOutputs, compare_outputs, measure_parity
+from pytest_mlscope.measurements.parity.result import Parity
 from pytest_mlscope.measurements.parity.self_difference import with_self_difference
 from pytest_mlscope.measurements.parity.tolerance import Tolerances
 from pytest_mlscope.measurements.provenance import provenance
 from pytest_mlscope.measurements.provenance_facts import Provenance
-from pytest_mlscope.measurements.results import Accuracy, Latency, LayerProfile, Parity
 from pytest_mlscope.settings import Settings
 
 if TYPE_CHECKING:

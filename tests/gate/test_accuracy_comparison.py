@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_mlscope.gate.accuracy_comparison import AccuracyComparison, compare_accuracy
-from pytest_mlscope.measurements.results import Accuracy, FailedRows, Predictions
+from pytest_mlscope.measurements.accuracy.result import Accuracy, FailedRows, Predictions
 
 
 def _accuracy(rows: list[int], labels: list[int], predicted: list[int], failed: tuple[int, ...] = ()) -> Accuracy:

@@ -9,8 +9,8 @@ import pytest
 
 from pytest_mlscope.expectations.checks import latency_checks
 from pytest_mlscope.manifest.schema.manifest import Manifest
+from pytest_mlscope.measurements.latency.result import RateTrial, ServerRun
 from pytest_mlscope.measurements.latency.server import Server
-from pytest_mlscope.measurements.results import RateTrial, ServerRun
 from tests.reports import synthetic_evaluations as synthetic
 
 

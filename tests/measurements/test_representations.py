@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pytest_mlscope.measurements.evaluation import Evaluation
 from pytest_mlscope.measurements.provenance_facts import Provenance
-from pytest_mlscope.measurements.results import Evaluation
 from tests.reports import synthetic_evaluations as synthetic
 
 

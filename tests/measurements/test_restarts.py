@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_mlscope.measurements.latency.restarts import restart_warnings, summarise_restarts
-from pytest_mlscope.measurements.results import Latency, Restarts
+from pytest_mlscope.measurements.latency.result import Latency, Restarts
 from tests.reports.synthetic_evaluations import latency
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_mlscope import evaluate
 from pytest_mlscope.errors import CannotRun
+from pytest_mlscope.measurements.parity.result import Parity
 from pytest_mlscope.measurements.parity.tolerance import (
     MOST_FLOORS,
     NOISE_FACTOR,
@@ -17,7 +18,6 @@ from pytest_mlscope.measurements.parity.tolerance import (
     floor_epsilons,
     tolerance_from,
 )
-from pytest_mlscope.measurements.results import Parity
 from tests.plugin.linear_suite import Suite
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")

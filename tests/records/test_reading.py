@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_mlscope.measurements.results import OtherMeasurement
+from pytest_mlscope.measurements.evaluation import OtherMeasurement
 from pytest_mlscope.records.codec import MalformedRecord
 from pytest_mlscope.records.record import EvaluationRecord, from_mapping, to_mapping
 from tests.reports.synthetic_evaluations import accuracy, latency, record

@@ -17,17 +17,12 @@ from pytest_mlscope.components.registry import Registry
 from pytest_mlscope.errors import CannotRun
 from pytest_mlscope.manifest.loaded import LoadedManifest
 from pytest_mlscope.manifest.schema.manifest import Manifest
+from pytest_mlscope.measurements.accuracy.result import Accuracy, FailedRows, InputShift, Predictions
+from pytest_mlscope.measurements.evaluation import Evaluation
+from pytest_mlscope.measurements.latency.result import Latency
 from pytest_mlscope.measurements.latency.scenarios import SHIPPED_SCENARIOS
+from pytest_mlscope.measurements.parity.result import Parity
 from pytest_mlscope.measurements.provenance_facts import Provenance
-from pytest_mlscope.measurements.results import (
-    Accuracy,
-    Evaluation,
-    FailedRows,
-    InputShift,
-    Latency,
-    Parity,
-    Predictions,
-)
 from pytest_mlscope.records.comparison import Comparison
 from pytest_mlscope.records.making import make_record
 from pytest_mlscope.records.record import EvaluationRecord, TestOutcome

@@ -22,8 +22,8 @@ from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
 from pytest_mlscope.components.registry import Registry
 from pytest_mlscope.errors import CannotRun, MlscopeError
+from pytest_mlscope.measurements.evaluation import Evaluation
 from pytest_mlscope.measurements.provenance_facts import Provenance
-from pytest_mlscope.measurements.results import Evaluation
 from pytest_mlscope.records import making
 from pytest_mlscope.records.making import make_record
 from pytest_mlscope.records.packed import is_packed, listed, pack, unpack

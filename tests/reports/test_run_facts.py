@@ -10,7 +10,7 @@ import pytest
 
 from pytest_mlscope import quantities as readable
 from pytest_mlscope.machine import facts as machine
-from pytest_mlscope.measurements.results import MeasuredColumn, OtherMeasurement
+from pytest_mlscope.measurements.evaluation import MeasuredColumn, OtherMeasurement
 from pytest_mlscope.reports.junit import junit_properties
 from pytest_mlscope.reports.run_section import git_facts, run_facts
 from tests.reports.synthetic_evaluations import accuracy as measured_accuracy

@@ -10,7 +10,9 @@ import pytest
 
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.profilers.base import Reading
-from pytest_mlscope.measurements.results import InputShift, MeasuredColumn, OtherMeasurement, RateTrial
+from pytest_mlscope.measurements.accuracy.result import InputShift
+from pytest_mlscope.measurements.evaluation import MeasuredColumn, OtherMeasurement
+from pytest_mlscope.measurements.latency.result import RateTrial
 from pytest_mlscope.records.record import EvaluationRecord
 from pytest_mlscope.reports.terminal import Summary
 from tests.gate.test_server_verdict import server

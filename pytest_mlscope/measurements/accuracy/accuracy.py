@@ -18,7 +18,7 @@ from pytest_mlscope.components import SHIPPED_METRICS, SHIPPED_POSTPROCESSING_ST
 from pytest_mlscope.errors import HostError, MlscopeError, PreprocessingError
 from pytest_mlscope.hosts import DEPTH, Prediction, ReadyModel
 from pytest_mlscope.manifest import BoundMetric
-from pytest_mlscope.measurements.results import KEPT_ROW_ELEMENTS, Accuracy, FailedRows, Predictions
+from pytest_mlscope.measurements.accuracy.result import KEPT_ROW_ELEMENTS, Accuracy, FailedRows, Predictions
 from pytest_mlscope.measurements.rows.deadline import within
 from pytest_mlscope.measurements.rows.input_shift import input_shift
 from pytest_mlscope.measurements.rows.inputs import BatchReader, PreparedBatch

@@ -16,8 +16,8 @@ from pytest_mlscope.hosts import HostPool, Ready, ReadyModel
 from pytest_mlscope.machine import machine_facts
 from pytest_mlscope.measurements.latency.doubts import Doubt, machine_doubts, told
 from pytest_mlscope.measurements.latency.restarts import restart_warnings, summarise_restarts
+from pytest_mlscope.measurements.latency.result import Latency
 from pytest_mlscope.measurements.latency.timed import Timed
-from pytest_mlscope.measurements.results import Latency
 from pytest_mlscope.measurements.rows.first_rows import first_rows, open_shapes
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pytest_mlscope.measurements.results import Latency, ProcessLatency, Restarts
+from pytest_mlscope.measurements.latency.result import Latency, ProcessLatency, Restarts
 
 SLOW_PROCESS = 0.10
 """How much slower than the middle one a process is that is worth a line."""

@@ -23,12 +23,12 @@ from pytest_mlscope.hosts import ReadyModel, Served
 from pytest_mlscope.manifest import Duration
 from pytest_mlscope.measurements.latency.doubts import counter_doubts, warm_up_doubts
 from pytest_mlscope.measurements.latency.rate_search import RateSearch, search_rate
+from pytest_mlscope.measurements.latency.result import Latency, RateTrial, ServerRun
 from pytest_mlscope.measurements.latency.server_checks import server_checks
 from pytest_mlscope.measurements.latency.server_columns import server_columns, server_notes
 from pytest_mlscope.measurements.latency.shown_scenario import ShownScenario
 from pytest_mlscope.measurements.latency.timed import Timed
 from pytest_mlscope.measurements.latency.timed_path import check_timed_path
-from pytest_mlscope.measurements.results import Latency, RateTrial, ServerRun
 from pytest_mlscope.statistics import (
     median_relative_error,
     minimum_samples,

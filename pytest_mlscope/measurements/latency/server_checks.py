@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pytest_mlscope import quantities as readable
 from pytest_mlscope.components import Check
-from pytest_mlscope.measurements.results import ServerRun
+from pytest_mlscope.measurements.latency.result import ServerRun
 from pytest_mlscope.statistics import minimum_samples
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pytest_mlscope import quantities as readable
 from pytest_mlscope.columns import ABSENT, KEEP, Column, numbers
-from pytest_mlscope.measurements.results import Latency, ServerRun
+from pytest_mlscope.measurements.latency.result import Latency, ServerRun
 
 
 def server_columns(latencies: Sequence[Latency]) -> list[Column]:

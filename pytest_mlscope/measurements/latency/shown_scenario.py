@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pytest_mlscope.columns import ABSENT, Column
 from pytest_mlscope.components import Scenario
-from pytest_mlscope.measurements.results import Latency
+from pytest_mlscope.measurements.latency.result import Latency
 from pytest_mlscope.quantities import heading, measured, plural
 
 _FIGURE = 62

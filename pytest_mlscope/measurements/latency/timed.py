@@ -13,8 +13,8 @@ from pytest_mlscope.components import Reading
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.hosts import ReadyModel
 from pytest_mlscope.measurements.latency.doubts import Doubt, warm_up_doubts, window_doubts
+from pytest_mlscope.measurements.latency.result import Latency
 from pytest_mlscope.measurements.latency.timed_path import check_timed_path
-from pytest_mlscope.measurements.results import Latency
 from pytest_mlscope.statistics import median_relative_error, supported_percentiles
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_mlscope.errors import NotSupported
 from pytest_mlscope.hosts import ReadyModel
-from pytest_mlscope.measurements.results import LayerProfile, ProfiledLayer
+from pytest_mlscope.measurements.layers.result import LayerProfile, ProfiledLayer
 from pytest_mlscope.measurements.rows.first_rows import first_rows
 
 RUNS = 20

@@ -14,9 +14,9 @@ from pytest_mlscope.hosts import Ready
 from pytest_mlscope.manifest import ParityExpectation, requirement
 from pytest_mlscope.measurements.parity.comparison import OutputComparison, has_classes, is_scores
 from pytest_mlscope.measurements.parity.raw_outputs import RawOutputs, in_step, predict_raw
+from pytest_mlscope.measurements.parity.result import OutputParity, Parity
 from pytest_mlscope.measurements.parity.self_difference import difference_from_itself
 from pytest_mlscope.measurements.parity.tolerance import Tolerance, Tolerances
-from pytest_mlscope.measurements.results import OutputParity, Parity
 
 COMPARED_ROWS = 256
 """Rows compared where the manifest has no ``expect.parity.rows``."""

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from pytest_mlscope.hosts import ReadyModel
+from pytest_mlscope.measurements.accuracy.result import Accuracy
 from pytest_mlscope.measurements.parity.comparison import OutputComparison, default_tolerance
 from pytest_mlscope.measurements.parity.raw_outputs import RawOutputs, in_step, predict_raw
 from pytest_mlscope.measurements.parity.tolerance import NOISE_ROWS, Tolerance
-from pytest_mlscope.measurements.results import Accuracy
 
 FEW_ROWS = 2
 """Predicted twice beside accuracy: enough for scores, and little beside a dataset."""

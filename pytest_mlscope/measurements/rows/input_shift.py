@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pytest_mlscope.cases import STATED
 from pytest_mlscope.errors import PreprocessingError
 from pytest_mlscope.manifest import LoadedManifest
-from pytest_mlscope.measurements.results import InputShift
+from pytest_mlscope.measurements.accuracy.result import InputShift
 from pytest_mlscope.measurements.rows.pipeline import Samples
 from pytest_mlscope.measurements.rows.prepared_rows import RowPreparer
 

@@ -15,7 +15,7 @@ from pytest_mlscope.cases import STATED
 from pytest_mlscope.deadline import Deadline
 from pytest_mlscope.errors import PreprocessingError
 from pytest_mlscope.manifest import LoadedManifest
-from pytest_mlscope.measurements.results import FailedRows
+from pytest_mlscope.measurements.accuracy.result import FailedRows
 from pytest_mlscope.measurements.rows.deadline import out_of_time, within
 from pytest_mlscope.measurements.rows.input_shift import input_shift
 from pytest_mlscope.measurements.rows.manifest_errors import naming

@@ -24,7 +24,7 @@ from pytest_mlscope.components import (
 )
 from pytest_mlscope.errors import DatasetError, PreprocessingError
 from pytest_mlscope.manifest import DatasetEntry, Input, LoadedManifest
-from pytest_mlscope.measurements.results import FailedRows
+from pytest_mlscope.measurements.accuracy.result import FailedRows
 from pytest_mlscope.measurements.rows.labels import LabelReader
 from pytest_mlscope.measurements.rows.manifest_errors import naming
 from pytest_mlscope.measurements.rows.pipeline import Pipeline, Samples
