@@ -27,6 +27,9 @@ def suite(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Suite:
     monkeypatch.setenv("MLSCOPE_HOME", str(tmp_path_factory.mktemp("home")))
+    # Other plugins of this interpreter would take a third of a run's time. What -p names is looked up among them.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p mlscope -p xdist")
     pytester.makeini("[pytest]\naddopts = -p no:cacheprovider\n")
     return Suite(pytester.path)
 
