@@ -7,9 +7,10 @@ import numpy as np
 from pytest_mlscope.cases import Plan
 from pytest_mlscope.components import Top1, TopK
 from pytest_mlscope.gate.accuracy_comparison import NO_CLASSES, SIGNIFICANCE, compare_accuracy
-from pytest_mlscope.gate.comparison import accuracy_comparison, ignored, not_compared, with_metrics
+from pytest_mlscope.gate.comparison import ignored, not_compared
 from pytest_mlscope.gate.metric_comparison import compare_metrics
 from pytest_mlscope.gate.policy import Policy
+from pytest_mlscope.gate.prediction_comparison import accuracy_comparison, with_metrics
 from pytest_mlscope.manifest import BoundMetric
 from pytest_mlscope.measurements import Accuracy
 from pytest_mlscope.records import Comparison

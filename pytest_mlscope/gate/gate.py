@@ -11,15 +11,11 @@ from pytest_mlscope.cases import Plan
 from pytest_mlscope.errors import BaselineError, CannotRun, MlscopeError, NoCounterpart, NotInBaseline, NotSupported
 from pytest_mlscope.gate.accuracy_verdict import accuracy_verdict
 from pytest_mlscope.gate.baseline import REPLACED, Baseline
-from pytest_mlscope.gate.comparison import (
-    cannot_run_any_more,
-    ignored,
-    latency_comparison,
-    not_compared,
-    parity_comparison,
-)
+from pytest_mlscope.gate.comparison import cannot_run_any_more, ignored, not_compared
 from pytest_mlscope.gate.floors import floor_for
 from pytest_mlscope.gate.policy import RATIOS, Policy
+from pytest_mlscope.gate.prediction_comparison import parity_comparison
+from pytest_mlscope.gate.ratio_comparison import latency_comparison
 from pytest_mlscope.gate.rounds import Contest, Rules, run_rounds
 from pytest_mlscope.machine import exclusive_lease
 from pytest_mlscope.measurements import (

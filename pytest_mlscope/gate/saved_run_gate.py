@@ -23,9 +23,10 @@ from pytest_mlscope.cases import Plan
 from pytest_mlscope.components import asked
 from pytest_mlscope.errors import BaselineError, CannotRun, MlscopeError, NoCounterpart, NotInBaseline
 from pytest_mlscope.gate.accuracy_verdict import accuracy_verdict
-from pytest_mlscope.gate.comparison import SeparateRuns, ignored, not_compared, separate_runs, why_and_command
+from pytest_mlscope.gate.comparison import ignored, not_compared, why_and_command
 from pytest_mlscope.gate.gate import Gate
 from pytest_mlscope.gate.policy import Policy
+from pytest_mlscope.gate.ratio_comparison import SeparateRuns, separate_runs
 from pytest_mlscope.gate.saved_run import SavedRun, contradiction, medians
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR
 from pytest_mlscope.machine import MachineFacts

@@ -10,8 +10,8 @@ import pytest
 
 from pytest_mlscope.components.check import Check
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.gate.comparison import latency_comparison
 from pytest_mlscope.gate.pairs import BASELINE, Pair, SideError
+from pytest_mlscope.gate.ratio_comparison import latency_comparison
 from pytest_mlscope.gate.rounds import Contest, Rules
 from pytest_mlscope.gate.sequential import Verdict
 from pytest_mlscope.option_values import STRICT_PARTS, StrictPart

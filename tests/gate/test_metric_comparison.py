@@ -8,8 +8,9 @@ import pytest
 from pytest_mlscope.components.metrics.base import MetricValue
 from pytest_mlscope.components.metrics.regression import MeanAbsoluteError
 from pytest_mlscope.gate.accuracy_comparison import AccuracyComparison, compare_accuracy, metric_outcome
-from pytest_mlscope.gate.comparison import not_compared, with_metrics
+from pytest_mlscope.gate.comparison import not_compared
 from pytest_mlscope.gate.metric_comparison import compare_metrics
+from pytest_mlscope.gate.prediction_comparison import with_metrics
 from pytest_mlscope.measurements.accuracy.result import Accuracy, Predictions
 from pytest_mlscope.records.comparison import MetricComparison
 from pytest_mlscope.statistics.sign_flips import sign_flip_p_value

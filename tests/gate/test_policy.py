@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pytest_mlscope.gate.accuracy_comparison import metric_outcome, relative_loss
-from pytest_mlscope.gate.comparison import latency_comparison
 from pytest_mlscope.gate.pairs import Pair
 from pytest_mlscope.gate.policy import NO_POLICY, Acceptance, Policy
+from pytest_mlscope.gate.ratio_comparison import latency_comparison
 from pytest_mlscope.gate.rounds import Contest, Rules
 from pytest_mlscope.gate.sequential import Verdict
 from pytest_mlscope.manifest.schema.gate import AcceptedRegression, GatePolicy

@@ -20,8 +20,8 @@ from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.gate import rounds
 from pytest_mlscope.gate.audit import Audit, Trial, alarms, minimum_detectable_effect, run_trial, side_alarms
 from pytest_mlscope.gate.background_load import busy_processes
-from pytest_mlscope.gate.comparison import latency_comparison
 from pytest_mlscope.gate.floors import floor_for, floor_of, keep_floor, learned_floor
+from pytest_mlscope.gate.ratio_comparison import latency_comparison
 from pytest_mlscope.gate.rounds import Contest, Rules, run_rounds
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR
 from pytest_mlscope.hosts.model_loader import ModelLoader
