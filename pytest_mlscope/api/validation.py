@@ -16,7 +16,8 @@ from pytest_mlscope.components import SHIPPED_METRICS, SHIPPED_POSTPROCESSING_ST
 from pytest_mlscope.documents import Path as DocumentPath
 from pytest_mlscope.documents import listed, one_line, quoted
 from pytest_mlscope.errors import ArtifactError, CannotRun, ManifestError, MlscopeError, WrongUse, shown
-from pytest_mlscope.host.onnx_file import ELEMENT_TYPES, NotOnnx, TensorSignature, onnx_signature
+from pytest_mlscope.host.onnx_reader import NotOnnx
+from pytest_mlscope.host.onnx_signature import ELEMENT_TYPES, TensorSignature, onnx_signature
 from pytest_mlscope.hosts import batch_mistakes
 from pytest_mlscope.kinds import plugin_manager, project_registries
 from pytest_mlscope.manifest import (

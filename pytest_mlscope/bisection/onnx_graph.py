@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_mlscope.errors import ArtifactError, MlscopeError
-from pytest_mlscope.host.onnx_file import FileBytes, NotOnnx, Reader
+from pytest_mlscope.host.onnx_reader import FileBytes, NotOnnx, Reader
 
 KEPT_VALUES = 1024
 """Bytes of a weight that are kept in a file without weights: shapes of other tensors may depend on its values."""

@@ -1,22 +1,21 @@
 """The precision that an ONNX file holds, read without the onnx package and without its weights.
 
-Field numbers are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) in protobuf's wire format
-(https://protobuf.dev/programming-guides/encoding/). Weights are skipped, not read, and no more of it is kept than the
-names of types and operators that matter here, so that a hostile file costs time alone, and bounded time.
+Field numbers are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). No more of a file is
+kept than the names of types and operators that matter here.
 """
 
-import os
-from typing import Any, BinaryIO, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Dict, List, Set, Tuple
 
-MAX_FIELDS = 20000000
+from pytest_mlscope.host.onnx_reader import FileBytes, NotOnnx, Reader
+
+# Predictors take the error from here too.
+__all__ = ["NotOnnx", "OnnxContent", "onnx_content"]
+
 MAX_GRAPHS = 100000
 MAX_WEIGHTS = 1000000
 MAX_EXTERNAL = 10000
 MAX_LOCATION = 4096
-"""What has more fields outside its weights, sub-graphs in a node, or weights, is refused; real files have far fewer."""
-
-_WINDOW_BYTES = 1 << 14
-"""What is read at once, since most fields are short."""
+"""What has more sub-graphs in a node, or weights, is refused; real files have far fewer."""
 
 # Integers are left out: in every file shapes and indices are integers.
 _TYPES = {1: "fp32", 10: "fp16", 11: "fp64", 16: "bf16"}
@@ -40,10 +39,6 @@ _QUANTISED = {
 _QUANTISED_PREFIXES = ("QLinear", "QOrdered", "DynamicQuantize")
 
 
-class NotOnnx(ValueError):
-    """The file is not an ONNX file, or a malformed one."""
-
-
 class OnnxContent(object):
     """What a file computes with: the narrowest that its weights, inputs, outputs and operators have."""
 
@@ -57,96 +52,6 @@ class OnnxContent(object):
 
     def __str__(self) -> str:
         return "{} ({})".format(self.precision, ", ".join(self.evidence)) if self.evidence else self.precision
-
-
-class FileBytes(object):
-    """An open file's bytes, read when they are looked at, since files may be larger than memory.
-
-    They are not mapped: what another program cuts off a mapped file is a SIGBUS, which ends the process.
-    """
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._descriptor = stream.fileno()
-        self._size = os.fstat(self._descriptor).st_size
-        self._start = 0
-        self._window = b""
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __getitem__(self, place: slice) -> bytes:
-        """From a first to a past-last place, both given. :raises NotOnnx: when they are no longer there."""
-        at, past = place.start - self._start, place.stop - self._start
-        if at >= 0 and past <= len(self._window):
-            return self._window[at:past]
-        start = place.start
-        count = max(min(place.stop, self._size) - start, 0)
-        window = b""
-        while len(window) < count:
-            # The system reads 2 GiB at once at the most.
-            read = os.pread(self._descriptor, max(count, _WINDOW_BYTES) - len(window), start + len(window))
-            if not read:
-                raise NotOnnx("was cut short by another program while it was read")
-            window += read
-        if count <= _WINDOW_BYTES:
-            self._start, self._window = start, window
-        return window[:count]
-
-
-class Reader(object):
-    """Fields of protobuf messages in a buffer."""
-
-    def __init__(self, data: Any) -> None:
-        self._data = data
-        self._fields = 0
-
-    def text(self, start: int, end: int, limit: int = 64) -> str:
-        """A name; one longer than any that matters is cut."""
-        return bytes(self._data[start : min(end, start + limit)]).decode("utf-8", "replace")
-
-    def name(self, start: int, end: int) -> int:
-        """What stands for a tensor's name; never 0."""
-        # A hash in place of the text, so that a million weights take little memory whatever their names' length.
-        return hash(bytes(self._data[start : min(end, start + 1024)])) or 1
-
-    def varint(self, start: int, end: int) -> Tuple[int, int]:
-        """The number at a place, and the place after it."""
-        value = 0
-        # Ten bytes hold 64 bits; a longer varint is malformed.
-        last = min(end, start + 10)
-        content = self._data[start:last]
-        if content and content[0] < 0x80:
-            return content[0], start + 1
-        for place, byte in enumerate(content):
-            value |= (byte & 0x7F) << (7 * place)
-            if byte < 0x80:
-                return value, start + place + 1
-        if last == end:
-            raise NotOnnx("is cut short at byte {}".format(end))
-        raise NotOnnx("is malformed at byte {}".format(last))
-
-    def fields(self, start: int, end: int) -> Iterator[Tuple[int, int, int, int]]:
-        """Number, wire type, and then a number and 0, or first and past-last byte, of each field of a message."""
-        while start < end:
-            self._fields += 1
-            if self._fields > MAX_FIELDS:
-                raise NotOnnx("has more than {} fields".format(MAX_FIELDS))
-            key, start = self.varint(start, end)
-            number, wire = key >> 3, key & 7
-            if wire == 0:
-                value, start = self.varint(start, end)
-                yield number, wire, value, 0
-                continue
-            if wire == 2:
-                size, start = self.varint(start, end)
-            elif wire in (1, 5):
-                size = 8 if wire == 1 else 4
-            else:
-                raise NotOnnx("is malformed at byte {}".format(start))
-            if size > end - start:
-                raise NotOnnx("is cut short: a field at byte {} has {} bytes".format(start, size))
-            yield number, wire, start, start + size
-            start += size
 
 
 class _Walk(object):
@@ -316,113 +221,3 @@ def onnx_content(path: str) -> OnnxContent:
         if not len(data):
             raise NotOnnx("is empty")
         return _Walk(Reader(data)).content(len(data))
-
-
-ELEMENT_TYPES = dict(
-    enumerate(
-        (
-            "float32",
-            "uint8",
-            "int8",
-            "uint16",
-            "int16",
-            "int32",
-            "int64",
-            "string",
-            "bool",
-            "float16",
-            "float64",
-            "uint32",
-            "uint64",
-            "complex64",
-            "complex128",
-            "bfloat16",
-        ),
-        1,
-    )
-)
-"""TensorProto.DataType to its name as manifests write it."""
-_OTHER_VALUES = {4: "sequence", 5: "map", 8: "sparse tensor", 9: "optional"}
-MOST_VALUES = 10000
-
-
-class TensorSignature(object):
-    """What a file says of an input or output."""
-
-    def __init__(
-        self, name: str, dtype: str, shape: Optional[List[Any]], symbols: Optional[List[Optional[str]]] = None
-    ) -> None:
-        self.name = name
-        self.dtype = dtype
-        """As in ``ELEMENT_TYPES``; or ``sequence``, ``map`` or another kind of value; or empty where it is not said."""
-        self.shape = shape
-        """A size, or ``None`` for one that is not fixed, a dimension; ``None`` where the file does not say."""
-        self.symbols = symbols or []
-        """What the file calls each dimension; ``None`` for one without a name."""
-
-
-def _signature(reader: Reader, start: int, end: int) -> TensorSignature:
-    name, dtype = "", ""
-    shape: Optional[List[Any]] = None
-    symbols: List[Optional[str]] = []
-    for number, wire, first, last in reader.fields(start, end):
-        if number == 1 and wire == 2:
-            name = reader.text(first, last, 1024)
-        elif number == 2 and wire == 2:  # TypeProto
-            for kind, inner_wire, begin, stop in reader.fields(first, last):
-                if kind == 1 and inner_wire == 2:
-                    dtype, shape, symbols = _tensor_type(reader, begin, stop)
-                elif kind in _OTHER_VALUES:
-                    dtype = _OTHER_VALUES[kind]
-    return TensorSignature(name, dtype, shape, symbols)
-
-
-def _tensor_type(reader: Reader, start: int, end: int) -> Tuple[str, Optional[List[Any]], List[Optional[str]]]:
-    dtype = ""
-    shape: Optional[List[Any]] = None
-    symbols: List[Optional[str]] = []
-    for number, wire, first, last in reader.fields(start, end):
-        if number == 1 and wire == 0:
-            dtype = ELEMENT_TYPES.get(first, "type {}".format(first))
-        elif number == 2 and wire == 2:
-            shape = []
-            for dim, dim_wire, begin, stop in reader.fields(first, last):
-                if dim == 1 and dim_wire == 2:
-                    fields = list(reader.fields(begin, stop))
-                    sizes = [value for key, kind, value, _ in fields if key == 1 and kind == 0]
-                    named = [reader.text(left, right) for key, kind, left, right in fields if (key, kind) == (2, 2)]
-                    symbols.append(named[0] if named and named[0] else None)
-                    # What is not above zero, some exporters write for a size that is not fixed.
-                    shape.append(sizes[0] if sizes and 0 < sizes[0] < 2**63 else None)
-    return dtype, shape, symbols
-
-
-def onnx_signature(path: str) -> Tuple[List[TensorSignature], List[TensorSignature], Set[str]]:
-    """A model's inputs, its outputs, and the names of inputs that have a value in the file and may be left out.
-
-    :raises NotOnnx: when it is no ONNX file; the message continues the file's name.
-    :raises OSError: when it cannot be read.
-    """
-    with open(path, "rb") as stream:
-        data = FileBytes(stream)
-        if not len(data):
-            raise NotOnnx("is empty")
-        reader = Reader(data)
-        inputs: List[TensorSignature] = []
-        outputs: List[TensorSignature] = []
-        initialisers: Set[str] = set()
-        graphs = [(first, last) for n, wire, first, last in reader.fields(0, len(data)) if (n, wire) == (7, 2)]
-        if not graphs:
-            raise NotOnnx("has no graph")
-        for number, wire, first, last in reader.fields(*graphs[0]):
-            if wire != 2:
-                continue
-            if number in (11, 12) and len(inputs) + len(outputs) < MOST_VALUES:
-                (inputs if number == 11 else outputs).append(_signature(reader, first, last))
-            elif number == 5:
-                for key, kind, begin, stop in reader.fields(first, last):
-                    if (key, kind) == (8, 2):
-                        initialisers.add(reader.text(begin, stop, 1024))
-        # Before IR version 4 every weight is listed among the inputs, too.
-        optional = {each.name for each in inputs} & initialisers
-        return [each for each in inputs if each.name not in optional], outputs, optional

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pytest_mlscope.documents import Path as DocumentPath
-from pytest_mlscope.host.onnx_file import NotOnnx, TensorSignature, onnx_signature
+from pytest_mlscope.host.onnx_reader import NotOnnx
+from pytest_mlscope.host.onnx_signature import TensorSignature, onnx_signature
 from pytest_mlscope.manifest import FrameworkEntry, Manifest
 
 _MADE_UP = re.compile(r"unk|dyn|dim|sym|\d|[:/.]", re.IGNORECASE)

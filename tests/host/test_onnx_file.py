@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_mlscope.host import onnx_file
-from pytest_mlscope.host.onnx_file import FileBytes, NotOnnx, onnx_content
+from pytest_mlscope.host import onnx_reader
+from pytest_mlscope.host.onnx_file import NotOnnx, onnx_content
+from pytest_mlscope.host.onnx_reader import FileBytes
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402  # after importorskip
@@ -178,7 +179,7 @@ def test_there_is_an_end_to_what_is_looked_through(tmp_path: Path, monkeypatch: 
     """A hostile file with endless fields is refused."""
     path = tmp_path / "model.onnx"
     path.write_bytes(b"\x08\x08" * 200)
-    monkeypatch.setattr(onnx_file, "MAX_FIELDS", 100)
+    monkeypatch.setattr(onnx_reader, "MAX_FIELDS", 100)
     with pytest.raises(NotOnnx, match="more than 100 fields"):
         onnx_content(str(path))
 
