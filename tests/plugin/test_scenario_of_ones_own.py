@@ -189,6 +189,30 @@ def test_a_wrong_answer_of_a_scenario_is_one_line(
 
 
 @pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("def checks(self, latency): return 3", "scenario mine: checks returned 3; expected Checks"),
+        ("def checks(self, latency): return [3]", "latency: check returned 3; expected Checks"),
+        ("def checks(self, latency): yield 1 / 0", "scenario mine: checks raised ZeroDivisionError: division by zero"),
+        ("def incomparable(self, then, now): return 3", "scenario mine: incomparable returned 3; expected text "),
+        ("def incomparable(self, then, now): return then.pause", "scenario mine: incomparable raised AttributeError: "),
+    ],
+)
+def test_a_wrong_answer_about_a_latency_is_one_line(
+    suite: Suite, run: Run, pytester: pytest.Pytester, body: str, said: str
+) -> None:
+    plain = DEMANDING.partition("    def checks")[0] + "HOOK" + DEMANDING.partition("\n@pytest")[2]
+    suite.manifest(matrix="{scenario: [mine]}", expect="{}")
+    pytester.makeconftest(plain.replace("HOOK", "\n@pytest"))
+    run("-m", "latency", "--mlscope-json", "saved.json").assert_outcomes(passed=1)
+    pytester.makeconftest(plain.replace("HOOK", f"    {body}\n\n@pytest"))
+    result = run("-m", "latency", "--mlscope-against=saved.json")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert said in " ".join(result.stdout.str().split())
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+@pytest.mark.parametrize(
     ("times", "said"),
     [(np.full(50, 2**64 - 1, dtype=np.uint64), "18446744073709551615 ns"), (np.zeros(50, dtype=np.int64), "0 ns")],
 )
