@@ -32,6 +32,9 @@ class Scenario(Component):
     is_rate: ClassVar[bool] = False
     """Whether its figure is the rows a second rather than the latency, as MLPerf has it of ``offline``."""
 
+    free: ClassVar[frozenset[str]] = frozenset()
+    """Settings in which this run may differ from a saved one that it is compared with."""
+
     def rows(self, batch_size: int) -> int:
         """How many rows :meth:`measure` is given: those whose prediction is one latency. By default, a batch."""
         return batch_size

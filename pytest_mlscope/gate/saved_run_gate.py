@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pytest_mlscope.cases import Plan
-from pytest_mlscope.components import asked
+from pytest_mlscope.components import Scenario, asked
 from pytest_mlscope.errors import BaselineError, CannotRun, MlscopeError, NoCounterpart, NotInBaseline
 from pytest_mlscope.gate.accuracy_verdict import accuracy_verdict
 from pytest_mlscope.gate.comparison import ignored, not_compared, why_and_command
@@ -70,6 +70,17 @@ def _differs(saved: HardwareFacts, now: HardwareFacts, *, accelerated: bool, tim
 def _without_microcode(identity: str) -> str:
     # A microcode update does not make another CPU.
     return ", ".join(part for part in identity.split(", ") if not part.startswith("microcode"))
+
+
+def _other_settings(scenario: Scenario, saved: EvaluationRecord, evaluation: Evaluation) -> str | None:
+    """Which setting of the scenario differs, in words; ``None`` where none does that matters."""
+    # A run saved before settings were recorded does not tell.
+    was, is_now = ((each or {}).get("scenario", {}) for each in (saved.provenance, evaluation.provenance))
+    for name in sorted((was.keys() & is_now.keys()) - scenario.free):
+        if was[name] != is_now[name]:
+            setting = f"scenarios.{scenario.name}.{name} was {was[name]!r:.40} then and is {is_now[name]!r:.40} now"
+            return f"{setting}, so their latencies do not compare"
+    return None
 
 
 def judge(
@@ -137,7 +148,9 @@ class SavedRunGate(Gate):
         then = saved.latency
         if latency is None or then is None:
             return not_compared(against, "there is no latency to compare")
-        if (why := asked(evaluation.plan.scenario, "incomparable", then, latency)) is not None:
+        scenario = evaluation.plan.scenario
+        why = asked(scenario, "incomparable", then, latency) or _other_settings(scenario, saved, evaluation)
+        if why is not None:
             return not_compared(against, why)
         known = medians(latency)
         # Where calls are too few for a median, the fastest is below it: it can show a regression, and nothing else.

@@ -97,6 +97,8 @@ def provenance(ready: ReadyModel, *, command_line: tuple[str, ...], restarts: in
         "libraries": libraries,
         "restarts": restarts,
         "settings": plan.changes(),
+        # In builtin types: a plugin's scenario may have any.
+        "scenario": json.loads(json.dumps(plan.scenario.model_dump(), default=str)),
         "not_hashed": [*code.not_hashed, *([data.why_not] if data is not None and data.why_not else [])],
         "framework": {
             "name": case.framework,

@@ -101,6 +101,8 @@ class Provenance(TypedDict, total=False):
     """Processes that a latency is measured in."""
     settings: Mapping[str, Any]
     """Settings that were chosen in place of the manifest's, by its section; empty where none was."""
+    scenario: Mapping[str, Any]
+    """Settings of the case's scenario, the defaults included."""
     not_hashed: Sequence[str]
     """What could change the result and could not be read for the key."""
     key_parts: Mapping[str, str]

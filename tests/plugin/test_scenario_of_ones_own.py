@@ -105,6 +105,18 @@ def test_it_has_checks_of_its_own_whatever_the_manifest_expects(
     result.stdout.fnmatch_lines(["*the load was not even*"])
 
 
+def test_runs_with_other_settings_are_not_compared(
+    suite: Suite, run: Run, pytester: pytest.Pytester, documented: str
+) -> None:
+    pytester.makeconftest(documented)
+    for pause, options in (("1 ms", ("--mlscope-json", "saved.json")), ("2 ms", ("--mlscope-against=saved.json",))):
+        extra = f"scenarios: {{bursts: {{pause: {pause}}}}}\n"
+        suite.manifest(matrix="{scenario: [bursts]}", expect="{}", extra=extra)
+        result = run("-m", "latency", *options)
+    said = "scenarios.bursts.pause was 0.001 then and is 0.002 now, so their latencies do not compare"
+    assert f"not compared with saved.json: {said} (1 test)" in " ".join(result.stdout.str().split())
+
+
 def test_it_says_what_makes_two_runs_incomparable(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
     pytester.makeconftest(DEMANDING.replace("{passed}", "True"))
     suite.manifest(matrix="{scenario: [mine]}", expect="{}")

@@ -59,6 +59,8 @@ class Server(ShownScenario):
 
     name = "server"
     sample = "query"
+    # What two runs must share is the rate, given or found: see `incomparable`.
+    free = frozenset({"target_qps", "latency_bound", "percentile", "duration", "time_limit", "search_budget", "seed"})
 
     target_qps: float | None = Field(default=None, gt=0, le=1e7)
     """Queries a second; when absent, the highest rate that meets ``latency_bound`` is searched."""
