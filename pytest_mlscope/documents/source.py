@@ -7,8 +7,10 @@ can exhaust the interpreter's stack or memory.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,6 +20,8 @@ MAX_BYTES = 4 * 2**20
 MAX_DEPTH = 64
 MAX_NODES = 300_000
 """Keys and values, each alias counted as often as it is used."""
+_LARGE = 2**16
+"""Bytes."""
 MAX_TEXT = 16_384
 """Characters of one text: no path, name or description needs more, and every check of one stays quick."""
 
@@ -83,11 +87,18 @@ class _Node:
     def __init__(self, data: Any) -> None:
         self.data = data
         self.keys: dict[str, Any] = {}
-        self.places: dict[str | int, Any] = {}
+        # By key, or one for each item of a list.
+        self.places: Any = [] if isinstance(data, list) else {}
         self.items: dict[str | int, _Node] = {}
         self.size = 1
         self.depth = 0
         self.closed = True
+
+    def place(self, part: str | int) -> Any:
+        """Where an entry's value starts; ``None`` for one that does not exist."""
+        if isinstance(self.places, dict):
+            return self.places.get(part)
+        return self.places[part] if isinstance(part, int) and 0 <= part < len(self.places) else None
 
 
 _ABSENT = Position(1, 1)
@@ -108,9 +119,10 @@ class Source:
         """Where a value starts; of the nearest mapping or list around it when it does not exist."""
         node, position = self._root, self._start
         for part in path:
-            if node is None or part not in node.places:
+            mark = node.place(part) if node is not None else None
+            if node is None or mark is None:
                 break
-            position, node = _mark(node.places[part]), node.items.get(part)
+            position, node = _mark(mark), node.items.get(part)
         return position
 
     def key_position(self, path: Path) -> Position:
@@ -187,17 +199,15 @@ def _too_deep(text: str, start: int, end: int, depth: int) -> int | None:
     return None
 
 
-def _events(text: str, builder: _Builder) -> Iterator[Any]:
-    last: Any = None
+def _build(text: str, builder: _Builder) -> None:
+    loader = _LOADER(text)
     try:
-        for event in yaml.parse(text, Loader=_LOADER):
-            yield event
-            last = event
+        # As yaml.parse does, without a generator's step for each of the events.
+        builder.take(iter(loader.get_event, None))
     except yaml.MarkedYAMLError as error:
         if "nesting depth" in (error.problem or ""):
             mark = error.problem_mark or error.context_mark
-            read_to = last.end_mark.index if last is not None and last.end_mark else 0
-            place = _too_deep(text, read_to, mark.index + 1, builder.depth) if mark is not None else None
+            place = _too_deep(text, builder.read_to, mark.index + 1, builder.depth) if mark is not None else None
             where = _mark(mark) if place is None else _place(text, place)
             raise _UnreadableError(where, _NESTED.format(MAX_DEPTH)) from None
         parts = [_one_line(part) for part in (error.context, error.problem) if part]
@@ -207,6 +217,8 @@ def _events(text: str, builder: _Builder) -> Iterator[Any]:
         ) from None
     except yaml.YAMLError as error:
         raise _UnreadableError(_ABSENT, f"not YAML: {_one_line(error)}") from None
+    finally:
+        loader.dispose()
 
 
 def _number(text: str) -> int | float | None:
@@ -318,13 +330,57 @@ class _Builder:
         self._documents = 0
         self._plain = False
         """Whether the last scalar had no quotes."""
+        self._last: Any = None
 
     @property
     def depth(self) -> int:
         """How many mappings and lists are open."""
         return len(self._stack)
 
-    def feed(self, event: Any) -> None:
+    @property
+    def read_to(self) -> int:
+        """Index of the character after the last event."""
+        return self._last.end_mark.index if self._last is not None and self._last.end_mark else 0
+
+    def take(self, events: Iterable[Any]) -> None:
+        """Build the whole of a file. Plain text and whole numbers, nearly all of a large one, go a short way."""
+        stack, scalar = self._stack, yaml.ScalarEvent
+        for event in events:
+            self._last = event
+            if type(event) is not scalar or event.anchor is not None or not stack or not event.implicit[0]:
+                self._feed(event)
+                continue
+            text = event.value
+            data: str | int
+            if text and text[0] not in _NOT_JUST_TEXT and len(text) <= MAX_TEXT:
+                data = text
+            elif text.isdigit() and text.isascii() and len(text) < 19:
+                data = int(text)
+            else:
+                self._feed(event)
+                continue
+            self._plain = True
+            frame = stack[-1]
+            node = frame.node
+            key = frame.key
+            if event.tag is not None or node.size >= MAX_NODES or key is _BAD_KEY:
+                self._feed(event)
+            elif not frame.is_mapping:
+                node.data.append(data)
+                node.places.append(event.start_mark)
+                node.size += 1
+                node.depth = node.depth or 1
+            elif key is not _NO_KEY:
+                node.keys[key] = frame.key_mark
+                node.data[key] = data
+                node.places[key] = event.start_mark
+                node.size += 1
+                node.depth = node.depth or 1
+                frame.key = _NO_KEY
+            else:
+                self._feed(event)
+
+    def _feed(self, event: Any) -> None:
         kind, mark = type(event), event.start_mark
         if kind is yaml.ScalarEvent:
             data = None
@@ -409,6 +465,7 @@ class _Builder:
         if not frame.is_mapping:
             key = len(parent.data)
             parent.data.append(data)
+            parent.places.append(mark)
         elif key is _NO_KEY:
             frame.key, frame.key_mark = self._key(frame, data, mark), mark
             return
@@ -418,7 +475,7 @@ class _Builder:
                 return
             parent.keys[key] = frame.key_mark
             parent.data[key] = data
-        parent.places[key] = mark
+            parent.places[key] = mark
         if node is not None:
             parent.items[key] = node
 
@@ -436,6 +493,20 @@ class _Builder:
         return _BAD_KEY
 
 
+@contextlib.contextmanager
+def _without_collections(size: int) -> Iterator[None]:
+    """Python's collector of cycles off: it would go through all that a large file becomes again and again, for nothing,
+    which is half of the time."""
+    pause = size >= _LARGE and gc.isenabled()
+    if pause:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if pause:
+            gc.enable()
+
+
 def read_source(raw: bytes) -> Source:
     """Read a file's bytes; whatever is wrong with them ends up in ``mistakes``, nothing is raised.
 
@@ -445,8 +516,8 @@ def read_source(raw: bytes) -> Source:
     """
     builder = _Builder()
     try:
-        for event in _events(_decode(raw), builder):
-            builder.feed(event)
+        with _without_collections(len(raw)):
+            _build(_decode(raw), builder)
         if builder.root is None:
             raise _UnreadableError(_ABSENT, "the file is empty; required: a mapping with the key 'schema' and others")
     except _UnreadableError as error:
