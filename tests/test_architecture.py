@@ -261,9 +261,7 @@ PRINTING = frozenset(
 )
 CLI_EXCEPTIONS = {
     ("audit.py", "gate"): "the rates and bounds of its table are computed from the audit that api returned",
-    ("bisect.py", "bisection"): "a default and a note of its report",
-    ("bisect.py", "output_files"): "--json is refused before the work",
-    ("bisect.py", "records"): "--json writes what api returned",
+    ("bisect.py", "bisection"): "a note of its report",
     ("framework.py", "conformance"): "the checks are a room's own operation, which reports one by one",
     ("loadgen.py", "measurements"): "limits that its notes name",
     ("parsers.py", "machine"): "the cache folder that --home means",

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_mlscope.api.case_choice import choose_plan
 from pytest_mlscope.api.evaluation import load_alone
 from pytest_mlscope.cases import Case
 from pytest_mlscope.errors import WrongUse
-from pytest_mlscope.gate import Audit, Rules, busy_processes, floor_for, read_trials, run_audit, write_audit
+from pytest_mlscope.gate import (
+    Audit,
+    Rules,
+    busy_processes,
+    floor_for,
+    keep_floor,
+    read_trials,
+    run_audit,
+    write_audit,
+)
 from pytest_mlscope.hosts import ModelLoader
 from pytest_mlscope.machine import exclusive_lease
 from pytest_mlscope.output_files import require_replaceable
@@ -17,6 +27,17 @@ from pytest_mlscope.settings import Settings
 
 _KEPT_EVERY = 10
 """Trials after which the file is written anew."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditedCase:
+    """What an audit found."""
+
+    case: Case
+    audit: Audit
+    """All trials."""
+    floor: float | None
+    """What A/A pairs differ by, which the cache keeps for the gate; ``None`` where there are too few of them."""
 
 
 def audit_case(
@@ -32,8 +53,8 @@ def audit_case(
     file: Path | None = None,
     resume: bool = False,
     after_trial: Callable[[Audit, int], None] = lambda audit, missing: None,
-) -> tuple[Case, Audit]:
-    """Compare a case with itself, slowed or not, over and over; the case, and all trials.
+) -> AuditedCase:
+    """Compare a case with itself, slowed or not, over and over, and keep what A/A pairs differ by.
 
     :param case: its id, as :func:`choose_plan` takes it.
     :param minimum_effect: as of :class:`Rules`, and
@@ -81,4 +102,5 @@ def audit_case(
     finally:
         loader.close()
         keep()
-    return plan.case, audit
+    learned = keep_floor(plan.case, audit.pairs(), home=settings.home)
+    return AuditedCase(case=plan.case, audit=audit, floor=learned)

@@ -9,7 +9,7 @@ import statistics
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_mlscope.cli.parsers import Commands, add_command, add_home, home_of, settings_of
+from pytest_mlscope.cli.parsers import Commands, add_command, add_home, settings_of
 from pytest_mlscope.errors import WrongUse
 from pytest_mlscope.option_values import percentage, positive_number, user_path, whole_number
 from pytest_mlscope.quantities import plural
@@ -138,12 +138,11 @@ def _told(audit: Audit, missing: int) -> None:
 
 def _audit(options: argparse.Namespace) -> int:
     from pytest_mlscope.api import audit_case
-    from pytest_mlscope.gate import FEWEST_PAIRS, keep_floor, side_alarms
+    from pytest_mlscope.gate import FEWEST_PAIRS, side_alarms
 
     if options.resume and options.json is None:
         raise WrongUse("--resume needs --json PATH, the file with the trials to continue")
-    home = home_of(options)
-    case, audit = audit_case(
+    audited = audit_case(
         options.manifest,
         settings=settings_of(options),
         case=options.case,
@@ -156,6 +155,7 @@ def _audit(options: argparse.Namespace) -> int:
         resume=options.resume,
         after_trial=_told,
     )
+    case, audit, floor = audited.case, audited.audit, audited.floor
     beside = {0: "", 1: ", beside another busy process"}.get(options.busy, f", beside {options.busy} busy processes")
     print(f"{case.model} [{case.id}]{beside}")
     print(_table(audit))
@@ -164,7 +164,6 @@ def _audit(options: argparse.Namespace) -> int:
         if rate is not None:
             print(f"false alarms of {quantity.replace('_', ' ')}, in all trials: {rate}")
     print(f"smallest slowdown caught in 99% of comparisons: {_detectable(audit)}")
-    floor = keep_floor(case, audit.pairs(), home=home)
     if floor is None:
         print(f"A/A floor: not learned, {_too_few(audit, FEWEST_PAIRS)}")
     else:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING
 
 from pytest_mlscope.cli.parsers import Commands, add_command, add_home, settings_of, shown_size
-from pytest_mlscope.errors import MlscopeError, WrongUse, shown
+from pytest_mlscope.errors import shown
 from pytest_mlscope.option_values import user_path, whole_number
-from pytest_mlscope.output_files import require_replaceable
 from pytest_mlscope.quantities import plural
 
 if TYPE_CHECKING:
@@ -68,17 +66,8 @@ def add_to(commands: Commands) -> None:
 
 
 def _bisect(options: argparse.Namespace) -> int:
-    from dataclasses import asdict
-
     from pytest_mlscope.api import bisect_case
-    from pytest_mlscope.bisection import WINDOW_BYTES
-    from pytest_mlscope.records import plain
 
-    # A wrong path should be reported before the work, not after it.
-    if options.json:
-        require_replaceable(options.json, beginning=r'\s*\{\s*"candidate"\s*:', what="a report of mlscope bisect")
-    if options.reference is None and options.against_file is None:
-        raise WrongUse("nothing to compare with: give --reference FRAMEWORK, --against-file FILE, or both")
     case, found = bisect_case(
         options.manifest,
         settings=settings_of(options),
@@ -87,18 +76,11 @@ def _bisect(options: argparse.Namespace) -> int:
         file=options.against_file,
         rows=options.rows,
         tolerance=options.tolerance,
-        window_bytes=options.window or WINDOW_BYTES,
+        window_bytes=options.window,
+        output=options.json,
     )
     print(f"{case.model} [{case.id}]")
     print(shown(_report(found)))
-    if options.json:
-        try:
-            not_finite: dict[str, str] = {}
-            document = plain(asdict(found), at="", not_finite=not_finite)
-            text = json.dumps({**document, "not_finite": not_finite}, indent=1, allow_nan=False)
-            options.json.write_text(text, "utf-8")
-        except OSError as error:
-            raise MlscopeError(f"{options.json}: cannot be written: {error.strerror}") from None
     return 0
 
 

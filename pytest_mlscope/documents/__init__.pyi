@@ -13,8 +13,8 @@ from .document import placed as placed
 from .document import read_bytes as read_bytes
 from .document import read_document as read_document
 from .document import source_mistakes as source_mistakes
+from .model_paths import field_names as field_names
 from .pydantic_mistakes import SchemaMistake as SchemaMistake
-from .pydantic_mistakes import field_names as field_names
 from .pydantic_mistakes import schema_mistakes as schema_mistakes
 from .source import MAX_DEPTH as MAX_DEPTH
 from .source import Path as Path

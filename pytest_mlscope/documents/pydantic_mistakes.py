@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple, Union, get_args, get_origin
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -22,6 +20,7 @@ from pytest_mlscope.documents.diagnostics import (
     quoted,
     suggestion,
 )
+from pytest_mlscope.documents.model_paths import Located, field_names, locate, models_at
 from pytest_mlscope.documents.source import Path, is_plain_text
 from pytest_mlscope.text import did_you_mean, meant_by
 
@@ -103,84 +102,6 @@ def _is_type_mismatch(error: ErrorDetails) -> bool:
     return error["type"] in _TYPES or error["type"] in ("literal_error", "enum")
 
 
-def _flatten(annotation: Any) -> Iterator[Any]:
-    # Annotated[T, …] is T for this purpose, and may be nested.
-    while hasattr(annotation, "__metadata__"):
-        annotation = annotation.__origin__
-    if get_origin(annotation) in (Union, types.UnionType):
-        for member in get_args(annotation):
-            yield from _flatten(member)
-    else:
-        yield annotation
-
-
-def field_names(model: type[BaseModel]) -> dict[str, str]:
-    """Keys a document has, to the model's attribute names."""
-    return {field.alias or name: name for name, field in model.model_fields.items()}
-
-
-# A list of a hundred thousand wrong entries asks of each the same.
-@lru_cache(maxsize=1024)
-def _models_at(model: type[BaseModel], path: Path) -> tuple[type[BaseModel], ...]:
-    annotations: list[Any] = [model]
-    for part in path:
-        inner: list[Any] = []
-        for annotation in annotations:
-            arguments = get_args(annotation)
-            if isinstance(annotation, type) and not arguments and issubclass(annotation, BaseModel):
-                name = field_names(annotation).get(str(part))
-                inner += _flatten(annotation.model_fields[name].annotation) if name else []
-            elif arguments:
-                # Of a mapping only the values' type: its keys are text.
-                for argument in arguments[-1:] if get_origin(annotation) is dict else arguments:
-                    inner += _flatten(argument)
-        annotations = inner
-    return tuple(a for a in annotations if isinstance(a, type) and not get_args(a) and issubclass(a, BaseModel))
-
-
-class _Located(NamedTuple):
-    path: Path
-    union: Path | None
-    branch: str
-    error: ErrorDetails
-
-
-@lru_cache(maxsize=1024)
-def _is_tagged_union(model: type[BaseModel], path: Path) -> bool:
-    """Whether one key of what is at a path says which model it is, so that pydantic names that key's value next."""
-    if not path:
-        return False
-    parents = _models_at(model, path[:-1])
-    names = [(parent, field_names(parent).get(str(path[-1]))) for parent in parents]
-    return any(parent.model_fields[name].discriminator is not None for parent, name in names if name)
-
-
-def _locate(error: ErrorDetails, model: type[BaseModel], data: Any) -> _Located:
-    """Split pydantic's location into the path in the document and the union branch it names on the way."""
-    path: list[str | int] = []
-    union: Path | None = None
-    branch = ""
-    place = data
-    location = error["loc"]
-    tag = False
-    for index, part in enumerate(location):
-        last = index == len(location) - 1
-        if tag:
-            tag = False
-            continue
-        is_item = isinstance(place, list) and isinstance(part, int) and part < len(place)
-        if is_item or (isinstance(place, dict) and part in place):
-            place = place[part]
-        # What the data does not have is the name of a union's branch, unless it is the key that is missing.
-        elif not (last and error["type"] == "missing"):
-            if union is None:
-                union, branch = tuple(path), str(part)
-            continue
-        path.append(part)
-        tag = not last and isinstance(part, str) and _is_tagged_union(model, tuple(path))
-    return _Located(tuple(path), union, branch, error)
-
-
 def _message(error: ErrorDetails, where: str, value: Any, allowed: str | None) -> str:
     if allowed is None:
         text = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
@@ -222,7 +143,7 @@ def _written(value: Any) -> str:
 
 
 def _single(
-    located: _Located,
+    located: Located,
     model: type[BaseModel],
     place: Callable[[Path], Path],
     reserved: Sequence[str],
@@ -246,14 +167,14 @@ def _single(
             full, f"unknown key {quoted(str(path[-1]))} in {dotted(full[:-1], whole=whole)}", "unknown key"
         )
     if error["type"] == "extra_forbidden":
-        models = _models_at(model, path[:-1])
+        models = models_at(model, path[:-1])
         names = [*(reserved if len(path) == 1 else ()), *dict.fromkeys(n for m in models for n in field_names(m))]
         message = f"unknown key {quoted(str(path[-1]))} in {dotted(full[:-1], whole=whole)}; allowed: {listed(names)}"
         meant = meant_by(path[-1], names) if suggest else ()
         return SchemaMistake(full, message + did_you_mean(*meant), "unknown key", next(iter(meant), None))
     allowed = _allowed(error)
     if error["type"] in ("model_type", "model_attributes_type"):
-        allowed = f"{allowed}{_as_entry(_models_at(model, path), error['input'])}"
+        allowed = f"{allowed}{_as_entry(models_at(model, path), error['input'])}"
     return SchemaMistake(full, _message(error, dotted(full, whole=whole), error["input"], allowed), "value")
 
 
@@ -261,7 +182,7 @@ def _wrong_key(
     details: ErrorDetails, model: type[BaseModel], data: Any, place: Callable[[Path], Path], *, suggest: bool
 ) -> SchemaMistake:
     """A mapping's key that is none of those it may have; pydantic's location ends in the key and ``[key]``."""
-    path = _locate({**details, "loc": details["loc"][:-1]}, model, data).path
+    path = locate({**details, "loc": details["loc"][:-1]}, model, data).path
     full, allowed = place(path), _allowed(details) or "other keys"
     names = allowed.split(", ") if details["type"] in ("literal_error", "enum") else []
     message = f"unknown key {quoted(str(path[-1]))} in {dotted(full[:-1])}; allowed: {allowed}"
@@ -269,7 +190,7 @@ def _wrong_key(
     return SchemaMistake(full, message + did_you_mean(*meant), "unknown key", next(iter(meant), None))
 
 
-def _union(branches: dict[str, list[_Located]], union: Path, path: Path) -> list[_Located] | SchemaMistake:
+def _union(branches: dict[str, list[Located]], union: Path, path: Path) -> list[Located] | SchemaMistake:
     """The errors of the one branch that was meant, or one mistake naming what all branches allow."""
     meant = [
         errors
@@ -310,13 +231,13 @@ def schema_mistakes(
     :param whole: what the document is called.
     """
     mistakes: list[SchemaMistake] = []
-    unions: dict[Path, dict[str, list[_Located]]] = {}
+    unions: dict[Path, dict[str, list[Located]]] = {}
     # pydantic's web addresses would only lengthen the lines.
     for details in error.errors(include_url=False):
         if details["loc"][-1:] == ("[key]",):
             mistakes.append(_wrong_key(details, model, data, place, suggest=len(mistakes) < MAX_LINES))
             continue
-        located = _locate(details, model, data)
+        located = locate(details, model, data)
         if located.union is None:
             suggest = len(mistakes) < MAX_LINES
             mistakes.append(_single(located, model, place, reserved, whole, suggest=suggest))

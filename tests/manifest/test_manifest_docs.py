@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from pytest_mlscope.documents.pydantic_mistakes import field_names
+from pytest_mlscope.documents.model_paths import field_names
 from pytest_mlscope.kinds.plugins import shipped_registry
 from pytest_mlscope.manifest import schema
 from pytest_mlscope.manifest.load import load_manifest
