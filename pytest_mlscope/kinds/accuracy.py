@@ -25,6 +25,7 @@ class AccuracyMeasurement(Measurement, Shown[Accuracy]):
     name = "accuracy"
     ignores = ("threads", "scenario")
     expects = ("errors", "accuracy")
+    told_by_others = ("seconds", "samples_per_second", "predictions", "row_values")
     by_default = True
 
     def lacking(self, manifest: Manifest, *, baseline: bool) -> str | None:

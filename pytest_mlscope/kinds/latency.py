@@ -26,6 +26,7 @@ class LatencyMeasurement(Measurement, Shown[Latency]):
     name = "latency"
     times = True
     expects = ("latency", "throughput", "peak_memory", "load_time")
+    told_by_others = ("samples_ns",)
     by_default = True
 
     def evaluate(self, context: Context) -> tuple[Latency, Readings]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from pytest_mlscope.columns import ABSENT, Column, View
 from pytest_mlscope.measurements import OtherMeasurement
@@ -17,6 +17,9 @@ P = TypeVar("P")
 
 class Shown(ABC, Generic[P]):
     """What the summary and JUnit show of one kind of measurement."""
+
+    told_by_others: ClassVar[tuple[str, ...]] = ()
+    """Fields that do not tell two results apart, because others do: wall times, and arrays whose figures are fields."""
 
     @abstractmethod
     def result_in(self, record: EvaluationRecord) -> P | None:

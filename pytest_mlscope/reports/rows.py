@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -21,8 +21,6 @@ P = TypeVar("P")
 
 _TITLES = {"batch_size": "batch"}
 _STATED = "stated"
-_BESIDE_THE_RESULT = ("seconds", "samples_per_second", "predictions", "row_values", "samples_ns")
-"""Fields that do not tell two results apart: wall times, and raw arrays, whose figures stand beside them."""
 _WORST_FIRST = ("failed", "error", "xpassed", "xfailed", "skipped", "passed")
 _BOUNDS = {
     "failed": ("FAILED", "bold red"),
@@ -50,10 +48,17 @@ class Row(Generic[P]):
     """Whether the manifest expects something of it."""
 
 
-def rows_of(records: Sequence[EvaluationRecord], part_of: Callable[[EvaluationRecord], P | None]) -> list[Row[P]]:
+def rows_of(
+    records: Sequence[EvaluationRecord],
+    part_of: Callable[[EvaluationRecord], P | None],
+    *,
+    told_by_others: Collection[str] = (),
+) -> list[Row[P]]:
     """A row for each measurement of a part of evaluations, sorted by model and case.
 
     Several test items may look at one measurement, or evaluate a case again with the same result: it is one row.
+
+    :param told_by_others: fields of the part that do not tell two results apart, because others do.
     """
     rows: dict[str, Row[P]] = {}
     models = models_of(records)
@@ -66,13 +71,13 @@ def rows_of(records: Sequence[EvaluationRecord], part_of: Callable[[EvaluationRe
         judged = of_manifest and bool(record.checks)
         row = Row(record, case, part, model, record.outcome if of_manifest else None, judged)
         # A case's id depends on the test's parametrization.
-        key = json.dumps([record.key, _plain(replace(case, id="")), _plain(part)], sort_keys=True)
+        key = json.dumps([record.key, _plain(replace(case, id="")), _plain(part, told_by_others)], sort_keys=True)
         same = rows.get(key)
         rows[key] = _joined(same, row) if same else row
     return sorted(rows.values(), key=_order)
 
 
-def _plain(part: Any) -> Any:
+def _plain(part: Any, told_by_others: Collection[str] = ()) -> Any:
     """What tells a result from another."""
     if not is_dataclass(part):
         return repr(part)
@@ -80,7 +85,7 @@ def _plain(part: Any) -> Any:
     values = {
         field.name: encode(getattr(part, field.name), field.hint, at=field.name, not_finite=not_finite, packed=True)
         for field in fields_of(type(part))
-        if field.name not in _BESIDE_THE_RESULT
+        if field.name not in told_by_others
     }
     return [values, not_finite]
 

@@ -22,7 +22,7 @@ def summary_tables(records: Sequence[EvaluationRecord]) -> list[Table]:
 
 def _tables(name: str, shown: Shown[Any], records: Sequence[EvaluationRecord]) -> Iterator[Table]:
     apart: dict[object, list[Row[Any]]] = {}
-    for row in rows_of(records, shown.result_in):
+    for row in rows_of(records, shown.result_in, told_by_others=shown.told_by_others):
         apart.setdefault(shown.apart(row.part), []).append(row)
     for rows in apart.values():
         view = shown.view([row.part for row in rows], [row.record for row in rows])
