@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_mlscope.assets import shipped_root
-from pytest_mlscope.components import ReportWriter
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.files import replacing
 from pytest_mlscope.output_files import require_replaceable
 from pytest_mlscope.quantities import plural
 from pytest_mlscope.records import FORMAT, EvaluationRecord, RecordMappings
+from pytest_mlscope.reports.file_report import FileReport
 from pytest_mlscope.reports.journal import Journal, read_journal
 
 REPORT_BEGINNING = r'\s*\{\s*"schema"\s*:\s*\d+\s*,\s*"run"\s*:'
@@ -65,15 +65,16 @@ def recover(journal: Path, path: Path) -> int:
     return len(records)
 
 
-class JsonReport(ReportWriter):
+class JsonReport(FileReport):
     """Keeps a journal while the run goes on and writes the report at its end."""
 
     name = "json"
+    title = "JSON report"
 
     def __init__(self, path: Path) -> None:
         """:raises MlscopeError: when the path is not writable, or something else than a report stands there."""
         require_replaceable(path, beginning=REPORT_BEGINNING, what=_WHAT)
-        self.path = path
+        super().__init__(path)
         self._journal = Journal(path)
 
     def append(self, record: EvaluationRecord) -> None:
@@ -90,7 +91,7 @@ class JsonReport(ReportWriter):
             kept = f"the report is in {elsewhere} instead; move it from there" if elsewhere else self._kept()
             raise MlscopeError(f"{error}; {kept}") from None
         self._journal.close(success=True)
-        return f"JSON report: {self.path}"
+        return f"{self.title}: {self.path}"
 
     def _rescue(self, run: Mapping[str, Any], evaluations: Sequence[Mapping[str, Any]]) -> Path | None:
         """Where else the report could be written: a full disk is full for the journal too."""

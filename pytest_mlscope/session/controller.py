@@ -14,7 +14,7 @@ from pytest_mlscope.components import ReportWriter, raised
 from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.quantities import plural
 from pytest_mlscope.records import EvaluationRecord, RecordMappings, from_mapping, make_record
-from pytest_mlscope.reports import JsonReport, run_facts, write_summary
+from pytest_mlscope.reports import SHIPPED_REPORTS, FileReport, run_facts, write_summary
 from pytest_mlscope.session.items.module import SUFFIX
 
 RECORD_ATTRIBUTE = "mlscope_record"
@@ -34,17 +34,33 @@ def runs_no_test(config: pytest.Config) -> bool:
     return any(config.getoption(name, None) not in (None, False) for name in _RUN_NO_TEST)
 
 
+def reports_of(config: pytest.Config) -> list[FileReport]:
+    """The reports that the command line asks for.
+
+    :raises pytest.UsageError: when one cannot be written where it should.
+    """
+    # A run that only lists tests must leave an earlier report alone.
+    if runs_no_test(config):
+        return []
+    reports: list[FileReport] = []
+    for shipped in SHIPPED_REPORTS:
+        if path := config.getoption(shipped.destination):
+            try:
+                reports.append(shipped.load()(Path(config.invocation_params.dir, path)))
+            except MlscopeError as error:
+                for each in reports:
+                    each.close()
+                raise pytest.UsageError(f"{shipped.option}: {error}") from None
+    return reports
+
+
 class Controller:
     """Lives in the process the user started, with or without xdist."""
 
-    def __init__(self, config: pytest.Config) -> None:
-        """:raises MlscopeError: when the JSON report cannot be written where it should."""
-        path = config.getoption("mlscope_json")
+    def __init__(self, config: pytest.Config, reports: Sequence[FileReport]) -> None:
         self._config = config
         self._started = time.time()
-        # A run that only lists tests must leave an earlier report alone.
-        wanted = path and not runs_no_test(config)
-        self._json = JsonReport(Path(config.invocation_params.dir, path)) if wanted else None
+        self._reports = reports
         self._records: dict[str, EvaluationRecord] = {}
         self._expected: set[str] = set()
         self._reported: set[str] = set()
@@ -59,7 +75,7 @@ class Controller:
         return f"{nodeid}@{node.gateway.id}" if self._each and node is not None else nodeid
 
     def pytest_mlscope_register_report_writers(self) -> list[ReportWriter]:
-        return [self._json] if self._json is not None else []
+        return list(self._reports)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._expected.update(item.nodeid for item in session.items)
@@ -85,9 +101,9 @@ class Controller:
         if record is None:
             return
         record = self._records[name] = replace(record, nodeid=name)
-        if self._json is not None:
+        for each in self._reports:
             try:
-                self._json.append(record)
+                each.append(record)
             except MlscopeError as error:
                 self._trouble(str(error))
 
@@ -116,9 +132,11 @@ class Controller:
             interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
             run = run_facts(config, self._started, time.time(), int(exitstatus), interrupted)
             self._write_reports(run.to_mapping(), RecordMappings(list(self._records.values())))
-        elif self._json is not None:
+        else:
             # An earlier run's report is worth more than one of nothing.
-            self._lines.append(f"JSON report: not written, for no model was evaluated: {self._json.path}")
+            self._lines += [
+                f"{each.title}: not written, for no model was evaluated: {each.path}" for each in self._reports
+            ]
         if self._mistaken:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif self._troubles and finished_well:
@@ -134,8 +152,8 @@ class Controller:
 
     def pytest_unconfigure(self) -> None:
         # Wrong options and the like end a run before any report is written.
-        if self._json is not None:
-            self._json.close()
+        for each in self._reports:
+            each.close()
 
     def _report_writers(self) -> list[ReportWriter]:
         hook_name = "pytest_mlscope_register_report_writers"

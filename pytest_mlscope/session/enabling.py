@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from pytest_mlscope.errors import MlscopeError
 from pytest_mlscope.kinds import register_shipped
 from pytest_mlscope.reports import ProgressLines
-from pytest_mlscope.session.controller import Controller
+from pytest_mlscope.session.controller import Controller, reports_of
 from pytest_mlscope.session.items.run_state import RUN_STATE, RunState
 from pytest_mlscope.session.options import strictness
 from pytest_mlscope.session.termination import TerminationPlugin
@@ -55,8 +54,5 @@ def enable(config: pytest.Config) -> None:
     config.pluginmanager.register(config.stash[RECORDER], "mlscope-progress")
     config.pluginmanager.register(Worker(), "mlscope-worker")
     if not hasattr(config, "workerinput"):
-        try:
-            config.pluginmanager.register(Controller(config), "mlscope-controller")
-        except MlscopeError as error:
-            raise pytest.UsageError(f"--mlscope-json: {error}") from None
+        config.pluginmanager.register(Controller(config, reports_of(config)), "mlscope-controller")
         config.pluginmanager.register(TerminationPlugin(), "mlscope-termination")

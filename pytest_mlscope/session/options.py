@@ -19,6 +19,7 @@ from pytest_mlscope.option_values import (
     user_path,
     whole_number,
 )
+from pytest_mlscope.reports import SHIPPED_REPORTS
 
 _batch_size = whole_number()
 
@@ -206,12 +207,8 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="SECONDS",
         help="Time for a comparison of latencies, after which it is inconclusive (default: 20).",
     )
-    group.addoption(
-        "--mlscope-json",
-        type=_path,
-        metavar="PATH",
-        help="Write every evaluation with its raw samples to this JSON file, interrupted runs included.",
-    )
+    for report in SHIPPED_REPORTS:
+        group.addoption(report.option, type=_path, metavar="PATH", help=report.help)
 
 
 def refuse_without_mlscope(config: pytest.Config) -> None:

@@ -107,7 +107,7 @@ def test_without_the_option_nothing_heavy_is_imported() -> None:
         check=True,
         env={"PATH": "", "PYTEST_PLUGINS": ""},
     )
-    ours = ["hookspecs", "option_values", "plugin", "session", "session.options"]
+    ours = ["hookspecs", "option_values", "plugin", "reports", "reports.shipped", "session", "session.options"]
     loaded = done.stdout.splitlines()[-1]
     heavy, _, modules = loaded.partition("] [")
     assert heavy == "["
