@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_mlscope.api.case_choice import choose_plan
-from pytest_mlscope.api.evaluation import load_alone
+from pytest_mlscope.api.evaluation import load_of_project
 from pytest_mlscope.cases import Case
 from pytest_mlscope.errors import WrongUse
 from pytest_mlscope.gate import (
@@ -77,7 +77,7 @@ def audit_case(
         raise WrongUse(f"{manifest}: is a folder; give the path of a manifest, NAME.mlscope.yml")
     if not manifest.exists():
         raise WrongUse(f"{manifest}: there is no such file")
-    plan = choose_plan(load_alone(manifest), case)
+    plan = choose_plan(load_of_project(manifest), case)
     floor = floor_for(plan.case, home=settings.home)
     audit = Audit(Rules(minimum_effect=minimum_effect, seconds=seconds, floor=floor))
     if resume and file:

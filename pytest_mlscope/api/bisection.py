@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pytest_mlscope.api.case_choice import choose_plan
-from pytest_mlscope.api.evaluation import load_alone
+from pytest_mlscope.api.evaluation import load_of_project
 from pytest_mlscope.bisection import WINDOW_BYTES, Bisection, bisect
 from pytest_mlscope.cases import Case, Plan
 from pytest_mlscope.errors import MlscopeError, WrongUse
@@ -48,7 +48,7 @@ def bisect_case(
         require_replaceable(output, beginning=r'\s*\{\s*"candidate"\s*:', what="a report of mlscope bisect")
     if reference is None and file is None:
         raise WrongUse("nothing to compare with: give --reference FRAMEWORK, --against-file FILE, or both")
-    plan = choose_plan(load_alone(manifest), case)
+    plan = choose_plan(load_of_project(manifest), case)
     other = _reference(plan, reference)
     if other == plan and file is None:
         raise WrongUse(f"{plan.case.framework} is what the case runs on; compare it with another framework, or a file")

@@ -21,7 +21,7 @@ from pytest_mlscope.cases import (
 )
 from pytest_mlscope.components import build_registry
 from pytest_mlscope.errors import MlscopeError
-from pytest_mlscope.kinds import SHIPPED_MEASUREMENTS, described, evaluated, plugin_manager
+from pytest_mlscope.kinds import SHIPPED_MEASUREMENTS, described, evaluated, plugin_manager, project_registries
 from pytest_mlscope.manifest import SHOWN, LoadedManifest, load_manifest
 from pytest_mlscope.measurements import Context, Evaluation, Evaluator
 
@@ -32,6 +32,17 @@ def load_alone(manifest: Path) -> LoadedManifest:
     :raises ManifestError: when it is wrong.
     """
     return load_manifest(manifest, build_registry(plugin_manager().hook, project=Path.cwd()))
+
+
+def load_of_project(manifest: Path) -> LoadedManifest:
+    """A manifest as a test run has it: with what installed plugins and the conftest files above it register.
+
+    :raises MlscopeError: when the manifest is wrong, or a conftest cannot be loaded.
+    """
+    registry = project_registries([manifest.parent])[manifest.parent]
+    if isinstance(registry, MlscopeError):
+        raise registry
+    return load_manifest(manifest, registry)
 
 
 def _kinds(kinds: object) -> list[object]:

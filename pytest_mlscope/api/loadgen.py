@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_mlscope.api.case_choice import choose_plan
-from pytest_mlscope.api.evaluation import load_alone
+from pytest_mlscope.api.evaluation import load_of_project
 from pytest_mlscope.cases import Case
 from pytest_mlscope.errors import MlscopeError, WrongUse
 from pytest_mlscope.hosts import ModelLoader
@@ -40,7 +40,7 @@ def compare_with_loadgen(
     :raises WrongUse: when there is no such case, or the folder holds another call's logs.
     :raises MlscopeError: when the case cannot run, fails, or the folder cannot be written to.
     """
-    chosen = choose_plan(load_alone(manifest), case)
+    chosen = choose_plan(load_of_project(manifest), case)
     wanted: Sequence[str | None] = scenarios or (None,)
     plans = [loadgen_plan(chosen, scenario=each, target_qps=target_qps, seconds=seconds) for each in wanted]
     for plan in plans:

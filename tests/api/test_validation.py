@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pytest_mlscope.api.evaluation import load_of_project
 from pytest_mlscope.api.validation import validate_manifest
 from pytest_mlscope.cli.main import main
 
@@ -204,6 +205,11 @@ def test_what_a_conftest_registers_is_known(
     printed = capsys.readouterr()
     assert (status, "digits/digits-cnn.mlscope.yml: no mistakes" in printed.out) == (0, True), printed
     assert not (with_own_parts.parent.parent / "c").exists()
+
+
+def test_commands_that_measure_know_it_too(with_own_parts: Path) -> None:
+    (with_own_parts.parent / "conftest.py").write_text(OWN)
+    assert "close" in load_of_project(with_own_parts).registry.metrics
 
 
 @pytest.mark.parametrize(
