@@ -30,7 +30,7 @@ from pytest_mlscope.gate.ratio_comparison import SeparateRuns, separate_runs
 from pytest_mlscope.gate.saved_run import SavedRun, contradiction, medians
 from pytest_mlscope.gate.sequential import DEFAULT_FLOOR
 from pytest_mlscope.machine import MachineFacts
-from pytest_mlscope.measurements import Evaluation, HardwareFacts, data_differ
+from pytest_mlscope.measurements import Evaluation, HardwareFacts, Latency, data_differ
 from pytest_mlscope.records import Comparison, EvaluationRecord, Outcome
 from pytest_mlscope.statistics import rank_sum_p_value
 
@@ -80,6 +80,19 @@ def _other_settings(scenario: Scenario, saved: EvaluationRecord, evaluation: Eva
         if was[name] != is_now[name]:
             setting = f"scenarios.{scenario.name}.{name} was {was[name]!r:.40} then and is {is_now[name]!r:.40} now"
             return f"{setting}, so their latencies do not compare"
+    return None
+
+
+def _other_shapes(then: Latency, now: Latency) -> str | None:
+    """Which input had other shapes, in words; ``None`` where none had."""
+
+    def told(shapes: Sequence[Sequence[int]]) -> str:
+        return ", ".join(" × ".join(map(str, shape)) for shape in shapes)
+
+    for name in then.shapes.keys() & now.shapes.keys():
+        if then.shapes[name] != now.shapes[name]:
+            was, is_now = told(then.shapes[name]), told(now.shapes[name])
+            return f"input {name!r} was {was} then and is {is_now} now, so their latencies do not compare"
     return None
 
 
@@ -149,7 +162,11 @@ class SavedRunGate(Gate):
         if latency is None or then is None:
             return not_compared(against, "there is no latency to compare")
         scenario = evaluation.plan.scenario
-        why = asked(scenario, "incomparable", then, latency) or _other_settings(scenario, saved, evaluation)
+        why = (
+            asked(scenario, "incomparable", then, latency)
+            or _other_settings(scenario, saved, evaluation)
+            or _other_shapes(then, latency)
+        )
         if why is not None:
             return not_compared(against, why)
         known = medians(latency)

@@ -128,6 +128,22 @@ def test_queries_of_other_sizes_are_not_compared(suite: Suite, pytester: pytest.
     assert _not_compared(pytester, "latency") == f"not compared with saved.json: {said}"
 
 
+def test_a_latency_of_other_shapes_is_never_compared(
+    saved: Callable[..., Any], suite: Suite, pytester: pytest.Pytester
+) -> None:
+    report = saved("-k", "latency")
+    latency = next(each for each in report["evaluations"] if each["kind"] == "latency")["latency"]
+    latency["shapes"] = {"features": [[1, 9]]}
+    Path("saved.json").write_text(json.dumps(report))
+    text = Path("linear.mlscope.yml").read_text()
+    assert "[batch, 4]" in text
+    Path("linear.mlscope.yml").write_text(text.replace("[batch, 4]", "[batch, wide]"))
+    result, report = _run(pytester, "now.json", "--mlscope-against=saved.json", "-k", "latency")
+    said = "input 'features' was 1 × 9 then and is 1 × 4 now, so their latencies do not compare"
+    assert _of(report, "latency")["comparison"]["messages"][0].endswith(said)
+    assert result.ret == 1
+
+
 def test_other_hardware_is_never_compared(saved: Callable[..., Any], pytester: pytest.Pytester) -> None:
     report = json.dumps(saved("-k", "accuracy"))
     for fact in ("cpu_model", "usable_cores", "cpu_identity"):
