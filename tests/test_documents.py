@@ -73,6 +73,7 @@ def test_readmes_manifest_is_valid(example: Path) -> None:
     assert set(content.frameworks) == {"onnxruntime", "pytorch"}
 
 
+@pytest.mark.slow
 def test_readmes_tests_pass_on_readmes_manifest(
     example: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

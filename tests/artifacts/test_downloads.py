@@ -122,6 +122,7 @@ class TestDownloads:
         get(memory, size=len(CONTENT))
         assert get.told.lines[1:] == [f"downloading {memory}: 0.0 MB of 0.0 MB"] * 2
 
+    @pytest.mark.slow
     def test_two_processes_download_once(self, get: Materialiser, tmp_path: Path) -> None:
         """Both are made to wait before either has begun, so that they meet."""
         (tmp_path / "model.onnx").write_bytes(CONTENT)

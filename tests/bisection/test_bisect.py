@@ -126,6 +126,7 @@ def test_frameworks_that_agree_and_one_that_has_other_weights(
     assert first(bisect(plan, reference=reference, loader=loader, file=altered)).output == "logits"
 
 
+@pytest.mark.slow
 def test_a_classic_in_windows(loader: ModelLoader, alter: Alter) -> None:
     """A real network is compared window by window, and every size is inferred."""
     plan = plan_of(SQUEEZENET, "onnxruntime")

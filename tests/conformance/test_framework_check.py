@@ -189,6 +189,7 @@ FAULTS: dict[str, tuple[str, tuple[tuple[str, str], ...], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_is_found_under_its_name(tmp_path: Path, fault: str) -> None:
     name, changes, reason = FAULTS[fault]
@@ -208,6 +209,7 @@ def test_every_check_can_find_a_fault() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_hang_is_no_answer(tmp_path: Path) -> None:
     """A predictor that hangs is killed, and both the check and the host's death are faults."""
     folder = write_toy(tmp_path / "toy", (REFUSED, "time.sleep(60)"))

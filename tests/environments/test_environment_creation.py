@@ -129,6 +129,7 @@ def creating(folder: FrameworkFolder, home: Path, *, installer: str = QUICK, fat
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_made_again(
     make_framework: MakeFramework, home: Path, fake_uv: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -271,6 +272,7 @@ def test_what_pip_says_and_what_it_means(
     assert failure(make_framework(), home, installer="uv") == f"toy: installing with uv failed: {cause}"
 
 
+@pytest.mark.slow
 def test_pip_takes_over_where_uv_fails_and_says_so(
     make_framework: MakeFramework, home: Path, fake_uv: Callable[[str], Path]
 ) -> None:

@@ -21,6 +21,7 @@ endings = st.sampled_from(["", " # a comment", " ; python_version > '3'", f" \\\
 noise = st.sampled_from(["", "# a comment", "--index-url https://example.com", "-f https://example.com", "./x.whl"])
 
 
+@pytest.mark.slow
 @given(st.dictionaries(names, st.tuples(versions, endings, noise), min_size=1, max_size=8))
 def test_every_pin_is_read(pins: dict[str, tuple[str, str, str]]) -> None:
     """Whatever comments, options, hashes and markers stand around it: a pin that is not seen would make

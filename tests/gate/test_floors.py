@@ -20,6 +20,7 @@ def _floor(pairs: list[float]) -> float:
     return floor
 
 
+@pytest.mark.slow
 @given(PAIRS)
 def test_nineteen_of_twenty_stay_within(pairs: list[float]) -> None:
     within = sum(abs(pair) <= math.log1p(_floor(pairs)) + 1e-12 for pair in pairs)

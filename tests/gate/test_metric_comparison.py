@@ -60,6 +60,7 @@ def test_five_rows_lost_of_54_are_inconclusive() -> None:
     assert metric_outcome(0.2, 0.9, 0.005) == "pass"
 
 
+@pytest.mark.slow
 def test_drawn_exact_and_normal_p_values_agree() -> None:
     few = np.random.default_rng(1).standard_normal(14) + 0.4
     assert sign_flip_p_value(few) == pytest.approx(sign_flip_p_value(np.append(few, [1e-12])), abs=0.01)

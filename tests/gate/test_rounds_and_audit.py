@@ -55,6 +55,7 @@ def _plans(path: Path) -> list[Plan]:
     return [Plan.of(manifest, case) for case in expand(manifest)]
 
 
+@pytest.mark.slow
 def test_each_round_starts_hosts_once_for_all_plans(suite: Suite, loader: ModelLoader) -> None:
     suite.framework("toy", predict=BUSY, load="open('loads', 'a').write(str(os.getpid()) + '\\n')")
     first, second = _plans(suite.manifest(matrix="{batch_size: [1, 2]}"))
@@ -67,6 +68,7 @@ def test_each_round_starts_hosts_once_for_all_plans(suite: Suite, loader: ModelL
     assert len(pids) == len(set(pids)) == 2 * rounds_made
 
 
+@pytest.mark.slow
 def test_time_that_is_up_before_three_pairs_decides_nothing_yet(suite: Suite, loader: ModelLoader) -> None:
     """A model of seconds a call: fewer pairs would leave any slowdown inconclusive."""
     (plan,) = _plans(suite.manifest())
@@ -76,6 +78,7 @@ def test_time_that_is_up_before_three_pairs_decides_nothing_yet(suite: Suite, lo
     assert (contest.latency.outcome, contest.latency.pairs) == ("regression", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("interval", "lines"), [(0.0, 2), (3600.0, 0)])
 def test_rounds_say_where_they_are_once_in_a_while(
     suite: Suite, loader: ModelLoader, monkeypatch: pytest.MonkeyPatch, interval: float, lines: int
@@ -90,6 +93,7 @@ def test_rounds_say_where_they_are_once_in_a_while(
     assert all(line.startswith("comparing: round ") for line in told.lines)
 
 
+@pytest.mark.slow
 def test_a_slowdown_that_was_injected_is_caught(suite: Suite, loader: ModelLoader) -> None:
     (plan,) = _plans(suite.manifest())
     trial = run_trial(plan, loader, rules=Rules(), effect=0.5, seed=0, separate_runs=False)
@@ -97,6 +101,7 @@ def test_a_slowdown_that_was_injected_is_caught(suite: Suite, loader: ModelLoade
     assert 1.3 < trial.ratio < 1.7
 
 
+@pytest.mark.slow
 def test_a_contest_that_fails_leaves_the_others_going(suite: Suite, loader: ModelLoader) -> None:
     suite.framework("broken", load="raise RuntimeError('not today')")
     good, bad = _plans(suite.manifest(frameworks=("toy", "broken")))
@@ -107,6 +112,7 @@ def test_a_contest_that_fails_leaves_the_others_going(suite: Suite, loader: Mode
     assert contests[1].pairs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fails", "outcome"), [("candidate", "regression"), ("baseline", "not compared")])
 def test_a_side_that_fails_in_a_later_pair_is_told_from_the_other(
     suite: Suite, loader: ModelLoader, fails: str, outcome: str
@@ -128,6 +134,7 @@ def _trials(ratios: list[float], *, effect: float = 0.0) -> list[Trial]:
     return [Trial(effect, "pass", 1.0, 4.0, tuple(ratios[at : at + 8]), None) for at in range(0, len(ratios), 8)]
 
 
+@pytest.mark.slow
 def test_the_minimum_detectable_effect_grows_with_the_noise() -> None:
     quiet = Audit(Rules(), _trials([math.sin(n) * 0.002 for n in range(80)]))
     noisy = Audit(Rules(), _trials([math.sin(n) * 0.05 for n in range(80)]))
@@ -177,6 +184,7 @@ def test_a_floor_is_learned_from_enough_pairs_and_kept(suite: Suite, tmp_path: P
     assert floor_for(one, home=home) == DEFAULT_FLOOR
 
 
+@pytest.mark.slow
 def test_the_audit_command_prints_its_table_and_keeps_every_trial(
     suite: Suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,6 +206,7 @@ def test_the_audit_command_prints_its_table_and_keeps_every_trial(
     assert all(trial["separate_runs_ratio"] > 0 for trial in document["trials"])
 
 
+@pytest.mark.slow
 def test_an_audit_is_gone_on_with(suite: Suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = suite.manifest()
     kept = tmp_path / "trials.json"
@@ -229,6 +238,7 @@ def test_busy_processes_end_with_the_block() -> None:
     assert not any(process.is_running() for process in running)
 
 
+@pytest.mark.slow
 def test_single_threaded_pairs_share_a_cpu(suite: Suite, loader: ModelLoader) -> None:
     noting = "open('cpus', 'a').write(str(sorted(os.sched_getaffinity(0))) + '\\n')"
     suite.framework("toy", predict=BUSY, load=noting)

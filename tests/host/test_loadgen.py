@@ -103,6 +103,7 @@ def test_a_cpu_that_cannot_be_kept_awake_is_let_be(monkeypatch: pytest.MonkeyPat
         assert set(psutil.Process().children()) <= set(before)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="this system has no idle scheduling policy")
 def test_what_keeps_a_cpu_awake_dies_with_its_host() -> None:
     host = psutil.Popen(

@@ -17,6 +17,7 @@ from pytest_mlscope.hosts.client import HostClient
 from tests.hosts.toy_host import MakeEnvironment, Start, load, predict
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("death", "said"),
     [
@@ -112,6 +113,7 @@ def _hang(environment: Environment, pid: Path) -> None:
     predict(host, timeout=600)
 
 
+@pytest.mark.slow
 def test_a_host_ends_when_its_parent_is_killed(toy: MakeEnvironment, tmp_path: Path) -> None:
     """Even one that hangs in C: otherwise every killed CI job would leave a process behind."""
     environment = toy(predict="ctypes.PyDLL(None).sleep(600)")
@@ -130,6 +132,7 @@ def test_a_host_ends_when_its_parent_is_killed(toy: MakeEnvironment, tmp_path: P
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_what_a_killed_host_unpacked_goes_with_it(toy: MakeEnvironment, start: Start) -> None:
     source = "import tempfile\nprint(tempfile.mkdtemp(dir=os.environ['MLSCOPE_SCRATCH']), flush=True)\ntime.sleep(600)"
     host = start(toy(predict=source))

@@ -48,6 +48,7 @@ def test_a_framework_that_fixes_threads_once_a_process_has_a_host_for_each_count
         pool.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_a_large_batch_is_no_memory_of_the_next_model(toy: MakeEnvironment, start: Start) -> None:
     """Arenas stay mapped from request to request; what passed before must not count as the next model's peak."""
@@ -61,6 +62,7 @@ def test_a_large_batch_is_no_memory_of_the_next_model(toy: MakeEnvironment, star
     assert predict(host).tensors["y"].tolist() == [0, 2, 4, 6]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_a_large_batch_is_no_memory_of_the_next_measurement(toy: MakeEnvironment, start: Start) -> None:
     host = start(toy())

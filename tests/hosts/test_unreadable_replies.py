@@ -46,6 +46,7 @@ for descriptor in range(3, 64):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="seals are Linux's")
 def test_a_host_cannot_shrink_what_is_shared(toy: MakeEnvironment, start: Start) -> None:
     """To read beyond a file's end is a SIGBUS, which would end pytest without a summary or a report."""

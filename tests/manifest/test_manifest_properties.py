@@ -89,6 +89,7 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 PLACES = _places(PARSED)
 
 
+@pytest.mark.slow
 @RELAXED
 @given(st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from(ODD)), min_size=1, max_size=4))
 def test_odd_values_anywhere_load_or_say_why(

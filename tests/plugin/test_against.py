@@ -63,6 +63,7 @@ def test_what_did_not_change_passes(committed: Suite, pytester: pytest.Pytester)
     result.stdout.fnmatch_lines(["*against main (*", "*toy*latency*", "*load time: compared; pass or inconclusive*"])
 
 
+@pytest.mark.slow
 def test_a_slower_predictor_is_a_regression(committed: Suite, pytester: pytest.Pytester) -> None:
     committed.framework("toy", predict=BUSY.format(seconds=0.0004))
     result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "latency")
@@ -76,6 +77,7 @@ def test_a_slower_predictor_is_a_regression(committed: Suite, pytester: pytest.P
     assert "the working tree has uncommitted changes" in _said(result)
 
 
+@pytest.mark.slow
 def test_a_faster_predictor_is_an_improvement(committed: Suite, pytester: pytest.Pytester) -> None:
     committed.framework("toy", predict=BUSY.format(seconds=0.0001))
     result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "latency")
@@ -83,6 +85,7 @@ def test_a_faster_predictor_is_an_improvement(committed: Suite, pytester: pytest
     assert compared["latency"]["outcome"] == "improved"
 
 
+@pytest.mark.slow
 def test_altered_weights_fail_accuracy_and_outputs(suite: Suite, pytester: pytest.Pytester) -> None:
     suite.framework("other")
     suite.manifest(expect=PARITY, frameworks=("toy", "other"))
@@ -100,6 +103,7 @@ def test_altered_weights_fail_accuracy_and_outputs(suite: Suite, pytester: pytes
     assert "had right are wrong now" in _said(result)
 
 
+@pytest.mark.slow
 def test_another_checkout_is_a_baseline(
     committed: Suite, pytester: pytest.Pytester, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -151,6 +155,7 @@ def test_outside_a_repository_a_revision_is_nothing(suite: Suite, pytester: pyte
     result.stderr.fnmatch_lines(["*is in no git repository*"])
 
 
+@pytest.mark.slow
 def test_a_new_model_is_reported_and_fails_only_strictly(committed: Suite, pytester: pytest.Pytester) -> None:
     committed.manifest(name="newcomer", expect=PARITY)
     options = ("--mlscope-against", "HEAD", "-k", "accuracy", "linear.mlscope.yml", "newcomer.mlscope.yml")
@@ -163,6 +168,7 @@ def test_a_new_model_is_reported_and_fails_only_strictly(committed: Suite, pytes
     strict.assert_outcomes(passed=1, failed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "workers"])
 def test_a_run_that_compares_nothing_never_succeeds(
     committed: Suite, pytester: pytest.Pytester, workers: tuple[str, ...]
@@ -312,6 +318,7 @@ def test_outputs_without_a_counterpart_are_a_skip(committed: Suite, pytester: py
     assert "with batch_size 1, not 2" in _said(result)
 
 
+@pytest.mark.slow
 def test_of_a_server_a_batch_is_compared_and_that_is_said(suite: Suite, pytester: pytest.Pytester) -> None:
     suite.framework("toy", predict=BUSY.format(seconds=0.0002))
     suite.manifest(matrix="{scenario: [server]}", extra="scenarios: {server: {target_qps: 50, percentile: 50}}")
@@ -388,6 +395,7 @@ def two_precisions(committed: Suite) -> Suite:
     return committed
 
 
+@pytest.mark.slow
 def test_a_precision_that_took_anothers_place_is_compared_with_it(
     two_precisions: Suite, pytester: pytest.Pytester
 ) -> None:
@@ -429,6 +437,7 @@ def test_what_is_wrong_in_the_revision_is_said_with_its_name(committed: Suite, p
     assert ": HEAD:linear.mlscope.yml:1:9: schema is the number 7" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [("-q",), ()], ids=["dots", "names"])
 def test_progress_stands_on_lines_of_its_own(committed: Suite, pytester: pytest.Pytester, options: Any) -> None:
     result = pytester.runpytest_inprocess("--mlscope", "--mlscope-against", "HEAD", *options)

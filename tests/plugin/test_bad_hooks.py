@@ -326,6 +326,7 @@ def test_a_json_path_that_begins_with_a_tilde_is_in_the_home_folder(
     result.stderr.fnmatch_lines(["*there is no home folder for '~'; write the path without it"])
 
 
+@pytest.mark.slow
 def test_an_item_whose_worker_dies_has_its_row(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     pytester.makeconftest(

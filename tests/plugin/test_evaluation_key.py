@@ -157,6 +157,7 @@ def test_other_data_is_no_regression_of_the_model(evaluated: Evaluate, suite: Su
     assert "the datasets differ (sha256 " in message
 
 
+@pytest.mark.slow
 def test_other_data_in_another_checkout_is_no_regression_of_the_model(
     evaluated: Evaluate, suite: Suite, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

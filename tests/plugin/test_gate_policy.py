@@ -53,6 +53,7 @@ def worse(request: pytest.FixtureRequest, suite: Suite, run: Run) -> Callable[..
     return runs
 
 
+@pytest.mark.slow
 def test_a_loss_fails_warns_is_accepted_or_is_ignored(
     worse: Callable[..., pytest.RunResult], pytester: pytest.Pytester
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_loss_fails_warns_is_accepted_or_is_ignored(
 ACCEPTED = "{{accepted: [{{quantity: accuracy, reason: a smaller head, until: {until}{more}}}]}}"
 
 
+@pytest.mark.slow
 def test_a_known_regression_passes_until_its_day(
     worse: Callable[..., pytest.RunResult], pytester: pytest.Pytester
 ) -> None:
@@ -119,6 +121,7 @@ def test_an_acceptance_that_nothing_needs_is_said_and_fails_once_it_has_ended(
     assert place in said
 
 
+@pytest.mark.slow
 def test_latency_that_is_ignored_and_load_time_that_matters_less_are_asked_of_no_pairs(
     suite: Suite, run: Run, pytester: pytest.Pytester
 ) -> None:

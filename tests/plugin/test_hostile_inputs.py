@@ -64,6 +64,7 @@ def test_a_dataset_that_is_a_fifo_is_one_line(suite: Suite, run: Run, pytester: 
     )
 
 
+@pytest.mark.slow
 def test_a_dataset_that_hangs_ends_with_the_cases_time(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
     """Reading cannot be interrupted, in a dataset of one's own or on a network's disk."""
     pytester.makeconftest(
@@ -193,6 +194,7 @@ def test_a_saved_run_is_an_ordinary_file(suite: Suite, run: Run, pytester: pytes
     assert "it is a FIFO, not an ordinary file" in result.stdout.str() + result.stderr.str()
 
 
+@pytest.mark.slow
 def test_the_time_limit_holds_for_reading_what_a_dataset_was(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
     """An evaluation's key covers the dataset's bytes, and a disk may hang then too."""
     pytester.makeconftest(

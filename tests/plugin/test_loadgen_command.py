@@ -25,6 +25,7 @@ def loadgen(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     return run
 
 
+@pytest.mark.slow
 def test_all_four_run_and_keep_their_logs(
     suite: Suite, loadgen: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -49,6 +50,7 @@ def test_all_four_run_and_keep_their_logs(
         assert ":::MLLOG" in detail.read_text()
 
 
+@pytest.mark.slow
 def test_a_folder_is_for_one_call_a_scenario(
     suite: Suite, loadgen: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,6 +66,7 @@ def test_a_folder_is_for_one_call_a_scenario(
     assert not Path("logs/MultiStream").exists()
 
 
+@pytest.mark.slow
 def test_what_a_query_costs_in_loadgen_is_said_of_a_small_model(
     suite: Suite, loadgen: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,6 +25,7 @@ def documented() -> str:
     return str(conftest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
 def test_it_is_measured_and_shown_in_every_report(
     suite: Suite, run: Run, pytester: pytest.Pytester, documented: str, workers: tuple[str, ...]

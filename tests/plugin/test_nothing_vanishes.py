@@ -73,6 +73,7 @@ def _text(result: pytest.RunResult) -> str:
     return " ".join((result.stdout.str() + result.stderr.str()).split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [(), ("-n1",)])
 def test_one_of_two_manifests_does_not_vanish_by_an_ini_option(
     two_folders: Suite, run: Run, pytester: pytest.Pytester, workers: tuple[str, ...]
@@ -88,6 +89,7 @@ def test_one_of_two_manifests_does_not_vanish_by_an_ini_option(
     run("-m", "accuracy", "--ignore=legacy", *workers).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [(), ("-n2",)])
 @pytest.mark.parametrize("by", ["testpaths", "conftest"])
 def test_what_a_conftest_or_testpaths_leaves_out_is_said(

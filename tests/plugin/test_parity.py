@@ -138,6 +138,7 @@ def test_an_override_may_bound_the_agreement_alone(suite: Suite, run: Run) -> No
     run("-m", "parity").assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_outputs_in_another_layout(suite: Suite, run: Run) -> None:
     weights = "scores = x.dot(self.weights)\nreturn {{'scores': {}}}"
     suite.framework("toy", predict=weights.format("numpy.stack([scores, 2 * scores], axis=1)"))
@@ -162,6 +163,7 @@ def test_a_model_that_differs_from_itself_is_told_so(suite: Suite, run: Run) -> 
 RANDOM = "x = x + numpy.random.standard_normal(x.shape).astype(x.dtype)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", ["single_stream", "server", "offline"])
 def test_a_model_that_differs_from_itself_is_timed_with_a_warning(suite: Suite, run: Run, scenario: str) -> None:
     suite.framework("toy", predict=RANDOM)
@@ -204,6 +206,7 @@ def test_int8_is_bounded_by_agreement_where_nothing_is_stated(
         )
 
 
+@pytest.mark.slow
 def test_a_reference_of_another_precision(suite: Suite, run: Run) -> None:
     for name in ("toy", "other"):
         folder = suite.framework(

@@ -51,6 +51,7 @@ def test_dots_without_names_go_on(lines: pytest.Pytester) -> None:
     assert _between(lines, "-q") == [".", *TOLD, "..", *TOLD, "F.."]
 
 
+@pytest.mark.slow
 def test_an_outcome_stands_beside_its_test(lines: pytest.Pytester) -> None:
     assert _between(lines, "-v") == [
         "test_x.py::test_a PASSED",
@@ -66,6 +67,7 @@ def test_an_outcome_stands_beside_its_test(lines: pytest.Pytester) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("-v",)], ids=["dots", "names"])
 def test_what_workers_tell_is_shown_whole(lines: pytest.Pytester, options: tuple[str, ...]) -> None:
     pytest.importorskip("xdist")

@@ -69,6 +69,7 @@ def compare(pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.Monke
     return run
 
 
+@pytest.mark.slow
 def test_a_graph_that_is_not_optimised_is_slower(pytester: pytest.Pytester, compare: Compare) -> None:
     manifest = pytester.path / "digits.mlscope.yml"
     entry = "  onnxruntime:\n"
@@ -80,6 +81,7 @@ def test_a_graph_that_is_not_optimised_is_slower(pytester: pytest.Pytester, comp
     assert latency["ratio"] > 1.2
 
 
+@pytest.mark.slow
 def test_a_file_of_int8_loses_few_rows_or_none(pytester: pytest.Pytester, compare: Compare) -> None:
     shutil.copy(DIGITS / "digits-int8.onnx", pytester.path / "digits.onnx")
     (pytester.path / "digits.mlscope.yml").write_text(MANIFEST.replace("[fp32]", "[int8]"))
@@ -92,6 +94,7 @@ def test_a_file_of_int8_loses_few_rows_or_none(pytester: pytest.Pytester, compar
     assert counts[1] < 10
 
 
+@pytest.mark.slow
 def test_a_badly_calibrated_file_of_int8_is_a_regression(pytester: pytest.Pytester, compare: Compare) -> None:
     """As from calibration data of another range: activations beyond a tenth of what the model sees are clipped."""
     onnx = pytest.importorskip("onnx")

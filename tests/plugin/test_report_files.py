@@ -80,6 +80,7 @@ def test_a_report_is_replaced_by_the_next_one(suite: Suite, run: Run, pytester: 
         assert run("--mlscope-json", "out.json", "-m", "accuracy").ret == pytest.ExitCode.OK
 
 
+@pytest.mark.slow
 def test_sigterm_writes_the_reports_as_an_interrupt_does(suite: Suite, pytester: pytest.Pytester) -> None:
     suite.framework("slow", predict="time.sleep(600)")
     suite.manifest(frameworks=("toy", "slow"))

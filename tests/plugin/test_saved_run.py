@@ -168,6 +168,7 @@ def test_another_cpu_quota_is_another_machine_for_times_alone(
     assert _of(now, "accuracy")["comparison"]["outcome"] == "pass"
 
 
+@pytest.mark.slow
 def test_a_run_without_the_case_is_said_so(saved: Callable[..., Any], pytester: pytest.Pytester) -> None:
     report = saved("-k", "latency")
     assert _not_compared(pytester) == "not compared with saved.json: the saved run has no accuracy of this case"
@@ -227,6 +228,7 @@ def test_a_latency_of_several_hosts_tells_their_spread(saved: Callable[..., Any]
     assert restarts["spread"] >= 0
 
 
+@pytest.mark.slow
 def test_each_restart_is_a_process_of_its_own(suite: Suite, pytester: pytest.Pytester) -> None:
     suite.framework("toy", load="open(os.path.join(os.path.dirname(__file__), 'pids'), 'a').write('%d ' % os.getpid())")
     suite.manifest(extra="", expect="{}")
@@ -364,6 +366,7 @@ OWN = CLOSENESS.replace("outputs.max(axis=1) < 0.9999", "outputs.max(axis=1)")
 QUANTITIES = "[mean_absolute_error, root_mean_squared_error]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["mean_absolute_error", "root_mean_squared_error", "small"])
 def test_a_saved_value_that_its_rows_do_not_give_is_refused(
     suite: Suite, pytester: pytest.Pytester, metric: str

@@ -34,6 +34,7 @@ def _bursts(suite: Suite) -> dict[str, Any]:
     return latency
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
 def test_it_is_measured_and_shown_in_every_report(
     suite: Suite, run: Run, pytester: pytest.Pytester, documented: str, workers: tuple[str, ...]
@@ -125,6 +126,7 @@ def test_it_says_what_makes_two_runs_incomparable(suite: Suite, run: Run, pytest
     assert "not compared with saved.json: another weather (1 test)" in " ".join(result.stdout.str().split())
 
 
+@pytest.mark.slow
 def test_it_is_compared_with_a_baseline_and_the_summary_says_what_is(
     suite: Suite, run: Run, pytester: pytest.Pytester, documented: str, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ def latencies(suite: Suite) -> dict[str, Any]:
     return {entry["case"]["scenario"]: entry["latency"] for entry in report["evaluations"] if entry["latency"]}
 
 
+@pytest.mark.slow
 def test_all_four_are_measured(suite: Suite, run: Run) -> None:
     suite.framework("toy", predict=SLEEP)
     suite.manifest(
@@ -63,6 +64,7 @@ def test_a_rate_that_cannot_be_kept_fails_without_any_expectation(suite: Suite, 
     assert server["percentiles"]["p99"] is None
 
 
+@pytest.mark.slow
 def test_a_queue_that_grows_fails_though_all_is_answered_in_the_end(suite: Suite, run: Run) -> None:
     suite.framework("toy", predict=SLEEP)
     suite.manifest(
@@ -103,6 +105,7 @@ def test_the_highest_rate_is_searched(suite: Suite, run: Run) -> None:
     result.stdout.fnmatch_lines(["*server: the rate was searched: 1 case, * trial* (in JSON)*"])
 
 
+@pytest.mark.slow
 def test_a_bound_that_no_rate_meets_fails_and_says_so(suite: Suite, run: Run) -> None:
     suite.framework("toy", predict=SLEEP)
     suite.manifest(
@@ -116,6 +119,7 @@ def test_a_bound_that_no_rate_meets_fails_and_says_so(suite: Suite, run: Run) ->
     )
 
 
+@pytest.mark.slow
 def test_a_fixed_batch_is_filled_up(suite: Suite, run: Run) -> None:
     """The model refuses any batch but its own."""
     folder = suite.framework("toy", predict="if len(x) != 4:\n    raise ValueError(f'{len(x)} rows')")
@@ -147,6 +151,7 @@ def test_mistakes_are_one_line(suite: Suite, run: Run, extra: str, said: str) ->
     result.stdout.fnmatch_lines([said])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target_qps", [100, 4000], ids=["kept", "too high"])
 def test_server_is_measured_in_several_processes(suite: Suite, run: Run, target_qps: int) -> None:
     suite.framework("toy", predict=SLEEP)

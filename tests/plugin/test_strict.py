@@ -79,6 +79,7 @@ def test_what_is_new_fails_where_that_part_is_named(suite: Suite, run: Run) -> N
     run(*options, "--mlscope-strict=new").assert_outcomes(passed=1, failed=1, deselected=2)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_fails_where_that_part_is_named(
     suite: Suite, pytester: pytest.Pytester, run: Run
 ) -> None:

@@ -22,6 +22,7 @@ def slowly(pytester: pytest.Pytester) -> str:
     return SLOW.format(log=str(pytester.path / "loads"))
 
 
+@pytest.mark.slow
 def test_restarts_share_it(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
     suite.framework("toy", load=slowly(pytester))
     suite.manifest()
@@ -36,6 +37,7 @@ def test_restarts_share_it(suite: Suite, run: Run, pytester: pytest.Pytester) ->
     assert loads(pytester) < 3
 
 
+@pytest.mark.slow
 def test_the_parity_reference_is_part_of_the_case(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
     suite.framework("toy", load=slowly(pytester))
     suite.framework("other", load=slowly(pytester))
@@ -45,6 +47,7 @@ def test_the_parity_reference_is_part_of_the_case(suite: Suite, run: Run, pytest
     result.stdout.fnmatch_lines(["the parity reference failed: other: * no answer within the case's limit of 3.8 s; *"])
 
 
+@pytest.mark.slow
 def test_the_reference_s_predictions_are_too(suite: Suite, run: Run) -> None:
     suite.framework("toy")
     suite.framework("other", predict="time.sleep(0.5)")

@@ -87,6 +87,7 @@ def test_a_bound_on_a_percentile_that_is_not_known_fails(suite: Suite, run: Run)
     assert 7.9 <= float(budget.removesuffix(" s")) < 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("predict", "said"),
     [

@@ -59,6 +59,7 @@ def test_a_worker_that_dies_is_no_success(suite: Suite, run: Run, pytester: pyte
     assert result.ret != pytest.ExitCode.OK
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_writes_what_it_has(suite: Suite, pytester: pytest.Pytester) -> None:
     suite.framework("slow", predict="time.sleep(600)")
     suite.manifest(frameworks=("toy", "slow"))
@@ -87,6 +88,7 @@ def test_an_interrupted_run_writes_what_it_has(suite: Suite, pytester: pytest.Py
     assert report["evaluations"][0]["outcome"] == "passed"
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_its_journal(suite: Suite, pytester: pytest.Pytester) -> None:
     suite.framework("slow", predict="time.sleep(600)")
     suite.manifest(frameworks=("toy", "slow"))
@@ -170,6 +172,7 @@ def test_the_api_says_what_is_wrong(suite: Suite) -> None:
         pytest_mlscope.evaluate(path)
 
 
+@pytest.mark.slow
 def test_progress_is_shown_while_output_is_captured(
     suite: Suite, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +190,7 @@ def test_progress_is_shown_while_output_is_captured(
     result.stdout.fnmatch_lines(["mlscope: lacking: installing 1 package*", "*no-such-framework*"])
 
 
+@pytest.mark.slow
 def test_a_python_that_is_not_here_is_a_skip_even_when_provisioning(suite: Suite, pytester: pytest.Pytester) -> None:
     """An environment that cannot be made is what this machine lacks; one whose creation fails is a failure."""
     folder = suite.framework("ancient")
@@ -276,6 +280,7 @@ def test_a_test_with_parameters_of_its_own_looks_at_one_evaluation(
     assert (pytester.path / "calls").read_text() == "xxxx"
 
 
+@pytest.mark.slow
 def test_every_worker_of_dist_each_has_its_result(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
     suite.manifest()
     result = run("--dist", "each", "--tx", "2*popen", "-m", "accuracy", "--mlscope-json", "out.json")
