@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
+import tempfile
 from collections.abc import Collection, Generator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -62,8 +63,10 @@ def project_registries(folders: Collection[Path]) -> Mapping[Path, Registry | Ml
     said = io.StringIO()
     environment = os.environ.pop("PYTEST_ADDOPTS", None)
     try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            pytest.main([*options, *map(str, dict.fromkeys(resolved.values()))], plugins=[reader])
+        # Older releases of pytest write into the cache even when they only collect.
+        with tempfile.TemporaryDirectory() as cache, redirect_stdout(said), redirect_stderr(said):
+            folders_only = map(str, dict.fromkeys(resolved.values()))
+            pytest.main([*options, "-o", f"cache_dir={cache}", *folders_only], plugins=[reader])
     except SystemExit as error:
         raise MlscopeError(f"a conftest.py {raised(error)}") from error
     finally:
