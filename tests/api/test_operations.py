@@ -33,6 +33,7 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_environments_are_told_with_sizes_and_reasons(project: Path, home: Path) -> None:
     there = environments_here(project, home)
     toy = next(entry for entry in there.entries if entry.framework == "toy")

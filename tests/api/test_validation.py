@@ -187,6 +187,7 @@ def with_own_parts(manifest: Path) -> Path:
     return manifest
 
 
+@pytest.mark.slow
 def test_what_a_conftest_registers_is_known(
     with_own_parts: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

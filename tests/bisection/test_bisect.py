@@ -69,6 +69,7 @@ def first(found: Bisection) -> LayerDifference:
     return found.first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window_bytes", [1, 3000, 10**8])
 def test_an_altered_layer_is_found(loader: ModelLoader, alter: Alter, window_bytes: int) -> None:
     """With one altered weight, the layer that takes it is named, and what it computes from is within the tolerance."""
@@ -88,6 +89,7 @@ def test_an_altered_layer_is_found(loader: ModelLoader, alter: Alter, window_byt
     assert all(size is None or size > 10**6 for size in (peak.plugin, peak.candidate, peak.reference))
 
 
+@pytest.mark.slow
 def test_the_first_layer_is_computed_from_the_input(loader: ModelLoader, alter: Alter) -> None:
     altered = alter(DIGITS.with_name("digits.onnx"), "conv1.bias")
     plan = plan_of(DIGITS, "onnxruntime", 32)
@@ -112,6 +114,7 @@ def test_a_tolerance_of_ones_own(loader: ModelLoader, alter: Alter) -> None:
     assert found.tolerance_source == "as given"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", ["openvino", "opencv-dnn"])
 def test_frameworks_that_agree_and_one_that_has_other_weights(
     loader: ModelLoader, alter: Alter, framework: str
@@ -270,6 +273,7 @@ def test_weights_in_a_file_of_their_own_come_along(loader: ModelLoader, tmp_path
     assert len(found.compared) == 8
 
 
+@pytest.mark.slow
 def test_a_framework_that_takes_few_outputs_gets_smaller_windows(
     loader: ModelLoader, small: Callable[..., Path]
 ) -> None:
@@ -299,6 +303,7 @@ def test_a_model_that_is_broken_as_it_is(loader: ModelLoader, small: Callable[..
         bisect(plan_of(manifest, "limited"), reference=plan_of(manifest, "toy"), loader=loader)
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_layer_and_the_memory(
     alter: Alter, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -315,6 +320,7 @@ def test_the_command_prints_the_layer_and_the_memory(
     assert document["first"]["node"] == "conv2"
 
 
+@pytest.mark.slow
 def test_the_command_says_that_all_is_equal(capsys: pytest.CaptureFixture[str]) -> None:
     file = str(DIGITS.with_name("digits.onnx"))
     assert main(["bisect", str(DIGITS), "--case", "onnxruntime-cpu-b1", "--against-file", file]) == 0
@@ -325,6 +331,7 @@ def test_the_command_says_that_all_is_equal(capsys: pytest.CaptureFixture[str]) 
     assert "; 1 window of at most" in printed
 
 
+@pytest.mark.slow
 def test_layers_that_only_one_file_has_are_counted_and_rows_end_with_the_dataset(
     small: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -340,6 +347,7 @@ def test_layers_that_only_one_file_has_are_counted_and_rows_end_with_the_dataset
     assert "not compared: 2 layers whose name only one of the two has" in printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -349,6 +349,7 @@ def test_cache(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["cache", "clear"]) == 0
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough() -> None:
     """As in ``mlscope schema | head -1``: no traceback, and no complaint when Python closes stdout."""
     command = [sys.executable, "-c", "from pytest_mlscope.cli.main import main; raise SystemExit(main(['schema']))"]

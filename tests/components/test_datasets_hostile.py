@@ -139,6 +139,7 @@ def test_arrays_know_their_rows_shape_before_one_is_read(tmp_path: Path) -> None
         source.close()
 
 
+@pytest.mark.slow
 def test_a_csv_of_a_hundred_thousand_columns_is_quick(tmp_path: Path) -> None:
     """Columns are looked up, not searched for: a search for each would be ten thousand million comparisons."""
     names = [f"column_{number}" for number in range(100_000)]

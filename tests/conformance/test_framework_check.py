@@ -29,6 +29,7 @@ def found(findings: Sequence[CheckResult], status: str) -> dict[str, str]:
     return {each.name: each.reason for each in findings if each.status == status}
 
 
+@pytest.mark.slow
 def test_a_folder_that_keeps_its_promises_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_toy(tmp_path / "toy")
     assert main(["framework", "check", str(folder)]) == 0
@@ -237,6 +238,7 @@ def test_what_the_self_test_expects_must_hold(tmp_path: Path) -> None:
     assert "expected ≥ 0.9" in faults["accuracy"]
 
 
+@pytest.mark.slow
 def test_parity_is_held_against_the_reference(tmp_path: Path) -> None:
     """The reference is another framework, found on the search path of the project."""
     write_toy(tmp_path / "project" / "frameworks" / "right", description="")
@@ -289,6 +291,7 @@ def test_a_self_test_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
     assert "self_test names 'toy.mlscope.yml'" in found(check(folder), "fault")["load"]
 
 
+@pytest.mark.slow
 def test_the_command_shows_the_faults_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder with many faults at once: each stands in the table under its own name."""
     folder = write_toy(

@@ -53,6 +53,7 @@ def archive(tmp_path: Path) -> ToyArchive:
 
 
 class TestLock:
+    @pytest.mark.slow
     @given(locks)
     def test_written_and_read(self, lock: DebianLock) -> None:
         """A lock that is written reads back as it was; comments are no part of it."""

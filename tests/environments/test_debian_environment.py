@@ -217,6 +217,7 @@ class TestAnotherArchitecture:
             "for vax"
         )
 
+    @pytest.mark.slow
     def test_made_and_found_under_an_emulator(
         self, folder: FrameworkFolder, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -153,6 +153,7 @@ def test_killed_in_the_middle_and_made_again(
     assert find_environment(folder, home=home).version == "1.5.0"
 
 
+@pytest.mark.slow
 def test_two_at_once_make_one(make_framework: MakeFramework, home: Path) -> None:
     """The second of two processes waits, and uses what the first has made."""
     folder = make_framework()
@@ -290,6 +291,7 @@ def test_a_full_disk_is_not_tried_a_second_time(
     assert failure(make_framework(), home, installer="auto") == "toy: installing with uv failed: the disk is full"
 
 
+@pytest.mark.slow
 def test_no_interpreter(make_framework: MakeFramework, home: Path) -> None:
     """The message names where was looked, and how to get a Python that fits."""
     assert failure(make_framework(python=">=3.99"), home) == (

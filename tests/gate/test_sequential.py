@@ -85,6 +85,7 @@ def _sequence(draw: Callable[[], float], *, most: int) -> Verdict:
             return verdict
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [0.01, 0.02, 0.03])
 def test_error_rates_on_heavy_tailed_pairs(spread: float) -> None:
     """One pair in twelve is far out, as measured on shared machines. Seeded: the rates are facts, not luck."""

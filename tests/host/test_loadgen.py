@@ -119,6 +119,7 @@ def test_what_keeps_a_cpu_awake_dies_with_its_host() -> None:
     child.wait(timeout=30)
 
 
+@pytest.mark.slow
 def test_its_arrivals_are_distributed_as_ours(tmp_path: Path) -> None:
     loadgen = pytest.importorskip("mlperf_loadgen")
     settings = loadgen_settings(loadgen, {**_request("server"), "seconds": 1.0}, 1e-4, 1)

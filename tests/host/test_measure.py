@@ -141,6 +141,7 @@ def test_warm_up_waits_for_a_falling_latency(virtually: Measure) -> None:
     assert measured.samples.max() <= 1.03 * MS
 
 
+@pytest.mark.slow
 def test_warm_up_gives_up_at_its_budget(virtually: Measure) -> None:
     measured, _ = virtually(lambda i: int(10 * MS * 0.99**i), warmup_budget=0.2)
     assert measured.warmup_reason == "budget"

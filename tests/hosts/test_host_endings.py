@@ -51,6 +51,7 @@ def test_a_hang_in_c_that_holds_the_interpreter_is_killed(toy: MakeEnvironment, 
     assert not psutil.pid_exists(host.pid)
 
 
+@pytest.mark.slow
 def test_children_of_the_framework_die_with_it(toy: MakeEnvironment, start: Start) -> None:
     host = start(
         toy(predict="import subprocess; print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)")

@@ -30,6 +30,7 @@ def test_the_pool_keeps_hosts_warm_and_replaces_dead_ones(toy: MakeEnvironment) 
     assert not second.alive
 
 
+@pytest.mark.slow
 def test_a_framework_that_fixes_threads_once_a_process_has_a_host_for_each_count(toy: MakeEnvironment) -> None:
     pool = HostPool(limit=2)
     try:

@@ -73,6 +73,7 @@ os.environ["NUMBER"] = str(number)
 """
 
 
+@pytest.mark.slow
 def test_noise_between_processes_is_measured_and_allowed(suite: Suite) -> None:
     """What differs from process to process cannot be asked of a framework not to differ."""
     (suite.folder / "count").write_text("0")
@@ -99,6 +100,7 @@ def test_outputs_whose_shapes_differ_from_process_to_process_are_no_noise(suite:
     assert not measured.within_tolerance
 
 
+@pytest.mark.slow
 def test_a_model_without_noise_is_held_to_the_floor(suite: Suite) -> None:
     suite.framework("other", predict="x = x * numpy.float32(1 + 1e-3)")
     measured = parity(suite, "")
@@ -106,6 +108,7 @@ def test_a_model_without_noise_is_held_to_the_floor(suite: Suite) -> None:
     assert not measured.within_tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("expect", "source"),
     [(", abs: 1.0e-3, rel: 0.0", "manifest"), (", abs: 1.0e-3", "manifest and measured")],
@@ -118,6 +121,7 @@ def test_the_manifest_comes_first(suite: Suite, expect: str, source: str) -> Non
     assert measured.tolerance_source == source
 
 
+@pytest.mark.slow
 def test_what_cannot_be_run_again_has_the_default(suite: Suite) -> None:
     for name in ("toy", "other"):
         once = """\

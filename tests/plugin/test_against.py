@@ -230,6 +230,7 @@ def test_rows_that_were_taken_away_are_other_data(committed: Suite, pytester: py
     assert "NOTHING was compared" in _said(result)
 
 
+@pytest.mark.slow
 def test_a_case_that_is_new_is_reported(committed: Suite, pytester: pytest.Pytester) -> None:
     committed.manifest(expect=PARITY, matrix="{batch_size: [1, 4]}")
     result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "accuracy")
@@ -238,6 +239,7 @@ def test_a_case_that_is_new_is_reported(committed: Suite, pytester: pytest.Pytes
     assert "linear.mlscope.yml there has toy with batch_size 1, not 4" in _said(result)
 
 
+@pytest.mark.slow
 def test_only_the_framework_named_is_compared(committed: Suite, pytester: pytest.Pytester) -> None:
     committed.framework("other")
     committed.manifest(expect=PARITY, frameworks=("other", "toy"))
@@ -247,6 +249,7 @@ def test_only_the_framework_named_is_compared(committed: Suite, pytester: pytest
     assert compared["accuracy"]["messages"] == ["not compared with other 1.0: only other is compared"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("baseline", "mistake", "workers"),
     [
@@ -287,6 +290,7 @@ def test_a_release_is_all_that_begin_so_as_in_a_manifest(
     assert compared["accuracy"]["outcome"] == "pass"
 
 
+@pytest.mark.slow
 def test_outputs_of_the_only_framework_are_held_against_the_baselines(
     committed: Suite, pytester: pytest.Pytester
 ) -> None:
@@ -303,6 +307,7 @@ def test_outputs_of_the_only_framework_are_held_against_the_baselines(
     assert next(each for each in report["evaluations"] if each["kind"] == "parity")["provenance"] is not None
 
 
+@pytest.mark.slow
 def test_equal_outputs_of_the_only_framework_pass(committed: Suite, pytester: pytest.Pytester) -> None:
     result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "parity")
     assert result.ret == 0
@@ -364,6 +369,7 @@ def test_files_that_the_predictor_no_longer_takes_are_a_regression(committed: Su
     assert "the model is int8, not fp32 (3 tests)" in said
 
 
+@pytest.mark.slow
 def test_what_this_machine_lacks_is_named_as_not_compared(committed: Suite, pytester: pytest.Pytester) -> None:
     description = committed.folder / "frameworks" / "toy" / "framework.yml"
     description.write_text(description.read_text() + 'version: ">=2"\n')
@@ -407,6 +413,7 @@ def test_a_precision_that_took_anothers_place_is_compared_with_it(
     assert "fp32 there, int8 here: linear toy" in _said(result)
 
 
+@pytest.mark.slow
 def test_a_precision_beside_another_is_new(two_precisions: Suite, pytester: pytest.Pytester) -> None:
     two_precisions.manifest(expect=PARITY, matrix="{precision: [fp32, int8]}")
     result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "accuracy")
@@ -415,6 +422,7 @@ def test_a_precision_beside_another_is_new(two_precisions: Suite, pytester: pyte
     assert "linear.mlscope.yml there has toy with precision fp32, not int8" in _said(result)
 
 
+@pytest.mark.slow
 def test_a_baseline_whose_predictor_fails_is_said_so(committed: Suite, pytester: pytest.Pytester) -> None:
     committed.framework("toy", load="raise RuntimeError('broken here')")
     _git(committed.folder, "commit", "--quiet", "-am", "broken")
@@ -486,6 +494,7 @@ def test_a_metric_of_ones_own_that_collapses_is_a_regression(suite: Suite, pytes
     )
 
 
+@pytest.mark.slow
 def test_outputs_of_other_rows_are_not_compared(committed: Suite, pytester: pytest.Pytester) -> None:
     rows = dict(np.load(committed.folder / "rows.npz"))
     np.savez(committed.folder / "rows.npz", **{name: array[:30] for name, array in rows.items()})

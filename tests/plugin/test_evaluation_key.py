@@ -86,6 +86,7 @@ def _other_data(folder: Path) -> None:
         np.savez(folder / "rows.npz", features=rows["features"][::-1], labels=rows["labels"])
 
 
+@pytest.mark.slow
 def test_a_dataset_of_other_bytes_is_another_key(evaluated: Evaluate, suite: Suite) -> None:
     before = evaluated()
     assert _parts(before, evaluated()) == set()
@@ -112,6 +113,7 @@ def test_labels_in_a_file_are_part_of_the_key(evaluated: Evaluate, suite: Suite)
     assert _parts(before, evaluated()) == {"labels"}
 
 
+@pytest.mark.slow
 def test_the_code_of_a_metric_and_what_it_imports_are_part_of_the_key(evaluated: Evaluate, suite: Suite) -> None:
     Path("conftest.py").write_text(METRIC)
     Path("helper.py").write_text("FACTOR = 1.0\n")
@@ -122,6 +124,7 @@ def test_the_code_of_a_metric_and_what_it_imports_are_part_of_the_key(evaluated:
     assert _parts(before, evaluated()) == {"code"}
 
 
+@pytest.mark.slow
 def test_a_module_beside_a_metric_is_part_of_the_key(evaluated: Evaluate, suite: Suite) -> None:
     Path("conftest.py").write_text(METRIC)
     Path("helper.py").write_text("FACTOR = 1.0\n")

@@ -76,6 +76,7 @@ def test_labels_that_count_from_1(suite: Suite, run: Run) -> None:
     assert "0.9000" in _said(result)
 
 
+@pytest.mark.slow
 def test_classes_in_another_order(suite: Suite, run: Run) -> None:
     features, labels = _rows(suite)
     np.savez(suite.folder / "rows.npz", features=features, labels=(labels + 1) % CLASSES)

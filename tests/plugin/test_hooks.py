@@ -31,6 +31,7 @@ def test_every_hook_is_documented(name: str) -> None:
         assert f"`{parameter}`" in section, parameter
 
 
+@pytest.mark.slow
 def test_the_documented_conftest_adds_a_metric_a_profiler_and_a_framework(
     suite: Suite, run: Run, pytester: pytest.Pytester
 ) -> None:

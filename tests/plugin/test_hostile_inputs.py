@@ -22,6 +22,7 @@ def _replace(manifest: Path, old: str, new: str) -> None:
     manifest.write_text(text.replace(old, new))
 
 
+@pytest.mark.slow
 def test_a_host_that_answers_nonsense_fails_its_case_and_the_run_goes_on(suite: Suite, run: Run) -> None:
     nonsense = (
         "import pytest_mlscope.host.server as s\ns._answer = lambda fd, reply: s.write_frame(fd, {'error': 'boo'})"

@@ -44,6 +44,7 @@ def latency_records(folder: Path) -> list[dict[str, Any]]:
     return [record for record in report["evaluations"] if record["kind"] == "latency"]
 
 
+@pytest.mark.slow
 def test_layers_are_in_the_json_report_of_latency_cases_alone(
     suite: Suite, run: Run, pytester: pytest.Pytester
 ) -> None:
@@ -76,6 +77,7 @@ def test_nothing_is_profiled_unless_it_is_asked_for(suite: Suite, run: Run, pyte
     assert latency_records(pytester.path)[0]["layers"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "claimed", "reason"),
     [

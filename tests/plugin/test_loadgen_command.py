@@ -96,6 +96,7 @@ def test_a_batch_is_no_query_of_mlperfs_single_stream(
     assert "a query of MLPerf's single_stream is one row, and batch_size is 4" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_interpreter_without_loadgen_says_how_to_get_it(
     suite: Suite, loadgen: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:

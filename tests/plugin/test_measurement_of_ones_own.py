@@ -142,6 +142,7 @@ def test_only_manifests_that_ask_for_it_have_it(
     }
 
 
+@pytest.mark.slow
 def test_a_baseline_does_not_compare_it_and_that_is_said(
     suite: Suite, run: Run, pytester: pytest.Pytester, documented: str, tmp_path: Path
 ) -> None:

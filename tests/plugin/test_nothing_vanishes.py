@@ -33,6 +33,7 @@ def test_no_ini_option_about_python_tests_reaches_manifests(
     run("-m", "accuracy").assert_outcomes(passed=1, deselected=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [(), ("-n1",)])
 @pytest.mark.parametrize(
     ("line", "said"),

@@ -29,6 +29,7 @@ def outputs(suite: Suite, text: str) -> None:
 HALF_NAN = "x = x * numpy.where(x[:, :1] < 0, numpy.float32('nan'), numpy.float32(1))"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("expect", "outcome"), [("", "failed"), (", equal_nan: true", "passed")])
 def test_nan_in_both_is_no_agreement_unless_stated(suite: Suite, run: Run, expect: str, outcome: str) -> None:
     suite.framework("toy", predict=HALF_NAN)
@@ -41,6 +42,7 @@ def test_nan_in_both_is_no_agreement_unless_stated(suite: Suite, run: Run, expec
         )
 
 
+@pytest.mark.slow
 def test_nan_of_one_side_is_told_even_where_nan_may_be(suite: Suite, run: Run) -> None:
     suite.framework("toy", predict=HALF_NAN)
     suite.framework("other")
@@ -56,6 +58,7 @@ return {{"scores": scores, "small": (scores / 300 + {off}).astype(numpy.float32)
 THREE_OUTPUTS = "outputs: [{name: scores}, {name: small}, {name: token}]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("off", "token", "expect", "message"),
     [
@@ -87,6 +90,7 @@ def test_each_output_has_its_own_tolerance(
 SCALED = "x = x * numpy.float32(1.5)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("expect", "outcome", "line"),
     [
@@ -104,6 +108,7 @@ def test_an_agreement_in_place_of_a_tolerance(suite: Suite, run: Run, expect: st
     result.stdout.fnmatch_lines([line])
 
 
+@pytest.mark.slow
 def test_an_agreement_that_is_missed(suite: Suite, run: Run) -> None:
     suite.framework("other", predict="x = -x")
     result = parity(suite, run, ", top1_agreement: 0.9, cosine: 0.9")
@@ -127,6 +132,7 @@ def test_an_agreement_of_the_first_output_does_not_excuse_the_second(suite: Suit
     result.stdout.fnmatch_lines(["*output 'small': 120 of 120*"])
 
 
+@pytest.mark.slow
 def test_an_override_may_bound_the_agreement_alone(suite: Suite, run: Run) -> None:
     suite.framework("other", predict=SCALED)
     suite.manifest(
@@ -153,6 +159,7 @@ def test_outputs_in_another_layout(suite: Suite, run: Run) -> None:
     run("-m", "parity or latency").assert_outcomes(passed=3)
 
 
+@pytest.mark.slow
 def test_a_model_that_differs_from_itself_is_told_so(suite: Suite, run: Run) -> None:
     suite.framework("other", predict="x = x + numpy.random.standard_normal(x.shape).astype(x.dtype)")
     result = parity(suite, run)
@@ -186,6 +193,7 @@ def test_the_accuracy_of_a_model_that_differs_from_itself_is_one_draw(suite: Sui
     assert "differs from itself" not in run("-m", "accuracy").stdout.str()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("factor", "outcome"), [("1.3", "passed"), ("-1", "failed")], ids=["sound", "wrong"])
 def test_int8_is_bounded_by_agreement_where_nothing_is_stated(
     suite: Suite, run: Run, factor: str, outcome: str

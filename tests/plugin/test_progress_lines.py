@@ -42,11 +42,13 @@ def _between(pytester: pytest.Pytester, *options: str) -> list[str]:
     return [line for line in lines[start + 1 : end] if line]
 
 
+@pytest.mark.slow
 def test_dots_go_on_after_their_files_name(lines: pytest.Pytester) -> None:
     first, second, third = "test_x.py .", "test_x.py ..", "test_x.py F."
     assert _between(lines) == [first, *TOLD, second, *TOLD, third, "test_y.py ."]
 
 
+@pytest.mark.slow
 def test_dots_without_names_go_on(lines: pytest.Pytester) -> None:
     assert _between(lines, "-q") == [".", *TOLD, "..", *TOLD, "F.."]
 

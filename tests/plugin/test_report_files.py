@@ -17,6 +17,7 @@ from tests.plugin.linear_suite import Suite
 Run = Callable[..., pytest.RunResult]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

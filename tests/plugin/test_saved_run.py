@@ -95,6 +95,7 @@ def test_too_few_calls_for_a_median_are_a_regression_all_the_same(
     assert "latency is at least " in comparison["messages"][0]
 
 
+@pytest.mark.slow
 def test_accuracy_is_compared_row_by_row(saved: Callable[..., Any], suite: Suite, pytester: pytest.Pytester) -> None:
     saved("-k", "accuracy")
     suite.framework("toy", predict="x = -x")
@@ -144,6 +145,7 @@ def test_a_latency_of_other_shapes_is_never_compared(
     assert result.ret == 1
 
 
+@pytest.mark.slow
 def test_other_hardware_is_never_compared(saved: Callable[..., Any], pytester: pytest.Pytester) -> None:
     report = json.dumps(saved("-k", "accuracy"))
     for fact in ("cpu_model", "usable_cores", "cpu_identity"):
@@ -209,6 +211,7 @@ def test_what_is_no_saved_run_is_one_line(
     assert "Traceback" not in result.stderr.str()
 
 
+@pytest.mark.slow
 def test_a_report_under_another_name_is_a_saved_run(saved: Callable[..., Any], pytester: pytest.Pytester) -> None:
     saved("-k", "accuracy")
     Path("saved.json").rename("monday")
@@ -217,6 +220,7 @@ def test_a_report_under_another_name_is_a_saved_run(saved: Callable[..., Any], p
     assert _of(report, "accuracy")["comparison"]["against"] == "monday"
 
 
+@pytest.mark.slow
 def test_a_latency_of_several_hosts_tells_their_spread(saved: Callable[..., Any], pytester: pytest.Pytester) -> None:
     latency = _of(saved("-k", "latency", "--mlscope-restarts", "3"), "latency")["latency"]
     restarts = latency["restarts"]
@@ -309,6 +313,7 @@ def pytest_mlscope_register_metrics():
 """
 
 
+@pytest.mark.slow
 def test_a_metric_of_ones_own_that_collapses_is_seen_beside_a_saved_run(
     suite: Suite, pytester: pytest.Pytester
 ) -> None:

@@ -106,6 +106,7 @@ def test_it_has_checks_of_its_own_whatever_the_manifest_expects(
     result.stdout.fnmatch_lines(["*the load was not even*"])
 
 
+@pytest.mark.slow
 def test_runs_with_other_settings_are_not_compared(
     suite: Suite, run: Run, pytester: pytest.Pytester, documented: str
 ) -> None:
@@ -118,6 +119,7 @@ def test_runs_with_other_settings_are_not_compared(
     assert f"not compared with saved.json: {said} (1 test)" in " ".join(result.stdout.str().split())
 
 
+@pytest.mark.slow
 def test_it_says_what_makes_two_runs_incomparable(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
     pytester.makeconftest(DEMANDING.replace("{passed}", "True"))
     suite.manifest(matrix="{scenario: [mine]}", expect="{}")
@@ -202,6 +204,7 @@ def test_a_wrong_answer_of_a_scenario_is_one_line(
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "said"),
     [

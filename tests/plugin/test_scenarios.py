@@ -87,6 +87,7 @@ def test_a_bound_at_a_percentile_that_is_not_known_fails(suite: Suite, run: Run)
     result.stdout.fnmatch_lines(["*p99 at 50 queries/s is not known (expected ≤ 10.0 s): * queries, 662 needed*"])
 
 
+@pytest.mark.slow
 def test_the_highest_rate_is_searched(suite: Suite, run: Run) -> None:
     suite.framework("toy", predict=SLEEP)
     suite.manifest(

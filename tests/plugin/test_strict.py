@@ -69,6 +69,7 @@ def test_a_part_that_does_not_exist_ends_the_run(
     result.stderr.fnmatch_lines(["ERROR: mlscope_strict: 'true' is not a part; allowed: *"])
 
 
+@pytest.mark.slow
 def test_what_is_new_fails_where_that_part_is_named(suite: Suite, run: Run) -> None:
     old = suite.manifest(name="old")
     suite.manifest(matrix="{batch_size: [1, 4]}")

@@ -40,6 +40,7 @@ def test_a_changed_file_fails_by_its_sha256(suite: Suite, run: Run) -> None:
     result.stdout.fnmatch_lines(["*weights.npy: sha256 is*the manifest says*"])
 
 
+@pytest.mark.slow
 def test_altered_weights_fail_accuracy_and_parity_each_in_its_words(suite: Suite, run: Run) -> None:
     suite.framework("other")
     path = suite.manifest(frameworks=("toy", "other"), expect=PARITY)
@@ -330,6 +331,7 @@ def test_load_and_bind_that_return_something_else_are_one_line(suite: Suite, run
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+@pytest.mark.slow
 def test_a_message_that_no_encoding_holds_does_not_end_a_distributed_run(suite: Suite, run: Run) -> None:
     """A lone surrogate, as file names that are not UTF-8 give, cannot be sent between workers."""
     pytest.importorskip("xdist")

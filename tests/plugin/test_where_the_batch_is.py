@@ -52,6 +52,7 @@ def _text(result: pytest.RunResult) -> str:
     return " ".join(result.stdout.str().split())
 
 
+@pytest.mark.slow
 def test_tensors_without_a_batch_are_carried_through_row_by_row(suite: Suite, run: Run) -> None:
     """Accuracy, parity and the timed path see each row's whole output, whatever its shape."""
     suite.framework("other", predict=RETURN)
@@ -170,6 +171,7 @@ def test_a_shape_that_the_manifest_fixes_is_not_shown(suite: Suite, run: Run, py
     assert evaluations[0]["latency"]["shapes"] == {}
 
 
+@pytest.mark.slow
 def test_a_file_without_the_batch_that_others_have_is_refused(suite: Suite, run: Run) -> None:
     """Where the sizes happen to agree, what is none of them would be taken for rows."""
     pytest.importorskip("onnxruntime")

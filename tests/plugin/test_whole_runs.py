@@ -43,6 +43,7 @@ def test_workers_bring_everything_home(suite: Suite, run: Run, pytester: pytest.
     result.stdout.fnmatch_lines(["*latency*"])
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_no_success(suite: Suite, run: Run, pytester: pytest.Pytester) -> None:
     """xdist can end such a run with "no tests ran" and exit code 0."""
     pytester.makeconftest(
@@ -129,6 +130,7 @@ def test_a_report_that_cannot_be_written_at_the_end_is_an_error(
     assert (pytester.path / "out.json.partial").stat().st_size
 
 
+@pytest.mark.slow
 def test_the_api_returns_the_same_evaluation(suite: Suite) -> None:
     path = suite.manifest(matrix="{batch_size: [1, 8]}")
     evaluation = pytest_mlscope.evaluate(path, framework="toy", batch_size=8)
@@ -144,6 +146,7 @@ def test_the_api_returns_the_same_evaluation(suite: Suite) -> None:
     assert pytest_mlscope.evaluate(path, framework="toy", kinds=["accuracy"]).key != evaluation.key
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs sched_setaffinity(2)")
 def test_the_api_restarts_and_pins(suite: Suite) -> None:
     cpu = max(os.sched_getaffinity(0))
@@ -293,6 +296,7 @@ def test_every_worker_of_dist_each_has_its_result(suite: Suite, run: Run, pytest
     ]
 
 
+@pytest.mark.slow
 def test_a_selection_of_nothing_is_a_usage_error_with_workers_too(suite: Suite, run: Run) -> None:
     suite.manifest()
     result = run("-n1", "--mlscope-framework", "toi")
