@@ -21,7 +21,7 @@ from pytest_mlscope.recorder import Recorder
 
 InstallerChoice = Literal["auto", "uv", "pip"]
 
-_NOT_TO_BE_HAD = "a package of the lock is not available for this Python"
+_NOT_AVAILABLE = "a package of the lock is not available for this Python"
 # What pip, uv and the system print, by what it means. They have no codes for it; the first sign found counts.
 _CAUSES = {
     ("No space left on device", "Disk quota exceeded"): "the disk is full",
@@ -36,7 +36,7 @@ _CAUSES = {
         "Read timed out",
         "operation timed out",
     ): "a package index cannot be reached",
-    ("No matching distribution found", "No solution found"): _NOT_TO_BE_HAD,
+    ("No matching distribution found", "No solution found"): _NOT_AVAILABLE,
     ("DO NOT MATCH THE HASHES", "Hash mismatch"): "a package's hash is not the one in the lock",
     ("ensurepip is not available", "No module named venv", "No module named ensurepip"): (
         "this Python has no venv; install uv, or your system's python3-venv"
@@ -214,7 +214,7 @@ def install_packages(
         if outcome.returncode == 0:
             return installer
         cause = _cause(outcome)
-        if recipe.constraint and cause == _NOT_TO_BE_HAD:
+        if recipe.constraint and cause == _NOT_AVAILABLE:
             cause = f"no version that satisfies {recipe.constraint} is available for this Python"
         message = f"{recipe.name}: installing with {installer.name} failed: {cause}"
         # Another installer would only meet the same full disk.

@@ -112,7 +112,7 @@ class Contest:
     ) -> Verdict | None:
         """Peak memory or load time: decided with latency, unless it looks worse. Then only pairs of its own decide.
 
-        Against Bonferroni's level: what is gone on with is chosen by how bad it looks.
+        Against Bonferroni's level: what continues was chosen by how bad it looks.
         """
         worse = statistics.median(log_ratios) > math.log1p(minimum_effect)
         is_red = self.latency is not None and self.latency.outcome == "regression"

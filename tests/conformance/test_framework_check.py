@@ -239,7 +239,7 @@ def test_what_the_self_test_expects_must_hold(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_parity_is_held_against_the_reference(tmp_path: Path) -> None:
+def test_parity_is_compared_with_the_reference(tmp_path: Path) -> None:
     """The reference is another framework, found on the search path of the project."""
     write_toy(tmp_path / "project" / "frameworks" / "right", description="")
     right = tmp_path / "project" / "frameworks" / "right" / "framework.yml"

@@ -58,7 +58,7 @@ def test_the_current_interpreter_comes_first(make_framework: MakeFramework, home
 def test_a_framework_without_distributions_runs_in_the_current_interpreter(
     make_framework: MakeFramework, home: Path
 ) -> None:
-    """Its version is its predictor's to say, so it is empty here and no constraint is held against it."""
+    """Its version is its predictor's to say, so it is empty here and no constraint is applied to it."""
     environment = find_environment(make_framework(distributions="[]", version=">=5"), constraint=">=9", home=home)
     assert (environment.kind, environment.version) == ("current", "")
 

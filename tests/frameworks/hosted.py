@@ -27,7 +27,7 @@ TIMEOUT = 120.0
 
 
 def environment_or_skip(folder: FrameworkFolder) -> Environment:
-    """Where the framework is; a skip says whether it is only missing, or not to be had on this machine."""
+    """Where the framework is; a skip says whether it is only missing, or cannot be had on this machine."""
     try:
         return find_environment(folder, home=cache_home())
     except CannotRun as missing:

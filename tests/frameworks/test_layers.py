@@ -39,7 +39,7 @@ def subject(request: pytest.FixtureRequest, release: Callable[[str], Any]) -> An
 
 
 def test_a_profile_names_the_layers_and_their_times(subject: Subject, batch: Any) -> None:
-    """Times are held against the clock generously: on a busy machine they are far apart."""
+    """Times are compared with the clock generously: on a busy machine they are far apart."""
     model = subject.load()
     inputs = {"features": batch(2048)}
     model.predict(inputs)

@@ -1,4 +1,4 @@
-"""Accuracies held against each other row by row: which rows may be."""
+"""Accuracies compared row by row: which rows may be."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_order_of_rows_does_not_matter(values: list[tuple[int, int, int]], r
 
 
 @given(classes)
-def test_a_model_held_against_itself_has_lost_and_gained_nothing(values: list[tuple[int, int, int]]) -> None:
+def test_a_model_compared_with_itself_has_lost_and_gained_nothing(values: list[tuple[int, int, int]]) -> None:
     labels, predicted, _ = (list(column) for column in zip(*values, strict=True))
     same = _accuracy(list(range(len(values))), labels, predicted)
     compared = _compared(same, same)

@@ -207,7 +207,7 @@ def test_the_audit_command_prints_its_table_and_keeps_every_trial(
 
 
 @pytest.mark.slow
-def test_an_audit_is_gone_on_with(suite: Suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_audit_continues_from_its_file(suite: Suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = suite.manifest()
     kept = tmp_path / "trials.json"
     common = ["--seconds", "1", "--json", str(kept), "--home", str(tmp_path / "h"), "--resume"]

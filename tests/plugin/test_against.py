@@ -291,7 +291,7 @@ def test_a_release_is_all_that_begin_so_as_in_a_manifest(
 
 
 @pytest.mark.slow
-def test_outputs_of_the_only_framework_are_held_against_the_baselines(
+def test_outputs_of_the_only_framework_are_compared_with_the_baselines(
     committed: Suite, pytester: pytest.Pytester
 ) -> None:
     path = committed.folder / "linear.mlscope.yml"
@@ -315,7 +315,7 @@ def test_equal_outputs_of_the_only_framework_pass(committed: Suite, pytester: py
 
 
 def test_outputs_without_a_counterpart_are_a_skip(committed: Suite, pytester: pytest.Pytester) -> None:
-    """The only framework's outputs have nothing else to be held against: nothing was checked."""
+    """The only framework's outputs have nothing else to be compared with: nothing was checked."""
     committed.manifest(expect=PARITY, matrix="{batch_size: [2]}")
     result, compared = _run(pytester, "--mlscope-against", "HEAD", "-k", "parity")
     result.assert_outcomes(skipped=1)
@@ -335,7 +335,7 @@ def test_of_a_server_a_batch_is_compared_and_that_is_said(suite: Suite, pytester
     assert "server: the time of a full batch is compared, not the latency of a query" in _said(result)
 
 
-def test_without_a_baseline_the_reference_is_held_against_nothing(committed: Suite, pytester: pytest.Pytester) -> None:
+def test_without_a_baseline_the_reference_is_compared_with_nothing(committed: Suite, pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess("--mlscope", "--collect-only", "-q")
     assert "test_latency" in result.stdout.str()
     assert "test_parity" not in result.stdout.str()

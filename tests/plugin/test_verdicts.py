@@ -156,7 +156,7 @@ def test_parity_of_nothing_but_nans_is_no_agreement(suite: Suite, run: Run) -> N
     result.stdout.fnmatch_lines(["*no element is finite in both*"])
 
 
-def test_a_version_that_only_the_predictor_knows_is_held_against_the_manifest(suite: Suite, run: Run) -> None:
+def test_a_version_that_only_the_predictor_knows_is_compared_with_the_manifest(suite: Suite, run: Run) -> None:
     path = suite.manifest(entry=", version: '>=99'")
     result = run("-m", "accuracy", "-rs")
     result.assert_outcomes(skipped=1)
