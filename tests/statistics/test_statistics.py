@@ -149,7 +149,7 @@ def test_twice_the_calls_that_say_the_same_are_surer(samples: NDArray[np.int64])
 @given(st.integers(min_value=1, max_value=100_000), st.floats(min_value=0.5, max_value=0.9999))
 @settings(max_examples=300)
 def test_interval_has_the_exact_binomial_coverage(n: int, confidence: float) -> None:
-    """For 0 … n-1 the interval's ends are the ranks themselves, so scipy's exact binomial can be compared with them: the
+    """For 0 … n-1 the interval's ends are the ranks themselves, so scipy has their exact binomial: the
     coverage is enough, and one rank further in it would not be."""
     tail = (1 - confidence) / 2
     interval = median_interval(np.arange(n), confidence=confidence)
